@@ -1,0 +1,139 @@
+// swift-tools-version: 6.1
+import PackageDescription
+
+// One language mode and one warning policy for every Swift target.
+let strict: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("ExistentialAny"),
+    .unsafeFlags(["-warnings-as-errors"]),
+]
+
+// The preload library lives inside programs that know nothing of Swift: no runtime, no allocation
+// at load, libc alone. See Sources/DataPlane/Preload.
+let embedded: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .enableExperimentalFeature("Embedded"),
+    .unsafeFlags(["-wmo", "-Osize", "-warnings-as-errors"]),
+]
+
+let strictC: [CSetting] = [.unsafeFlags(["-Wall", "-Wextra", "-Werror"])]
+
+let package = Package(
+    name: "modelcache",
+    products: [
+        .executable(name: "modelcache", targets: ["Command"]),
+        .executable(name: "modelcache-devstore", targets: ["DevStoreCommand"]),
+        .library(name: "ossc_preload", type: .dynamic, targets: ["Preload"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
+        .package(url: "https://github.com/apple/swift-atomics", from: "1.3.0"),
+        .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
+        .package(url: "https://github.com/apple/swift-crypto", from: "4.5.0"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.0"),
+        .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.0"),
+        .package(url: "https://github.com/apple/swift-system", from: "1.8.0"),
+        .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.0"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
+        .package(url: "https://github.com/CoreOffice/XMLCoder", from: "0.18.0"),
+    ],
+    targets: [
+        // MARK: Contracts and small rooms that know nothing else
+
+        // The messages between the preload library and the agent: one C header.
+        .target(name: "AgentWire", path: "Sources/DataPlane/AgentWire", cSettings: strictC),
+        // CRC-64/ECMA, the digest OSS publishes for every object, at memory speed.
+        .target(name: "Checksum", path: "Sources/DataPlane/Checksum", cSettings: strictC),
+        // The few Linux calls that Swift cannot say: descriptor passing, futexes, mounts.
+        .target(name: "LinuxShim", path: "Sources/DataPlane/LinuxShim", cSettings: strictC),
+        // curl_easy_setopt and its kin are variadic, which Swift cannot call.
+        .target(
+            name: "CurlShim", path: "Sources/DataPlane/CurlShim", cSettings: strictC,
+            linkerSettings: [.linkedLibrary("curl")]),
+
+        // MARK: Data plane
+
+        .target(
+            name: "ObjectStore",
+            dependencies: [
+                "CurlShim",
+                .product(name: "Crypto", package: "swift-crypto"),
+                .product(name: "Logging", package: "swift-log"),
+            ],
+            path: "Sources/DataPlane/ObjectStore", swiftSettings: strict),
+        .target(
+            name: "ChunkStore",
+            dependencies: [
+                "AgentWire", "Checksum", "LinuxShim",
+                .product(name: "Atomics", package: "swift-atomics"),
+                .product(name: "Crypto", package: "swift-crypto"),
+                .product(name: "Logging", package: "swift-log"),
+            ],
+            path: "Sources/DataPlane/ChunkStore", swiftSettings: strict),
+        .target(
+            name: "Transfer",
+            dependencies: [
+                "ChunkStore", "ObjectStore",
+                .product(name: "Logging", package: "swift-log"),
+            ],
+            path: "Sources/DataPlane/Transfer", swiftSettings: strict),
+        .target(
+            name: "Agent",
+            dependencies: [
+                "AgentWire", "ChunkStore", "LinuxShim", "ObjectStore", "Transfer",
+                .product(name: "Hummingbird", package: "hummingbird"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+            ],
+            path: "Sources/DataPlane/Agent", swiftSettings: strict),
+        .executableTarget(
+            name: "Command",
+            dependencies: [
+                "Agent",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            path: "Sources/DataPlane/Command", swiftSettings: strict),
+
+        // MARK: The library inside llama.cpp
+
+        .target(
+            name: "PreloadShim", dependencies: ["AgentWire"], path: "Sources/DataPlane/PreloadShim",
+            cSettings: strictC),
+        .target(
+            name: "Preload", dependencies: ["AgentWire", "PreloadShim"], path: "Sources/DataPlane/Preload",
+            swiftSettings: embedded),
+
+        // MARK: Store emulator for the demo, tests and benches
+
+        .target(
+            name: "DevStore",
+            dependencies: [
+                "Checksum",
+                .product(name: "Crypto", package: "swift-crypto"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "NIOSSL", package: "swift-nio-ssl"),
+            ],
+            path: "Sources/DataPlane/DevStore", swiftSettings: strict),
+        .executableTarget(
+            name: "DevStoreCommand",
+            dependencies: [
+                "DevStore",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            path: "Sources/DataPlane/DevStoreCommand", swiftSettings: strict),
+
+        // MARK: Tests (what needs whole processes is in Tests/System)
+
+        .testTarget(name: "ChecksumTests", dependencies: ["Checksum"], swiftSettings: strict),
+        .testTarget(name: "ObjectStoreTests", dependencies: ["ObjectStore"], swiftSettings: strict),
+        .testTarget(name: "ChunkStoreTests", dependencies: ["ChunkStore", "Checksum", "AgentWire"], swiftSettings: strict),
+        .testTarget(name: "TransferTests", dependencies: ["Transfer"], swiftSettings: strict),
+        .testTarget(name: "AgentTests", dependencies: ["Agent", "AgentWire"], swiftSettings: strict),
+        .testTarget(name: "DevStoreTests", dependencies: ["DevStore"], swiftSettings: strict),
+    ]
+)
