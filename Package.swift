@@ -83,6 +83,7 @@ let package = Package(
             name: "Agent",
             dependencies: [
                 "AgentWire", "ChunkStore", "LinuxShim", "ObjectStore", "Transfer",
+                .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "Hummingbird", package: "hummingbird"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
@@ -91,7 +92,7 @@ let package = Package(
         .executableTarget(
             name: "Command",
             dependencies: [
-                "Agent",
+                "Agent", "ObjectStore",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             path: "Sources/DataPlane/Command", swiftSettings: strict),

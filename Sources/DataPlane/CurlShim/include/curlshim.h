@@ -1,1 +1,26 @@
+/* libcurl for Swift: its setopt and getinfo are variadic (and macros), which Swift cannot call. Types are libcurl's own. */
+#ifndef MODELCACHE_CURLSHIM_H
+#define MODELCACHE_CURLSHIM_H
 
+#include <curl/curl.h>
+#include <stdint.h>
+
+typedef size_t (*mc_curl_bytes)(char *bytes, size_t size, size_t count, void *context);
+
+CURLcode mc_curl_set_long(CURL *handle, CURLoption option, long value);
+CURLcode mc_curl_set_string(CURL *handle, CURLoption option, const char *value);
+CURLcode mc_curl_set_pointer(CURL *handle, CURLoption option, void *value);
+CURLcode mc_curl_set_list(CURL *handle, CURLoption option, struct curl_slist *value);
+CURLcode mc_curl_set_bytes(CURL *handle, CURLoption option, mc_curl_bytes function);
+
+long mc_curl_long(CURL *handle, CURLINFO info);
+int64_t mc_curl_number(CURL *handle, CURLINFO info);
+/* Valid until the handle is used again; NULL when unknown. */
+const char *mc_curl_string(CURL *handle, CURLINFO info);
+void *mc_curl_private(CURL *handle);
+
+CURLMcode mc_curl_multi_set_long(CURLM *multi, CURLMoption option, long value);
+/* Writes the result of a finished transfer and returns its handle; NULL when there is none. */
+CURL *mc_curl_multi_finished(CURLM *multi, CURLcode *result);
+
+#endif

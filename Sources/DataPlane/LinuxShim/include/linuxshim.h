@@ -1,1 +1,161 @@
+/*
+ * The few Linux calls that Swift cannot say: variadic or macro-built ones, and atomics on mapped memory.
+ *
+ * Rules for every function here: a negative result is -errno, EINTR is retried inside unless the text says
+ * otherwise, every descriptor made is close-on-exec, nothing allocates and nothing keeps state.
+ */
+#ifndef MODELCACHE_LINUXSHIM_H
+#define MODELCACHE_LINUXSHIM_H
 
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* ---- files ---------------------------------------------------------------------------------- */
+
+enum mc_open_flags {
+    MC_OPEN_WRITE = 1,      /* read and write; read-only without it */
+    MC_OPEN_CREATE = 2,     /* with `mode`, less the umask */
+    MC_OPEN_EXCLUSIVE = 4,  /* with CREATE: EEXIST if it is there */
+    MC_OPEN_DIRECTORY = 8,
+    MC_OPEN_NO_FOLLOW = 16, /* ELOOP if the last component is a symbolic link */
+    MC_OPEN_TRUNCATE = 32,
+};
+/* `directory` may be MC_AT_CWD. */
+#define MC_AT_CWD (-100)
+int mc_openat(int directory, const char *path, uint32_t flags, uint32_t mode);
+/* A file without a name in `directory`, to be named by mc_link_descriptor. */
+int mc_open_nameless(const char *directory, uint32_t mode);
+int mc_link_descriptor(int fd, const char *path);
+
+/* Writes all n bytes; 0 or -errno. A short write that then fails gives the error (ENOSPC, EIO). */
+int mc_pwrite_all(int fd, const void *data, size_t n, uint64_t offset);
+/* Bytes read, less than n only at the end of the file. */
+ssize_t mc_pread_all(int fd, void *data, size_t n, uint64_t offset);
+
+int mc_fdatasync(int fd);
+/* Starts write-back of a range and does not wait: durability needs mc_fdatasync. */
+int mc_start_writeback(int fd, uint64_t offset, uint64_t n);
+/* fsync of the directory at `path`, so that names made in it survive a crash. */
+int mc_sync_directory(const char *path);
+
+/* flock: exclusive, not waiting. -EWOULDBLOCK when another process holds it. Released when the last descriptor closes. */
+int mc_lock_exclusive(int fd);
+
+struct mc_stat {
+    uint64_t device;
+    uint64_t inode;
+    uint64_t bytes;
+    uint64_t allocated_bytes;
+    uint64_t modified_seconds;
+    uint32_t links;
+    uint32_t mode;
+    uint32_t user;
+    uint32_t block_bytes;   /* st_blksize: 2 MiB on a tmpfs with huge pages */
+    bool is_directory;
+    bool is_file;
+    bool is_link;
+};
+/* Symbolic links are not followed. */
+int mc_stat_at(int directory, const char *path, struct mc_stat *out);
+int mc_stat_descriptor(int fd, struct mc_stat *out);
+/* Sets access and modification time of `path` to now. */
+int mc_touch(const char *path);
+
+struct mc_filesystem {
+    bool is_tmpfs;
+    bool read_only;
+    uint64_t total_bytes;
+    uint64_t free_bytes;      /* for an ordinary user */
+    uint32_t block_bytes;
+};
+int mc_filesystem_at(const char *path, struct mc_filesystem *out);
+
+/* mount(2) of a tmpfs at `path` with nosuid and nodev; `options` as in tmpfs(5), such as "size=1g,huge=always,mode=0755". */
+int mc_mount_tmpfs(const char *path, const char *options);
+/* Lazy: the mount goes from the tree at once, its memory when the last user closes. */
+int mc_unmount_detached(const char *path);
+
+/* Calls `visit` with every name in the directory but . and ..; a non-zero answer ends the walk and is returned. */
+int mc_list_directory(int directory, const char *path, int (*visit)(void *context, const char *name, bool is_directory),
+                      void *context);
+
+/* ---- memory --------------------------------------------------------------------------------- */
+
+/* MAP_SHARED, read and write; NULL on failure with -errno in *error. */
+void *mc_map_shared(int fd, size_t n, int *error);
+int mc_unmap(void *address, size_t n);
+/* Anonymous memory aligned to 2 MiB, advised to huge pages. n is a multiple of 2 MiB. NULL: no memory. */
+void *mc_map_huge_anonymous(size_t n);
+/* Gives the pages back to the kernel; the addresses stay and read as zeros. */
+int mc_release_pages(void *address, size_t n);
+
+/* ---- processes ------------------------------------------------------------------------------ */
+
+/* Nanoseconds since boot, suspended time included. */
+uint64_t mc_boottime_nanoseconds(void);
+/* 36 characters and NUL: /proc/sys/kernel/random/boot_id. */
+int mc_boot_id(char out[37]);
+/* SIGTERM (or another signal) to this process when its parent dies; 0 takes it back. */
+int mc_signal_on_parent_death(int signal);
+int mc_set_thread_name(const char *name);
+/* PR_SET_DUMPABLE 0: no core dump with secrets in it. */
+int mc_set_not_dumpable(void);
+/* Raises the soft limit of open files to the hard one; the new limit. */
+int64_t mc_raise_open_file_limit(void);
+
+/* ---- unix sockets --------------------------------------------------------------------------- */
+
+/* SOCK_SEQPACKET, bound and listening, non-blocking. A stale socket file is the caller's to remove. -ENAMETOOLONG over 107 bytes. */
+int mc_seqpacket_listen(const char *path, int backlog, uint32_t mode);
+/* Blocking socket. */
+int mc_seqpacket_connect(const char *path);
+/* Non-blocking and close-on-exec; -EAGAIN when nobody waits. */
+int mc_accept(int listener);
+/* A connected pair, for tests. */
+int mc_seqpacket_pair(int out[2]);
+
+struct mc_peer {
+    int32_t process;
+    uint32_t user;
+    uint32_t group;
+};
+/* SO_PEERCRED: who connected, as the kernel saw it then. */
+int mc_peer_credentials(int socket, struct mc_peer *out);
+
+/* One packet, with one descriptor when `fd` >= 0 (it stays the caller's). Never raises SIGPIPE; never blocks when
+ * `wait` is false: -EAGAIN. */
+ssize_t mc_send_packet(int socket, const void *data, size_t n, int fd, bool wait);
+/* One packet into `data`. 0: the peer closed. -EMSGSIZE: longer than n (the packet is gone). *fd (may be NULL) gets a
+ * descriptor that came along, or -1; descriptors beyond the first, or not asked for, are closed. */
+ssize_t mc_receive_packet(int socket, void *data, size_t n, int *fd, bool wait);
+
+/* 1: readable or hung up; 0: time is up. Negative milliseconds: no limit. */
+int mc_wait_readable(int fd, int milliseconds);
+/* eventfd for waking a poll loop; non-blocking. */
+int mc_eventfd(void);
+int mc_eventfd_signal(int fd);
+int mc_eventfd_drain(int fd);
+
+/* ---- futex ---------------------------------------------------------------------------------- */
+
+/* Shared between processes. Waits while *word == expected: 0 woken or changed already, -ETIMEDOUT, -EINTR (not retried). */
+int mc_futex_wait(const uint32_t *word, uint32_t expected, uint64_t timeout_nanoseconds);
+/* Wakes all; how many. */
+int mc_futex_wake_all(const uint32_t *word);
+
+/* ---- atomics on mapped memory --------------------------------------------------------------- */
+
+static inline uint32_t mc_atomic_load_u32(const uint32_t *p) { return __atomic_load_n(p, __ATOMIC_ACQUIRE); }
+static inline uint64_t mc_atomic_load_u64(const uint64_t *p) { return __atomic_load_n(p, __ATOMIC_ACQUIRE); }
+static inline void mc_atomic_store_u32(uint32_t *p, uint32_t v) { __atomic_store_n(p, v, __ATOMIC_RELEASE); }
+static inline void mc_atomic_store_u64(uint64_t *p, uint64_t v) { __atomic_store_n(p, v, __ATOMIC_RELEASE); }
+/* These return the value before. */
+static inline uint32_t mc_atomic_add_u32(uint32_t *p, uint32_t v) { return __atomic_fetch_add(p, v, __ATOMIC_ACQ_REL); }
+static inline uint64_t mc_atomic_add_u64(uint64_t *p, uint64_t v) { return __atomic_fetch_add(p, v, __ATOMIC_ACQ_REL); }
+static inline uint64_t mc_atomic_sub_u64(uint64_t *p, uint64_t v) { return __atomic_fetch_sub(p, v, __ATOMIC_ACQ_REL); }
+static inline uint64_t mc_atomic_or_u64(uint64_t *p, uint64_t v) { return __atomic_fetch_or(p, v, __ATOMIC_ACQ_REL); }
+static inline uint64_t mc_atomic_and_u64(uint64_t *p, uint64_t v) { return __atomic_fetch_and(p, v, __ATOMIC_ACQ_REL); }
+
+#endif

@@ -1,0 +1,152 @@
+internal import ChunkStore
+internal import Foundation
+internal import Glibc
+public import Logging
+internal import ServiceLifecycle
+
+/// One agent: holds the root, serves the socket and HTTP, until told to stop.
+///
+/// Promise at the end, however it comes: no half-written chunk is marked present. After SIGTERM the cached bytes stay for
+/// the next agent; an agent that ends because nobody needs it leaves nothing behind.
+public struct AgentService: Sendable {
+    private let options: AgentOptions
+    private let logger: Logger
+
+    /// What `--version` and the status show.
+    public static let version = "0.1.0"
+
+    public init(options: AgentOptions, logger: Logger) {
+        self.options = options
+        self.logger = logger
+    }
+
+    /// Runs until SIGTERM or SIGINT, or until idle where the options say so.
+    ///
+    /// - Parameter ready: called once the socket accepts.
+    /// - Throws: a typed error whose description is one line with the remedy: the root is locked, not writable, the socket or
+    ///   the HTTP address cannot be bound.
+    public func run(ready: @escaping @Sendable () -> Void = {}) async throws {
+        let audit = try AuditLog(path: options.auditPath)
+        let root = try CacheRoot(
+            path: options.root, medium: MediumOptions(preference: options.mediumPreference),
+            visibility: options.verification == .strict ? .strict : .streaming)
+        let registry = ModelRegistry(options: options, root: root, logger: logger, audit: audit)
+        let server: SessionServer
+        do {
+            server = try SessionServer(path: options.socket, logger: logger)
+        } catch {
+            await registry.close()
+            throw error
+        }
+        let started = ContinuousClock.now
+        let status: @Sendable () async -> AgentStatus = { [options] in
+            await Self.status(options: options, registry: registry, server: server, since: started)
+        }
+        let sessions = Sessions(registry: registry, logger: logger, status: status)
+        let socketThread = SocketThread(server: server, handler: sessions)
+        var services: [any Service] = [
+            socketThread,
+            Upkeep(registry: registry, sessions: sessions, server: server, options: options, logger: logger),
+        ]
+        if let address = options.http {
+            services.append(try StatusServer(address: address, status: status, logger: logger).service)
+        }
+        let group = ServiceGroup(
+            configuration: ServiceGroupConfiguration(
+                services: services.map {
+                    ServiceGroupConfiguration.ServiceConfiguration(
+                        service: $0, successTerminationBehavior: .gracefullyShutdownGroup,
+                        failureTerminationBehavior: .gracefullyShutdownGroup)
+                },
+                gracefulShutdownSignals: [.sigterm, .sigint], logger: logger))
+        logger.notice("agent ready", metadata: ["socket": "\(options.socket)", "root": "\(options.root)", "pid": "\(getpid())"])
+        ready()
+        do {
+            try await group.run()
+        } catch {
+            await registry.close()
+            throw error
+        }
+        await registry.close()
+        logger.notice("agent ended")
+    }
+
+    private static func status(
+        options: AgentOptions, registry: ModelRegistry, server: SessionServer, since started: ContinuousClock.Instant
+    ) async -> AgentStatus {
+        let models = await registry.modelStatuses
+        let capacity = await registry.capacity
+        return AgentStatus(
+            version: version, processID: getpid(), root: options.root, medium: options.medium.rawValue,
+            uptimeSeconds: started.duration(to: .now) / .seconds(1), budgetBytes: capacity.budgetBytes,
+            cachedBytes: models.reduce(0) { $0 + $1.presentBytes }, inFlightLimitBytes: options.inFlightBytes,
+            inFlightBytes: capacity.inFlightBytes, sessions: server.sessionCount, models: models)
+    }
+}
+
+extension AgentOptions {
+    var mediumPreference: MediumOptions.Preference {
+        switch medium {
+        case .memory: .automatic
+        case .directory: .directory
+        case .disk: .disk
+        }
+    }
+}
+
+/// The socket's thread as a service of the group.
+private struct SocketThread: Service {
+    let server: SessionServer
+    let handler: any SessionHandler
+
+    func run() async throws {
+        await withGracefulShutdownHandler {
+            await withCheckedContinuation { (continuation: CheckedContinuation<Void, Never>) in
+                // A thread of its own: it blocks in epoll_wait, which a task must not.
+                Thread.detachNewThread {
+                    server.run(handler: handler)
+                    continuation.resume()
+                }
+            }
+        } onGracefulShutdown: {
+            server.stop()
+        }
+    }
+}
+
+/// Once a second: expiry, the sign of life in presence files, and the end of an agent that nobody needs.
+private struct Upkeep: Service {
+    let registry: ModelRegistry
+    let sessions: Sessions
+    let server: SessionServer
+    let options: AgentOptions
+    let logger: Logger
+
+    /// An idle agent waits this long for a first or next client: a library that just started it needs a moment to connect.
+    static let idleGrace = 10
+
+    func run() async throws {
+        try await cancelWhenGracefulShutdown {
+            var idleSeconds = 0
+            while true {
+                try await Task.sleep(for: .seconds(1))
+                await registry.tick()
+                guard options.endsWhenIdle else { continue }
+                let isIdle = await registry.isEmpty && server.sessionCount == 0
+                idleSeconds = isIdle ? idleSeconds + 1 : 0
+                if idleSeconds >= Self.idleGrace {
+                    logger.notice("nobody needs this agent, ending")
+                    return
+                }
+            }
+        }
+    }
+
+    private func cancelWhenGracefulShutdown(_ body: @escaping @Sendable () async throws -> Void) async throws {
+        do {
+            try await ServiceLifecycle.cancelWhenGracefulShutdown(body)
+        } catch is CancellationError {
+            // The ordinary end.
+        }
+    }
+}

@@ -1,0 +1,44 @@
+/// The agent's state in Prometheus' text exposition format, version 0.0.4.
+package enum MetricsText {
+    package static func encode(_ status: AgentStatus) -> String {
+        var text = ""
+        func family(_ name: String, _ type: String, _ help: String, _ samples: [(labels: [(String, String)], value: Double)]) {
+            text += "# HELP \(name) \(help)\n# TYPE \(name) \(type)\n"
+            for sample in samples {
+                let labels = sample.labels.map { "\($0.0)=\"\(escaped($0.1))\"" }.joined(separator: ",")
+                text += "\(name)\(labels.isEmpty ? "" : "{\(labels)}") \(number(sample.value))\n"
+            }
+        }
+        func perModel(_ name: String, _ type: String, _ help: String, _ value: (ModelStatus) -> Double) {
+            family(name, type, help, status.models.map { ([("model", $0.id), ("source", $0.source)], value($0)) })
+        }
+        family("modelcache_info", "gauge", "The agent's release.", [([("version", status.version), ("medium", status.medium)], 1)])
+        family("modelcache_uptime_seconds", "gauge", "Since the agent started.", [([], status.uptimeSeconds)])
+        family("modelcache_budget_bytes", "gauge", "Most bytes the agent may cache now.", [([], Double(status.budgetBytes))])
+        family("modelcache_cached_bytes", "gauge", "Bytes of objects in the cache.", [([], Double(status.cachedBytes))])
+        family("modelcache_in_flight_bytes", "gauge", "Bytes staged between network and cache.", [([], Double(status.inFlightBytes))])
+        family("modelcache_in_flight_limit_bytes", "gauge", "The bound on staged bytes.", [([], Double(status.inFlightLimitBytes))])
+        family("modelcache_sessions", "gauge", "Clients on the socket.", [([], Double(status.sessions))])
+        perModel("modelcache_model_bytes", "gauge", "Size of the model.") { Double($0.totalBytes) }
+        perModel("modelcache_model_present_bytes", "gauge", "Bytes of the model in the cache.") { Double($0.presentBytes) }
+        perModel("modelcache_model_files", "gauge", "Files of the model.") { Double($0.files) }
+        perModel("modelcache_model_complete_files", "gauge", "Files that are whole and verified.") { Double($0.completeFiles) }
+        perModel("modelcache_model_failed", "gauge", "1 when the model cannot be completed.") { $0.phase == .failed ? 1 : 0 }
+        perModel("modelcache_model_users", "gauge", "Clients that hold the model.") { Double($0.users) }
+        perModel("modelcache_origin_bytes_total", "counter", "Body bytes received from the store.") { Double($0.originBytes) }
+        perModel("modelcache_origin_requests_total", "counter", "Ranged GETs sent to the store.") { Double($0.requests) }
+        perModel("modelcache_origin_retries_total", "counter", "Ranged GETs repeated.") { Double($0.retries) }
+        perModel("modelcache_origin_throttled_total", "counter", "Answers of the store that asked for fewer requests.") { Double($0.throttled) }
+        perModel("modelcache_refilled_files_total", "counter", "Files read again because their digest was wrong.") { Double($0.refilledFiles) }
+        perModel("modelcache_transfers_in_flight", "gauge", "Ranged GETs under way.") { Double($0.transfersInFlight) }
+        return text
+    }
+
+    private static func number(_ value: Double) -> String {
+        value == value.rounded() && value.magnitude < 1e15 ? String(Int64(value)) : String(value)
+    }
+
+    private static func escaped(_ label: String) -> String {
+        label.replacing("\\", with: "\\\\").replacing("\"", with: "\\\"").replacing("\n", with: "\\n")
+    }
+}

@@ -1,0 +1,123 @@
+package import ChunkStore
+internal import Foundation
+internal import Logging
+internal import ObjectStore
+internal import Synchronization
+internal import Transfer
+
+/// One cached model as the agent holds it: the files, and the fill that completes them.
+package final class OpenModel: Sendable {
+    package let cached: CachedModel
+    /// `oss://bucket/prefix/`, for people.
+    package let source: String
+    private struct State {
+        var fill: ModelFill?
+        var run: Task<Void, Never>?
+        var pastCounters = Counters()
+        var subscribers: Set<Session> = []
+    }
+    private struct Counters {
+        var bytes: Int64 = 0
+        var requests: Int64 = 0
+        var retries: Int64 = 0
+        var throttled: Int64 = 0
+        var refilled: Int64 = 0
+
+        mutating func add(_ meter: FillMeter) {
+            bytes += meter.receivedBytes
+            requests += meter.requests
+            retries += meter.retries
+            throttled += meter.throttled
+            refilled += meter.refilledFiles
+        }
+    }
+    private let state = Mutex(State())
+
+    init(cached: CachedModel, source: String) {
+        self.cached = cached
+        self.source = source
+        // Weak: the model outlives its place in the registry only as long as somebody reads.
+        cached.onChange { [weak self] in self?.notify() }
+    }
+
+    // MARK: Fill
+
+    /// Starts to fill, or hands a running fill the newer client.
+    func fill(client: StoreClient, pool: StagingPool, limits: FillLimits, prefetches: Bool, logger: Logger, ended: @escaping @Sendable () -> Void) {
+        let running: ModelFill? = state.withLock { state in
+            if let fill = state.fill { return fill }
+            guard cached.files.contains(where: { $0.state != .complete }) else { return nil }
+            let fill = ModelFill(model: cached, client: client, pool: pool, limits: limits, prefetches: prefetches, logger: logger)
+            state.fill = fill
+            state.run = Task {
+                await fill.run()
+                self.fillEnded(fill)
+                ended()
+            }
+            return nil
+        }
+        if let running { Task { await running.use(client) } }
+    }
+
+    private func fillEnded(_ fill: ModelFill) {
+        state.withLock { state in
+            state.pastCounters.add(fill.meter)
+            state.fill = nil
+            state.run = nil
+        }
+    }
+
+    /// Passes a reader's wait on to the fill.
+    package func demand(file: UInt32, offset: UInt64, length: UInt64) {
+        guard let fill = state.withLock({ $0.fill }) else { return }
+        Task { await fill.demand(file: Int(file), offset: offset, length: length) }
+    }
+
+    /// Stops the fill and waits until nothing writes to the files any more.
+    func stopFill() async {
+        let (fill, run) = state.withLock { ($0.fill, $0.run) }
+        await fill?.stop()
+        await run?.value
+    }
+
+    var isFilling: Bool { state.withLock { $0.fill != nil } }
+
+    // MARK: Notices
+
+    package func subscribe(_ session: Session) {
+        state.withLock { _ = $0.subscribers.insert(session) }
+        // What changed before the subscription would otherwise not be told.
+        session.send(.notice)
+    }
+
+    package func unsubscribe(_ session: Session) {
+        state.withLock { _ = $0.subscribers.remove(session) }
+    }
+
+    private func notify() {
+        for session in state.withLock({ $0.subscribers }) { session.send(.notice) }
+    }
+
+    // MARK: Status
+
+    package func status(now: Int64) -> ModelStatus {
+        let (fill, past) = state.withLock { ($0.fill, $0.pastCounters) }
+        var counters = past
+        if let meter = fill?.meter { counters.add(meter) }
+        let statistics = cached.statistics
+        let usage = cached.usage
+        let failed = cached.files.first { $0.state == .failed }
+        let missing = statistics.totalBytes - min(statistics.totalBytes, statistics.receivedBytes)
+        let rate = fill?.meter.bytesPerSecond ?? 0
+        return ModelStatus(
+            id: cached.id, source: source, endpoint: cached.manifest.identity.endpoint, directory: cached.directory,
+            phase: failed != nil ? .failed : statistics.completeFiles == statistics.files ? .complete : .filling,
+            message: failed?.message, files: statistics.files, completeFiles: statistics.completeFiles,
+            totalBytes: Int64(clamping: statistics.totalBytes), presentBytes: Int64(clamping: statistics.receivedBytes),
+            bytesPerSecond: rate, remainingSeconds: missing > 0 && rate > 0 ? Double(missing) / rate : nil,
+            originBytes: counters.bytes, requests: counters.requests, retries: counters.retries,
+            throttled: counters.throttled, refilledFiles: counters.refilled,
+            transfersInFlight: fill?.meter.transfersInFlight ?? 0, users: usage.inUse, pinned: usage.pinned,
+            idleSeconds: usage.inUse > 0 ? 0 : Double(max(0, now - usage.lastUsed)))
+    }
+}

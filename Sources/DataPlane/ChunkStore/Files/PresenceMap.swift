@@ -1,0 +1,190 @@
+internal import AgentWire
+internal import Glibc
+internal import LinuxShim
+
+/// Where the sections of a presence file lie (agent_wire.h): header, `visible`, `received`, checksums.
+struct PresenceLayout {
+    let chunkCount: UInt64
+    let visibleOffset: UInt64
+    let receivedOffset: UInt64
+    let checksumOffset: UInt64
+    let bytes: UInt64
+
+    init(chunkCount: UInt64) {
+        self.chunkCount = chunkCount
+        let words = (chunkCount + 63) / 64
+        let bitmap = (words * 8 + 63) / 64 * 64
+        visibleOffset = UInt64(MC_PRESENCE_HEADER_BYTES)
+        receivedOffset = visibleOffset + bitmap
+        checksumOffset = receivedOffset + bitmap
+        bytes = checksumOffset + chunkCount * 8
+    }
+
+    var words: Int { Int((chunkCount + 63) / 64) }
+}
+
+/// A presence file, mapped. Bits, checksums, state and epoch are read and written here alone.
+///
+/// `@unchecked Sendable`: after init the mapping's address never changes until deinit, every word that changes is accessed
+/// atomically, and `message` is written only under `CachedFile`'s lock, before the state or epoch that announces it.
+final class PresenceMap: @unchecked Sendable {
+    let layout: PresenceLayout
+    private let base: UnsafeMutableRawPointer
+    private let visible: UnsafeMutablePointer<UInt64>
+    private let received: UnsafeMutablePointer<UInt64>
+    private let checksums: UnsafeMutablePointer<UInt64>
+    private let stateWord: UnsafeMutablePointer<UInt32>
+    private let sequenceWord: UnsafeMutablePointer<UInt32>
+    private let epochWord: UnsafeMutablePointer<UInt32>
+    private let beatWord: UnsafeMutablePointer<UInt64>
+
+    /// What every field of the header that never changes must be.
+    struct Fixed {
+        var index: UInt32
+        var fileBytes: UInt64
+        var chunkBytes: UInt64
+        var generation: [UInt8]
+
+        var layout: PresenceLayout {
+            PresenceLayout(chunkCount: (fileBytes + chunkBytes - 1) / chunkBytes)
+        }
+    }
+
+    /// Makes a fresh file at `temporary` and renames it to `path`, so that nobody sees half a header. It is written through
+    /// the mapping: on a tmpfs with huge=always a write(2) would cost 2 MiB.
+    static func create(at path: String, temporary: String, fixed: Fixed) throws(ChunkStoreError) -> PresenceMap {
+        let fd = mc_openat(MC_AT_CWD, temporary, MC_OPEN_WRITE.rawValue | MC_OPEN_CREATE.rawValue | MC_OPEN_TRUNCATE.rawValue, 0o644)
+        if fd < 0 { throw .from(Int(fd), "create", temporary) }
+        defer { close(fd) }
+        let layout = fixed.layout
+        if fchmod(fd, 0o644) != 0 || ftruncate(fd, Int(layout.bytes)) != 0 { throw .from(Int(-errno), "set the size of", temporary) }
+        let map = try PresenceMap(descriptor: fd, path: temporary, layout: layout)
+        map.writeHeader(fixed)
+        if rename(temporary, path) != 0 { throw .from(Int(-errno), "rename to", path) }
+        return map
+    }
+
+    /// nil: there is none, or it is not the presence file of this object and generation.
+    static func open(at path: String, fixed: Fixed) throws(ChunkStoreError) -> PresenceMap? {
+        let fd = mc_openat(MC_AT_CWD, path, MC_OPEN_WRITE.rawValue | MC_OPEN_NO_FOLLOW.rawValue, 0)
+        if fd == -ENOENT { return nil }
+        if fd < 0 { throw .from(Int(fd), "open", path) }
+        defer { close(fd) }
+        var status = mc_stat()
+        let layout = fixed.layout
+        guard mc_stat_descriptor(fd, &status) == 0, status.is_file, status.bytes == layout.bytes else { return nil }
+        let map = try PresenceMap(descriptor: fd, path: path, layout: layout)
+        return map.headerMatches(fixed) ? map : nil
+    }
+
+    private init(descriptor: Int32, path: String, layout: PresenceLayout) throws(ChunkStoreError) {
+        var error: Int32 = 0
+        guard let base = mc_map_shared(descriptor, Int(layout.bytes), &error) else { throw .from(Int(error), "map", path) }
+        self.layout = layout
+        self.base = base
+        func words(_ offset: UInt64) -> UnsafeMutablePointer<UInt64> {
+            (base + Int(offset)).assumingMemoryBound(to: UInt64.self)
+        }
+        visible = words(layout.visibleOffset)
+        received = words(layout.receivedOffset)
+        checksums = words(layout.checksumOffset)
+        func field<T>(_ path: KeyPath<mc_presence_header, T>, as type: T.Type) -> UnsafeMutablePointer<T> {
+            guard let offset = MemoryLayout<mc_presence_header>.offset(of: path) else {
+                preconditionFailure("a C struct's field has an offset")
+            }
+            return (base + offset).assumingMemoryBound(to: T.self)
+        }
+        stateWord = field(\.state, as: UInt32.self)
+        sequenceWord = field(\.sequence, as: UInt32.self)
+        epochWord = field(\.epoch, as: UInt32.self)
+        beatWord = field(\.owner_beat, as: UInt64.self)
+    }
+
+    deinit { mc_unmap(base, Int(layout.bytes)) }
+
+    private var header: UnsafeMutablePointer<mc_presence_header> { base.assumingMemoryBound(to: mc_presence_header.self) }
+
+    private func writeHeader(_ fixed: Fixed) {
+        var h = mc_presence_header()
+        h.magic = MC_PRESENCE_MAGIC
+        h.version = MC_PRESENCE_VERSION
+        h.file_index = fixed.index
+        h.file_bytes = fixed.fileBytes
+        h.chunk_bytes = fixed.chunkBytes
+        h.chunk_count = layout.chunkCount
+        h.state = UInt32(MC_FILE_FILLING.rawValue)
+        h.epoch = 1
+        h.visible_offset = layout.visibleOffset
+        h.received_offset = layout.receivedOffset
+        h.checksum_offset = layout.checksumOffset
+        withUnsafeMutableBytes(of: &h.generation) { $0.copyBytes(from: fixed.generation) }
+        header.pointee = h
+    }
+
+    private func headerMatches(_ fixed: Fixed) -> Bool {
+        let h = header.pointee
+        let sameGeneration = withUnsafeBytes(of: h.generation) { $0.elementsEqual(fixed.generation) }
+        return h.magic == MC_PRESENCE_MAGIC && h.version == MC_PRESENCE_VERSION && h.file_index == fixed.index
+            && h.file_bytes == fixed.fileBytes && h.chunk_bytes == fixed.chunkBytes && h.chunk_count == layout.chunkCount
+            && h.visible_offset == layout.visibleOffset && h.received_offset == layout.receivedOffset
+            && h.checksum_offset == layout.checksumOffset && h.epoch >= 1 && sameGeneration
+    }
+
+    // MARK: Bits
+
+    func isReceived(_ chunk: Int) -> Bool { mc_atomic_load_u64(received + chunk / 64) >> UInt64(chunk % 64) & 1 == 1 }
+    func isVisible(_ chunk: Int) -> Bool { mc_atomic_load_u64(visible + chunk / 64) >> UInt64(chunk % 64) & 1 == 1 }
+    func setReceived(_ chunk: Int) { _ = mc_atomic_or_u64(received + chunk / 64, 1 << UInt64(chunk % 64)) }
+    func setVisible(_ chunk: Int) { _ = mc_atomic_or_u64(visible + chunk / 64, 1 << UInt64(chunk % 64)) }
+    func clearReceived(_ chunk: Int) { _ = mc_atomic_and_u64(received + chunk / 64, ~(1 << UInt64(chunk % 64))) }
+    func clearVisible(_ chunk: Int) { _ = mc_atomic_and_u64(visible + chunk / 64, ~(1 << UInt64(chunk % 64))) }
+
+    /// Bits of the word that stand for chunks.
+    private func mask(_ word: Int) -> UInt64 {
+        let rest = Int(layout.chunkCount) - word * 64
+        return rest >= 64 ? .max : (1 << UInt64(rest)) - 1
+    }
+
+    func receivedWord(_ word: Int) -> UInt64 { mc_atomic_load_u64(received + word) & mask(word) }
+    func showAllReceived() { for w in 0..<layout.words { mc_atomic_store_u64(visible + w, receivedWord(w)) } }
+    func hideAll() { for w in 0..<layout.words { mc_atomic_store_u64(visible + w, 0) } }
+    func forgetAll() { for w in 0..<layout.words { mc_atomic_store_u64(received + w, 0) } }
+    /// Drops bits beyond the last chunk, should a damaged file have some.
+    func trim() { for w in 0..<layout.words { mc_atomic_store_u64(received + w, receivedWord(w)) } }
+    var receivedCount: Int { (0..<layout.words).reduce(0) { $0 + receivedWord($1).nonzeroBitCount } }
+
+    func checksum(_ chunk: Int) -> UInt64 { mc_atomic_load_u64(checksums + chunk) }
+    func setChecksum(_ chunk: Int, _ value: UInt64) { mc_atomic_store_u64(checksums + chunk, value) }
+
+    // MARK: State
+
+    var state: FileState {
+        get { FileState(rawValue: mc_atomic_load_u32(stateWord)) ?? .failed }
+        set { mc_atomic_store_u32(stateWord, newValue.rawValue) }
+    }
+    var epoch: UInt32 { mc_atomic_load_u32(epochWord) }
+    func nextEpoch() { _ = mc_atomic_add_u32(epochWord, 1) }
+
+    /// Tells every waiting reader to look again.
+    func announce() {
+        _ = mc_atomic_add_u32(sequenceWord, 1)
+        mc_futex_wake_all(sequenceWord)
+    }
+
+    func beat() { mc_atomic_store_u64(beatWord, mc_boottime_nanoseconds() / 1_000_000_000) }
+
+    var message: String {
+        withUnsafeBytes(of: &header.pointee.message) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
+    }
+
+    /// One line, cut to fit with its NUL.
+    func setMessage(_ text: String) {
+        let line = text.utf8.map { $0 < 32 ? UInt8(ascii: " ") : $0 }
+        withUnsafeMutableBytes(of: &header.pointee.message) { field in
+            // At a character's start: the byte at the cut must not be a continuation.
+            var end = min(line.count, field.count - 1)
+            while end < line.count && end > 0 && line[end] & 0xC0 == 0x80 { end -= 1 }
+            for i in 0..<field.count { field[i] = i < end ? line[i] : 0 }
+        }
+    }
+}

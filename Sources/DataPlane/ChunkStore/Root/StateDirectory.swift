@@ -1,0 +1,90 @@
+internal import AgentWire
+internal import FoundationEssentials
+internal import Glibc
+internal import LinuxShim
+
+/// `.modelcache/` of a model's directory: marker, manifest, boot record, pin.
+struct StateDirectory: Sendable {
+    /// The model's directory.
+    let directory: String
+
+    var path: String { "\(directory)/\(MC_STATE_DIRECTORY)" }
+    var marker: String { "\(path)/marker" }
+    var manifest: String { "\(path)/manifest.json" }
+    private var boot: String { "\(path)/boot" }
+    private var pin: String { "\(path)/pinned" }
+    private static let markerText = "modelcache model directory 1\n"
+
+    /// Only what carries the marker is ever deleted.
+    var isOurs: Bool { (try? SmallFile.read(marker)) == Data(StateDirectory.markerText.utf8) }
+
+    func create(_ manifest: Manifest) throws(ChunkStoreError) {
+        try Directories.make(path)
+        try Directories.make("\(directory)/\(MC_PARTIAL_DIRECTORY)")
+        try Directories.make("\(directory)/\(MC_PRESENCE_DIRECTORY)")
+        try SmallFile.write(Data(StateDirectory.markerText.utf8), to: marker)
+        try SmallFile.write(try manifest.encoded(), to: self.manifest)
+    }
+
+    func readManifest() throws(ChunkStoreError) -> Manifest {
+        try Manifest(encoded: try SmallFile.read(manifest))
+    }
+
+    /// Whether what lies here may have been cut off by a crash of the machine: it was not closed, and the machine has booted
+    /// since. The death of an agent alone loses nothing, for the page cache lives on.
+    func wasCutOff(bootID: String) -> Bool {
+        guard let data = try? SmallFile.read(boot) else { return true }
+        let words = String(decoding: data, as: UTF8.self).split(whereSeparator: \.isWhitespace)
+        return words.count != 2 || (words[1] != "closed" && words[0] != bootID)
+    }
+
+    func record(bootID: String, closed: Bool) throws(ChunkStoreError) {
+        try SmallFile.write(Data("\(bootID) \(closed ? "closed" : "open")\n".utf8), to: boot)
+    }
+
+    var isPinned: Bool { access(pin, F_OK) == 0 }
+
+    func setPinned(_ pinned: Bool) throws(ChunkStoreError) {
+        if pinned {
+            try SmallFile.write(Data(), to: pin)
+        } else if unlink(pin) != 0 && errno != ENOENT {
+            throw .from(Int(-errno), "remove", pin)
+        }
+    }
+
+    /// Seconds since 1970: the time of the marker.
+    var lastUsed: Int64 {
+        var status = mc_stat()
+        return mc_stat_at(MC_AT_CWD, marker, &status) == 0 ? Int64(status.modified_seconds) : 0
+    }
+
+    func touch() { _ = mc_touch(marker) }
+}
+
+/// Small files that are whole or absent.
+enum SmallFile {
+    /// Written aside, synced, renamed.
+    static func write(_ data: Data, to path: String) throws(ChunkStoreError) {
+        let aside = path + ".new"
+        let fd = mc_openat(MC_AT_CWD, aside, MC_OPEN_WRITE.rawValue | MC_OPEN_CREATE.rawValue | MC_OPEN_TRUNCATE.rawValue, 0o644)
+        if fd < 0 { throw .from(Int(fd), "create", aside) }
+        defer { close(fd) }
+        var result = data.withUnsafeBytes { mc_pwrite_all(fd, $0.baseAddress, $0.count, 0) }
+        if result == 0 { result = mc_fdatasync(fd) }
+        if result < 0 { throw .from(Int(result), "write", aside) }
+        if rename(aside, path) != 0 { throw .from(Int(-errno), "rename to", path) }
+    }
+
+    static func read(_ path: String) throws(ChunkStoreError) -> Data {
+        let fd = mc_openat(MC_AT_CWD, path, MC_OPEN_NO_FOLLOW.rawValue, 0)
+        if fd < 0 { throw .from(Int(fd), "open", path) }
+        defer { close(fd) }
+        var status = mc_stat()
+        _ = mc_stat_descriptor(fd, &status)
+        if status.bytes > 256 << 20 { throw .corrupt(path: path, why: "it is far too large") }
+        var data = Data(count: Int(status.bytes))
+        let got = data.withUnsafeMutableBytes { mc_pread_all(fd, $0.baseAddress, $0.count, 0) }
+        if got < 0 { throw .from(got, "read", path) }
+        return data.prefix(got)
+    }
+}

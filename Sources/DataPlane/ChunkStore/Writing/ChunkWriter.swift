@@ -1,0 +1,115 @@
+internal import Checksum
+internal import Glibc
+internal import LinuxShim
+
+/// Takes one chunk's bytes in order, at any sizes. Full aligned pieces of 2 MiB go to the file; the CRC is taken on the
+/// bytes as they come, while the cache holds them. Dropped without `finish`: aborted, no bit is set.
+///
+/// `@unchecked Sendable`: one thread at a time by contract; a hand-over between threads is the caller's happens-before.
+public final class ChunkWriter: @unchecked Sendable {
+    public let chunk: Int
+    /// Of the file, bytes.
+    public let range: Range<UInt64>
+    /// Absolute file offset of the next byte: where a resumed GET goes on.
+    public private(set) var position: UInt64
+
+    private let file: CachedFile
+    private let pool: StagingPool
+    private var buffer: StagingPool.Buffer?
+    private var staged = 0
+    private var crc: UInt64 = 0
+    private let epoch: UInt32
+
+    init(file: CachedFile, chunk: Int, pool: StagingPool, buffer: StagingPool.Buffer) {
+        self.file = file
+        self.chunk = chunk
+        self.pool = pool
+        self.buffer = buffer
+        range = file.range(ofChunk: chunk)
+        position = range.lowerBound
+        epoch = file.epoch
+    }
+
+    deinit { abort() }
+
+    /// Bytes still to come.
+    public var remaining: UInt64 { range.upperBound - position }
+
+    /// Errors: `.wrongLength` when more comes than the chunk holds (nothing of it is taken), `.mediumFull`, `.io`, `.stale`.
+    /// After `.mediumFull` and `.io` the writer is aborted.
+    public func append(_ bytes: UnsafeRawBufferPointer) throws(ChunkStoreError) {
+        if UInt64(bytes.count) > remaining {
+            throw .wrongLength(key: file.key, chunk: chunk, expected: range.upperBound - range.lowerBound, got: position - range.lowerBound + UInt64(bytes.count))
+        }
+        var rest = bytes
+        while !rest.isEmpty {
+            guard let buffer else { throw .stale(key: file.key, chunk: chunk) }
+            let n = min(rest.count, StagingPool.bufferBytes - staged)
+            (buffer.base + staged).copyMemory(from: rest.baseAddress ?? UnsafeRawPointer(buffer.base), byteCount: n)
+            rest = UnsafeRawBufferPointer(rebasing: rest[n...])
+            try took(n, buffer)
+        }
+    }
+
+    /// Hands out staging memory to receive into: `body` gets the free part (empty only when the chunk is full), fills a head
+    /// of it and returns how many bytes; 0 or less changes nothing. Errors as `append`.
+    public func withFreeSpace(_ body: (UnsafeMutableRawBufferPointer) -> Int) throws(ChunkStoreError) {
+        guard let buffer else { throw .stale(key: file.key, chunk: chunk) }
+        let free = Int(min(UInt64(StagingPool.bufferBytes - staged), remaining))
+        let n = body(UnsafeMutableRawBufferPointer(start: buffer.base + staged, count: free))
+        precondition(n <= free, "more bytes than there was space for")
+        if n > 0 { try took(n, buffer) }
+    }
+
+    private func took(_ n: Int, _ buffer: StagingPool.Buffer) throws(ChunkStoreError) {
+        crc = mc_crc64(crc, buffer.base + staged, n)
+        staged += n
+        position += UInt64(n)
+        if staged == StagingPool.bufferBytes || position == range.upperBound { try flush(buffer) }
+    }
+
+    private func flush(_ buffer: StagingPool.Buffer) throws(ChunkStoreError) {
+        if staged == 0 { return }
+        let offset = position - UInt64(staged)
+        do {
+            try file.write(UnsafeRawBufferPointer(start: buffer.base, count: staged), at: offset)
+        } catch {
+            abort()
+            throw error
+        }
+        staged = 0
+    }
+
+    /// Forgets what came so far: a retry from the start of the chunk.
+    public func restart() {
+        position = range.lowerBound
+        staged = 0
+        crc = 0
+    }
+
+    /// Makes the chunk received. True: it was the file's last missing chunk (exactly one writer sees it); call
+    /// `CachedFile.complete()` then, not on an engine thread.
+    ///
+    /// Errors: `.wrongLength` when bytes are missing (the writer stays open for a resumed transfer), `.stale`.
+    public func finish() throws(ChunkStoreError) -> Bool {
+        if remaining > 0 {
+            throw .wrongLength(key: file.key, chunk: chunk, expected: range.upperBound - range.lowerBound, got: position - range.lowerBound)
+        }
+        guard buffer != nil else { throw .stale(key: file.key, chunk: chunk) }
+        if file.isClosed || file.epoch != epoch {
+            abort()
+            throw .stale(key: file.key, chunk: chunk)
+        }
+        let last = file.received(chunk, crc: crc)
+        abort()
+        return last
+    }
+
+    /// Gives the chunk and the staging memory back. Idempotent; does nothing after `finish`.
+    public func abort() {
+        guard let buffer else { return }
+        self.buffer = nil
+        file.unclaim(chunk)
+        pool.give(back: buffer)
+    }
+}

@@ -1,0 +1,88 @@
+import Agent
+import ArgumentParser
+import Foundation
+import Glibc
+import Logging
+
+struct AgentVerb: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "agent",
+        abstract: "Run the daemon that fills the cache and serves readers.",
+        discussion: """
+            Serves a unix socket for the preload library and, unless off, HTTP: /healthz /readyz /metrics /v1/status.
+            SIGTERM ends it; cached bytes stay for the next agent.
+
+            EXAMPLES
+              modelcache agent
+              modelcache agent --root /mnt/cache --medium disk --budget 400GiB --http 127.0.0.1:9417
+            """)
+
+    @OptionGroup var place: AgentLocationOptions
+
+    @Option(help: ArgumentHelp("address:port of the HTTP server, or off (MODELCACHE_HTTP).", valueName: "address"))
+    var http: String?
+
+    @Option(help: "memory: own tmpfs mounts with huge pages; directory: the root as it is; disk (MODELCACHE_MEDIUM).")
+    var medium: String?
+
+    @Option(help: "streaming: chunks are readable as they arrive; strict: nothing before the whole file is verified (MODELCACHE_VERIFY).")
+    var verify: String?
+
+    @Option(help: ArgumentHelp("Most bytes to cache, such as 400GiB (MODELCACHE_BUDGET).", valueName: "size"))
+    var budget: String?
+
+    @Option(help: ArgumentHelp("Most bytes staged between network and cache (MODELCACHE_IN_FLIGHT; default 256MiB).", valueName: "size"))
+    var inFlight: String?
+
+    @Option(help: "Most ranged GETs in flight (MODELCACHE_CONNECTIONS; prefetch.workers). Default: as many as pay.")
+    var connections: Int?
+
+    @Option(help: "Threads that receive (MODELCACHE_THREADS; prefetch.vcpus).")
+    var threads: Int?
+
+    @Option(help: ArgumentHelp("Evict what nobody used for so long (MODELCACHE_EXPIRE_SECONDS; expireTimeSec).", valueName: "seconds"))
+    var expire: Int?
+
+    @Flag(help: "End when no model is cached and nobody is connected.")
+    var idleExit = false
+
+    @Option(help: "0 debug, 1 info, 2 warning, 3 error, 4 critical (MODELCACHE_LOG_LEVEL; logLevel).")
+    var logLevel: Int?
+
+    func run() async throws {
+        do {
+            var flags = AgentOptions.Flags()
+            flags.root = place.root
+            flags.socket = place.socket
+            flags.http = http ?? (idleExit ? "off" : nil)
+            flags.medium = medium
+            flags.verify = verify
+            flags.budget = budget
+            flags.inFlight = inFlight
+            flags.connections = connections
+            flags.threads = threads
+            flags.expireSeconds = expire
+            flags.idleExit = idleExit
+            flags.logLevel = logLevel
+            let environment = ProcessInfo.processInfo.environment
+            let options = try AgentOptions.resolve(
+                flags: flags, environment: environment, config: try ConnectorConfig.load(environment: environment),
+                userID: getuid(), processors: ProcessInfo.processInfo.activeProcessorCount)
+            try LogFile.bootstrap(level: options.logLevel, path: options.logPath)
+            Process.prepareForDescriptors()
+            try await AgentService(options: options, logger: Logger(label: "agent")).run()
+        } catch {
+            fail(error)
+        }
+    }
+}
+
+private enum Process {
+    /// A connection, a socket and two files for each chunk in flight: the soft limit of 1024 is soon reached.
+    static func prepareForDescriptors() {
+        var limit = rlimit()
+        guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return }
+        limit.rlim_cur = limit.rlim_max
+        setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+    }
+}

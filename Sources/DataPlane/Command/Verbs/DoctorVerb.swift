@@ -1,0 +1,55 @@
+import Agent
+import ArgumentParser
+import Foundation
+import Glibc
+
+struct DoctorVerb: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "doctor",
+        abstract: "Say what on this machine or in these settings would keep a model from streaming, and what to do.",
+        discussion: """
+            Exit code 1 when something is bad; warnings alone give 0.
+
+            EXAMPLES
+              modelcache doctor
+              modelcache doctor --source oss://models/qwen/ --json
+            """)
+
+    @OptionGroup var source: SourceOptions
+    @OptionGroup var place: AgentLocationOptions
+
+    @Flag(help: "Print JSON.")
+    var json = false
+
+    func run() async throws {
+        do {
+            let place = try place.location()
+            let environment = source.environment()
+            var findings = MachineChecks.all(root: place.root, environment: environment)
+            if (try? AgentClient(path: place.socket)) != nil {
+                findings.append(.good("agent", "answers at \(place.socket)"))
+            } else {
+                findings.append(.good("agent", "none runs at \(place.socket); one is started when needed"))
+            }
+            findings += await StoreChecks.all(environment: environment)
+            if json {
+                let encoder = JSONEncoder()
+                encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
+                print(String(decoding: try encoder.encode(findings), as: UTF8.self))
+            } else {
+                let width = findings.map(\.subject.count).max() ?? 0
+                for finding in findings {
+                    let mark = finding.verdict == .good ? "ok  " : finding.verdict == .warning ? "warn" : "BAD "
+                    let padding = String(repeating: " ", count: width - finding.subject.count)
+                    print("\(mark)  \(finding.subject)\(padding)  \(finding.fact)")
+                    if let remedy = finding.remedy { print("      \(String(repeating: " ", count: width))  -> \(remedy)") }
+                }
+            }
+            if findings.contains(where: { $0.verdict == .bad }) { throw ExitCode(1) }
+        } catch let code as ExitCode {
+            throw code
+        } catch {
+            fail(error)
+        }
+    }
+}

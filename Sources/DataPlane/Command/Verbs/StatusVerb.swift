@@ -1,0 +1,71 @@
+import Agent
+import ArgumentParser
+import Foundation
+import Glibc
+
+struct StatusVerb: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "status",
+        abstract: "Show what the agent has cached and what is arriving.",
+        discussion: """
+            EXAMPLES
+              modelcache status
+              modelcache status --watch
+              modelcache status --json | jq '.models[].phase'
+            """)
+
+    @OptionGroup var place: AgentLocationOptions
+
+    @Flag(help: "Show again every second until interrupted.")
+    var watch = false
+
+    @Flag(help: "Print JSON.")
+    var json = false
+
+    func run() throws {
+        do {
+            let client = try AgentClient(path: try place.location().socket)
+            repeat {
+                guard case .status(let status) = try client.control(.status) else { return }
+                if watch && !json && isatty(1) == 1 { print("\u{1b}[H\u{1b}[2J", terminator: "") }
+                if json {
+                    let encoder = JSONEncoder()
+                    encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
+                    print(String(decoding: try encoder.encode(status), as: UTF8.self))
+                } else {
+                    print(Self.text(status))
+                }
+                fflush(nil)
+                if watch { Thread.sleep(forTimeInterval: 1) }
+            } while watch
+        } catch {
+            fail(error)
+        }
+    }
+
+    static func text(_ status: AgentStatus) -> String {
+        var lines = [
+            "agent \(status.version), pid \(status.processID), up \(ProgressLine.duration(status.uptimeSeconds)), root \(status.root)",
+            "cached \(ByteCount.format(status.cachedBytes)) of at most \(ByteCount.format(status.budgetBytes)); \(status.sessions) sessions",
+        ]
+        guard !status.models.isEmpty else { return (lines + ["no model is cached"]).joined(separator: "\n") }
+        var table = Table(
+            ["MODEL", "PHASE", "FILES", "SIZE", "PRESENT", "RATE", "LEFT", "FROM STORE", "USERS", "SOURCE"],
+            rightAligned: [2, 3, 4, 5, 6, 7, 8])
+        for model in status.models {
+            let share = model.totalBytes > 0 ? Double(model.presentBytes) / Double(model.totalBytes) * 100 : 100
+            table.add([
+                model.id, model.phase.rawValue + (model.pinned ? ", pinned" : ""), "\(model.completeFiles)/\(model.files)",
+                ByteCount.format(model.totalBytes), "\(ByteCount.fixed(share.rounded(.down), decimals: 0))%",
+                model.bytesPerSecond > 0 ? ByteCount.format(Int64(model.bytesPerSecond)) + "/s" : "-",
+                model.remainingSeconds.map { ProgressLine.duration($0) } ?? "-", ByteCount.format(model.originBytes),
+                "\(model.users)", model.source,
+            ])
+        }
+        lines.append(table.text)
+        for model in status.models {
+            if let message = model.message { lines.append("\(model.id): \(message)") }
+        }
+        return lines.joined(separator: "\n")
+    }
+}

@@ -1,0 +1,110 @@
+/// Faults on request: which answers go wrong, and how. A pure value; the HTTP side carries it out.
+package struct FaultPlan: Sendable, Codable, Equatable {
+    /// Seeds the probabilities, so that a run can be repeated.
+    package var seed: UInt64?
+    package var rules: [FaultRule]
+    /// Bytes per second over all connections; 0 or absent: no cap.
+    package var bandwidth: Double?
+    /// Bytes per second for each connection.
+    package var connectionBandwidth: Double?
+
+    package init(
+        seed: UInt64? = nil, rules: [FaultRule] = [], bandwidth: Double? = nil, connectionBandwidth: Double? = nil
+    ) {
+        self.seed = seed
+        self.rules = rules
+        self.bandwidth = bandwidth
+        self.connectionBandwidth = connectionBandwidth
+    }
+
+    package init(from decoder: any Decoder) throws {
+        let values = try decoder.container(keyedBy: CodingKeys.self)
+        seed = try values.decodeIfPresent(UInt64.self, forKey: .seed)
+        rules = try values.decodeIfPresent([FaultRule].self, forKey: .rules) ?? []
+        bandwidth = try values.decodeIfPresent(Double.self, forKey: .bandwidth)
+        connectionBandwidth = try values.decodeIfPresent(Double.self, forKey: .connectionBandwidth)
+    }
+}
+
+/// One rule: every condition given must hold. The first rule that matches and is not used up acts.
+package struct FaultRule: Sendable, Codable, Equatable {
+    package struct Match: Sendable, Codable, Equatable {
+        /// Glob over the key: `*` any run, `?` one character. Absent: any request, a listing too.
+        package var key: String?
+        package var bucket: String?
+        package var method: String?
+        /// `first-last`, inclusive object offsets; the answer's bytes must overlap it. `last` may be absent.
+        package var range: String?
+        /// `n`, `n-m` or `n-`: which of the requests that meet the other conditions, counted from 1.
+        package var request: String?
+        /// 0 to 1.
+        package var probability: Double?
+        /// Only requests that carry a Range header, or only those that do not.
+        package var ranged: Bool?
+        /// Only listings.
+        package var listing: Bool?
+
+        package init(key: String? = nil, method: String? = nil, range: String? = nil, request: String? = nil, probability: Double? = nil) {
+            self.key = key
+            self.method = method
+            self.range = range
+            self.request = request
+            self.probability = probability
+        }
+    }
+    package var name: String?
+    package var match: Match?
+    package var action: FaultAction
+    /// How many times the rule acts; absent: always.
+    package var count: Int?
+
+    package init(name: String? = nil, match: Match? = nil, action: FaultAction, count: Int? = nil) {
+        self.name = name
+        self.match = match
+        self.action = action
+        self.count = count
+    }
+}
+
+/// What goes wrong. Members combine: `{"delayMs": 200, "truncateAfter": 4096}`.
+/// Offsets named `After` count body bytes of this answer; `flipByte` counts from the object's start.
+package struct FaultAction: Sendable, Codable, Equatable {
+    /// Answer with this status and an error document instead.
+    package var status: Int?
+    /// The document's code; by default OSS's for that status.
+    package var code: String?
+    /// `x-oss-qos-delay-time` in milliseconds; with a status, usually 503.
+    package var qosDelayMs: Int?
+    /// `Retry-After` in seconds.
+    package var retryAfter: Int?
+    /// Reset the connection (RST) after that many bytes.
+    package var resetAfter: Int64?
+    /// Send nothing more after that many bytes, for `stallSeconds` or for ever.
+    package var stallAfter: Int64?
+    package var stallSeconds: Double?
+    /// Close the connection after that many bytes, though Content-Length says more.
+    package var truncateAfter: Int64?
+    /// Content-Length is wrong by this many bytes.
+    package var wrongLength: Int64?
+    /// A ranged request gets 200 and the whole object.
+    package var ok200: Bool?
+    /// The Content-Range names other bytes than those sent.
+    package var wrongContentRange: Bool?
+    /// The byte at this object offset is inverted.
+    package var flipByte: Int64?
+    /// Another ETag, as of a replaced object. `If-Match` is judged against it.
+    package var changedETag: Bool?
+    /// The content comes from this file instead.
+    package var replaceWith: String?
+    /// The request's token counts as expired.
+    package var expireToken: Bool?
+    /// This answer's bytes per second.
+    package var bytesPerSecond: Double?
+    /// Wait before the head of the answer.
+    package var delayMs: Double?
+    /// Leave out the CRC-64 header, or send a wrong one.
+    package var dropCRC: Bool?
+    package var wrongCRC: Bool?
+
+    package init() {}
+}

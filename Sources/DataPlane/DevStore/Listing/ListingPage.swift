@@ -1,0 +1,67 @@
+/// One page of a listing: what is asked for, and the answer, as values.
+package struct ListingQuery: Sendable, Equatable {
+    package var prefix = ""
+    package var delimiter = ""
+    /// Only what comes after this in byte order. A value that ends in the delimiter stands for its whole
+    /// group, which is skipped.
+    package var after = ""
+    package var maxKeys = 100
+
+    package init(prefix: String = "", delimiter: String = "", after: String = "", maxKeys: Int = 100) {
+        self.prefix = prefix
+        self.delimiter = delimiter
+        self.after = after
+        self.maxKeys = maxKeys
+    }
+}
+
+package struct ListingPage: Sendable {
+    package enum Entry: Sendable {
+        case object(StoredObject)
+        case group(String)
+    }
+    package var entries: [Entry] = []
+    /// Where the next page starts; nil when this is the last.
+    package var next: String?
+
+    /// `objects` are sorted by the bytes of their keys.
+    package init(_ query: ListingQuery, objects: [StoredObject]) {
+        guard query.maxKeys > 0 else { return }
+        let skipsGroup = !query.delimiter.isEmpty && query.after.hasSuffix(query.delimiter)
+        var last = ""
+        for object in objects where object.key.utf8.starts(with: query.prefix.utf8) {
+            if !query.after.isEmpty {
+                if !query.after.utf8.lexicographicallyPrecedes(object.key.utf8) { continue }
+                if skipsGroup && object.key.utf8.starts(with: query.after.utf8) { continue }
+            }
+            let group = Self.group(of: object.key, query)
+            if let group, case .group(group)? = entries.last.map(Self.name) { continue }
+            if entries.count == query.maxKeys {
+                next = last
+                return
+            }
+            entries.append(group.map { .group($0) } ?? .object(object))
+            last = group ?? object.key
+        }
+    }
+
+    private enum Name: Equatable { case object, group(String) }
+    private static func name(_ entry: Entry) -> Name {
+        if case .group(let text) = entry { .group(text) } else { .object }
+    }
+
+    /// The common prefix that a key rolls up into.
+    private static func group(of key: String, _ query: ListingQuery) -> String? {
+        let delimiter = Array(query.delimiter.utf8)
+        guard !delimiter.isEmpty else { return nil }
+        let bytes = Array(key.utf8)
+        var index = query.prefix.utf8.count
+        while index + delimiter.count <= bytes.count {
+            if bytes[index..<index + delimiter.count].elementsEqual(delimiter) {
+                return String(decoding: bytes[..<(index + delimiter.count)], as: UTF8.self)
+            }
+            index += 1
+        }
+        return nil
+    }
+}

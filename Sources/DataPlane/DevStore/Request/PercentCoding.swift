@@ -1,0 +1,69 @@
+/// Percent coding as RFC 3986 and both signature schemes want it: the unreserved characters stay,
+/// every other byte of the UTF-8 form becomes `%XX` in upper case.
+package enum PercentCoding {
+    /// `keepingSlash`: leave `/` as it is (paths), or code it (query values).
+    package static func encode(_ text: String, keepingSlash: Bool) -> String {
+        var out: [UInt8] = []
+        out.reserveCapacity(text.utf8.count + 16)
+        for byte in text.utf8 {
+            switch byte {
+            case UInt8(ascii: "A")...UInt8(ascii: "Z"), UInt8(ascii: "a")...UInt8(ascii: "z"),
+                UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "-"), UInt8(ascii: "_"),
+                UInt8(ascii: "."), UInt8(ascii: "~"):
+                out.append(byte)
+            case UInt8(ascii: "/") where keepingSlash:
+                out.append(byte)
+            default:
+                out.append(UInt8(ascii: "%"))
+                out.append(Hex.upper[Int(byte >> 4)])
+                out.append(Hex.upper[Int(byte & 15)])
+            }
+        }
+        return String(decoding: out, as: UTF8.self)
+    }
+
+    /// Nil when an escape is broken or the bytes are not UTF-8. `plusIsSpace` holds in query strings,
+    /// where form encoding writes a space as `+`.
+    package static func decode(_ text: some StringProtocol, plusIsSpace: Bool) -> String? {
+        var out: [UInt8] = []
+        out.reserveCapacity(text.utf8.count)
+        var bytes = text.utf8.makeIterator()
+        while let byte = bytes.next() {
+            switch byte {
+            case UInt8(ascii: "%"):
+                guard let high = bytes.next().flatMap(Hex.value), let low = bytes.next().flatMap(Hex.value)
+                else { return nil }
+                out.append(high << 4 | low)
+            case UInt8(ascii: "+") where plusIsSpace:
+                out.append(UInt8(ascii: " "))
+            default:
+                out.append(byte)
+            }
+        }
+        return String(validating: out, as: UTF8.self)
+    }
+}
+
+package enum Hex {
+    static let upper = Array("0123456789ABCDEF".utf8)
+    static let lower = Array("0123456789abcdef".utf8)
+
+    static func value(_ digit: UInt8) -> UInt8? {
+        switch digit {
+        case UInt8(ascii: "0")...UInt8(ascii: "9"): digit - UInt8(ascii: "0")
+        case UInt8(ascii: "a")...UInt8(ascii: "f"): digit - UInt8(ascii: "a") + 10
+        case UInt8(ascii: "A")...UInt8(ascii: "F"): digit - UInt8(ascii: "A") + 10
+        default: nil
+        }
+    }
+
+    package static func encode(_ bytes: some Sequence<UInt8>, uppercase: Bool = false) -> String {
+        let digits = uppercase ? upper : lower
+        var out: [UInt8] = []
+        for byte in bytes {
+            out.append(digits[Int(byte >> 4)])
+            out.append(digits[Int(byte & 15)])
+        }
+        return String(decoding: out, as: UTF8.self)
+    }
+}

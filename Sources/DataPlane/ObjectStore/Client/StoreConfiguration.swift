@@ -1,0 +1,59 @@
+/// Which signature requests carry.
+public enum SignatureVersion: String, Sendable, Hashable {
+    /// V4 where a region is known (given, or implied by the endpoint), else V1. For `s3` always V4.
+    case automatic
+    case v1
+    case v4
+}
+
+/// Everything the client needs to speak to one bucket.
+public struct StoreConfiguration: Sendable {
+    public var location: ObjectLocation
+    public var endpoint: StoreEndpoint
+    /// `OSS_REGION`, such as `cn-hangzhou` (a leading `oss-` is dropped). Nil: what the endpoint implies; for `s3`
+    /// finally `us-east-1`.
+    public var region: String?
+    public var signatureVersion: SignatureVersion
+    public var credentials: CredentialsProvider
+    /// For list and head; ranges are retried by whoever submits them.
+    public var retry: RetryPolicy
+
+    /// Throws when V4 is asked for and no region is known, or when the region is malformed.
+    public init(
+        location: ObjectLocation, endpoint: StoreEndpoint, region: String? = nil,
+        signatureVersion: SignatureVersion = .automatic, credentials: CredentialsProvider,
+        retry: RetryPolicy = RetryPolicy()
+    ) throws(SettingError) {
+        self.location = location
+        self.endpoint = endpoint
+        self.region = try RegionName.normalized(region, endpoint: endpoint, scheme: location.scheme)
+        self.signatureVersion = signatureVersion
+        self.credentials = credentials
+        self.retry = retry
+        if signatureVersion == .v4 && self.region == nil {
+            throw SettingError(
+                field: "OSS_REGION", value: nil, problem: "is not set, but signature V4 needs it",
+                remedy: "set it to the bucket's region, such as cn-hangzhou")
+        }
+    }
+}
+
+enum RegionName {
+    static func normalized(
+        _ given: String?, endpoint: StoreEndpoint, scheme: StoreScheme
+    ) throws(SettingError) -> String? {
+        guard var name = given, !name.isEmpty else {
+            return endpoint.impliedRegion ?? (scheme == .s3 ? "us-east-1" : nil)
+        }
+        if scheme == .oss && name.hasPrefix("oss-") { name = String(name.dropFirst(4)) }
+        let allowed = name.utf8.allSatisfy { byte in
+            (0x61...0x7a).contains(byte) || (0x30...0x39).contains(byte) || byte == 0x2d
+        }
+        guard allowed, !name.isEmpty, name.utf8.count <= 64 else {
+            throw SettingError(
+                field: "OSS_REGION", value: given, problem: "is not a region's name",
+                remedy: "write it as in cn-hangzhou or us-east-1")
+        }
+        return name
+    }
+}

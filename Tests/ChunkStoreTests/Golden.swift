@@ -1,0 +1,3 @@
+enum Golden {
+    static let manifest = "?"
+}

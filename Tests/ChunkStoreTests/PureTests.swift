@@ -1,0 +1,54 @@
+import ChunkStore
+import Foundation
+import Testing
+
+@Suite struct PureTests {
+    @Test(arguments: ["/etc/passwd", "../x", "a/../b", "a//b", "", "a/", "./a", ".partial/x", ".presence", ".modelcache/y", "a\0b", String(repeating: "x", count: 256)])
+    func aKeyThatCouldLeaveTheDirectoryIsRefused(_ key: String) {
+        #expect(throws: ChunkStoreError.self) { try Manifest(identity: identity, files: [ManifestFile(key: key, size: 1, etag: "e")]) }
+    }
+
+    @Test func keysThatCannotBothBeFilesAreRefused() {
+        for keys in [["a", "a/b"], ["a", "a"], ["x/y/z", "x/y"]] {
+            #expect(throws: ChunkStoreError.self) {
+                try Manifest(identity: identity, files: keys.map { ManifestFile(key: $0, size: 1, etag: "e") })
+            }
+        }
+    }
+
+    @Test func aStoredManifestComesBackAndADamagedOneIsRefused() throws {
+        let m = try manifest([("模型 +%.gguf", pattern(10)), ("sub/b", pattern(5))])
+        let data = try m.encoded()
+        #expect(try Manifest(encoded: data) == m)
+        for i in data.indices {
+            var bad = data
+            bad[i] ^= 1
+            #expect(throws: ChunkStoreError.self) { try Manifest(encoded: bad) }
+        }
+    }
+
+    @Test func theManifestsBytesAreTheseForEver() throws {
+        let m = try Manifest(identity: identity, files: [ManifestFile(key: "a.gguf", size: 7, etag: "E", checksums: .init(crc64: 42))])
+        #expect(String(decoding: try m.encoded(), as: UTF8.self) == Golden.manifest)
+    }
+
+    @Test func theLeastRecentlyUsedGoesFirstAndNoMoreThanNeeded() throws {
+        let policy = EvictionPolicy(budgetBytes: 100, expireSeconds: 10)
+        let models = [
+            ModelUsage(id: "used", bytes: 20, lastUsed: 0, inUse: 1, pinned: false),
+            ModelUsage(id: "pinned", bytes: 20, lastUsed: 0, inUse: 0, pinned: true),
+            ModelUsage(id: "new", bytes: 20, lastUsed: 9, inUse: 0, pinned: false),
+            ModelUsage(id: "old", bytes: 20, lastUsed: 1, inUse: 0, pinned: false),
+        ]
+        #expect(try policy.admit(bytes: 20, among: models) == [])
+        #expect(try policy.admit(bytes: 21, among: models) == ["old"])
+        #expect(try policy.admit(bytes: 60, among: models) == ["old", "new"])
+        #expect {
+            try policy.admit(bytes: 65, among: models)
+        } throws: { error in
+            guard case .capacity(let s)? = error as? ChunkStoreError else { return false }
+            return s.missingBytes == 5 && s.holders.map(\.id) == ["pinned", "used"]
+        }
+        #expect(policy.expired(among: models, now: 11) == ["old"])
+    }
+}

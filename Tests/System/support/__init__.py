@@ -1,0 +1,1 @@
+"""What the system tests and the benches share: processes, the store emulator, the agent, a shaped link."""

@@ -1,0 +1,158 @@
+import Testing
+import Transfer
+
+@Suite struct FillPlannerTests {
+    let now = ContinuousClock.now
+
+    func drain(_ planner: inout FillPlanner, at time: ContinuousClock.Instant? = nil) -> [ChunkAddress] {
+        var order: [ChunkAddress] = []
+        while let next = planner.next(now: time ?? now) { order.append(next) }
+        return order
+    }
+
+    func address(_ file: Int, _ chunk: Int) -> ChunkAddress { ChunkAddress(file: file, chunk: chunk) }
+
+    @Test func prefetchTakesHeadsThenTailsThenFileOrder() {
+        var planner = FillPlanner(chunkCounts: [4, 0, 1, 3])
+        #expect(drain(&planner) == [
+            address(0, 0), address(2, 0), address(3, 0), address(0, 3), address(3, 2),
+            address(0, 1), address(0, 2), address(3, 1),
+        ])
+    }
+
+    @Test func aDemandOvertakesPrefetchAndTheChunksAfterItFollow() {
+        var planner = FillPlanner(chunkCounts: [20], readAheadChunks: 2)
+        _ = planner.next(now: now)
+        planner.demand(file: 0, chunks: 10..<11)
+        #expect((0..<4).compactMap { _ in planner.next(now: now) } == [address(0, 10), address(0, 11), address(0, 12), address(0, 19)])
+    }
+
+    @Test func withoutPrefetchOnlyDemandsAndTheirReadAheadAreFetched() {
+        var planner = FillPlanner(chunkCounts: [20], prefetches: false, readAheadChunks: 1)
+        #expect(planner.next(now: now) == nil)
+        planner.demand(file: 0, chunks: 5..<6)
+        #expect(drain(&planner) == [address(0, 5), address(0, 6)])
+    }
+
+    @Test func aDemandOutsideTheModelIsIgnored() {
+        var planner = FillPlanner(chunkCounts: [2], prefetches: false)
+        planner.demand(file: 7, chunks: 0..<1)
+        planner.demand(file: 0, chunks: 5..<9)
+        planner.demand(file: -1, chunks: 0..<1)
+        #expect(planner.next(now: now) == nil)
+    }
+
+    @Test func aChunkInFlightIsNotHandedOutAgain() {
+        var planner = FillPlanner(chunkCounts: [1])
+        #expect(planner.next(now: now) == address(0, 0))
+        planner.demand(file: 0, chunks: 0..<1)
+        #expect(planner.next(now: now) == nil)
+    }
+
+    @Test func aFailedChunkComesBackAfterItsBackOffEvenWhenDemanded() {
+        var planner = FillPlanner(chunkCounts: [1])
+        _ = planner.next(now: now)
+        planner.failed(address(0, 0), retryAt: now + .seconds(1))
+        planner.demand(file: 0, chunks: 0..<1)
+        #expect(planner.next(now: now + .milliseconds(999)) == nil)
+        #expect(planner.next(now: now + .seconds(1)) == address(0, 0))
+    }
+
+    @Test func aChunkPutBackIsFirstInLine() {
+        var planner = FillPlanner(chunkCounts: [5])
+        let first = planner.next(now: now)
+        planner.putBack(address(0, 0))
+        #expect(first == address(0, 0))
+        #expect(planner.next(now: now) == address(0, 0))
+    }
+
+    @Test func theLastChunkOfAFileIsReportedOnce() {
+        var planner = FillPlanner(chunkCounts: [2, 1])
+        #expect(planner.arrived(address(0, 0)) == false)
+        #expect(planner.arrived(address(0, 1)) == true)
+        #expect(planner.arrived(address(0, 1)) == false)
+        #expect(planner.isComplete == false)
+        #expect(planner.arrived(address(1, 0)) == true)
+        #expect(planner.isComplete)
+    }
+
+    @Test func aResetFileIsFetchedWhollyAgain() {
+        var planner = FillPlanner(chunkCounts: [3])
+        for chunk in drain(&planner) { planner.arrived(chunk) }
+        planner.reset(file: 0)
+        #expect(planner.missingChunks(ofFile: 0) == 3)
+        #expect(Set(drain(&planner)) == [address(0, 0), address(0, 1), address(0, 2)])
+    }
+
+    @Test func anAbandonedFileIsLeftAlone() {
+        var planner = FillPlanner(chunkCounts: [3, 2])
+        planner.abandon(file: 0)
+        planner.demand(file: 0, chunks: 0..<3)
+        #expect(drain(&planner).allSatisfy { $0.file == 1 })
+    }
+
+    @Test func whatIsPresentIsNeverFetched() {
+        var planner = FillPlanner(chunkCounts: [4, 4]) { ($0.file + $0.chunk) % 2 == 0 }
+        #expect(planner.missingChunks(ofFile: 0) == 2)
+        #expect(Set(drain(&planner)) == [address(0, 1), address(0, 3), address(1, 0), address(1, 2)])
+    }
+
+    /// Beside a model that is too simple to be wrong: a set of missing chunks and a set of those in flight.
+    @Test(arguments: [UInt64.random(in: 0 ... .max), 1, 2, 3]) func randomEventsNeverLoseOrDoubleAChunk(seed: UInt64) {
+        var random = SplitMix(state: seed)
+        let counts = (0..<4).map { _ in Int.random(in: 0...9, using: &random) }
+        var planner = FillPlanner(chunkCounts: counts, readAheadChunks: 3)
+        var missing = Set(counts.indices.flatMap { file in (0..<counts[file]).map { ChunkAddress(file: file, chunk: $0) } })
+        var inFlight: Set<ChunkAddress> = []
+        var time = now
+        for _ in 0..<2_000 {
+            time += .milliseconds(Int.random(in: 0...20, using: &random))
+            switch Int.random(in: 0...5, using: &random) {
+            case 0, 1:
+                guard let next = planner.next(now: time) else { continue }
+                #expect(missing.contains(next) && !inFlight.contains(next), "seed \(seed)")
+                inFlight.insert(next)
+            case 2:
+                guard let chunk = inFlight.sorted().first else { continue }
+                inFlight.remove(chunk)
+                missing.remove(chunk)
+                let last = planner.arrived(chunk)
+                #expect(last == !missing.contains { $0.file == chunk.file }, "seed \(seed)")
+            case 3:
+                guard let chunk = inFlight.sorted().last else { continue }
+                inFlight.remove(chunk)
+                planner.failed(chunk, retryAt: time + .milliseconds(Int.random(in: 0...30, using: &random)))
+            case 4:
+                let start = Int.random(in: 0...9, using: &random)
+                planner.demand(file: Int.random(in: -1...4, using: &random), chunks: start..<(start + 2))
+            default:
+                let file = Int.random(in: 0..<4, using: &random)
+                guard !inFlight.contains(where: { $0.file == file }), Int.random(in: 0...20, using: &random) == 0 else { continue }
+                planner.reset(file: file)
+                for chunk in 0..<counts[file] { missing.insert(ChunkAddress(file: file, chunk: chunk)) }
+            }
+        }
+        for chunk in inFlight {
+            planner.arrived(chunk)
+            missing.remove(chunk)
+        }
+        for chunk in drain(&planner, at: time + .seconds(60)) {
+            #expect(missing.remove(chunk) != nil, "seed \(seed)")
+            planner.arrived(chunk)
+        }
+        #expect(missing.isEmpty, "seed \(seed)")
+        #expect(planner.isComplete, "seed \(seed)")
+    }
+}
+
+/// SplitMix64 (Steele, Lea, Flood 2014): repeatable from a printed seed.
+struct SplitMix: RandomNumberGenerator {
+    var state: UInt64
+    mutating func next() -> UInt64 {
+        state &+= 0x9e37_79b9_7f4a_7c15
+        var z = state
+        z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
+        z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
+        return z ^ (z >> 31)
+    }
+}
