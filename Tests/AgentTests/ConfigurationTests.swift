@@ -102,18 +102,24 @@ import Testing
 }
 
 @Suite struct MetricsTextTests {
-    @Test func labelsAreEscapedAndEveryFamilyHasAType() {
-        let model = ModelStatus(
-            id: "m", source: "oss://b/\"q\"\\\n/", endpoint: "", directory: "", phase: .failed, message: nil, files: 1,
-            completeFiles: 0, totalBytes: 10, presentBytes: 5, bytesPerSecond: 0, remainingSeconds: nil, originBytes: 7,
-            requests: 1, retries: 0, throttled: 0, refilledFiles: 0, transfersInFlight: 0, users: 0, pinned: false, idleSeconds: 0)
-        let status = AgentStatus(
-            version: "1", processID: 1, root: "/", medium: "memory", uptimeSeconds: 1.5, budgetBytes: 1, cachedBytes: 1,
-            inFlightLimitBytes: 1, inFlightBytes: 0, sessions: 0, models: [model])
+    static let json = #"""
+        {"version": "1", "processID": 1, "root": "/", "medium": "memory", "uptimeSeconds": 1.5, "budgetBytes": 1,
+         "cachedBytes": 1, "inFlightLimitBytes": 1, "inFlightBytes": 0, "sessions": 0, "models": [
+          {"id": "m", "source": "oss://b/\"q\"\\\n/", "endpoint": "", "directory": "", "phase": "failed", "files": 1,
+           "completeFiles": 0, "totalBytes": 10, "presentBytes": 5, "bytesPerSecond": 0, "originBytes": 7, "requests": 1,
+           "retries": 0, "throttled": 0, "refilledFiles": 0, "transfersInFlight": 0, "users": 0, "pinned": false,
+           "idleSeconds": 0}]}
+        """#
+
+    @Test func labelsAreEscapedAndEveryFamilyHasAType() throws {
+        let status = try JSONDecoder().decode(AgentStatus.self, from: Data(Self.json.utf8))
         let text = MetricsText.encode(status)
         #expect(text.contains(#"modelcache_origin_bytes_total{model="m",source="oss://b/\"q\"\\\n/"} 7"#))
         #expect(text.contains("modelcache_uptime_seconds 1.5\n"))
-        let families = text.split(separator: "\n").filter { $0.hasPrefix("# TYPE") }.count
-        #expect(families == Set(text.split(separator: "\n").filter { !$0.hasPrefix("#") }.map { $0.prefix { $0 != "{" && $0 != " " } }).count)
+        let lines = text.split(separator: "\n")
+        let typed = lines.filter { $0.hasPrefix("# TYPE") }.map { String($0.split(separator: " ")[2]) }
+        let sampled = lines.filter { !$0.hasPrefix("#") }.map { line in String(line.prefix { $0 != "{" && $0 != " " }) }
+        #expect(Set(typed) == Set(sampled))
+        #expect(typed.count == Set(typed).count)
     }
 }

@@ -19,7 +19,7 @@ final class Scratch {
     let path = NSTemporaryDirectory() + "/mc-test-\(UUID().uuidString)"
     deinit {
         for name in (try? FileManager.default.contentsOfDirectory(atPath: path + "/models")) ?? [] {
-            umount2(path + "/models/" + name, Int32(MNT_DETACH.rawValue))
+            umount2(path + "/models/" + name, Int32(MNT_DETACH))
         }
         try? FileManager.default.removeItem(atPath: path)
     }

@@ -17,7 +17,7 @@ package actor ModelRegistry {
     private let audit: AuditLog
     private var models: [SourceIdentity: OpenModel] = [:]
     /// Callers that listed a source successfully since this agent started. They may have the complete cached copy while the store is away.
-    private var proven: [SourceIdentity: Set<[UInt8]>] = [:]
+    private var proven: [SourceIdentity: [[UInt8]: ContinuousClock.Instant]] = [:]
     private var engines: [EngineKey: TransferEngine] = [:]
     private var isBusy = false
     private var waiting: [CheckedContinuation<Void, Never>] = []
@@ -32,6 +32,8 @@ package actor ModelRegistry {
     private static let openingRetry = RetryPolicy(
         maximumAttempts: 6, baseDelay: .milliseconds(200), maximumDelay: .seconds(3), deadline: .seconds(20))
     private static let concurrentHeads = 16
+    /// A reader opens two connections, a shell pipeline more: one listing serves those that follow at once.
+    private static let proofLifetime: Duration = .seconds(2)
 
     package init(options: AgentOptions, root: CacheRoot, logger: Logger, audit: AuditLog) {
         self.options = options
@@ -60,12 +62,18 @@ package actor ModelRegistry {
             throw AgentFailure(.settings, "\(error)")
         }
         let identity = Self.identity(of: settings)
+        if let model = models[identity], let time = proven[identity]?[settings.fingerprint],
+            time.duration(to: .now) < Self.proofLifetime, !model.cached.files.contains(where: { $0.state == .failed })
+        {
+            model.cached.retain()
+            return model
+        }
         let objects: [StoredObject]
         do throws(StoreError) {
             objects = try await client.list().objects
         } catch {
             if error.isRetryable, let model = models[identity], model.cached.files.allSatisfy({ $0.state == .complete }),
-                proven[identity]?.contains(settings.fingerprint) == true
+                proven[identity]?[settings.fingerprint] != nil
             {
                 logger.warning("store unreachable, serving the complete cached copy", metadata: ["model": "\(model.cached.id)", "reason": "\(error)"])
                 model.cached.retain()
@@ -73,7 +81,7 @@ package actor ModelRegistry {
             }
             throw Self.failure(error)
         }
-        proven[identity, default: []].insert(settings.fingerprint)
+        proven[identity, default: [:]][settings.fingerprint] = .now
         let location = settings.configuration.location
         let wanted = objects.filter { object in location.relativeKey(object.key).map { settings.includes($0) } ?? false }
         guard !wanted.isEmpty else {

@@ -41,8 +41,9 @@ public enum Medium: String, Sendable {
         let result = mc_filesystem_at(directory, &filesystem)
         if result < 0 { throw .from(Int(result), "statfs", directory) }
         if !filesystem.is_tmpfs { return .disk }
+        // Of a file: a directory does not tell.
         var status = mc_stat()
-        if mc_stat_at(MC_AT_CWD, directory, &status) == 0, UInt64(status.block_bytes) >= Manifest.pieceBytes { return .hugeTmpfs }
+        if mc_stat_at(MC_AT_CWD, StateDirectory(directory: directory).marker, &status) == 0, UInt64(status.block_bytes) >= Manifest.pieceBytes { return .hugeTmpfs }
         return .tmpfs
     }
 }

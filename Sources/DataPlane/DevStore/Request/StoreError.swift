@@ -80,6 +80,7 @@ package struct XMLDocument: Sendable {
 
     package init() {}
 
+    mutating func replace(with text: String) { self.text = text }
     package mutating func open(_ name: String, attributes: String = "") { text += "<\(name)\(attributes)>" }
     package mutating func close(_ name: String) { text += "</\(name)>" }
     package mutating func element(_ name: String, _ value: String) {

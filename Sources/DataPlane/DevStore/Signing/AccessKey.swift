@@ -16,7 +16,7 @@ package struct AccessKey: Sendable, CustomStringConvertible {
 
     /// `id:secret[:token[:expiry]]`; the expiry is seconds since 1970 or `2026-11-21T05:00:00Z`.
     package init?(text: some StringProtocol) {
-        let parts = text.split(separator: ":", maxSplits: 3, omittingEmptySubsequences: false).map(String.init)
+        let parts = String(text).split(separator: ":", maxSplits: 3, omittingEmptySubsequences: false).map { String($0) }
         guard parts.count >= 2, !parts[0].isEmpty, !parts[1].isEmpty else { return nil }
         id = parts[0]
         secret = parts[1]

@@ -1,43 +1,204 @@
+import FoundationEssentials
+import Synchronization
+
 /// Lists, heads and range reads of one bucket, over a `TransferEngine` that many clients may share.
 ///
 /// Thread-safe. Keys are full keys in the bucket, prefix included.
 public final class StoreClient: Sendable {
     public let configuration: StoreConfiguration
     let engine: TransferEngine
+    private let signer: RequestSigner
+    private let skew = Mutex<Int64?>(nil)
+
+    /// A page of 1000 keys of 1 KiB, each percent-encoded, with their fields.
+    private static let listAnswerLimit = 8 << 20
 
     public init(_ configuration: StoreConfiguration, engine: TransferEngine) {
         self.configuration = configuration
         self.engine = engine
+        self.signer = configuration.signer
     }
 
     /// Every object under the location's prefix, nested ones included (ListObjectsV2, all pages).
     ///
     /// Throws `noSuchBucket` and the like; an empty prefix is an empty listing. Retries by `configuration.retry`.
     public func list() async throws(StoreError) -> ObjectListing {
-        throw StoreError(.settings, detail: "not there yet")
+        var listing = ObjectListing()
+        var token: String?
+        repeat {
+            var query: [SignableRequest.QueryItem] = [
+                .init("list-type", "2"), .init("encoding-type", "url"), .init("max-keys", "1000"),
+                .init("prefix", configuration.location.prefix),
+            ]
+            if let token { query.append(.init("continuation-token", token)) }
+            let answer = try await retrying { () async throws(StoreError) in
+                try await self.exchange("GET", key: nil, query: query, limit: Self.listAnswerLimit)
+            }
+            guard let page = ListPage.parse(answer.body, prefix: configuration.location.prefix) else {
+                throw StoreError(
+                    .malformedAnswer, detail: "the listing of \(configuration.location) cannot be understood",
+                    remedy: "check that OSS_ENDPOINT is an object store", status: answer.head.status,
+                    requestID: answer.head.requestID)
+            }
+            listing.objects += page.objects
+            listing.directories += page.directories
+            if let next = page.next, next == token {
+                throw StoreError(.malformedAnswer, detail: "the listing of \(configuration.location) does not advance")
+            }
+            token = page.next
+        } while token != nil
+        return listing
     }
 
     /// Size, entity tag and checksums of one object. Retries by `configuration.retry`.
     public func head(_ key: String) async throws(StoreError) -> ObjectHead {
-        throw StoreError(.settings, detail: "not there yet")
+        var extra: [String: String] = [:]
+        if configuration.location.scheme == .s3 { extra["x-amz-checksum-mode"] = "ENABLED" }
+        let headers = extra
+        let answer = try await retrying { () async throws(StoreError) in
+            try await self.exchange("HEAD", key: key, headers: headers, limit: 1 << 16)
+        }
+        guard let size = answer.head.contentLength else {
+            throw StoreError(.malformedAnswer, detail: "\(key): the store names no size", status: answer.head.status)
+        }
+        return ObjectHead(key: key, size: size, head: answer.head)
     }
 
     /// Starts to read a range; `completion` is called exactly once, on an engine thread, after the last `receive`.
     ///
     /// Not retried, except once with fresh credentials when the store says that the token has expired and the
     /// provider has another. Failures before the body leave the sink untouched; later ones may have delivered a part.
+    /// When the credentials cannot be read or the range is empty, `completion` is called before this returns.
     @discardableResult
     public func get(
         _ range: ObjectRange, into sink: any RangeSink,
         completion: @escaping @Sendable (Result<RangeReceipt, StoreError>) -> Void
     ) -> TransferID {
-        TransferID(value: 0, worker: 0)
+        guard range.length > 0, range.offset <= range.objectSize, range.length <= range.objectSize - range.offset else {
+            completion(.failure(StoreError(.settings, detail: "\(range.key): the range is not within the object")))
+            return TransferID(value: 0, worker: 0)
+        }
+        return get(range, into: sink, repeating: nil, completion: completion)
+    }
+
+    private func get(
+        _ range: ObjectRange, into sink: any RangeSink, repeating id: TransferID?,
+        completion: @escaping @Sendable (Result<RangeReceipt, StoreError>) -> Void
+    ) -> TransferID {
+        var headers = ["range": "bytes=\(range.offset)-\(range.offset + range.length - 1)"]
+        if !range.etag.isEmpty { headers["if-match"] = "\"\(range.etag)\"" }
+        if configuration.location.scheme == .oss { headers["x-oss-range-behavior"] = "standard" }
+        let signed: (request: SignableRequest, credentials: StoreCredentials?)
+        do throws(StoreError) {
+            signed = try sign("GET", key: range.key, headers: headers)
+        } catch {
+            completion(.failure(error))
+            return id ?? TransferID(value: 0, worker: 0)
+        }
+        return engine.submit(
+            url: url(signed.request), method: "GET", headers: lines(signed.request), body: .range(range, sink),
+            repeating: id
+        ) { [self] result in
+            switch result {
+            case .failure(let error): completion(.failure(error))
+            case .success(let answer):
+                note(answer.head)
+                if answer.head.status == 200 || answer.head.status == 206 { return completion(.success(answer.receipt)) }
+                let error = StoreAnswer.error(head: answer.head, body: answer.body, subject: range.key)
+                if error.kind == .expiredToken, id == nil, let used = signed.credentials,
+                    configuration.credentials.refreshed(after: used) != nil
+                {
+                    _ = get(range, into: sink, repeating: answer.id, completion: completion)
+                    return
+                }
+                completion(.failure(error))
+            }
+        }
     }
 
     /// Ends a transfer soon; its completion is called with `StoreError.cancelled` unless it was done already.
-    public func cancel(_ id: TransferID) {}
+    public func cancel(_ id: TransferID) { engine.cancel(id) }
 
     /// How far this machine's clock is ahead of the store's, from the last answer's `Date` (whole seconds); nil before
     /// the first answer.
-    public var clockSkew: Duration? { nil }
+    public var clockSkew: Duration? { skew.withLock { $0 }.map { .seconds($0) } }
+
+    // MARK: Small requests
+
+    private func exchange(
+        _ method: String, key: String?, query: [SignableRequest.QueryItem] = [], headers: [String: String] = [:], limit: Int
+    ) async throws(StoreError) -> Transfer.Answer {
+        var renewed = false
+        while true {
+            let (request, credentials) = try sign(method, key: key, query: query, headers: headers)
+            let result = await withCheckedContinuation { continuation in
+                engine.submit(
+                    url: url(request), method: method, headers: lines(request), body: .collect(limit: limit)
+                ) { continuation.resume(returning: $0) }
+            }
+            let answer = try result.get()
+            note(answer.head)
+            if answer.head.status == 200 { return answer }
+            var body = answer.body
+            // A HEAD has no body; OSS puts the error's XML into a header.
+            if method == "HEAD", let encoded = answer.head["x-oss-err"], let decoded = Data(base64Encoded: encoded) {
+                body = Array(decoded)
+            }
+            let error = StoreAnswer.error(
+                head: answer.head, body: body, subject: key ?? configuration.location.description)
+            if error.kind == .expiredToken, !renewed, let credentials,
+                configuration.credentials.refreshed(after: credentials) != nil
+            {
+                renewed = true
+                continue
+            }
+            throw error
+        }
+    }
+
+    private func retrying<Value: Sendable>(
+        _ attempt: @Sendable () async throws(StoreError) -> Value
+    ) async throws(StoreError) -> Value {
+        let began = ContinuousClock.now
+        var failed = 0
+        while true {
+            do throws(StoreError) {
+                return try await attempt()
+            } catch {
+                failed += 1
+                let elapsed = began.duration(to: .now)
+                guard let wait = configuration.retry.delay(afterFailedAttempts: failed, elapsed: elapsed, error: error)
+                else { throw error }
+                do { try await Task.sleep(for: wait) } catch { throw StoreError(.cancelled, detail: "cancelled") }
+            }
+        }
+    }
+
+    private func sign(
+        _ method: String, key: String?, query: [SignableRequest.QueryItem] = [], headers: [String: String]
+    ) throws(StoreError) -> (request: SignableRequest, credentials: StoreCredentials?) {
+        let request = SignableRequest(
+            method: method, endpoint: configuration.endpoint, bucket: configuration.location.bucket, key: key,
+            query: query, headers: headers)
+        do throws(SettingError) {
+            guard let credentials = try configuration.credentials.current() else { return (request, nil) }
+            let signed = signer.sign(request, credentials: credentials, unixTime: SystemClock.unixTime)
+            return (signed, credentials)
+        } catch {
+            throw StoreError(.settings, detail: error.description)
+        }
+    }
+
+    private func url(_ request: SignableRequest) -> String {
+        "\(configuration.endpoint.transport.rawValue)://\(request.host)\(request.target)"
+    }
+
+    private func lines(_ request: SignableRequest) -> [String] {
+        request.headers.map { "\($0.key): \($0.value)" } + ["Accept:"]
+    }
+
+    private func note(_ head: ResponseHead) {
+        guard let date = head.date else { return }
+        skew.withLock { $0 = SystemClock.unixTime - date.seconds }
+    }
 }

@@ -38,6 +38,17 @@ public struct StoreConfiguration: Sendable {
     }
 }
 
+extension StoreConfiguration {
+    /// The signer that scheme, region and setting choose.
+    var signer: RequestSigner {
+        switch (location.scheme, signatureVersion, region) {
+        case (.s3, _, let region): .s3V4(region: region ?? "us-east-1")
+        case (.oss, .v1, _), (.oss, _, nil): .ossV1
+        case (.oss, _, let region?): .ossV4(region: region)
+        }
+    }
+}
+
 enum RegionName {
     static func normalized(
         _ given: String?, endpoint: StoreEndpoint, scheme: StoreScheme

@@ -9,6 +9,7 @@ public final class CredentialsProvider: Sendable {
         case file(path: String)
     }
     let source: Source
+    private let cached = Mutex<StoreCredentials?>(nil)
 
     init(source: Source) { self.source = source }
 
@@ -26,7 +27,24 @@ public final class CredentialsProvider: Sendable {
     public static func environment(
         _ variables: [String: String], scheme: StoreScheme
     ) throws(SettingError) -> CredentialsProvider {
-        .anonymous
+        if let path = variables["OSS_CREDENTIALS_FILE"], !path.isEmpty { return .file(path) }
+        func value(_ name: String) -> String? { variables[name].flatMap { $0.isEmpty ? nil : $0 } }
+        var family = "OSS"
+        if scheme == .s3, value("OSS_ACCESS_KEY_ID") == nil, value("OSS_ACCESS_KEY_SECRET") == nil { family = "AWS" }
+        let secretName = family == "OSS" ? "OSS_ACCESS_KEY_SECRET" : "AWS_SECRET_ACCESS_KEY"
+        switch (value("\(family)_ACCESS_KEY_ID"), value(secretName)) {
+        case (nil, nil): return .anonymous
+        case (let id?, let secret?):
+            return .fixed(StoreCredentials(keyID: id, secret: secret, token: value("\(family)_SESSION_TOKEN")))
+        case (nil, _?):
+            throw SettingError(
+                field: "\(family)_ACCESS_KEY_ID", value: nil, problem: "is not set, but \(secretName) is",
+                remedy: "set both, or neither for a public bucket")
+        case (_?, nil):
+            throw SettingError(
+                field: secretName, value: nil, problem: "is not set, but \(family)_ACCESS_KEY_ID is",
+                remedy: "set both, or neither for a public bucket")
+        }
     }
 
     /// A file, read at first use and again when its contents expire or the store refuses the token: JSON with
@@ -34,8 +52,23 @@ public final class CredentialsProvider: Sendable {
     public static func file(_ path: String) -> CredentialsProvider { CredentialsProvider(source: .file(path: path)) }
 
     /// The credentials to sign with now; nil means anonymous. Throws when the file cannot be read or understood.
-    public func current() throws(SettingError) -> StoreCredentials? { nil }
+    public func current() throws(SettingError) -> StoreCredentials? {
+        switch source {
+        case .fixed(let credentials): return credentials
+        case .file(let path):
+            if let known = cached.withLock({ $0 }), known.expiration.map({ $0 > SystemClock.unixTime + 60 }) ?? true {
+                return known
+            }
+            let read = try CredentialsFile.read(path)
+            cached.withLock { $0 = read }
+            return read
+        }
+    }
 
     /// Called when the store refused `refused` as expired: reads again and returns other ones, or nil if there are none.
-    public func refreshed(after refused: StoreCredentials) -> StoreCredentials? { nil }
+    public func refreshed(after refused: StoreCredentials) -> StoreCredentials? {
+        guard case .file(let path) = source, let read = try? CredentialsFile.read(path), read != refused else { return nil }
+        cached.withLock { $0 = read }
+        return read
+    }
 }

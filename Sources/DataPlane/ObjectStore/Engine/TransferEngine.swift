@@ -1,3 +1,7 @@
+import CurlShim
+import Glibc
+import Synchronization
+
 /// What the engine is made with.
 public struct TransferEngineConfiguration: Sendable {
     /// Threads that receive, decrypt and hand bytes to sinks. Nil: one for each two cores, 2 to 8.
@@ -28,19 +32,90 @@ public struct TransferEngineConfiguration: Sendable {
 /// HTTP transfers on threads of its own, shared by every `StoreClient` of the process.
 ///
 /// Submitted transfers start at once: whoever submits decides how many are in flight.
+///
+/// Measured, 2 GiB in 8 MiB ranges over loopback from nginx into tmpfs with huge pages, 4 connections, 2 shared cores, a C
+/// program, best of 5 to 6 in GB/s: bare recv loop 3.9 (4 threads); curl_multi 2.9 with 2 or 4 threads and 128 to 512 KiB
+/// buffers, 2.5 with 16 KiB, 2.7 with 1 thread; curl_easy on 4 threads 3.5; CURLOPT_CONNECT_ONLY with curl_easy_recv 2.9.
+/// libcurl 7.88 hands the body out in pieces of 16 KiB whatever its buffer: a copy into the sink's staging buffer. Reading
+/// past libcurl's own HTTP would save it, and gains nothing: most of the time goes to the kernel's copies.
 public final class TransferEngine: Sendable {
     public let configuration: TransferEngineConfiguration
+    private let workers: [Worker]
+    private let sources: SourceAddresses
+    private let lastIdentifier = Atomic<UInt64>(0)
+    private let ended = Mutex(false)
+
+    private static let initialized = curl_global_init(Int(CURL_GLOBAL_DEFAULT)) == CURLE_OK
 
     /// Starts the threads. Throws when a source address is not on this machine (it is named) or the authority file
     /// cannot be read.
     public init(_ configuration: TransferEngineConfiguration = TransferEngineConfiguration()) throws(SettingError) {
         self.configuration = configuration
+        self.sources = try SourceAddresses(configuration.sourceAddresses)
+        var authorityFile = configuration.authorityFile
+        if authorityFile == nil, let variable = getenv("SSL_CERT_FILE") { authorityFile = String(cString: variable) }
+        if authorityFile == "" { authorityFile = nil }
+        if let authorityFile, access(authorityFile, R_OK) != 0 {
+            throw SettingError(
+                field: "SSL_CERT_FILE", value: authorityFile, problem: "cannot be read: \(String(cString: strerror(errno)))",
+                remedy: "name a readable PEM file, or leave it unset for the system's authorities")
+        }
+        let cores = sysconf(Int32(_SC_NPROCESSORS_ONLN))
+        let count = max(1, min(configuration.threads ?? min(max(cores / 2, 2), 8), 64))
+        var workers: [Worker] = []
+        for _ in 0..<count where Self.initialized {
+            if let worker = Worker(configuration, authorityFile: authorityFile) { workers.append(worker) }
+        }
+        guard !workers.isEmpty else {
+            throw SettingError(
+                field: "threads", value: "\(count)", problem: "no transfer thread could be started",
+                remedy: "raise the limits on threads and memory")
+        }
+        self.workers = workers
     }
 
+    deinit { shutDown() }
+
     /// Transfers submitted and not completed.
-    public var inFlight: Int { 0 }
+    public var inFlight: Int { workers.reduce(0) { $0 + $1.load.load(ordering: .relaxed) } }
 
     /// Cancels what is in flight (their completions are called) and ends the threads. Later submissions complete with
     /// `cancelled`. Returns when the threads are gone; not to be called from a completion.
-    public func shutDown() {}
+    public func shutDown() {
+        let first = ended.withLock { ended in
+            defer { ended = true }
+            return !ended
+        }
+        guard first else { return }
+        for worker in workers { worker.stop() }
+        for worker in workers { worker.join() }
+    }
+
+    /// Ends a transfer soon; its completion is called with `StoreError.cancelled` unless it was done already.
+    public func cancel(_ id: TransferID) {
+        guard workers.indices.contains(id.worker) else { return }
+        workers[id.worker].cancel(id.value)
+    }
+
+    /// Starts an exchange on the least loaded thread, or on `worker` (to keep a repeated request's identifier valid).
+    @discardableResult
+    func submit(
+        url: String, method: String, headers: [String], body: Transfer.Body, repeating repeated: TransferID? = nil,
+        completion: @escaping @Sendable (Result<Transfer.Answer, StoreError>) -> Void
+    ) -> TransferID {
+        let index =
+            repeated?.worker
+            ?? workers.indices.min {
+                workers[$0].load.load(ordering: .relaxed) < workers[$1].load.load(ordering: .relaxed)
+            } ?? 0
+        let value = repeated?.value ?? lastIdentifier.wrappingAdd(1, ordering: .relaxed).newValue
+        let id = TransferID(value: value, worker: index)
+        let transfer = Transfer(
+            id: id, url: url, method: method, headers: headers, body: body, source: sources.next(),
+            completion: completion)
+        if !workers[index].submit(transfer) {
+            completion(.failure(StoreError(.cancelled, detail: "the transfer engine was shut down")))
+        }
+        return id
+    }
 }

@@ -1,0 +1,40 @@
+internal import Glibc
+internal import NIOCore
+
+/// A file open for reading, closed when the last user lets go of it. The NIO handle owns the descriptor,
+/// which never changes, so it may be read from any thread.
+package final class OpenFile: Sendable {
+    let handle: NIOFileHandle
+    let descriptor: CInt
+    package let state: FileState
+
+    /// Nil when there is no such regular file.
+    package init?(path: String) {
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW)
+        guard descriptor >= 0 else { return nil }
+        var status = stat()
+        guard fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
+            close(descriptor)
+            return nil
+        }
+        self.descriptor = descriptor
+        self.state = FileState(status)
+        self.handle = NIOFileHandle(_deprecatedTakingOwnershipOfDescriptor: descriptor)
+    }
+
+    deinit { try? handle.close() }
+
+    /// Up to `count` bytes at the offset; fewer at the end of the file or on an error.
+    func read(at offset: Int64, count: Int, into buffer: inout ByteBuffer) {
+        var left = count
+        var position = offset
+        while left > 0 {
+            let n = buffer.writeWithUnsafeMutableBytes(minimumWritableBytes: left) { bytes in
+                max(0, pread(descriptor, bytes.baseAddress, left, off_t(position)))
+            }
+            if n == 0 { return }
+            left -= n
+            position += Int64(n)
+        }
+    }
+}

@@ -1,0 +1,46 @@
+/// Whether an answer's head is the one that was asked for; decided before a byte of the body is passed on.
+///
+/// The trap it closes: a server that does not understand the range sends 200 and the whole object.
+enum RangeCheck {
+    /// Nil when the head is right. To be asked for status 200 and 206 only.
+    static func problem(with head: ResponseHead, for range: ObjectRange) -> StoreError? {
+        func malformed(_ detail: String) -> StoreError {
+            StoreError(
+                .malformedAnswer, detail: "\(range.key): \(detail)", status: head.status, requestID: head.requestID)
+        }
+        func changed(_ detail: String) -> StoreError {
+            StoreError(
+                .objectChanged, detail: "\(range.key) was replaced at the store: \(detail)",
+                remedy: "open the model again to read the new version", status: head.status, requestID: head.requestID)
+        }
+        if let tag = head.entityTag, !range.etag.isEmpty, tag != range.etag {
+            return changed("its entity tag is \(tag), was \(range.etag)")
+        }
+        if let coding = head["content-encoding"], coding != "identity" {
+            return malformed("the answer is encoded as \(coding); a proxy between may compress")
+        }
+        if head.status == 206 {
+            guard let got = head.contentRange else {
+                return malformed("206 without a valid Content-Range (\(head["content-range"] ?? "none"))")
+            }
+            guard got.total == range.objectSize else {
+                return changed("it has \(got.total) bytes, had \(range.objectSize)")
+            }
+            guard got.first == range.offset, got.last == range.offset + range.length - 1 else {
+                return malformed(
+                    "asked for bytes \(range.offset)-\(range.offset + range.length - 1), got \(got.first)-\(got.last)")
+            }
+            if let length = head.contentLength, length != range.length {
+                return malformed("Content-Length \(length) does not fit a range of \(range.length) bytes")
+            }
+            return nil
+        }
+        guard range.offset == 0, range.length == range.objectSize else {
+            return malformed("200 in place of 206: the store, or a proxy between, ignores Range")
+        }
+        guard head.contentLength == range.length else {
+            return malformed("200 with Content-Length \(head["content-length"] ?? "none"), want \(range.length)")
+        }
+        return nil
+    }
+}

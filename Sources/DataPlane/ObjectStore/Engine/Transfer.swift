@@ -1,0 +1,176 @@
+import CurlShim
+
+/// One HTTP exchange: what is sent, what arrived so far.
+///
+/// @unchecked Sendable: made by the submitter, which lets go of it at submission; from then on the one worker thread it
+/// was given to touches it, and the inbox's lock orders the two.
+final class Transfer: @unchecked Sendable {
+    enum Body {
+        /// Ranges: bytes go to the sink once the head is right.
+        case range(ObjectRange, any RangeSink)
+        /// Small answers are collected up to a limit in bytes.
+        case collect(limit: Int)
+    }
+
+    struct Answer: Sendable {
+        var head: ResponseHead
+        var body: [UInt8]
+        var receipt: RangeReceipt
+        /// For sending the request again under the same identifier.
+        var id: TransferID
+    }
+
+    let id: TransferID
+    var identifier: UInt64 { id.value }
+    let url: String
+    let method: String
+    let headers: [String]
+    let body: Body
+    let source: String?
+    let submitted = ContinuousClock.now
+    private let completion: @Sendable (Result<Answer, StoreError>) -> Void
+
+    private(set) var head = ResponseHead()
+    private(set) var collected: [UInt8] = []
+    private(set) var failure: StoreError?
+    private var received: UInt64 = 0
+    private var delivers = false
+    private var firstByte: ContinuousClock.Instant?
+    var list: UnsafeMutablePointer<curl_slist>?
+
+    /// Error answers are a few hundred bytes of XML.
+    private static let errorBodyLimit = 64 * 1024
+
+    init(
+        id: TransferID, url: String, method: String, headers: [String], body: Body, source: String?,
+        completion: @escaping @Sendable (Result<Answer, StoreError>) -> Void
+    ) {
+        self.id = id
+        self.url = url
+        self.method = method
+        self.headers = headers
+        self.body = body
+        self.source = source
+        self.completion = completion
+    }
+
+    /// One header line, with its end. False stops the transfer.
+    func receive(header bytes: UnsafeRawBufferPointer) -> Bool {
+        var line = bytes[...]
+        while let last = line.last, last == 0x0d || last == 0x0a { line = line.dropLast() }
+        if line.isEmpty { return headEnded() }
+        guard head.consume(line: String(decoding: line, as: UTF8.self)) else {
+            return fail(StoreError(.malformedAnswer, detail: "the store sent a malformed or oversized answer head"))
+        }
+        return true
+    }
+
+    private func headEnded() -> Bool {
+        guard head.status >= 200 else { return true }
+        firstByte = firstByte ?? .now
+        if case .range(let range, _) = body, head.status == 200 || head.status == 206 {
+            if let problem = RangeCheck.problem(with: head, for: range) { return fail(problem) }
+            delivers = true
+        }
+        return true
+    }
+
+    /// A piece of the body. False stops the transfer.
+    func receive(body bytes: UnsafeRawBufferPointer) -> Bool {
+        switch body {
+        case .range(let range, let sink) where delivers:
+            received += UInt64(bytes.count)
+            guard received <= range.length else {
+                return fail(StoreError(.malformedAnswer, detail: "\(range.key): the body is longer than the range"))
+            }
+            do {
+                try sink.receive(bytes)
+                return true
+            } catch {
+                return fail(StoreError(.sink, detail: "\(error)"))
+            }
+        case .range: return collect(bytes, limit: Self.errorBodyLimit)
+        case .collect(let limit): return collect(bytes, limit: limit)
+        }
+    }
+
+    private func collect(_ bytes: UnsafeRawBufferPointer, limit: Int) -> Bool {
+        received += UInt64(bytes.count)
+        guard collected.count + bytes.count <= limit else {
+            return fail(
+                StoreError(.malformedAnswer, detail: "the store's answer is larger than \(limit) bytes", status: head.status))
+        }
+        collected.append(contentsOf: bytes)
+        return true
+    }
+
+    private func fail(_ error: StoreError) -> Bool {
+        failure = failure ?? error
+        return false
+    }
+
+    /// The end: `result` is libcurl's verdict.
+    func finish(result: CURLcode, handle: UnsafeMutableRawPointer, errorText: String) {
+        if let failure { return completion(.failure(failure)) }
+        if result != CURLE_OK {
+            return completion(.failure(CurlFailure.error(result, text: errorText, url: url)))
+        }
+        if case .range(let range, _) = body, delivers, received != range.length {
+            return completion(
+                .failure(
+                    StoreError(
+                        .malformedAnswer, detail: "\(range.key): the body has \(received) bytes, the range \(range.length)",
+                        requestID: head.requestID)))
+        }
+        func text(_ info: CURLINFO) -> String { mc_curl_string(handle, info).map { String(cString: $0) } ?? "" }
+        let now = ContinuousClock.now
+        let receipt = RangeReceipt(
+            bytes: received, timeToFirstByte: submitted.duration(to: firstByte ?? now), duration: submitted.duration(to: now),
+            localAddress: text(CURLINFO_LOCAL_IP), remoteAddress: text(CURLINFO_PRIMARY_IP),
+            reusedConnection: mc_curl_long(handle, CURLINFO_NUM_CONNECTS) == 0, requestID: head.requestID)
+        completion(.success(Answer(head: head, body: collected, receipt: receipt, id: id)))
+    }
+
+    func finish(with error: StoreError) { completion(.failure(error)) }
+}
+
+/// libcurl's result codes in our words.
+enum CurlFailure {
+    static func error(_ code: CURLcode, text: String, url: String) -> StoreError {
+        let host = url.split(separator: "/").dropFirst().first.map(String.init) ?? "the store"
+        let reason = text.isEmpty ? String(cString: curl_easy_strerror(code)) : text
+        switch code {
+        case CURLE_COULDNT_RESOLVE_HOST, CURLE_COULDNT_RESOLVE_PROXY:
+            return StoreError(
+                .nameResolution, detail: "\(host) cannot be resolved", remedy: "check OSS_ENDPOINT, the bucket's name and DNS")
+        case CURLE_COULDNT_CONNECT:
+            return StoreError(
+                .connectionRefused, detail: "\(host) cannot be reached: \(reason)",
+                remedy: "check OSS_ENDPOINT with its port, and the network")
+        case CURLE_INTERFACE_FAILED:
+            return StoreError(
+                .settings, detail: "cannot leave from a source address: \(reason)",
+                remedy: "name addresses of this machine in HTTP_SOURCE_IP")
+        case CURLE_OPERATION_TIMEDOUT:
+            let connecting = reason.contains("onnection time") || reason.contains("onnection timeout") || reason.contains("esolving timed")
+            return connecting
+                ? StoreError(.connectTimeout, detail: "\(host) did not answer in time: \(reason)", remedy: "check the network to it")
+                : StoreError(.stalled, detail: "\(host) sends too slowly: \(reason)")
+        case CURLE_PEER_FAILED_VERIFICATION, CURLE_SSL_CACERT_BADFILE, CURLE_SSL_ISSUER_ERROR, CURLE_SSL_CERTPROBLEM:
+            return StoreError(
+                .tls, detail: "the certificate of \(host) is not trusted: \(reason)",
+                remedy: "set SSL_CERT_FILE to the authority's PEM file, or use the endpoint's own name")
+        case CURLE_SSL_CONNECT_ERROR:
+            return StoreError(
+                .tls, detail: "no TLS with \(host): \(reason)",
+                remedy: "write http:// in OSS_ENDPOINT if the store speaks plain HTTP")
+        case CURLE_PARTIAL_FILE:
+            return StoreError(.malformedAnswer, detail: "\(host) closed before the answer's end: \(reason)")
+        case CURLE_OUT_OF_MEMORY: return StoreError(.settings, detail: "out of memory", remedy: "give the agent more")
+        case CURLE_WEIRD_SERVER_REPLY, CURLE_UNSUPPORTED_PROTOCOL, CURLE_BAD_CONTENT_ENCODING:
+            return StoreError(
+                .malformedAnswer, detail: "\(host) does not speak HTTP: \(reason)", remedy: "check OSS_ENDPOINT")
+        default: return StoreError(.connectionLost, detail: "the connection to \(host) broke: \(reason)")
+        }
+    }
+}

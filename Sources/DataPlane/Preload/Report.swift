@@ -1,0 +1,40 @@
+import PreloadShim
+
+/// Exit statuses of sysexits.h.
+enum ExitStatus {
+    /// A setting is wrong: the program must not start.
+    static let configuration: Int32 = 78
+    /// Bytes already given out turned out wrong.
+    static let inputOutput: Int32 = 74
+}
+
+/// Prints `libossc_preload: NAME: message` as one line on standard error. Secrets are never passed in.
+func report(_ name: UnsafePointer<CChar>?, _ body: (inout Text) -> Void) {
+    withPath { line in
+        line.append("libossc_preload: ")
+        if let name {
+            line.append(name)
+            line.append(": ")
+        }
+        body(&line)
+        // One line, whatever a store's or an agent's message holds.
+        for i in 0..<line.count where line.base[i] == 10 || line.base[i] == 13 { line.base[i] = 32 }
+        if line.count == line.capacity - 1 { line.truncate(to: line.count - 1) }
+        line.append(10)
+        _ = ossc_write(2, line.base, line.count)
+    }
+}
+
+func report(_ message: StaticString) {
+    report(nil) { $0.append(message) }
+}
+
+/// Ends the program because a setting is wrong: `NAME: what is wrong; remedy`.
+func refuse(_ name: StaticString, _ message: StaticString) -> Never {
+    report(nil) {
+        $0.append(name)
+        $0.append(": ")
+        $0.append(message)
+    }
+    ossc_exit(ExitStatus.configuration)
+}

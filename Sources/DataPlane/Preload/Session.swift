@@ -1,0 +1,241 @@
+import AgentWire
+import PreloadShim
+
+// The connection to the agent, shared by every thread. All of it is guarded by OSSC_LOCK_SESSION, but
+// for the cache directory's path and the two flags, which are written once before `cacheDirectory` is
+// set and only read afterwards.
+nonisolated(unsafe) var sessionDescriptor: Int32 = -1
+nonisolated(unsafe) var cacheDirectory: UnsafePointer<CChar>? = nil
+nonisolated(unsafe) var cacheDirectoryLength = 0
+nonisolated(unsafe) var cacheFlags: UInt32 = 0
+/// MODEL_DIR leads to the cache directory itself.
+nonisolated(unsafe) var modelDirectoryIsCache = false
+/// Where MODEL_DIR pointed when the library was loaded: a working directory may lie there already.
+nonisolated(unsafe) var earlierCacheDirectory: UnsafePointer<CChar>? = nil
+nonisolated(unsafe) var userfaultDescriptor: Int32 = -1
+nonisolated(unsafe) var userfaultFeatures: UInt32 = 0
+nonisolated(unsafe) private var userfaultTried = false
+nonisolated(unsafe) private var generation: (UInt64, UInt64) = (0, 0)
+nonisolated(unsafe) private var opened = false
+/// The source changed or the agent refuses: nothing more may be waited for.
+nonisolated(unsafe) private(set) var sessionStopped = false
+/// When the agent was first found gone, 0 while it is there.
+nonisolated(unsafe) private var goneSince: Int64 = 0
+nonisolated(unsafe) private var lastAttempt: Int64 = 0
+
+private let sessionLock = Int32(OSSC_LOCK_SESSION.rawValue)
+
+private enum Answer { case opened, refused(UInt32), lost }
+
+/// Opens the model at first touch. A refusal ends the program with the agent's own message.
+func ensureSession() {
+    if cacheDirectory != nil { return }
+    ossc_lock(sessionLock)
+    if cacheDirectory == nil {
+        var descriptor = ossc_connect_seqpacket(socketPath)
+        if descriptor < 0 { descriptor = startAgent(descriptor) }
+        withBuffer { message in
+            switch open(Int32(descriptor), &message) {
+            case .opened: break
+            case .refused:
+                report(nil) { $0.append(message.base) }
+                ossc_exit(ExitStatus.configuration)
+            case .lost:
+                report(socketPath) { $0.append("the agent closed the connection without an answer; see its log, then start again") }
+                ossc_exit(ExitStatus.configuration)
+            }
+        }
+    }
+    ossc_unlock(sessionLock)
+}
+
+private func withBuffer<R>(_ body: (inout Text) -> R) -> R { withPath(body) }
+
+/// Sends MC_OPEN on a fresh connection and takes the answer. `message` gets a refusal's text.
+private func open(_ connected: Int32, _ message: inout Text) -> Answer {
+    // High numbers, so that a program's own first descriptors stay the ones it expects.
+    let moved = ossc_duplicate_above(connected, 512)
+    let descriptor = moved < 0 ? connected : Int32(moved)
+    if moved >= 0 { _ = ossc_close(connected) }
+
+    guard sendSettings(descriptor) else {
+        _ = ossc_close(descriptor)
+        return .lost
+    }
+    var device: Int32 = -1
+    let headerBytes = MemoryLayout<mc_header>.size
+    let answer = withUnsafeTemporaryAllocation(byteCount: 8192, alignment: 16) { buffer -> Answer in
+        let base = buffer.baseAddress.unsafelyUnwrapped
+        var entry = ossc_poll(fd: descriptor, events: 0)
+        var waited: Int64 = 0
+        while ossc_poll_wait(&entry, 1, 1000) <= 0 {
+            waited += 1000
+            if waited >= deadlineMilliseconds { return .lost }
+        }
+        let n = ossc_receive_packet(descriptor, base, 8191, &device, 0)
+        guard n >= headerBytes + MemoryLayout<mc_error>.size else { return .lost }
+        base.storeBytes(of: 0, toByteOffset: n, as: UInt8.self)
+        let header = base.load(as: mc_header.self)
+        guard header.magic == MC_WIRE_MAGIC, header.version == UInt16(MC_WIRE_VERSION) else { return .lost }
+        if header.type == UInt16(MC_ERROR.rawValue) {
+            let error = base.load(fromByteOffset: headerBytes, as: mc_error.self)
+            message.append((base + headerBytes + MemoryLayout<mc_error>.size).assumingMemoryBound(to: CChar.self))
+            return .refused(error.code)
+        }
+        guard header.type == UInt16(MC_OPENED.rawValue), n > headerBytes + MemoryLayout<mc_opened>.size else { return .lost }
+        let body = base + headerBytes
+        let first = body.load(fromByteOffset: 16, as: UInt64.self)
+        let second = body.load(fromByteOffset: 24, as: UInt64.self)
+        if opened && (first != generation.0 || second != generation.1) {
+            message.append("the model at the source changed while it was being read; start the program again")
+            return .refused(UInt32(MC_ERROR_INTERNAL.rawValue))
+        }
+        generation = (first, second)
+        if !opened {
+            cacheFlags = body.load(as: mc_opened.self).flags
+            accept(UnsafePointer((body + MemoryLayout<mc_opened>.size).assumingMemoryBound(to: CChar.self)))
+        }
+        return .opened
+    }
+    if case .opened = answer {
+        createUserfault(device)
+        opened = true
+        goneSince = 0
+        sessionDescriptor = descriptor
+        _ = ossc_send_packet(descriptor, UInt16(MC_SUBSCRIBE.rawValue), nil, 0, 1)
+    } else {
+        _ = ossc_close(descriptor)
+    }
+    if device >= 0 { _ = ossc_close(device) }
+    return answer
+}
+
+private func sendSettings(_ descriptor: Int32) -> Bool {
+    withUnsafeTemporaryAllocation(of: CChar.self, capacity: Int(MC_WIRE_MAX_PACKET) - 64) { buffer in
+        var body = Text(buffer)
+        var entry = ossc_environment_all()
+        while let list = entry, let variable = list.pointee {
+            if hasPrefix(variable, "OSS_") || hasPrefix(variable, "AWS_") || hasPrefix(variable, "MODELCACHE_")
+                || hasPrefix(variable, "MODEL_DIR=") || hasPrefix(variable, "HTTP_SOURCE_IP=") {
+                body.append(variable)
+                body.append(0)
+            }
+            entry = list + 1
+        }
+        return ossc_send_packet(descriptor, UInt16(MC_OPEN.rawValue), body.base, body.count, 1) >= 0
+    }
+}
+
+/// Takes the cache directory and makes MODEL_DIR lead there when it does not exist.
+private func accept(_ directory: UnsafePointer<CChar>) {
+    withPath { path in
+        appendNormalised(directory, to: &path)
+        let kept = keep(path.base)
+        cacheDirectoryLength = path.count
+        if ossc_identify_path(modelDirectory, 0).error != 0, let kept {
+            linkModelDirectory(to: kept)
+        }
+        let there = ossc_identify_path(modelDirectory, 1)
+        let cache = ossc_identify_path(kept, 1)
+        modelDirectoryIsCache = there.error == 0 && there.device == cache.device && there.inode == cache.inode
+        cacheDirectory = kept
+    }
+}
+
+/// Where this fails (a read-only file system, say) path mapping alone serves the program.
+private func linkModelDirectory(to target: UnsafePointer<CChar>) {
+    withPath { parent in
+        var i = 1
+        while modelDirectory[i] != 0 {
+            if modelDirectory[i] == slash {
+                parent.clear()
+                parent.append(modelDirectory, count: i)
+                _ = ossc_mkdir(parent.base, 0o755)
+            }
+            i += 1
+        }
+        _ = ossc_symlink(target, modelDirectory)
+    }
+}
+
+private func createUserfault(_ device: Int32) {
+    if userfaultTried || faultsBlock || cacheFlags & UInt32(MC_OPENED_DISK.rawValue) != 0 { return }
+    userfaultTried = true
+    var features: UInt32 = 0
+    let made = ossc_uffd_create(device, &features)
+    guard made >= 0 else { return }
+    let moved = ossc_duplicate_above(Int32(made), 512)
+    if moved >= 0 { _ = ossc_close(Int32(made)) }
+    userfaultFeatures = features
+    userfaultDescriptor = Int32(moved >= 0 ? moved : made)
+}
+
+/// Asks for a range. Nothing is lost when it cannot be sent now: whoever waits asks again each second.
+func sendDemand(_ file: UnsafeMutablePointer<ossc_file>, offset: UInt64, bytes: UInt64) {
+    guard ossc_try_lock(sessionLock) != 0 else { return }
+    defer { ossc_unlock(sessionLock) }
+    guard sessionDescriptor >= 0 else { return }
+    var demand = mc_demand(file: file.pointee.index, reserved: 0, offset: offset, length: bytes)
+    _ = ossc_send_packet(sessionDescriptor, UInt16(MC_DEMAND.rawValue), &demand, MemoryLayout<mc_demand>.size, 0)
+}
+
+/// What a waiting thread learns of the agent.
+enum AgentHealth { case alive, gone(milliseconds: Int64), stopped }
+
+/// Looks whether the connection lives and, at most once in 200 ms, makes a new one. Never waits for
+/// another thread that is at it.
+func keepSession() -> AgentHealth {
+    if sessionStopped { return .stopped }
+    guard ossc_try_lock(sessionLock) != 0 else { return .alive }
+    defer { ossc_unlock(sessionLock) }
+    if sessionDescriptor >= 0 && !drainNotices() { return .alive }
+    let now = ossc_now_milliseconds()
+    if goneSince == 0 { goneSince = now }
+    if now - lastAttempt < 200 { return .gone(milliseconds: now - goneSince) }
+    lastAttempt = now
+    var descriptor = ossc_connect_seqpacket(socketPath)
+    if descriptor < 0 { descriptor = restartAgent() }
+    guard descriptor >= 0 else { return .gone(milliseconds: ossc_now_milliseconds() - goneSince) }
+    return withPath { message in
+        switch open(Int32(descriptor), &message) {
+        case .opened:
+            signalThread()
+            return .alive
+        case .refused(let code) where code == UInt32(MC_ERROR_UNREACHABLE.rawValue):
+            return .gone(milliseconds: ossc_now_milliseconds() - goneSince)
+        case .refused:
+            report(nil) { $0.append(message.base) }
+            sessionStopped = true
+            return .stopped
+        case .lost:
+            return .gone(milliseconds: ossc_now_milliseconds() - goneSince)
+        }
+    }
+}
+
+/// Takes pending packets off the connection; true when the peer has closed it. The session's lock is held.
+private func drainNotices() -> Bool {
+    withUnsafeTemporaryAllocation(byteCount: 1024, alignment: 16) { buffer in
+        while true {
+            var passed: Int32 = -1
+            let n = ossc_receive_packet(sessionDescriptor, buffer.baseAddress, 1024, &passed, 0)
+            if passed >= 0 { _ = ossc_close(passed) }
+            if n > 0 { continue }
+            if n == -11 { return false }  // EAGAIN: nothing there
+            _ = ossc_close(sessionDescriptor)
+            sessionDescriptor = -1
+            return true
+        }
+    }
+}
+
+/// In a forked child: the connection and the userfaultfd are the parent's.
+func dropSessionAfterFork() {
+    if sessionDescriptor >= 0 { _ = ossc_close(sessionDescriptor) }
+    if userfaultDescriptor >= 0 { _ = ossc_close(userfaultDescriptor) }
+    sessionDescriptor = -1
+    userfaultDescriptor = -1
+    userfaultTried = false
+    goneSince = 0
+    lastAttempt = 0
+}

@@ -1,0 +1,67 @@
+"""The store emulator as a process: a folder of buckets, keys, faults on request."""
+import json
+import pathlib
+import re
+import urllib.request
+
+from . import paths
+from .processes import Running, clean_environment, wait_until
+
+ACCESS_KEY = "LTAIsystemtests"
+SECRET = "system-tests-secret"
+REGION = "cn-test"
+
+
+class Store:
+    """modelcache-devstore over `buckets` (name -> folder). All of its command line is in this class."""
+
+    def __init__(self, buckets: dict[str, pathlib.Path], log: pathlib.Path, address: str = "127.0.0.1", port: int = 0,
+                 anonymous: tuple[str, ...] = (), options: tuple[str, ...] = (), prefix: list[str] | tuple[str, ...] = ()):
+        self.buckets, self.address, self._prefix = buckets, address, list(prefix)
+        arguments: list[object] = [paths.DEVSTORE, "--listen", f"{address}:{port}", "--key", f"{ACCESS_KEY}:{SECRET}", "--region", REGION]
+        for name, folder in buckets.items():
+            arguments += ["--bucket", f"{name}={folder}"]
+        for name in anonymous:
+            arguments += ["--anonymous", name]
+        self.process = Running([*arguments, *options], log, prefix=self._prefix)
+        self.port = int(wait_until(self._announced, 15, "the store emulator says where it listens"))
+
+    def _announced(self) -> str | None:
+        # Its first line ends with the address, whose port the kernel chose.
+        self.process.must_live()
+        match = re.search(re.escape(self.address) + r":(\d+)", self.process.output())
+        return match[1] if match else None
+
+    @property
+    def endpoint(self) -> str:
+        return f"http://{self.address}:{self.port}"
+
+    def environment(self, prefix: str = "", bucket: str | None = None, **extra: object) -> dict[str, str]:
+        """The documented environment that reads `bucket`/`prefix` from this store."""
+        name = bucket or next(iter(self.buckets))
+        settings: dict[str, object] = {
+            "OSS_ACCESS_KEY_ID": ACCESS_KEY, "OSS_ACCESS_KEY_SECRET": SECRET, "OSS_ENDPOINT": self.endpoint,
+            "OSS_REGION": REGION, "OSS_PATH": f"oss://{name}/{prefix}",
+        }
+        return clean_environment(**(settings | extra))
+
+    def faults(self, *rules: dict, **plan: object) -> None:
+        """Replaces the fault plan (Sources/DataPlane/DevStore/Faults); no arguments: none any more."""
+        self._admin("PUT", "faults", {"rules": list(rules), **plan})
+
+    def requests(self) -> dict:
+        """What it was asked so far: counts and bytes."""
+        return self._admin("GET", "stats")
+
+    def _admin(self, method: str, what: str, body: dict | None = None) -> dict:
+        """The emulator's own requests live under a path that no bucket can have."""
+        if self._prefix:
+            raise RuntimeError("the store is in another network namespace: give the plan at its start")
+        request = urllib.request.Request(
+            f"{self.endpoint}/-devstore/{what}", method=method, data=None if body is None else json.dumps(body).encode(),
+            headers={"Content-Type": "application/json"})
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return json.loads(answer.read() or b"{}")
+
+    def stop(self) -> None:
+        self.process.stop()
