@@ -124,6 +124,7 @@ let package = Package(
             name: "DevStoreCommand",
             dependencies: [
                 "DevStore",
+                .product(name: "NIOSSL", package: "swift-nio-ssl"),
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             path: "Sources/DataPlane/DevStoreCommand", swiftSettings: strict),

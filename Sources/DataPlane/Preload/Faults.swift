@@ -16,9 +16,9 @@ nonisolated(unsafe) private var askedAt: Int64 = 0
 private let waitingCapacity = 4096
 
 nonisolated(unsafe) private var threadStarted = false
-nonisolated(unsafe) private var wakeDescriptor: Int32 = -1
+nonisolated(unsafe) private(set) var wakeDescriptor: Int32 = -1
 
-private let regionsLock = Int32(OSSC_LOCK_REGIONS.rawValue)
+private let regionsLock = Int32(OSSC_LOCK_REGIONS)
 private let pageBytes: UInt64 = 4096
 
 func signalThread() {
@@ -44,6 +44,15 @@ func ensureThread() {
 /// A descriptor of the library itself, which the program must not close.
 func isOwn(_ descriptor: Int32) -> Bool {
     descriptor >= 0 && (descriptor == sessionDescriptor || descriptor == userfaultDescriptor || descriptor == wakeDescriptor)
+}
+
+/// Takes one of the library's own descriptors out of the way of a dup2 onto its number.
+func moveOwn(_ descriptor: Int32) {
+    let moved = Int32(ossc_duplicate_above(descriptor, 512))
+    guard moved >= 0 else { return }
+    if descriptor == sessionDescriptor { sessionDescriptor = moved }
+    if descriptor == userfaultDescriptor { userfaultDescriptor = moved }
+    if descriptor == wakeDescriptor { wakeDescriptor = moved }
 }
 
 /// Whether mappings can wait by faults; otherwise mmap itself waits.
@@ -240,7 +249,7 @@ private func serve(_ address: UInt64) -> Bool {
 
 /// A fault that can never be served ends in SIGBUS, not in zeros.
 private func fail(_ address: UInt64) {
-    if userfaultFeatures & UInt32(OSSC_UFFD_POISON.rawValue) != 0,
+    if userfaultFeatures & UInt32(OSSC_UFFD_POISON) != 0,
         ossc_uffd_poison(userfaultDescriptor, address & ~(pageBytes - 1), pageBytes) == 0 { return }
     ossc_die_of_bus_error()
 }
@@ -352,18 +361,18 @@ public func threadMain() {
 
 @_cdecl("ossc_fork_prepare")
 public func forkPrepare() {
-    ossc_lock(Int32(OSSC_LOCK_SESSION.rawValue))
+    ossc_lock(Int32(OSSC_LOCK_SESSION))
     ossc_lock(regionsLock)
-    ossc_lock(Int32(OSSC_LOCK_FILES.rawValue))
-    ossc_lock(Int32(OSSC_LOCK_STREAMS.rawValue))
+    ossc_lock(Int32(OSSC_LOCK_FILES))
+    ossc_lock(Int32(OSSC_LOCK_STREAMS))
 }
 
 @_cdecl("ossc_fork_parent")
 public func forkParent() {
-    ossc_unlock(Int32(OSSC_LOCK_STREAMS.rawValue))
-    ossc_unlock(Int32(OSSC_LOCK_FILES.rawValue))
+    ossc_unlock(Int32(OSSC_LOCK_STREAMS))
+    ossc_unlock(Int32(OSSC_LOCK_FILES))
     ossc_unlock(regionsLock)
-    ossc_unlock(Int32(OSSC_LOCK_SESSION.rawValue))
+    ossc_unlock(Int32(OSSC_LOCK_SESSION))
 }
 
 /// The child has no thread, no connection and none of the incomplete mappings: it maps them again.

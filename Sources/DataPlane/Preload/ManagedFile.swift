@@ -7,7 +7,7 @@ typealias File = UnsafeMutablePointer<ossc_file>
 nonisolated(unsafe) private(set) var files: File? = nil
 nonisolated(unsafe) private var lastProgress: (stamp: UInt64, at: Int64) = (0, 0)
 
-private let filesLock = Int32(OSSC_LOCK_FILES.rawValue)
+private let filesLock = Int32(OSSC_LOCK_FILES)
 
 extension File {
     var isComplete: Bool {
@@ -151,16 +151,12 @@ func waitVisible(_ file: File, offset: UInt64, bytes: UInt64) -> Int32 {
             ensureSession()
             sendDemand(file, offset: at, bytes: end - at)
         }
-        if ossc_futex_wait(sequenceAddress(file), sequence, 1000) == -110 || now - began > 1000 {
+        if ossc_futex_wait(ossc_sequence_word(file.pointee.header), sequence, 1000) == -110 || now - began > 1000 {
             if let error = checkDeadlines(file, since: began) { return error }
         }
     }
-    return file.epochChanged ? file.stopForEpoch() : 0
-}
-
-private func sequenceAddress(_ file: File) -> UnsafeRawPointer {
-    // mc_presence_header.sequence: after two 64-bit words' worth of fields, see agent_wire.h.
-    UnsafeRawPointer(file.pointee.header) + (MemoryLayout<mc_presence_header>.offset(of: \.sequence) ?? 44)
+    if file.epochChanged { file.stopForEpoch() }
+    return 0
 }
 
 /// What ends a wait: the agent gone too long, or nothing arriving in the whole model.

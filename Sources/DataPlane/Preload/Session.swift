@@ -23,7 +23,7 @@ nonisolated(unsafe) private(set) var sessionStopped = false
 nonisolated(unsafe) private var goneSince: Int64 = 0
 nonisolated(unsafe) private var lastAttempt: Int64 = 0
 
-private let sessionLock = Int32(OSSC_LOCK_SESSION.rawValue)
+private let sessionLock = Int32(OSSC_LOCK_SESSION)
 
 private enum Answer { case opened, refused(UInt32), lost }
 

@@ -140,7 +140,7 @@ private func checkConfiguration() {
 public func start() {
     guard ossc_claim_start() != 0 else { return }
     guard let value = environment("ENABLE_CONNECTOR"), !(value[0] == 48 && value[1] == 0), ossc_is_glibc() != 0 else {
-        ossc_set_switch(UInt32(OSSC_OFF.rawValue))
+        ossc_set_switch(UInt32(OSSC_OFF))
         return
     }
     checkModelDirectory()
@@ -154,5 +154,5 @@ public func start() {
     rememberLink()
     adoptInheritedDescriptors()
     ossc_register_fork_handlers()
-    ossc_set_switch(UInt32(OSSC_ON.rawValue))
+    ossc_set_switch(UInt32(OSSC_ON))
 }

@@ -35,10 +35,19 @@ package final class StoreService: Sendable {
     package func exchange(_ request: StoreRequest) -> Exchange {
         let address = Address(request: request, baseHosts: configuration.baseHosts) { bucket($0) != nil }
         let serial = counter.wrappingAdd(1, ordering: .relaxed).newValue
-        let id = Hex.encode((0..<12).map { UInt8(truncatingIfNeeded: ($0 < 4 ? UInt64(now) : serial) >> UInt64((3 - ($0 & 3)) * 8)) }, uppercase: true)
+        let id = Self.requestID(serial: serial, now: now)
         return Exchange(
             request: request, address: address ?? Address(bucket: nil, key: nil, virtualHost: false),
             dialect: Dialect(request: request, fallback: configuration.defaultDialect), requestID: id)
+    }
+
+    /// 24 hex digits: the second, then the serial number.
+    private static func requestID(serial: UInt64, now: Int64) -> String {
+        let second = UInt64(bitPattern: now)
+        var bytes: [UInt8] = []
+        for shift in [24, 16, 8, 0] as [UInt64] { bytes.append(UInt8(truncatingIfNeeded: second >> shift)) }
+        for shift in [56, 48, 40, 32, 24, 16, 8, 0] as [UInt64] { bytes.append(UInt8(truncatingIfNeeded: serial >> shift)) }
+        return Hex.encode(bytes, uppercase: true)
     }
 
     /// The whole answer to a request without a body.

@@ -31,8 +31,9 @@ public final class StoreClient: Sendable {
                 .init("prefix", configuration.location.prefix),
             ]
             if let token { query.append(.init("continuation-token", token)) }
+            let asked = query
             let answer = try await retrying { () async throws(StoreError) in
-                try await self.exchange("GET", key: nil, query: query, limit: Self.listAnswerLimit)
+                try await self.exchange("GET", key: nil, query: asked, limit: Self.listAnswerLimit)
             }
             guard let page = ListPage.parse(answer.body, prefix: configuration.location.prefix) else {
                 throw StoreError(

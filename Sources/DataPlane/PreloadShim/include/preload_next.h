@@ -56,6 +56,7 @@
     X(L, void *, freopen, (const char *, const char *, void *), (const char *a, const char *b, void *c), (a, b, c)) \
     X(L, void *, freopen64, (const char *, const char *, void *), (const char *a, const char *b, void *c), (a, b, c)) \
     X(L, void *, fdopen, (int, const char *), (int a, const char *b), (a, b)) \
+    X(L, int, fclose, (void *), (void *a), (a)) \
     X(L, int, fileno, (void *), (void *a), (a)) \
     X(L, int, fileno_unlocked, (void *), (void *a), (a)) \
     X(L, int, stat, (const char *, void *), (const char *a, void *b), (a, b)) \
@@ -101,9 +102,9 @@ void *ossc_resolve(int which);
 #define X(marker, R, name, types, parameters, arguments)                                     \
     static inline R next_##name parameters                                                   \
     {                                                                                        \
-        void *f = __atomic_load_n(&ossc_next[OSSC_NEXT_##name], __ATOMIC_RELAXED);           \
-        if (__builtin_expect(f == 0, 0)) f = ossc_resolve(OSSC_NEXT_##name);                 \
-        return ((R(*) types)f)arguments;                                                     \
+        void *next_ = __atomic_load_n(&ossc_next[OSSC_NEXT_##name], __ATOMIC_RELAXED);           \
+        if (__builtin_expect(next_ == 0, 0)) next_ = ossc_resolve(OSSC_NEXT_##name);                 \
+        return ((R(*) types)next_)arguments;                                                     \
     }
 OSSC_NEXT_FUNCTIONS(X)
 #undef X

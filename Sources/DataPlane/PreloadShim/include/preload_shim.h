@@ -77,6 +77,8 @@ static inline int ossc_file_tell_failure(struct ossc_file *f) { return __atomic_
 static inline uint32_t ossc_state(const struct mc_presence_header *h) { return ossc_load32(&h->state); }
 static inline uint32_t ossc_epoch(const struct mc_presence_header *h) { return ossc_load32(&h->epoch); }
 static inline uint32_t ossc_sequence(const struct mc_presence_header *h) { return ossc_load32(&h->sequence); }
+/* The futex word to wait on. */
+static inline const void *ossc_sequence_word(const struct mc_presence_header *h) { return &h->sequence; }
 static inline const char *ossc_message(const struct mc_presence_header *h) { return h->message; }
 static inline int ossc_visible(const struct ossc_file *f, uint64_t chunk)
 {

@@ -1,0 +1,132 @@
+internal import Glibc
+internal import NIOCore
+internal import NIOHTTP1
+internal import NIOPosix
+
+/// Sends one answer's body, a piece after the other, and carries out the faults that concern it.
+///
+/// Without TLS and flipped bytes a piece is a file region: sendfile(2), no byte enters this process.
+///
+/// `@unchecked Sendable`: every method and field is used on the channel's event loop alone.
+final class BodyPump: @unchecked Sendable {
+    /// How the body ended.
+    enum Ending {
+        case complete
+        /// The connection was closed, reset or left hanging on purpose, or the client went away.
+        case broken
+    }
+
+    private let channel: any Channel
+    private let file: OpenFile
+    private var position: Int64
+    private let end: Int64
+    private let start: Int64
+    private let fault: FaultAction?
+    private let pacers: [Pacer]
+    private let copies: Bool
+    private let served: @Sendable (Int64) -> Void
+    private let ended: @Sendable (Ending) -> Void
+    private var completedInARow = 0
+
+    private static let pieceBytes: Int64 = 4 << 20
+
+    init(
+        channel: any Channel, file: OpenFile, range: Range<Int64>, fault: FaultAction?, pacers: [Pacer], encrypted: Bool,
+        served: @escaping @Sendable (Int64) -> Void, ended: @escaping @Sendable (Ending) -> Void
+    ) {
+        self.channel = channel
+        self.file = file
+        start = range.lowerBound
+        position = range.lowerBound
+        end = range.upperBound
+        self.fault = fault
+        self.pacers = pacers
+        copies = encrypted || fault?.flipByte != nil
+        self.served = served
+        self.ended = ended
+    }
+
+    func run() {
+        guard position < end else { return ended(.complete) }
+        if breaks() { return }
+        let isPaced = pacers.contains { $0.isCapped }
+        var length = min(end - position, isPaced ? Bandwidth.pieceBytes : copies ? 1 << 20 : Self.pieceBytes)
+        for stop in [fault?.resetAfter, fault?.stallAfter, fault?.truncateAfter] {
+            if let stop, start + stop > position { length = min(length, start + stop - position) }
+        }
+        let piece = length
+        let wait = isPaced ? pacers.map { $0.reserve(bytes: piece) }.max() ?? 0 : 0
+        if wait > 0 {
+            channel.eventLoop.scheduleTask(in: .nanoseconds(wait)) { self.send(piece) }
+        } else {
+            send(piece)
+        }
+    }
+
+    private func send(_ length: Int64) {
+        guard channel.isActive else { return ended(.broken) }
+        let part: IOData
+        if copies {
+            var buffer = channel.allocator.buffer(capacity: Int(length))
+            file.read(at: position, count: Int(length), into: &buffer)
+            if let offset = fault?.flipByte, offset >= position, offset < position + Int64(buffer.readableBytes) {
+                let index = buffer.readerIndex + Int(offset - position)
+                if let byte = buffer.getInteger(at: index, as: UInt8.self) { buffer.setInteger(~byte, at: index) }
+            }
+            part = .byteBuffer(buffer)
+        } else {
+            part = .fileRegion(
+                FileRegion(fileHandle: file.handle, readerIndex: Int(position), endIndex: Int(position + length)))
+        }
+        position += length
+        served(length)
+        channel.writeAndFlush(HTTPServerResponsePart.body(part)).whenComplete { result in
+            guard case .success = result else { return self.ended(.broken) }
+            // A write that completes at once calls back at once: return to the loop now and then, so that the
+            // stack stays flat and other connections get their turn.
+            self.completedInARow += 1
+            if self.completedInARow % 8 == 0 {
+                self.channel.eventLoop.execute { self.run() }
+            } else {
+                self.run()
+            }
+        }
+    }
+
+    /// Whether a fault ends or suspends the body here.
+    private func breaks() -> Bool {
+        guard let fault else { return false }
+        let sent = position - start
+        if let after = fault.resetAfter, sent >= after {
+            reset()
+            return true
+        }
+        if let after = fault.truncateAfter, sent >= after {
+            channel.close(promise: nil)
+            ended(.broken)
+            return true
+        }
+        if let after = fault.stallAfter, sent == after, !hasStalled {
+            hasStalled = true
+            // For ever, or until the client gives up.
+            guard let seconds = fault.stallSeconds else { return true }
+            channel.eventLoop.scheduleTask(in: .milliseconds(Int64(seconds * 1000))) { self.run() }
+            return true
+        }
+        return false
+    }
+    private var hasStalled = false
+
+    /// Closes with a RST: SO_LINGER of 0 (socket(7)).
+    private func reset() {
+        let closed: @Sendable (Result<Void, any Error>) -> Void = { _ in
+            self.channel.close(promise: nil)
+            self.ended(.broken)
+        }
+        if let options = channel as? any SocketOptionProvider {
+            options.setSoLinger(linger(l_onoff: 1, l_linger: 0)).whenComplete(closed)
+        } else {
+            closed(.success(()))
+        }
+    }
+}

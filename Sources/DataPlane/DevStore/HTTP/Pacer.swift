@@ -1,0 +1,26 @@
+internal import Glibc
+internal import Synchronization
+
+/// The caps that bytes pass on their way out: one for the store, one for the connection, one for the answer.
+final class Pacer: Sendable {
+    private let bandwidth: Mutex<Bandwidth?>
+
+    init(bytesPerSecond: Double?) { bandwidth = Mutex(Bandwidth(bytesPerSecond: bytesPerSecond)) }
+
+    var isCapped: Bool { bandwidth.withLock { $0 != nil } }
+
+    /// Nil or 0 takes the cap away.
+    func set(bytesPerSecond: Double?) {
+        bandwidth.withLock { current in
+            if current?.bytesPerSecond != bytesPerSecond { current = Bandwidth(bytesPerSecond: bytesPerSecond) }
+        }
+    }
+
+    /// Nanoseconds to wait before `bytes` may leave.
+    func reserve(bytes: Int64) -> Int64 {
+        var time = timespec()
+        clock_gettime(CLOCK_MONOTONIC, &time)
+        let now = Int64(time.tv_sec) * 1_000_000_000 + Int64(time.tv_nsec)
+        return bandwidth.withLock { $0?.reserve(bytes: bytes, now: now) ?? 0 }
+    }
+}

@@ -1,0 +1,125 @@
+internal import Glibc
+internal import NIOCore
+internal import NIOHTTP1
+internal import NIOPosix
+
+/// One connection: reads a request, has the service decide, sends the answer.
+///
+/// `@unchecked Sendable`: every method and field is used on the channel's event loop alone; the service, which is safe
+/// from any thread, decides on a thread pool because it reads files.
+final class RequestHandler: ChannelInboundHandler, @unchecked Sendable {
+    typealias InboundIn = HTTPServerRequestPart
+    typealias OutboundOut = HTTPServerResponsePart
+
+    private let server: StoreServer
+    private let encrypted: Bool
+    private let connectionPacer: Pacer
+    private var head: HTTPRequestHead?
+    private var upload: Upload?
+
+    init(server: StoreServer, encrypted: Bool) {
+        self.server = server
+        self.encrypted = encrypted
+        connectionPacer = Pacer(bytesPerSecond: nil)
+    }
+
+    func channelActive(context: ChannelHandlerContext) {
+        server.statistics.connected()
+        context.fireChannelActive()
+    }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        server.statistics.disconnected()
+        upload?.discard()
+        context.fireChannelInactive()
+    }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        switch unwrapInboundIn(data) {
+        case .head(let head):
+            self.head = head
+            if head.method == .PUT {
+                upload = Upload()
+                if head.headers.first(name: "expect")?.lowercased() == "100-continue" {
+                    context.writeAndFlush(wrapOutboundOut(.head(HTTPResponseHead(version: head.version, status: .continue))), promise: nil)
+                }
+            }
+        case .body(let bytes):
+            server.statistics.received(bytes: Int64(bytes.readableBytes))
+            upload?.append(bytes)
+        case .end:
+            guard let head else { return }
+            self.head = nil
+            answer(head, channel: context.channel)
+        }
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
+
+    private func answer(_ head: HTTPRequestHead, channel: any Channel) {
+        let remote = channel.remoteAddress?.ipAddress ?? ""
+        let headers = head.headers.map { ($0.name, $0.value) }
+        guard let request = StoreRequest(method: head.method.rawValue, target: head.uri, headers: headers, remote: remote) else {
+            return send(StoreResponse(status: 400), nil, head, channel)
+        }
+        let server = self.server
+        let upload = self.upload
+        self.upload = nil
+        NIOThreadPool.singleton.runIfActive(eventLoop: channel.eventLoop) { () -> (StoreService.Exchange, StoreResponse) in
+            let exchange = server.service.exchange(request)
+            if let upload { return (exchange, server.service.store(exchange, upload)) }
+            let response = server.service.respond(exchange)
+            if let file = response.wantsDigest {
+                DigestQueue.shared.read(file, digests: server.service.digests)
+            }
+            return (exchange, response)
+        }.whenComplete { result in
+            switch result {
+            case .success(let (exchange, response)):
+                if let delay = response.fault?.delayMs {
+                    channel.eventLoop.scheduleTask(in: .nanoseconds(Int64(delay * 1e6))) {
+                        self.send(response, exchange, head, channel)
+                    }
+                } else {
+                    self.send(response, exchange, head, channel)
+                }
+            case .failure: channel.close(promise: nil)
+            }
+        }
+    }
+
+    private func send(_ response: StoreResponse, _ exchange: StoreService.Exchange?, _ request: HTTPRequestHead, _ channel: any Channel) {
+        var headers = HTTPHeaders(response.headers.map { ($0.name, $0.value) })
+        let status = HTTPResponseStatus(statusCode: response.status)
+        if status.mayHaveResponseBody || request.method == .HEAD { headers.add(name: "Content-Length", value: "\(response.contentLength)") }
+        let keepsAlive = request.isKeepAlive && response.fault?.wrongLength == nil
+        if !keepsAlive { headers.add(name: "Connection", value: "close") }
+        if let exchange {
+            server.statistics.answered(exchange, status: response.status)
+            server.log(exchange, response)
+        }
+        channel.write(HTTPServerResponsePart.head(HTTPResponseHead(version: request.version, status: status, headers: headers)), promise: nil)
+        switch response.body {
+        case .none: finish(channel, keepsAlive)
+        case .text(let text):
+            channel.write(HTTPServerResponsePart.body(.byteBuffer(channel.allocator.buffer(string: text))), promise: nil)
+            finish(channel, keepsAlive)
+        case .file(let file, let range):
+            channel.flush()
+            connectionPacer.set(bytesPerSecond: server.service.faults.plan.connectionBandwidth)
+            var pacers = [server.pacer, connectionPacer]
+            if let rate = response.fault?.bytesPerSecond { pacers.append(Pacer(bytesPerSecond: rate)) }
+            let statistics = server.statistics
+            BodyPump(
+                channel: channel, file: file, range: range, fault: response.fault, pacers: pacers, encrypted: encrypted,
+                served: { if let exchange { statistics.served(exchange, bytes: $0) } },
+                ended: { if $0 == .complete { self.finish(channel, keepsAlive) } }
+            ).run()
+        }
+    }
+
+    private func finish(_ channel: any Channel, _ keepsAlive: Bool) {
+        let done = channel.writeAndFlush(HTTPServerResponsePart.end(nil))
+        if !keepsAlive { done.whenComplete { _ in channel.close(promise: nil) } }
+    }
+}
