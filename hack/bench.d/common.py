@@ -3,6 +3,7 @@ import contextlib
 import json
 import os
 import pathlib
+import signal
 import statistics
 import subprocess
 import sys
@@ -15,6 +16,9 @@ from support.processes import Running, clean_environment, free_port, unmount_bel
 CACHE = pathlib.Path(os.environ.get("MODELCACHE_CACHE") or pathlib.Path(
     os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "modelcache")
 MIB, GIB = 1 << 20, 1 << 30
+
+# A terminated bench cleans up like one that ended: mounts, namespaces and servers go.
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 
 
 def say(text: str) -> None:

@@ -1,4 +1,4 @@
-internal import AgentWire
+internal import ObjectStore
 
 /// Why the agent cannot give a client what it asks for: the body of `MC_ERROR`.
 package struct AgentFailure: Error, Equatable, Sendable, CustomStringConvertible {
@@ -23,4 +23,20 @@ package struct AgentFailure: Error, Equatable, Sendable, CustomStringConvertible
     }
 
     package var description: String { message }
+}
+
+extension AgentFailure {
+    /// What the store refused, in the terms of agent_wire.h.
+    init(_ error: StoreError) {
+        let code: Code =
+            switch error.kind {
+            case .settings: .settings
+            case .wrongKey, .wrongSecret, .accessDenied, .wrongRegion, .clockSkew, .expiredToken: .denied
+            case .noSuchBucket, .noSuchKey: .notFound
+            case _ where error.isRetryable: .unreachable
+            case .tls: .unreachable
+            default: .internal
+            }
+        self.init(code, "\(error)")
+    }
 }

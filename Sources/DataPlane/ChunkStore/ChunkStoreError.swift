@@ -30,11 +30,14 @@ public enum ChunkStoreError: Error, Hashable, Sendable, CustomStringConvertible 
     public var description: String {
         switch self {
         case .badKey(let key, let why):
-            "object key \"\(ChunkStoreError.printable(key))\" cannot be a file in the cache: \(why); rename the object or leave it out of the prefix"
+            "object key \"\(ChunkStoreError.printable(key))\" cannot be a file in the cache: \(why); "
+                + "rename the object or leave it out of the prefix"
         case .keyCollision(let key, let other):
-            "object keys \"\(ChunkStoreError.printable(other))\" and \"\(ChunkStoreError.printable(key))\" cannot both be files; rename one of the objects"
+            "object keys \"\(ChunkStoreError.printable(other))\" and \"\(ChunkStoreError.printable(key))\" "
+                + "cannot both be files; rename one of the objects"
         case .rootLocked(let path, let pid):
-            "cache root \(path) is in use by another agent\(pid.map { " (pid \($0))" } ?? ""); stop it, or set MODELCACHE_ROOT to another directory"
+            "cache root \(path) is in use by another agent\(pid.map { " (pid \($0))" } ?? ""); "
+                + "stop it, or set MODELCACHE_ROOT to another directory"
         case .rootNotWritable(let path, let why):
             "cache root \(path) cannot be used: \(why); set MODELCACHE_ROOT to a directory this user may write"
         case .mediumFull(let path):
@@ -58,7 +61,9 @@ public enum ChunkStoreError: Error, Hashable, Sendable, CustomStringConvertible 
 
     /// Control characters of an untrusted key must not reach a terminal or split a line.
     private static func printable(_ key: String) -> String {
-        String(String.UnicodeScalarView(key.unicodeScalars.prefix(300).map { $0.value < 32 || $0.value == 127 ? "?" : $0 }))
+        // C0, DEL and C1.
+        let shown = key.unicodeScalars.prefix(300).map { $0.value < 32 || (127..<160).contains($0.value) ? "?" : $0 }
+        return String(String.UnicodeScalarView(shown))
     }
 
     private static func text(_ code: Int32) -> String {

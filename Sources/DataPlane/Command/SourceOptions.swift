@@ -43,6 +43,15 @@ struct AgentLocationOptions: ParsableArguments {
     }
 }
 
+/// By a code of agent_wire.h.
+private func exitCode(_ code: UInt32) -> Int32 {
+    switch code {
+    case 1, 2, 3: 78
+    case 4: 69
+    default: 1
+    }
+}
+
 /// The work failed, for the reason given.
 struct CommandFailure: Error, CustomStringConvertible {
     let description: String
@@ -57,12 +66,8 @@ func fail(_ error: any Error) -> Never {
         switch error {
         case is SettingError: 78
         case is AgentUnreachable: 69
-        case let refused as AgentRefused:
-            switch refused.code {
-            case 1, 2, 3: 78
-            case 4: 69
-            default: 1
-            }
+        case let refused as AgentRefused: exitCode(refused.code)
+        case let error as StoreError: exitCode(AgentRefused(error).code)
         default: 1
         }
     FileHandle.standardError.write(Data("modelcache: \(error)\n".utf8))

@@ -19,6 +19,9 @@
 #include <unistd.h>
 
 #define TMPFS_MAGIC_NUMBER 0x01021994
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
 
 int mc_openat(int directory, const char *path, uint32_t flags, uint32_t mode)
 {
@@ -148,7 +151,7 @@ int mc_filesystem_at(const char *path, struct mc_filesystem *out)
 
 int mc_mount_tmpfs(const char *path, const char *options)
 {
-    return RETRY(mount("modelcache", path, "tmpfs", MS_NOSUID | MS_NODEV, options));
+    return RETRY(mount(MC_MOUNT_SOURCE, path, "tmpfs", MS_NOSUID | MS_NODEV, options));
 }
 
 int mc_unmount_detached(const char *path) { return RETRY(umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW)); }
@@ -195,6 +198,15 @@ void *mc_map_shared(int fd, size_t n, int *error)
 }
 
 int mc_unmap(void *address, size_t n) { return munmap(address, n) == 0 ? 0 : -errno; }
+
+int mc_populate_shared(int fd, void *address, size_t n)
+{
+    /* Since Linux 5.14; EFAULT is the SIGBUS that a write would have raised. */
+    int result = RETRY(madvise(address, n, MADV_POPULATE_WRITE));
+    if (result == -EFAULT) return -ENOSPC;
+    if (result != -EINVAL) return result;
+    return RETRY(fallocate(fd, 0, 0, (off_t)n));
+}
 
 void *mc_map_huge_anonymous(size_t n)
 {

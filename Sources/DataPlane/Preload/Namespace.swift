@@ -154,7 +154,9 @@ private func adopt(_ name: UnsafePointer<CChar>) {
             guard let cut = find("/.partial/", in: target.base) else { return }
             target.base[cut] = 0
             let found = manage(number, cache: target.base, key: target.base + cut + 10)
-            if let file = found.file { ossc_set_managed(number, file) }
+            guard let file = found.file else { return }
+            ossc_set_managed(number, file)
+            if number == 0 { replaceStandardInput() }
         }
     }
 }

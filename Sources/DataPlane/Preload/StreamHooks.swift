@@ -31,6 +31,15 @@ private func openStream(_ descriptor: Int32, _ mode: UnsafePointer<CChar>?) -> U
     return stream
 }
 
+/// Standard input inherited over exec: `sha256sum < file` reads it through stdio.
+func replaceStandardInput() {
+    var mode: (CChar, CChar) = (0x72, 0)
+    let stream = withUnsafePointer(to: &mode) {
+        $0.withMemoryRebound(to: CChar.self, capacity: 2) { openStream(0, $0) }
+    }
+    if let stream { ossc_replace_standard_input(stream) }
+}
+
 @_cdecl("ossc_stream_read")
 public func streamRead(_ cookie: UnsafeMutableRawPointer?, _ to: UnsafeMutableRawPointer?, _ bytes: Int) -> Int64 {
     guard let stream = cookie?.assumingMemoryBound(to: ossc_stream.self) else { return -9 }

@@ -92,6 +92,8 @@ void *ossc_open_stream(void *cookie, const char *mode)
     return fopencookie(cookie, mode, functions);
 }
 
+void ossc_replace_standard_input(void *stream) { stdin = stream; }
+
 /* ---- the thread ------------------------------------------------------------------------------ */
 
 static void *thread_main(void *unused)

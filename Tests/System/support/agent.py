@@ -21,6 +21,7 @@ class Place:
         self.root = folder / "root"
         self.root.mkdir(exist_ok=True)
         self.socket = self.root / "agent.sock"
+        (folder / "config.json").write_text("{}")
         self._logs = 0
 
     def log(self, name: str) -> pathlib.Path:

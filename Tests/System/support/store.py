@@ -1,7 +1,6 @@
 """The store emulator as a process: a folder of buckets, keys, faults on request."""
 import json
 import pathlib
-import re
 import urllib.request
 
 from . import paths
@@ -18,19 +17,23 @@ class Store:
     def __init__(self, buckets: dict[str, pathlib.Path], log: pathlib.Path, address: str = "127.0.0.1", port: int = 0,
                  anonymous: tuple[str, ...] = (), options: tuple[str, ...] = (), prefix: list[str] | tuple[str, ...] = ()):
         self.buckets, self.address, self._prefix = buckets, address, list(prefix)
-        arguments: list[object] = [paths.DEVSTORE, "--listen", f"{address}:{port}", "--key", f"{ACCESS_KEY}:{SECRET}", "--region", REGION]
+        self._ready_file = pathlib.Path(f"{log}.ready")
+        self._ready_file.unlink(missing_ok=True)
+        arguments: list[object] = [
+            paths.DEVSTORE, "--host", address, "--port", port, "--admin", 0, "--ready-file", self._ready_file,
+            "--key", f"{ACCESS_KEY}:{SECRET}", "--region", REGION,
+        ]
         for name, folder in buckets.items():
             arguments += ["--bucket", f"{name}={folder}"]
         for name in anonymous:
-            arguments += ["--anonymous", name]
+            arguments += ["--public", name]
         self.process = Running([*arguments, *options], log, prefix=self._prefix)
-        self.port = int(wait_until(self._announced, 15, "the store emulator says where it listens"))
+        ready = wait_until(self._announced, 15, "the store emulator says where it listens")
+        self.port, self._admin_port = ready["port"], ready["adminPort"]
 
-    def _announced(self) -> str | None:
-        # Its first line ends with the address, whose port the kernel chose.
+    def _announced(self) -> dict | None:
         self.process.must_live()
-        match = re.search(re.escape(self.address) + r":(\d+)", self.process.output())
-        return match[1] if match else None
+        return json.loads(self._ready_file.read_text()) if self._ready_file.exists() else None
 
     @property
     def endpoint(self) -> str:
@@ -54,11 +57,11 @@ class Store:
         return self._admin("GET", "stats")
 
     def _admin(self, method: str, what: str, body: dict | None = None) -> dict:
-        """The emulator's own requests live under a path that no bucket can have."""
+        """The admin port is on the loopback of the store's own network namespace."""
         if self._prefix:
             raise RuntimeError("the store is in another network namespace: give the plan at its start")
         request = urllib.request.Request(
-            f"{self.endpoint}/-devstore/{what}", method=method, data=None if body is None else json.dumps(body).encode(),
+            f"http://127.0.0.1:{self._admin_port}/{what}", method=method, data=None if body is None else json.dumps(body).encode(),
             headers={"Content-Type": "application/json"})
         with urllib.request.urlopen(request, timeout=10) as answer:
             return json.loads(answer.read() or b"{}")

@@ -357,18 +357,7 @@ package actor ModelRegistry {
         "oss://\(identity.bucket)/\(identity.prefix)"
     }
 
-    private static func failure(_ error: StoreError) -> AgentFailure {
-        let code: AgentFailure.Code =
-            switch error.kind {
-            case .settings: .settings
-            case .wrongKey, .wrongSecret, .accessDenied, .wrongRegion, .clockSkew, .expiredToken: .denied
-            case .noSuchBucket, .noSuchKey: .notFound
-            case _ where error.isRetryable: .unreachable
-            case .tls: .unreachable
-            default: .internal
-            }
-        return AgentFailure(code, "\(error)")
-    }
+    private static func failure(_ error: StoreError) -> AgentFailure { AgentFailure(error) }
 
     private static func failure(_ error: ChunkStoreError) -> AgentFailure {
         let code: AgentFailure.Code =

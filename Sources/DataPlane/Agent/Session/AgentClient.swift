@@ -1,6 +1,7 @@
 internal import Glibc
 internal import Foundation
 internal import LinuxShim
+public import ObjectStore
 
 /// The command's end of a session: connects to the agent's socket and talks packets, blocking.
 ///
@@ -92,4 +93,12 @@ public struct AgentRefused: Error, CustomStringConvertible {
     public let message: String
 
     public var description: String { message }
+}
+
+extension AgentRefused {
+    /// The refusal that an agent would have answered for this error of the store.
+    public init(_ error: StoreError) {
+        let failure = AgentFailure(error)
+        self.init(code: failure.code.rawValue, message: failure.message)
+    }
 }

@@ -2,6 +2,7 @@ internal import Atomics
 internal import Checksum
 internal import Glibc
 internal import LinuxShim
+internal import Logging
 internal import Synchronization
 
 /// Figures of one model.
@@ -25,7 +26,6 @@ public final class CachedModel: Sendable {
     public let medium: Medium
     public let visibility: VisibilityMode
 
-    let ownMount: Bool
     private let stateDirectory: StateDirectory
     private let bootID: String
     private let notifier: ChangeNotifier
@@ -39,8 +39,8 @@ public final class CachedModel: Sendable {
     /// On a directory that has its `.modelcache/`. Opens the files that are there and makes those that are not; after a
     /// crash of the machine on a disk, holds every received chunk against its stored CRC before it is shown.
     init(
-        id: String, directory: String, manifest: Manifest, medium: Medium, visibility: VisibilityMode, ownMount: Bool,
-        bootID: String, fresh: Bool
+        id: String, directory: String, manifest: Manifest, medium: Medium, visibility: VisibilityMode,
+        bootID: String, fresh: Bool, logger: Logger
     ) throws(ChunkStoreError) {
         let stateDirectory = StateDirectory(directory: directory)
         let suspect = !fresh && medium == .disk && stateDirectory.wasCutOff(bootID: bootID)
@@ -51,18 +51,23 @@ public final class CachedModel: Sendable {
                 index: index, entry: entry, chunkBytes: manifest.chunkBytes, generation: manifest.generation,
                 paths: FilePaths(directory: directory, key: entry.key), medium: medium, visibility: visibility,
                 changed: { notifier.notify() })
-            try file.recover(suspect: suspect)
             files.append(file)
         }
-        // Only now: a crash during the check must lead to another check.
-        try stateDirectory.record(bootID: bootID, closed: false)
+        if suspect {
+            var progress = RecheckProgress(logger: logger, model: id, totalBytes: files.reduce(0) { $0 + $1.receivedBytes })
+            for file in files { try file.recheck(&progress) }
+            progress.finish()
+        }
+        for file in files { try file.recover() }
+        // Only now: a crash during the check must lead to another check. On tmpfs nothing asks for the record, and a full
+        // one has no room for it.
+        if medium == .disk { try stateDirectory.record(bootID: bootID, closed: false) }
         self.id = id
         self.directory = directory
         self.manifest = manifest
         self.files = files
         self.medium = medium
         self.visibility = visibility
-        self.ownMount = ownMount
         self.stateDirectory = stateDirectory
         self.bootID = bootID
         self.notifier = notifier
@@ -139,8 +144,8 @@ public final class CachedModel: Sendable {
         if medium == .disk {
             for file in files { try file.sync() }
             _ = mc_sync_directory(directory)
+            try stateDirectory.record(bootID: bootID, closed: true)
         }
-        try stateDirectory.record(bootID: bootID, closed: true)
     }
 }
 
@@ -149,15 +154,7 @@ extension CachedFile {
     ///
     /// Everything received is kept. A plain name that is there was verified before it was linked, even if the agent died
     /// before it said so. A failed file gets another chance. In strict mode nothing is shown but complete files.
-    func recover(suspect: Bool) throws(ChunkStoreError) {
-        if suspect {
-            let wasPublished = paths.isPublished
-            paths.unpublish()
-            map.hideAll()
-            if map.state != .failed { map.state = .filling }
-            try recheck()
-            if wasPublished && map.receivedCount == chunkCount { try paths.publish() }
-        }
+    func recover() throws(ChunkStoreError) {
         let whole = map.receivedCount == chunkCount
         if paths.isPublished && whole {
             map.showAllReceived()
@@ -172,13 +169,22 @@ extension CachedFile {
         map.announce()
     }
 
-    /// Drops every chunk whose bytes do not have the stored CRC.
-    private func recheck() throws(ChunkStoreError) {
+    /// Drops every chunk whose bytes do not have the stored CRC. Nothing is shown meanwhile; a file that turns out whole has
+    /// its plain name back.
+    func recheck(_ progress: inout RecheckProgress) throws(ChunkStoreError) {
+        let wasPublished = paths.isPublished
+        paths.unpublish()
+        map.hideAll()
+        if map.state != .failed { map.state = .filling }
         for chunk in 0..<chunkCount where map.isReceived(chunk) {
             var crc: UInt64 = 0
-            try forEachPiece(range(ofChunk: chunk)) { crc = mc_crc64(crc, $0.baseAddress, $0.count) }
-            if crc != map.checksum(chunk) { map.clearReceived(chunk) }
+            let range = range(ofChunk: chunk)
+            try forEachPiece(range) { crc = mc_crc64(crc, $0.baseAddress, $0.count) }
+            let good = crc == map.checksum(chunk)
+            if !good { map.clearReceived(chunk) }
+            progress.checked(bytes: range.upperBound - range.lowerBound, good: good)
         }
+        if wasPublished && map.receivedCount == chunkCount { try paths.publish() }
     }
 
     func sync() throws(ChunkStoreError) {

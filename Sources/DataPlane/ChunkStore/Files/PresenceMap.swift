@@ -80,6 +80,12 @@ final class PresenceMap: @unchecked Sendable {
     private init(descriptor: Int32, path: String, layout: PresenceLayout) throws(ChunkStoreError) {
         var error: Int32 = 0
         guard let base = mc_map_shared(descriptor, Int(layout.bytes), &error) else { throw .from(Int(error), "map", path) }
+        // A full medium is an error now, not a SIGBUS at the first bit.
+        let populated = mc_populate_shared(descriptor, base, Int(layout.bytes))
+        if populated < 0 {
+            mc_unmap(base, Int(layout.bytes))
+            throw .from(Int(populated), "reserve", path)
+        }
         self.layout = layout
         self.base = base
         func words(_ offset: UInt64) -> UnsafeMutablePointer<UInt64> {

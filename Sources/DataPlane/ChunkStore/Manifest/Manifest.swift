@@ -31,7 +31,9 @@ public struct Manifest: Hashable, Sendable {
         for file in files {
             let (sum, overflow) = total.addingReportingOverflow(file.size)
             // off_t is signed.
-            if overflow || sum > UInt64(Int64.max) { throw .corrupt(path: file.key, why: "the sizes add up to more than a file offset can hold") }
+            if overflow || sum > UInt64(Int64.max) {
+                throw .corrupt(path: file.key, why: "the sizes add up to more than a file offset can hold")
+            }
             total = sum
         }
         let chunk = chunkBytes ?? Manifest.chunkBytes(forTotal: total)

@@ -15,19 +15,44 @@ struct StateDirectory: Sendable {
     private var pin: String { "\(path)/pinned" }
     private static let markerText = "modelcache model directory 1\n"
 
-    /// Only what carries the marker is ever deleted.
-    var isOurs: Bool { (try? SmallFile.read(marker)) == Data(StateDirectory.markerText.utf8) }
+    /// Only what carries the marker is ever deleted. Errors: `.io` when that cannot be told (too few descriptors, a bad
+    /// disk): then it must be taken neither for ours nor for another's.
+    func isOurs() throws(ChunkStoreError) -> Bool {
+        do {
+            return try SmallFile.read(marker) == Data(StateDirectory.markerText.utf8)
+        } catch {
+            if case .io(_, _, let code) = error, [ENOENT, ENOTDIR, ELOOP, EISDIR].contains(code) { return false }
+            if case .corrupt = error { return false }
+            throw error
+        }
+    }
+
+    /// What a start that died before the marker has left: nothing but empty directories of our names and perhaps half a
+    /// marker. Removes that; whatever else is there stays, and then the directory does.
+    func clearBeginnings() {
+        unlink(marker + ".new")
+        for name in [MC_PARTIAL_DIRECTORY, MC_PRESENCE_DIRECTORY, MC_STATE_DIRECTORY] { rmdir("\(directory)/\(name)") }
+    }
 
     func create(_ manifest: Manifest) throws(ChunkStoreError) {
         try Directories.make(path)
+        // The marker first: what has it can be removed by the next start, however little of the rest there is.
+        try SmallFile.write(Data(StateDirectory.markerText.utf8), to: marker)
         try Directories.make("\(directory)/\(MC_PARTIAL_DIRECTORY)")
         try Directories.make("\(directory)/\(MC_PRESENCE_DIRECTORY)")
-        try SmallFile.write(Data(StateDirectory.markerText.utf8), to: marker)
         try SmallFile.write(try manifest.encoded(), to: self.manifest)
     }
 
     func readManifest() throws(ChunkStoreError) -> Manifest {
-        try Manifest(encoded: try SmallFile.read(manifest))
+        let data: Data
+        do {
+            data = try SmallFile.read(manifest)
+        } catch {
+            // A start that died between marker and manifest.
+            if case .io(_, _, ENOENT) = error { throw .corrupt(path: manifest, why: "it is missing") }
+            throw error
+        }
+        return try Manifest(encoded: data)
     }
 
     /// Whether what lies here may have been cut off by a crash of the machine: it was not closed, and the machine has booted
@@ -39,7 +64,14 @@ struct StateDirectory: Sendable {
     }
 
     func record(bootID: String, closed: Bool) throws(ChunkStoreError) {
-        try SmallFile.write(Data("\(bootID) \(closed ? "closed" : "open")\n".utf8), to: boot)
+        do {
+            try SmallFile.write(Data("\(bootID) \(closed ? "closed" : "open")\n".utf8), to: boot)
+        } catch {
+            // No record means "cut off", the safe side, and needs no room on a full disk.
+            unlink(boot + ".new")
+            if closed { throw error }
+            if unlink(boot) != 0 && errno != ENOENT { throw error }
+        }
     }
 
     var isPinned: Bool { access(pin, F_OK) == 0 }
@@ -71,7 +103,10 @@ enum SmallFile {
         defer { close(fd) }
         var result = data.withUnsafeBytes { mc_pwrite_all(fd, $0.baseAddress, $0.count, 0) }
         if result == 0 { result = mc_fdatasync(fd) }
-        if result < 0 { throw .from(Int(result), "write", aside) }
+        if result < 0 {
+            unlink(aside)
+            throw .from(Int(result), "write", aside)
+        }
         if rename(aside, path) != 0 { throw .from(Int(-errno), "rename to", path) }
     }
 

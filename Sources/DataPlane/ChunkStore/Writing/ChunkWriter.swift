@@ -39,7 +39,7 @@ public final class ChunkWriter: @unchecked Sendable {
     /// After `.mediumFull` and `.io` the writer is aborted.
     public func append(_ bytes: UnsafeRawBufferPointer) throws(ChunkStoreError) {
         if UInt64(bytes.count) > remaining {
-            throw .wrongLength(key: file.key, chunk: chunk, expected: range.upperBound - range.lowerBound, got: position - range.lowerBound + UInt64(bytes.count))
+            throw wrongLength(position - range.lowerBound + UInt64(bytes.count))
         }
         var rest = bytes
         while !rest.isEmpty {
@@ -93,7 +93,7 @@ public final class ChunkWriter: @unchecked Sendable {
     /// Errors: `.wrongLength` when bytes are missing (the writer stays open for a resumed transfer), `.stale`.
     public func finish() throws(ChunkStoreError) -> Bool {
         if remaining > 0 {
-            throw .wrongLength(key: file.key, chunk: chunk, expected: range.upperBound - range.lowerBound, got: position - range.lowerBound)
+            throw wrongLength(position - range.lowerBound)
         }
         guard buffer != nil else { throw .stale(key: file.key, chunk: chunk) }
         if file.isClosed || file.epoch != epoch {
@@ -103,6 +103,10 @@ public final class ChunkWriter: @unchecked Sendable {
         let last = file.received(chunk, crc: crc)
         abort()
         return last
+    }
+
+    private func wrongLength(_ got: UInt64) -> ChunkStoreError {
+        .wrongLength(key: file.key, chunk: chunk, expected: range.upperBound - range.lowerBound, got: got)
     }
 
     /// Gives the chunk and the staging memory back. Idempotent; does nothing after `finish`.

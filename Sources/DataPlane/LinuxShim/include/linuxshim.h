@@ -72,6 +72,8 @@ struct mc_filesystem {
 };
 int mc_filesystem_at(const char *path, struct mc_filesystem *out);
 
+/* The source name of our mounts, as /proc/self/mountinfo shows it. */
+#define MC_MOUNT_SOURCE "modelcache"
 /* mount(2) of a tmpfs at `path` with nosuid and nodev; `options` as in tmpfs(5), such as "size=1g,huge=always,mode=0755". */
 int mc_mount_tmpfs(const char *path, const char *options);
 /* Lazy: the mount goes from the tree at once, its memory when the last user closes. */
@@ -86,6 +88,9 @@ int mc_list_directory(int directory, const char *path, int (*visit)(void *contex
 /* MAP_SHARED, read and write; NULL on failure with -errno in *error. */
 void *mc_map_shared(int fd, size_t n, int *error);
 int mc_unmap(void *address, size_t n);
+/* Gives every page of a shared mapping of `fd` its memory or disk block now, contents kept, so that no later write through
+ * the mapping raises SIGBUS. -ENOSPC: the medium is full. */
+int mc_populate_shared(int fd, void *address, size_t n);
 /* Anonymous memory aligned to 2 MiB, advised to huge pages. n is a multiple of 2 MiB. NULL: no memory. */
 void *mc_map_huge_anonymous(size_t n);
 /* Gives the pages back to the kernel; the addresses stay and read as zeros. */

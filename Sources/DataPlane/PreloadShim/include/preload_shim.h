@@ -224,6 +224,9 @@ int ossc_stream_close(void *cookie);
 /* fopencookie over the callbacks; NULL with errno set. */
 void *ossc_open_stream(void *cookie, const char *mode);
 
+/* An inherited standard input that is managed: the C library's own stream would not wait. */
+void ossc_replace_standard_input(void *stream);
+
 void ossc_thread_main(void);
 void ossc_fork_prepare(void);
 void ossc_fork_parent(void);

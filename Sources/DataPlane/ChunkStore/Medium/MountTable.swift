@@ -1,0 +1,55 @@
+internal import LinuxShim
+
+/// The mounts this process sees: /proc/self/mountinfo, proc_pid_mountinfo(5).
+package struct MountTable: Sendable {
+    package struct Entry: Sendable, Hashable {
+        /// The directory of the mounted file system that is mounted: "/" unless it is a bind mount.
+        package var root: String
+        package var point: String
+        /// Such as "tmpfs".
+        package var type: String
+        package var source: String
+        /// Of the file system, not of the mount: names a v1 cgroup's controllers.
+        package var options: [Substring]
+    }
+
+    /// In the order of the mounts.
+    package let entries: [Entry]
+
+    package static func read(_ path: String = "/proc/self/mountinfo") -> MountTable? {
+        KernelText.read(path).map { MountTable(text: $0) }
+    }
+
+    /// Lines of another form are left out.
+    package init(text: String) {
+        entries = text.split(separator: "\n").compactMap { line in
+            let fields = line.split(separator: " ")
+            // Optional fields end with "-".
+            guard fields.count >= 10, let dash = fields[6...].firstIndex(of: "-"), fields.count >= dash + 4 else { return nil }
+            return Entry(
+                root: MountTable.unescaped(fields[3]), point: MountTable.unescaped(fields[4]),
+                type: String(fields[dash + 1]), source: MountTable.unescaped(fields[dash + 2]),
+                options: fields[dash + 3].split(separator: ","))
+        }
+    }
+
+    /// What shows at an absolute path without symbolic links: of several the one mounted last.
+    package func mount(at path: String) -> Entry? { entries.last { $0.point == path } }
+
+    /// Space, tab, line feed and backslash stand as a backslash and three octal digits.
+    private static func unescaped(_ field: Substring) -> String {
+        var bytes: [UInt8] = []
+        var rest = Array(field.utf8)[...]
+        while let byte = rest.popFirst() {
+            let digits = rest.prefix(3)
+            if byte == UInt8(ascii: "\\"), digits.count == 3,
+                let code = UInt8(String(decoding: digits, as: UTF8.self), radix: 8) {
+                bytes.append(code)
+                rest = rest.dropFirst(3)
+            } else {
+                bytes.append(byte)
+            }
+        }
+        return String(decoding: bytes, as: UTF8.self)
+    }
+}

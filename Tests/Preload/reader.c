@@ -1,0 +1,133 @@
+/* Reads a file in one of several ways and compares every byte with the true one. 0 same, 1 different, 2 error. */
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static char *truth;
+static size_t size;
+static const char *path;
+
+static void error(const char *what)
+{
+    perror(what);
+    exit(2);
+}
+static char *map(int flags, int protection)
+{
+    int fd = open(path, O_RDONLY);
+    if (fd < 0) error("open");
+    char *p = mmap(0, size, protection, flags, fd, 0);
+    if (p == MAP_FAILED) error("mmap");
+    close(fd);
+    return p;
+}
+/* Backwards, page by page, so that faults come in the order the filling least expects. */
+static int same(const char *p)
+{
+    for (size_t at = (size - 1) / 4096 * 4096;; at -= 4096) {
+        if (memcmp(p + at, truth + at, size - at < 4096 ? size - at : 4096)) return fprintf(stderr, "differs at %zu\n", at), 1;
+        if (!at) return 0;
+    }
+}
+static void *reader(void *seed)
+{
+    unsigned state = (unsigned)(size_t)seed;
+    int fd = open(path, O_RDONLY);
+    char *p = mmap(0, size, PROT_READ, MAP_SHARED, fd, 0), piece[5000];
+    for (int i = 0; i < 3000; i++) {
+        size_t at = (size_t)rand_r(&state) % size;
+        ssize_t n = i % 2 ? pread(fd, piece, sizeof piece, (off_t)at) : (ssize_t)(size - at < sizeof piece ? size - at : sizeof piece);
+        if (n < 0) error("pread");
+        if (memcmp(i % 2 ? piece : p + at, truth + at, (size_t)n)) return (void *)1;
+    }
+    munmap(p, size);
+    close(fd);
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc != 4) return 2;
+    const char *how = argv[1];
+    path = argv[2];
+    int fd = open(argv[3], O_RDONLY);
+    struct stat s;
+    if (fd < 0 || fstat(fd, &s)) error(argv[3]);
+    size = (size_t)s.st_size;
+    truth = mmap(0, size, PROT_READ, MAP_PRIVATE, fd, 0);
+    char *buffer = malloc(size);
+    if (!strcmp(how, "fopen")) {
+        FILE *f = fopen(path, "rb");
+        if (!f) error("fopen");
+        if (fread(buffer, 1, size, f) != size) error("fread");
+        if (fgetc(f) != EOF || fclose(f)) return 2;
+        return same(buffer);
+    }
+    if (!strcmp(how, "fread-seek")) {
+        FILE *f = fopen64(path, "r");
+        if (fseeko(f, 0, SEEK_END) || (size_t)ftello(f) != size) return 1;
+        for (size_t at = 0; at < size; at += 100003) {
+            size_t n = size - at < 100003 ? size - at : 100003;
+            if (fseeko(f, (off_t)at, SEEK_SET) || fread(buffer, 1, n, f) != n || memcmp(buffer, truth + at, n)) return 1;
+        }
+        struct stat t;
+        return fstat(fileno(f), &t) || (size_t)t.st_size != size || fclose(f);
+    }
+    if (!strcmp(how, "mmap")) return same(map(MAP_SHARED, PROT_READ));
+    if (!strcmp(how, "mmap-llama")) {
+        FILE *f = fopen(path, "rb");
+        posix_fadvise(fileno(f), 0, 0, POSIX_FADV_SEQUENTIAL);
+        char *p = mmap(0, size, PROT_READ, MAP_SHARED | MAP_POPULATE, fileno(f), 0);
+        posix_madvise(p, size, POSIX_MADV_WILLNEED);
+        int different = same(p);
+        munmap(p, 4096 * 5);
+        munmap(p + 4096 * 300, 4096 * 10);
+        fclose(f);
+        return different || memcmp(p + 4096 * 5, truth + 4096 * 5, 4096 * 295) || memcmp(p + 4096 * 310, truth + 4096 * 310, 4096);
+    }
+    if (!strcmp(how, "threads")) {
+        pthread_t t[4];
+        void *bad;
+        int sum = 0;
+        for (size_t i = 0; i < 4; i++) pthread_create(&t[i], 0, reader, (void *)(i + 1));
+        for (int i = 0; i < 4; i++) pthread_join(t[i], &bad), sum += bad != 0;
+        return sum;
+    }
+    if (!strcmp(how, "mlock")) {
+        char *p = map(MAP_SHARED, PROT_READ);
+        if (mlock(p, size)) error("mlock");
+        return same(p);
+    }
+    if (!strcmp(how, "fork")) {
+        char *p = map(MAP_PRIVATE, PROT_READ);
+        pid_t child = fork();
+        if (child == 0) _exit(same(p));
+        int status, different = same(p);
+        waitpid(child, &status, 0);
+        return different || status;
+    }
+    if (!strcmp(how, "mremap")) return same(mremap(map(MAP_SHARED, PROT_READ), size, size + 4096 * 100, MREMAP_MAYMOVE));
+    if (!strcmp(how, "mprotect")) {
+        char *p = map(MAP_PRIVATE, PROT_READ);
+        if (mprotect(p, size, PROT_READ | PROT_WRITE)) error("mprotect");
+        char kept = p[9];
+        p[9] = 1;
+        p[9] = kept;
+        return same(p);
+    }
+    if (!strcmp(how, "readv")) {
+        fd = open(path, O_RDONLY);
+        struct iovec v[2] = {{buffer, size / 2}, {buffer + size / 2, size - size / 2}};
+        if (readv(fd, v, 2) != (ssize_t)size) error("readv");
+        return same(buffer);
+    }
+    return 2;
+}
