@@ -1,99 +1,169 @@
-"""The OSS Connector's documented commands, to the letter, with a real llama.cpp and real weights."""
-import hashlib
+"""The documented commands to the letter, and what a reader of MODEL_DIR sees with and without the preload."""
 import os
-import signal
+import pathlib
+import subprocess
+import time
 
 import pytest
 
-from support import llama, paths
+from content import MAP_ALL, MIB, PYTHON, digest, fifteen_shards, make_model, one_file
+from support import paths
 from support.processes import Running, clean_environment, wait_until
 
-pytestmark = pytest.mark.usefixtures("binaries")
+
+def settings_as_text(place, environment: dict[str, str], model_directory: pathlib.Path) -> str:
+    """The exports of the documentation, and the test's own root."""
+    names = ("OSS_ACCESS_KEY_ID", "OSS_ACCESS_KEY_SECRET", "OSS_REGION", "OSS_ENDPOINT", "OSS_PATH")
+    lines = [f"export {name}='{environment[name]}'" for name in names if name in environment]
+    lines += [f"export MODEL_DIR='{model_directory}/'", f"export MODELCACHE_ROOT='{place.root}' MODELCACHE_CONFIG='{place.folder}/config.json'"]
+    return "\n".join(lines) + "\n"
 
 
-@pytest.fixture(scope="module")
-def truth():
-    """What llama.cpp says from the same weights on disk."""
-    result = llama.completion(paths.gemma(), clean_environment())
-    assert result.returncode == 0, result.stderr[-2000:]
-    return result.stdout
+def shell(script: str, seconds: float = 60) -> subprocess.CompletedProcess:
+    return subprocess.run(["bash", "-c", script], env=clean_environment(), stdin=subprocess.DEVNULL,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=seconds, check=False, text=True)
 
 
-def test_fifteen_shards_give_the_same_completion_as_from_disk(place, store, shards, work, truth):
-    environment = place.preloaded(store.environment("shards/"), work / "model")
-    result = llama.completion(work / "model/x-00001-of-00015.gguf", environment)
-    assert result.returncode == 0, result.stderr[-4000:]
-    assert result.stdout == truth
+def test_the_documented_command_works_with_no_agent_running(place, store, bucket, work):
+    model = fifteen_shards(bucket)
+    store.faults(bandwidth=30e6)
+    script = settings_as_text(place, store.environment(model.prefix), work / "model") + f"""
+        LD_PRELOAD={paths.PRELOAD} ENABLE_CONNECTOR=1 sha256sum $MODEL_DIR/x-00001-of-00015.gguf
+        LD_PRELOAD={paths.PRELOAD} ENABLE_CONNECTOR=1 sha256sum $MODEL_DIR/x-00015-of-00015.gguf"""
+    result = shell(script)
+    assert result.returncode == 0, result.stderr
+    assert [line.split()[0] for line in result.stdout.splitlines()] == [model.digests[n] for n in ("x-00001-of-00015.gguf", "x-00015-of-00015.gguf")]
+    assert len(place.agents()) == 1
+    assert (work / "model").is_symlink()
 
 
-@pytest.mark.parametrize("mode", [(), ("--no-mmap",), ("--mlock",)], ids=["mmap", "no-mmap", "mlock"])
-@pytest.mark.parametrize("faults", ["userfaultfd", "block"])
-def test_every_way_of_loading_gives_the_same_completion(place, store, gemma, work, truth, mode, faults):
-    environment = place.preloaded(store.environment("gemma/"), work / "model", MODELCACHE_FAULTS=faults)
-    result = llama.completion(work / "model/gemma.gguf", environment, *mode)
-    assert result.returncode == 0, result.stderr[-4000:]
-    assert result.stdout == truth
+@pytest.mark.parametrize("switch", ["", "ENABLE_CONNECTOR=0"])
+def test_without_the_switch_the_library_does_nothing(switch, place, store, bucket, work):
+    model = fifteen_shards(bucket)
+    script = settings_as_text(place, store.environment(model.prefix), work / "model") + f"""
+        LD_PRELOAD={paths.PRELOAD} {switch} sha256sum $MODEL_DIR/x-00001-of-00015.gguf"""
+    result = shell(script)
+    assert result.returncode == 1 and "No such file" in result.stderr
+    assert not (work / "model").exists() and not place.agents() and store.requests()["requests"] == 0
 
 
-def test_server_is_ready_and_answers_and_the_second_reads_nothing_from_the_store(place, store, shards, server, work):
-    environment = place.preloaded(store.environment("shards/"), work / "model")
-    first = server(work / "model/x-00001-of-00015.gguf", environment)
-    first.wait_ready(60)
-    text = first.complete()
-    wait_until(lambda: (work / "model/x-00015-of-00015.gguf").exists(), 30, "the last shard is published")
-    served = store.requests()["bytesServed"]
-    second = server(work / "model/x-00001-of-00015.gguf", environment)
-    second.wait_ready(60)
-    assert second.complete() == text
-    assert store.requests()["bytesServed"] - served < 1 << 20
+@pytest.mark.parametrize("change, named", [
+    ({"OSS_PATH": None}, "OSS_PATH"), ({"OSS_PATH": "/models/one"}, "OSS_PATH"), ({"OSS_ENDPOINT": None}, "OSS_ENDPOINT"),
+    ({"OSS_ACCESS_KEY_SECRET": None}, "OSS_ACCESS_KEY_SECRET"), ({"OSS_ACCESS_KEY_ID": None}, "OSS_ACCESS_KEY_ID"),
+    ({"MODEL_DIR": None}, "MODEL_DIR"), ({"MODEL_DIR": "relative/dir"}, "MODEL_DIR"), ({"HTTP_SOURCE_IP": "10.0.0"}, "HTTP_SOURCE_IP"),
+    ({"MODELCACHE_FAULTS": "magic"}, "MODELCACHE_FAULTS"), ({"MODELCACHE_CONFIG": "/nonexistent/config.json"}, "MODELCACHE_CONFIG"),
+    ({"MODELCACHE_DEADLINE_SECONDS": "soon"}, "MODELCACHE_DEADLINE_SECONDS"),
+])
+def test_a_wrong_setting_ends_the_program_before_it_reads_with_one_line(change, named, place, store, work):
+    environment = place.preloaded(store.environment("one/"), work / "model") | change
+    environment = {k: v for k, v in environment.items() if v is not None}
+    result = place.run("cat", work / "model/x.gguf", environment=environment, seconds=20)
+    assert result.returncode == 78, result
+    text = result.stderr.decode()
+    assert text.count("\n") == 1 and named in text, text
+    assert store.requests()["requests"] == 0
 
 
-def test_killed_agent_is_replaced_and_the_completion_is_the_same(place, store, gemma, agent, work, truth):
-    store.faults(bandwidth=60e6)
-    running = agent()
-    environment = place.preloaded(store.environment("gemma/"), work / "model")
-    log = place.log("completion")
-    process = Running([paths.llama() / "llama-completion", "-m", work / "model/gemma.gguf", "-p", llama.PROMPT, "-n", "12", "--temp", "0",
-                       "-no-cnv", "-t", "2"], log, environment=environment)
-    wait_until(lambda: store.requests()["bytesServed"] > 60e6, 30, "a quarter of the model is there")
-    os.kill(running.pid, signal.SIGKILL)
-    assert process.wait(90) == 0
-    assert truth.strip() in process.output()
-
-
-def test_without_the_switch_the_library_does_nothing(place, store, gemma, work):
-    environment = place.preloaded(store.environment("gemma/"), work / "model", ENABLE_CONNECTOR=None)
-    result = place.run("cat", work / "model/gemma.gguf", environment=environment)
-    assert result.returncode == 1
-    assert b"No such file" in result.stderr
-    assert place.agents() == []
-
-
-@pytest.mark.parametrize("name", ["OSS_PATH", "OSS_ENDPOINT"])
-def test_missing_setting_ends_the_program_with_a_line_that_names_it(place, store, gemma, work, name):
-    environment = place.preloaded(store.environment("gemma/"), work / "model", **{name: None})
-    result = place.run("cat", work / "model/gemma.gguf", environment=environment)
-    assert result.returncode != 0
-    assert [line for line in result.stderr.decode().splitlines() if name in line]
-
-
-@pytest.mark.parametrize("command", [["cat"], ["dd", "status=none", "bs=2M", "iflag=direct"]], ids=["cat", "dd-direct"])
-def test_ordinary_readers_get_the_object_while_it_arrives(place, store, gemma, work, command):
-    store.faults(bandwidth=120e6)
-    environment = place.preloaded(store.environment("gemma/"), work / "model")
-    file = work / "model/gemma.gguf"
-    arguments = [*command, f"if={file}"] if command[0] == "dd" else [*command, file]
-    result = place.run(*arguments, environment=environment)
-    assert result.returncode == 0, result.stderr.decode()
-    assert hashlib.sha256(result.stdout).digest() == hashlib.sha256(gemma.read_bytes()).digest()
-
-
-def test_without_the_preload_only_complete_files_are_seen(place, store, gemma, agent, work):
-    store.faults(bandwidth=60e6)
+def test_a_source_address_that_is_not_here_is_named_to_the_program(place, agent, store, bucket, work):
+    one_file(bucket, mebibytes=1)
     agent()
-    reader = Running(["cat", work / "model/gemma.gguf"], place.log("cat"), environment=place.preloaded(store.environment("gemma/"), work / "model"))
-    wait_until(lambda: store.requests()["bytesServed"] > 20e6, 30, "the fill is under way")
-    assert not (work / "model/gemma.gguf").exists()
-    assert reader.wait(60) == 0
-    wait_until(lambda: (work / "model/gemma.gguf").exists(), 30, "the file is published")
-    assert (work / "model/gemma.gguf").read_bytes() == gemma.read_bytes()
+    environment = place.preloaded(store.environment("one/"), work / "model", HTTP_SOURCE_IP="203.0.113.9")
+    result = place.run("cat", work / "model/model.gguf", environment=environment, seconds=30)
+    assert result.returncode == 78 and b"203.0.113.9" in result.stderr, result
+
+
+def test_files_of_model_dir_are_kept_and_win(place, agent, store, bucket, work):
+    model = make_model(bucket, "m/", {"a.gguf": 3 * MIB, "b.gguf": 2 * MIB})
+    agent()
+    own = work / "model"
+    own.mkdir()
+    (own / "a.gguf").write_bytes(b"mine")
+    (own / "notes.txt").write_bytes(b"keep me")
+    environment = place.preloaded(store.environment(model.prefix), own)
+    result = place.run("sha256sum", own / "b.gguf", environment=environment)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.split()[0].decode() == model.digests["b.gguf"]
+    assert place.run("cat", own / "a.gguf", own / "notes.txt", environment=environment).stdout == b"minekeep me"
+    assert sorted(p.name for p in own.iterdir()) == ["a.gguf", "notes.txt"] and not own.is_symlink()
+    names = place.run("ls", own, environment=environment).stdout.decode().split()
+    assert {"a.gguf", "b.gguf", "notes.txt"} <= set(names) and len(names) == len(set(names)), names
+
+
+def test_a_model_dir_that_is_a_file_is_a_clear_error(place, agent, store, work):
+    agent()
+    (work / "model").write_bytes(b"I am a file")
+    environment = place.preloaded(store.environment("one/"), work / "model")
+    result = place.run("cat", work / "model", environment=environment, seconds=20)
+    assert result.returncode == 78, result
+    assert b"MODEL_DIR" in result.stderr and result.stderr.count(b"\n") == 1
+    assert (work / "model").read_bytes() == b"I am a file"
+
+
+def test_a_link_of_an_earlier_cache_is_renewed(place, agent, store, bucket, work):
+    """The link that MODEL_DIR became outlives the cached model: the next program must not stumble on it."""
+    model = one_file(bucket, mebibytes=4)
+    agent()
+    environment = place.preloaded(store.environment(model.prefix), work / "model")
+    for _ in range(2):
+        result = place.run("sha256sum", work / "model/model.gguf", environment=environment)
+        assert result.returncode == 0, result.stderr
+        assert result.stdout.split()[0].decode() == model.digests["model.gguf"]
+        assert place.modelcache("evict", "--all").returncode == 0
+        wait_until(lambda: not place.status()["models"], 5, "the model is gone")
+
+
+def test_every_file_has_its_name_and_size_at_once_under_the_preload(place, agent, store, bucket, work):
+    model = fifteen_shards(bucket)
+    store.faults(bandwidth=8e6)
+    agent()
+    environment = place.preloaded(store.environment(model.prefix), work / "model")
+    started = time.monotonic()
+    result = place.run("find", "-L", work / "model/", "-maxdepth", "1", "-type", "f", "-printf", "%f %s\n", environment=environment)
+    assert time.monotonic() - started < 3, "names must not wait for bytes"
+    assert {line.split()[0]: int(line.split()[1]) for line in result.stdout.decode().splitlines()} == model.sizes, result
+
+
+def test_without_the_preload_only_whole_verified_files_are_seen(place, agent, store, bucket):
+    model = fifteen_shards(bucket)
+    store.faults(bandwidth=12e6)
+    agent()
+    job = Running([paths.MODELCACHE, "warm"], place.log("warm"),
+                  environment=store.environment(model.prefix) | {k: str(v) for k, v in place.settings().items()})
+    folder = pathlib.Path(wait_until(lambda: place.status()["models"], 10, "the model is open")[0]["directory"])
+    counts, checked = [], set()
+    while job.alive():
+        names = [n for n in os.listdir(folder) if not n.startswith(".")]
+        for name in names:
+            assert (folder / name).stat().st_size == model.sizes[name]
+            if name not in checked:
+                assert digest(folder / name) == model.digests[name]
+                checked.add(name)
+        counts.append(len(names))
+    assert job.wait(1) == 0, job.output()
+    assert counts == sorted(counts)
+    assert any(0 < count < 15 for count in counts), "the test saw no moment in between"
+    model.assert_whole(folder)
+
+
+@pytest.mark.parametrize("faults", ["userfaultfd", "block"])
+def test_a_mapped_file_is_right_from_first_to_last_byte_while_it_arrives(faults, place, agent, store, bucket, work):
+    model = one_file(bucket, mebibytes=40)
+    store.faults(bandwidth=40e6)
+    agent()
+    environment = place.preloaded(store.environment(model.prefix), work / "model", MODELCACHE_FAULTS=faults)
+    result = place.run(PYTHON, "-c", MAP_ALL, work / "model/model.gguf", environment=environment)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.split()[0].decode() == model.digests["model.gguf"]
+
+
+def test_the_end_of_a_file_is_read_before_its_middle_has_come(place, agent, store, bucket, work):
+    """A demand overtakes the prefetch: the last bytes of the fourth of five files do not wait for the first three."""
+    model = make_model(bucket, "m/", {f"{i}.gguf": 24 * MIB for i in range(5)})
+    store.faults(bandwidth=20e6)  # all of it takes 6 s
+    agent()
+    environment = place.preloaded(store.environment(model.prefix), work / "model")
+    started = time.monotonic()
+    result = place.run("dd", f"if={work}/model/3.gguf", "bs=1M", "skip=12", "count=1", "status=none", environment=environment)
+    seconds = time.monotonic() - started
+    assert result.stdout == (bucket / "m/3.gguf").read_bytes()[12 * MIB:13 * MIB]
+    assert seconds < 3.5, f"a demand in the middle of the fourth file took {seconds:.1f} s"

@@ -13,6 +13,13 @@ import subprocess
 import sys
 
 
+# What libFoundation.so needs on its own: objects that were compiled for it do not name the archives behind it.
+# They need each other, so the list is given twice.
+FOUNDATION = [f"-l{name}" for name in (
+    "Foundation", "FoundationInternationalization", "FoundationEssentials", "_FoundationICU", "_FoundationCShims",
+    "_FoundationCollections", "CoreFoundation", "dispatch", "BlocksRuntime")]
+
+
 def link_command(manifest: str, product: str) -> list[str]:
     """SwiftPM's command that links PRODUCT, from its build manifest (arguments are JSON arrays)."""
     with open(manifest) as lines:
@@ -38,7 +45,7 @@ def main() -> None:
         if position is None:
             break
         del arguments[position - 1 : position + 1]
-    subprocess.run([*arguments, "-static-stdlib"], check=True)
+    subprocess.run([*arguments, "-static-stdlib", *FOUNDATION, *FOUNDATION], check=True)
 
 
 if __name__ == "__main__":

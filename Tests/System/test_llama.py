@@ -1,0 +1,126 @@
+"""The real llama.cpp gives the same completion from the cache, while its model arrives, as from a plain file."""
+import os
+import pathlib
+import signal
+import subprocess
+import time
+
+import pytest
+
+from content import MIB
+from support import paths
+from support.llama import completion
+from support.processes import clean_environment, wait_until
+
+CAP = 40e6  # bytes per second: the 253 MB take 6.3 s
+SHARD = "x-00001-of-00015.gguf"
+
+
+@pytest.fixture(scope="session")
+def expected() -> str:
+    """The completion from a plain file."""
+    result = completion(paths.gemma(), clean_environment())
+    assert result.returncode == 0, result.stderr[-4000:]
+    assert len(result.stdout) > 10
+    return result.stdout
+
+
+def directio_flag() -> str:
+    """The build's name for direct I/O."""
+    text = subprocess.run([paths.llama() / "llama-completion", "--help"], text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=30, check=False).stdout
+    return "--direct-io" if "--direct-io" in text else ""
+
+
+MODES = {"mmap": (), "no-mmap": ("--no-mmap",), "mlock": ("--mlock",), "direct I/O": ("--direct-io",)}
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_streamed_model_gives_the_same_completion(mode, expected, place, agent, store, gemma, work):
+    if mode == "direct I/O" and not directio_flag():
+        pytest.fail("this llama.cpp has no --direct-io: take another mode out of the list knowingly")
+    store.faults(bandwidth=CAP)
+    agent()
+    environment = place.preloaded(store.environment("gemma/"), work / "model")
+    result = completion(work / "model/gemma.gguf", environment, *MODES[mode])
+    assert result.returncode == 0, result.stderr[-4000:]
+    assert result.stdout == expected
+
+
+@pytest.mark.parametrize("faults", ["userfaultfd", "block"])
+def test_either_way_to_wait_for_a_mapped_range_gives_the_same_completion(faults, expected, place, agent, store, gemma, work):
+    store.faults(bandwidth=CAP)
+    agent()
+    environment = place.preloaded(store.environment("gemma/"), work / "model", MODELCACHE_FAULTS=faults)
+    result = completion(work / "model/gemma.gguf", environment)
+    assert result.returncode == 0, result.stderr[-4000:]
+    assert result.stdout == expected
+
+
+def test_a_model_in_fifteen_shards_gives_the_same_completion(expected, place, store, shards, work):
+    """With no agent running: the library starts one."""
+    store.faults(bandwidth=CAP)
+    environment = place.preloaded(store.environment("shards/"), work / "model")
+    result = completion(work / "model" / SHARD, environment)
+    assert result.returncode == 0, result.stderr[-4000:]
+    assert result.stdout == expected
+
+
+def test_a_disk_medium_gives_the_same_completion(expected, place, agent, store, gemma, work):
+    store.faults(bandwidth=2 * CAP)
+    agent("--medium", "disk")
+    result = completion(work / "model/gemma.gguf", place.preloaded(store.environment("gemma/"), work / "model"))
+    assert result.returncode == 0, result.stderr[-4000:]
+    assert result.stdout == expected
+
+
+def test_llama_server_is_ready_with_the_wire_and_a_second_one_at_once(place, agent, store, gemma, work, server):
+    plain = server(paths.gemma(), clean_environment())
+    plain.wait_ready(60)
+    answer = plain.complete()
+    plain.stop()
+    store.faults(bandwidth=CAP)
+    agent()
+    environment = place.preloaded(store.environment("gemma/"), work / "model")
+    first = server(work / "model/gemma.gguf", environment)
+    seconds = first.wait_ready(60)
+    wire = gemma.stat().st_size / CAP
+    assert seconds < wire * 1.25 + 2.5, f"ready after {seconds:.1f} s, the wire needs {wire:.1f} s"
+    assert first.complete() == answer
+    served = store.requests()["bytesServed"]
+    second = server(work / "model/gemma.gguf", environment)
+    assert second.wait_ready(30) < 4
+    assert second.complete() == answer
+    assert store.requests()["bytesServed"] - served < 100_000, "the second server read from the store"
+
+
+@pytest.mark.parametrize("mode", ["mmap", "no-mmap"])
+def test_kill_9_of_the_agent_in_mid_load_gives_the_same_completion(mode, place, agent, store, gemma, work, server):
+    plain = server(paths.gemma(), clean_environment())
+    plain.wait_ready(60)
+    answer = plain.complete()
+    plain.stop()
+    store.faults(bandwidth=CAP)
+    first = agent()
+    loading = server(work / "model/gemma.gguf", place.preloaded(store.environment("gemma/"), work / "model"), *MODES[mode])
+    wait_until(lambda: any(m["presentBytes"] > 80 * MIB for m in place.status()["models"]), 20, "a third is there")
+    first.kill()
+    loading.wait_ready(60)
+    assert loading.complete() == answer
+
+
+def test_modelcache_run_starts_llama_in_one_line(expected, place, store, gemma, work):
+    store.faults(bandwidth=CAP)
+    result = place.modelcache(
+        "run", "--source", "oss://models/gemma/", "--dir", work / "seen", "--", paths.llama() / "llama-completion", "-m", "{}/gemma.gguf",
+        "-p", "The capital of France is", "-n", "12", "--temp", "0", "-no-cnv", "-t", "2", environment=store.environment("wrong/"), seconds=180)
+    assert result.returncode == 0, result.stderr[-4000:]
+    assert result.stdout.decode() == expected
+
+
+def test_a_wrong_byte_stops_llama_server_instead_of_answering_from_it(place, agent, store, gemma, work, server):
+    store.faults({"match": {"method": "GET", "ranged": True}, "action": {"flipByte": 200 * MIB}}, bandwidth=3 * CAP)
+    agent()
+    loading = server(work / "model/gemma.gguf", place.preloaded(store.environment("gemma/"), work / "model"))
+    status = loading.process.wait(90)
+    assert status in (74, -signal.SIGBUS), (status, loading.process.output()[-3000:])
+    assert "CRC" in loading.process.output()
