@@ -20,7 +20,7 @@ from support.link import ShapedLink
 from support.llama import Server
 from support.store import Store
 
-SERVER = ("--no-warmup", "-c", "1024")
+SERVER = ("-c", "1024")
 
 
 def arrived(place: Place) -> int:

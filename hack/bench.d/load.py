@@ -24,7 +24,7 @@ from support.llama import Server
 from support.processes import clean_environment
 from support.store import Store
 
-SERVER = ("--no-warmup", "-c", "512")
+SERVER = ("-c", "512")
 
 
 def parallel_curl(link: ShapedLink, port: int, size: int, connections: int) -> float:
