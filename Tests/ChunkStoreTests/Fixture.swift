@@ -17,6 +17,20 @@ struct SplitMix: RandomNumberGenerator {
 /// A root of its own under the temporary directory, gone at the end.
 final class Scratch {
     let path = NSTemporaryDirectory() + "/mc-test-\(UUID().uuidString)"
+
+    /// Where a model of the test's identity lies.
+    var model: String { "\(path)/models/\(identity.directoryName)" }
+
+    func make(_ directory: String = "") throws {
+        try FileManager.default.createDirectory(atPath: path + directory, withIntermediateDirectories: true)
+    }
+
+    func write(_ text: String, to name: String) throws {
+        let url = URL(fileURLWithPath: path + name)
+        try FileManager.default.createDirectory(at: url.deletingLastPathComponent(), withIntermediateDirectories: true)
+        try Data(text.utf8).write(to: url)
+    }
+
     deinit {
         for name in (try? FileManager.default.contentsOfDirectory(atPath: path + "/models")) ?? [] {
             umount2(path + "/models/" + name, Int32(MNT_DETACH))
@@ -44,7 +58,10 @@ func crc(_ bytes: [UInt8]) -> UInt64 { mc_crc64(0, bytes, bytes.count) }
 func manifest(_ files: [(String, [UInt8])], wrongCRC: Bool = false) throws -> Manifest {
     try Manifest(
         identity: identity,
-        files: files.map { ManifestFile(key: $0.0, size: UInt64($0.1.count), etag: "e-\($0.0)", checksums: .init(crc64: wrongCRC ? 1 : crc($0.1))) },
+        files: files.map { key, bytes in
+            ManifestFile(
+                key: key, size: UInt64(bytes.count), etag: "e-\(key)", checksums: .init(crc64: wrongCRC ? 1 : crc(bytes)))
+        },
         chunkBytes: 2 << 20)
 }
 
@@ -54,4 +71,22 @@ func fill(_ file: CachedFile, _ chunk: Int, from bytes: [UInt8], pool: StagingPo
     let range = writer.range
     try bytes[Int(range.lowerBound)..<Int(range.upperBound)].withUnsafeBytes { try writer.append($0) }
     return try writer.finish()
+}
+
+func fillAll(_ file: CachedFile, from bytes: [UInt8], pool: StagingPool) throws {
+    for chunk in file.missingChunks() { try fill(file, chunk, from: bytes, pool: pool) }
+}
+
+func read(_ path: String) throws -> [UInt8] { [UInt8](try Data(contentsOf: URL(fileURLWithPath: path))) }
+func exists(_ path: String) -> Bool { FileManager.default.fileExists(atPath: path) }
+
+/// Received chunks, whose bytes under `.partial/` must be the object's.
+func receivedAndRight(_ model: CachedModel, _ file: CachedFile, _ bytes: [UInt8]) throws -> Set<Int> {
+    let there = try read("\(model.directory)/.partial/\(file.key)")
+    let received = Set((0..<file.chunkCount).filter(file.isReceived))
+    for chunk in received {
+        let range = Int(file.range(ofChunk: chunk).lowerBound)..<Int(file.range(ofChunk: chunk).upperBound)
+        #expect(there[range] == bytes[range], "chunk \(chunk) of \(file.key)")
+    }
+    return received
 }

@@ -3,7 +3,10 @@ import Foundation
 import Testing
 
 @Suite struct PureTests {
-    @Test(arguments: ["/etc/passwd", "../x", "a/../b", "a//b", "", "a/", "./a", ".partial/x", ".presence", ".modelcache/y", "a\0b", String(repeating: "x", count: 256)])
+    @Test(arguments: [
+        "/etc/passwd", "../x", "a/../b", "a//b", "", "a/", "./a", ".partial/x", ".presence", ".modelcache/y", "a\0b",
+        String(repeating: "x", count: 256),
+    ])
     func aKeyThatCouldLeaveTheDirectoryIsRefused(_ key: String) {
         #expect(throws: ChunkStoreError.self) { try Manifest(identity: identity, files: [ManifestFile(key: key, size: 1, etag: "e")]) }
     }

@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,6 +37,17 @@ static int same(const char *p)
         if (memcmp(p + at, truth + at, size - at < 4096 ? size - at : 4096)) return fprintf(stderr, "differs at %zu\n", at), 1;
         if (!at) return 0;
     }
+}
+/* Reads one random page after another through one shared mapping. */
+static char *shared;
+static void *toucher(void *seed)
+{
+    unsigned state = (unsigned)(size_t)seed;
+    for (int i = 0; i < 2000; i++) {
+        size_t at = ((size_t)rand_r(&state) * 7919u) % size / 4096 * 4096;
+        if (memcmp(shared + at, truth + at, size - at < 4096 ? size - at : 4096)) return (void *)1;
+    }
+    return 0;
 }
 static void *reader(void *seed)
 {
@@ -100,6 +112,68 @@ int main(int argc, char **argv)
         for (size_t i = 0; i < 4; i++) pthread_create(&t[i], 0, reader, (void *)(i + 1));
         for (int i = 0; i < 4; i++) pthread_join(t[i], &bad), sum += bad != 0;
         return sum;
+    }
+    if (!strcmp(how, "threads-64")) {
+        pthread_t t[64];
+        void *bad;
+        int sum = 0;
+        shared = map(MAP_SHARED, PROT_READ);
+        for (size_t i = 0; i < 64; i++) pthread_create(&t[i], 0, toucher, (void *)(i + 1));
+        for (int i = 0; i < 64; i++) pthread_join(t[i], &bad), sum += bad != 0;
+        return sum;
+    }
+    if (!strcmp(how, "map-locked")) return same(map(MAP_SHARED | MAP_LOCKED, PROT_READ));
+    if (!strcmp(how, "splice")) {
+        int ends[2];
+        fd = open(path, O_RDONLY);
+        if (pipe(ends)) error("pipe");
+        for (size_t at = 0; at < size;) {
+            ssize_t n = splice(fd, 0, ends[1], 0, 65536, 0);
+            if (n <= 0) error("splice");
+            for (ssize_t got = 0; got < n;) {
+                ssize_t k = read(ends[0], buffer + at + got, (size_t)(n - got));
+                if (k <= 0) error("read");
+                got += k;
+            }
+            at += (size_t)n;
+        }
+        return same(buffer);
+    }
+    if (!strcmp(how, "freopen")) {
+        FILE *f = fopen("/dev/null", "r");
+        if (!f || !(f = freopen(path, "r", f))) error("freopen");
+        if (fread(buffer, 1, size, f) != size) error("fread");
+        return same(buffer) || fclose(f);
+    }
+    if (!strcmp(how, "fork-half")) {
+        /* Touches half, forks, and both go on; the child's child too. */
+        char *p = map(MAP_SHARED, PROT_READ);
+        if (memcmp(p, truth, size / 2)) return 1;
+        pid_t child = fork();
+        if (child == 0) {
+            pid_t next = fork();
+            if (next == 0) _exit(same(p));
+            int status, different = same(p);
+            waitpid(next, &status, 0);
+            _exit(different || status);
+        }
+        int status, different = same(p);
+        waitpid(child, &status, 0);
+        return different || status;
+    }
+    if (!strcmp(how, "fork-lost")) {
+        /* The file is gone before the fork: the child gets a message and SIGBUS when it touches it. */
+        char *p = map(MAP_PRIVATE, PROT_READ);
+        if (memcmp(p, truth, 4096)) return 1;
+        if (rename(getenv("LOST"), getenv("LOST_AS"))) error("rename");
+        pid_t child = fork();
+        if (child == 0) {
+            volatile char c = p[0];
+            _exit(c == truth[0] ? 3 : 4);
+        }
+        int status;
+        waitpid(child, &status, 0);
+        return WIFSIGNALED(status) && WTERMSIG(status) == SIGBUS ? same(p) : 1;
     }
     if (!strcmp(how, "mlock")) {
         char *p = map(MAP_SHARED, PROT_READ);

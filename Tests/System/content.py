@@ -45,7 +45,10 @@ def make_model(bucket: pathlib.Path, prefix: str, files: dict[str, int], seed: i
         content = generator.randbytes(size)
         path = bucket / prefix / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
+        # A new inode, moved into place: as at a store, a request that is being answered goes on with the old object.
+        aside = bucket / ".devstore-new"
+        aside.write_bytes(content)
+        os.replace(aside, path)
         digests[name] = hashlib.sha256(content).hexdigest()
     return Model(prefix if prefix.endswith("/") else prefix + "/", digests, dict(files))
 

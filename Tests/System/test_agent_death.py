@@ -45,7 +45,7 @@ def test_kill_9_of_the_agent_in_mid_load_costs_the_reader_nothing(kind, who, pla
 def test_an_agent_that_is_gone_for_good_ends_the_wait_with_a_message(kind, status, place, agent, store, bucket, work):
     model = one_file(bucket, mebibytes=40)
     store.faults(bandwidth=5e6)
-    one = agent()
+    one = agent("--connections", "2")  # few: the first chunks are soon whole
     environment = place.preloaded(
         store.environment(model.prefix), work / "model", MODELCACHE_AGENT="/nonexistent/modelcache", MODELCACHE_AGENT_DEADLINE_SECONDS=3)
     reader = Running([*READERS[kind], work / "model/model.gguf"], place.log("reader"), environment=environment)

@@ -33,21 +33,22 @@ def test_a_flag_wins_over_the_environment_for_the_source(place, agent, store, bu
     right.assert_whole(folder)
 
 
-def budget_of(place, environment: dict, *arguments) -> int:
-    """The budget a new agent reports under these settings."""
+def limits_of(place, environment: dict, *arguments) -> tuple[int, int]:
+    """The in-flight limit and the budget that a new agent reports under these settings."""
     base = clean_environment() | {k: str(v) for k, v in place.settings().items()} | environment
     agent = Running([paths.MODELCACHE, "agent", "--http", "off", *arguments], place.log("agent"), environment=base)
     try:
         wait_until(lambda: agent.must_live() or place.socket.exists(), 15, "the agent's socket appears")
-        return place.status()["inFlightLimitBytes"], place.status()["budgetBytes"]
+        status = place.status()
+        return status["inFlightLimitBytes"], status["budgetBytes"]
     finally:
         agent.stop()
 
 
 def test_the_order_is_flag_then_environment_then_file_then_default(place):
-    assert budget_of(place, {})[0] == 256 * MIB
-    assert budget_of(place, {"MODELCACHE_IN_FLIGHT": "64MiB", "MODELCACHE_BUDGET": "1GiB"}) == (64 * MIB, 1024 * MIB)
-    assert budget_of(place, {"MODELCACHE_IN_FLIGHT": "64MiB", "MODELCACHE_BUDGET": "1GiB"}, "--in-flight", "32MiB", "--budget", "512MiB") == (32 * MIB, 512 * MIB)
+    assert limits_of(place, {})[0] == 256 * MIB
+    assert limits_of(place, {"MODELCACHE_IN_FLIGHT": "64MiB", "MODELCACHE_BUDGET": "1GiB"}) == (64 * MIB, 1024 * MIB)
+    assert limits_of(place, {"MODELCACHE_IN_FLIGHT": "64MiB", "MODELCACHE_BUDGET": "1GiB"}, "--in-flight", "32MiB", "--budget", "512MiB") == (32 * MIB, 512 * MIB)
 
 
 def test_expire_time_comes_from_the_file_unless_the_environment_says_otherwise(place, agent, store, bucket):
@@ -135,7 +136,6 @@ def test_progress_on_a_terminal_draws_a_bar(place, agent, store, bucket):
     text = shown.decode()
     bars = re.findall(r"\r\x1b\[K\[(█*)(·*)\] +(\d+)%", text)
     assert len(bars) >= 5, text
-    assert all(len(full) + len(empty) == len(bars[0][0]) + len(bars[0][1]) for full, empty, _ in bars) or True
     assert [int(share) for *_, share in bars] == sorted(int(share) for *_, share in bars)
     assert bars[-1][2] == "100" and bars[-1][1] == ""
     assert "MB/s" in text and "left" in text
@@ -267,7 +267,7 @@ def test_a_model_in_use_is_not_evicted_for_another(place, agent, store, bucket):
     wait_until(lambda: place.status()["models"], 10, "the first model is open")
     result = place.modelcache("warm", environment=store.environment("b/"))
     assert result.returncode == 1, result
-    assert b"MB" in result.stderr and result.stderr.count(b"\n") == 1, result.stderr
+    assert b"budget" in result.stderr and b"in use" in result.stderr and result.stderr.count(b"\n") == 1, result.stderr
     assert holder.wait(30) == 0
 
 

@@ -25,23 +25,23 @@ def expected() -> str:
     return result.stdout
 
 
-def directio_flag() -> str:
-    """The build's name for direct I/O."""
-    text = subprocess.run([paths.llama() / "llama-completion", "--help"], text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=30, check=False).stdout
-    return "--direct-io" if "--direct-io" in text else ""
+MODES = {"mmap": "mmap", "no mmap": "none", "mmap and mlock": "mmap+mlock", "mlock alone": "mlock", "direct I/O": "dio"}
+# What --load-mode was called before it came.
+OLDER = {"mmap": (), "none": ("--no-mmap",), "mmap+mlock": ("--mlock",), "mlock": ("--no-mmap", "--mlock"), "dio": ("--direct-io",)}
 
 
-MODES = {"mmap": (), "no-mmap": ("--no-mmap",), "mlock": ("--mlock",), "direct I/O": ("--direct-io",)}
+def loading(mode: str) -> tuple[str, ...]:
+    """This build's arguments for a way to load."""
+    text = subprocess.run([paths.llama() / "llama-server", "--help"], text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=30, check=False).stdout
+    return ("--load-mode", MODES[mode]) if "--load-mode" in text else OLDER[MODES[mode]]
 
 
 @pytest.mark.parametrize("mode", MODES)
 def test_a_streamed_model_gives_the_same_completion(mode, expected, place, agent, store, gemma, work):
-    if mode == "direct I/O" and not directio_flag():
-        pytest.fail("this llama.cpp has no --direct-io: take another mode out of the list knowingly")
     store.faults(bandwidth=CAP)
     agent()
     environment = place.preloaded(store.environment("gemma/"), work / "model")
-    result = completion(work / "model/gemma.gguf", environment, *MODES[mode])
+    result = completion(work / "model/gemma.gguf", environment, *loading(mode))
     assert result.returncode == 0, result.stderr[-4000:]
     assert result.stdout == expected
 
@@ -93,7 +93,7 @@ def test_llama_server_is_ready_with_the_wire_and_a_second_one_at_once(place, age
     assert store.requests()["bytesServed"] - served < 100_000, "the second server read from the store"
 
 
-@pytest.mark.parametrize("mode", ["mmap", "no-mmap"])
+@pytest.mark.parametrize("mode", ["mmap", "no mmap"])
 def test_kill_9_of_the_agent_in_mid_load_gives_the_same_completion(mode, place, agent, store, gemma, work, server):
     plain = server(paths.gemma(), clean_environment())
     plain.wait_ready(60)
@@ -101,11 +101,11 @@ def test_kill_9_of_the_agent_in_mid_load_gives_the_same_completion(mode, place, 
     plain.stop()
     store.faults(bandwidth=CAP)
     first = agent()
-    loading = server(work / "model/gemma.gguf", place.preloaded(store.environment("gemma/"), work / "model"), *MODES[mode])
+    starting = server(work / "model/gemma.gguf", place.preloaded(store.environment("gemma/"), work / "model"), *loading(mode))
     wait_until(lambda: any(m["presentBytes"] > 80 * MIB for m in place.status()["models"]), 20, "a third is there")
     first.kill()
-    loading.wait_ready(60)
-    assert loading.complete() == answer
+    starting.wait_ready(60)
+    assert starting.complete() == answer
 
 
 def test_modelcache_run_starts_llama_in_one_line(expected, place, store, gemma, work):
@@ -120,7 +120,7 @@ def test_modelcache_run_starts_llama_in_one_line(expected, place, store, gemma, 
 def test_a_wrong_byte_stops_llama_server_instead_of_answering_from_it(place, agent, store, gemma, work, server):
     store.faults({"match": {"method": "GET", "ranged": True}, "action": {"flipByte": 200 * MIB}}, bandwidth=3 * CAP)
     agent()
-    loading = server(work / "model/gemma.gguf", place.preloaded(store.environment("gemma/"), work / "model"))
-    status = loading.process.wait(90)
-    assert status in (74, -signal.SIGBUS), (status, loading.process.output()[-3000:])
-    assert "CRC" in loading.process.output()
+    starting = server(work / "model/gemma.gguf", place.preloaded(store.environment("gemma/"), work / "model"))
+    status = starting.process.wait(90)
+    assert status in (74, -signal.SIGBUS), (status, starting.process.output()[-3000:])
+    assert "CRC" in starting.process.output()

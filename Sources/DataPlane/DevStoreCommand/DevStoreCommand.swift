@@ -12,7 +12,8 @@ struct DevStoreCommand: AsyncParsableCommand {
         abstract: "Serves a directory as Alibaba Cloud OSS and as S3, for demos, tests and benches.",
         discussion: """
             Sub-directories of --root are buckets. With --key, signatures (OSS V1 and V4, S3 V4) are verified; without,
-            everything is open. Faults are set at run time through the admin port: PUT /faults, GET /stats.
+            everything is open. An object's ETag is its MD5 up to 16 MiB; of a larger one it names the file's state, so
+            that writing the same bytes again changes it, as a new multipart upload may. Faults are set at run time through the admin port: PUT /faults, GET /stats.
 
             EXAMPLES
               modelcache-devstore --root /srv/buckets --port 9000
@@ -57,6 +58,8 @@ struct DevStoreCommand: AsyncParsableCommand {
     var faults: String?
     @Option(help: ArgumentHelp("Keep digests of objects here over restarts.", valueName: "file"))
     var digestFile: String?
+    @Flag(help: "Answer for objects over 16 MiB before their digest is known, without it; it is read meanwhile.")
+    var lazyDigests = false
     @Option(help: ArgumentHelp("Append a JSON line for each request.", valueName: "file"))
     var accessLog: String?
     @Option(help: ArgumentHelp("Write {\"port\", \"adminPort\", \"tlsPort\", \"pid\"} here once listening.", valueName: "file"))
@@ -171,6 +174,7 @@ struct DevStoreCommand: AsyncParsableCommand {
         configuration.baseHosts = baseHost
         configuration.clockOffsetSeconds = Int64(clockOffset)
         configuration.digestFile = digestFile
+        configuration.lazyDigests = lazyDigests
         return configuration
     }
 

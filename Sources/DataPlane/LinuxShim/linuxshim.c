@@ -98,6 +98,8 @@ int mc_sync_directory(const char *path)
 
 int mc_lock_exclusive(int fd) { return RETRY(flock(fd, LOCK_EX | LOCK_NB)); }
 
+int mc_unlock(int fd) { return RETRY(flock(fd, LOCK_UN)); }
+
 static void copy_stat(const struct stat *s, struct mc_stat *out)
 {
     *out = (struct mc_stat){
@@ -195,6 +197,23 @@ void *mc_map_shared(int fd, size_t n, int *error)
         return NULL;
     }
     return p;
+}
+
+void *mc_map_range(int fd, uint64_t offset, size_t n)
+{
+    void *p = mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_SHARED, fd, (off_t)offset);
+    return p == MAP_FAILED ? NULL : p;
+}
+
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
+
+int mc_populate_write(void *address, size_t n)
+{
+    int result = RETRY(madvise(address, n, MADV_POPULATE_WRITE));
+    /* EFAULT: a touch would have raised SIGBUS, since the medium has no room for the page. */
+    return result == -EFAULT ? -ENOSPC : result;
 }
 
 int mc_unmap(void *address, size_t n) { return munmap(address, n) == 0 ? 0 : -errno; }

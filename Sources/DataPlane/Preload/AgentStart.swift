@@ -14,6 +14,7 @@ func startAgent(_ connectError: Int) -> Int {
         }
         ossc_exit(ExitStatus.configuration)
     }
+    checkDefaultConfiguration()
     return withPath { reason in
         let descriptor = tryStartAgent(&reason)
         if descriptor < 0 {
@@ -24,6 +25,16 @@ func startAgent(_ connectError: Int) -> Int {
             ossc_exit(ExitStatus.configuration)
         }
         return descriptor
+    }
+}
+
+/// The agent started here would read it with this program's rights; one that runs already has read it with its own.
+private func checkDefaultConfiguration() {
+    guard environment("MODELCACHE_CONFIG") == nil else { return }
+    literal("/etc/oss-connector/config.json") { path in
+        guard ossc_identify_path(path, 1).error == 0, ossc_access(path, 4) < 0 else { return }
+        report(path) { $0.append("exists but cannot be read; correct its permissions or name another file in MODELCACHE_CONFIG") }
+        ossc_exit(ExitStatus.configuration)
     }
 }
 

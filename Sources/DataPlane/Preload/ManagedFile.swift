@@ -3,8 +3,11 @@ import PreloadShim
 
 typealias File = UnsafeMutablePointer<ossc_file>
 
-/// Files this process has opened while incomplete. Entries are added under OSSC_LOCK_FILES and never removed.
+/// Files this process has opened while incomplete. Entries are added at the head under OSSC_LOCK_FILES and
+/// never changed or removed, so walking the list needs no lock.
 nonisolated(unsafe) private(set) var files: File? = nil
+/// When the model was last seen to grow. A guess for a deadline of minutes: a torn value of two racing threads
+/// differs from the next look's and counts as progress.
 nonisolated(unsafe) private var lastProgress: (stamp: UInt64, at: Int64) = (0, 0)
 
 private let filesLock = Int32(OSSC_LOCK_FILES)
@@ -54,6 +57,22 @@ extension File {
     }
 }
 
+var hasKnownFiles: Bool { files != nil }
+
+/// The incomplete file behind a descriptor, by identity; nil when it is none this process has opened.
+func knownFile(_ descriptor: Int32) -> File? {
+    let identity = ossc_identify(descriptor)
+    guard identity.error == 0 else { return nil }
+    ossc_lock(filesLock)
+    defer { ossc_unlock(filesLock) }
+    var known = files
+    while let file = known {
+        if file.pointee.inode == identity.inode && file.pointee.device == identity.device { return file.isComplete ? nil : file }
+        known = file.pointee.next
+    }
+    return nil
+}
+
 /// The record of an incomplete file under `<cache>/.partial/`; nil when it is complete or has no presence file.
 func manage(_ descriptor: Int32, cache: UnsafePointer<CChar>, key: UnsafePointer<CChar>) -> (file: File?, error: Int32) {
     let identity = ossc_identify(descriptor)
@@ -82,7 +101,7 @@ func manage(_ descriptor: Int32, cache: UnsafePointer<CChar>, key: UnsafePointer
         let visible = header.pointee.visible_offset
         let chunks = header.pointee.chunk_count
         guard header.pointee.magic == MC_PRESENCE_MAGIC, header.pointee.version == MC_PRESENCE_VERSION,
-            header.pointee.file_bytes == identity.bytes, header.pointee.chunk_bytes >= 4096,
+            header.pointee.file_bytes == identity.bytes, header.pointee.chunk_bytes > 0, header.pointee.chunk_bytes % ossc_page_bytes() == 0,
             chunks == (identity.bytes + header.pointee.chunk_bytes - 1) / header.pointee.chunk_bytes,
             visible % 8 == 0, visible <= size, (chunks + 63) / 64 * 8 <= size - visible,
             let file = ossc_allocate(MemoryLayout<ossc_file>.size)?.assumingMemoryBound(to: ossc_file.self),
@@ -103,6 +122,7 @@ func manage(_ descriptor: Int32, cache: UnsafePointer<CChar>, key: UnsafePointer
         file.pointee.chunk_count = chunks
         file.pointee.index = header.pointee.file_index
         files = file
+        report(keptKey, .debug) { $0.append(file.isComplete ? "opened; complete" : "opened while it fills") }
         return (file.isComplete ? nil : file, 0)
     }
 }
@@ -111,7 +131,7 @@ func manage(_ descriptor: Int32, cache: UnsafePointer<CChar>, key: UnsafePointer
 func verified(_ descriptor: Int32, _ file: File) -> File? {
     let identity = ossc_identify(descriptor)
     if identity.inode == file.pointee.inode && identity.device == file.pointee.device { return file }
-    ossc_forget(descriptor, file)
+    if ossc_is_own_process() != 0 { ossc_forget(descriptor, file) }
     return nil
 }
 

@@ -155,7 +155,8 @@ private func adopt(_ name: UnsafePointer<CChar>) {
             target.base[cut] = 0
             let found = manage(number, cache: target.base, key: target.base + cut + 10)
             guard let file = found.file else { return }
-            ossc_set_managed(number, file)
+            // A number beyond the table is waited for here; where that fails it is closed.
+            guard place(number, file) >= 0 else { return }
             if number == 0 { replaceStandardInput() }
         }
     }

@@ -8,8 +8,6 @@ private let oAccessMode: Int32 = 3, oPath: Int32 = 0o10000000, oCloseOnExec: Int
 private func negative(_ value: Int32) -> Bool { value < 0 }
 @inline(__always)
 private func negativeSize(_ value: Int) -> Bool { value < 0 }
-@inline(__always)
-private func absent(_ value: UnsafeMutableRawPointer?) -> Bool { value == nil }
 
 /// On, starting the library if a hook runs before its constructor.
 @inline(__always)
@@ -24,27 +22,34 @@ func isOn() -> Bool {
 func enter(_ descriptor: Int32, _ key: UnsafePointer<CChar>?) -> Int32 {
     guard let key, let cache = cacheDirectory, descriptor >= 0 else { return descriptor }
     let found = manage(descriptor, cache: cache, key: key)
-    var error = found.error
-    if error != 0 {
+    guard found.error == 0 else {
         report(key) { $0.append("has no usable presence file in the cache directory; restart the agent") }
-    } else if let file = found.file {
-        ensureThread()
-        if descriptor < OSSC_DESCRIPTORS {
-            ossc_set_managed(descriptor, file)
-        } else {
-            error = waitVisible(file, offset: 0, bytes: file.pointee.bytes)
-        }
+        _ = ossc_close(descriptor)
+        ossc_set_errno(found.error)
+        return -1
     }
-    if error == 0 { return descriptor }
-    _ = ossc_close(descriptor)
-    ossc_set_errno(error)
-    return -1
+    guard let file = found.file else { return descriptor }
+    ensureThread()
+    return place(descriptor, file)
 }
 
 @inline(__always)
 private func openHook(_ directory: Int32, _ path: UnsafePointer<CChar>?, _ flags: Int32, _ call: (Int32, UnsafePointer<CChar>?) -> Int32) -> Int32 {
     if !isOn() || flags & oAccessMode != 0 || flags & oPath != 0 { return call(directory, path) }
-    return onModelPath(directory, path, failed: negative, call: call, then: { enter($0, $1) })
+    let descriptor = onModelPath(directory, path, failed: negative, call: call, then: { enter($0, $1) })
+    if descriptor >= 0, let path, mayNameDescriptor(path) { return adoptKnown(descriptor) }
+    return descriptor
+}
+
+/// `/dev/stdin`, `/dev/fd/7` and `/proc/self/fd/7` open again what a descriptor already has open.
+func mayNameDescriptor(_ path: UnsafePointer<CChar>) -> Bool {
+    hasKnownFiles && (hasPrefix(path, "/proc/") || hasPrefix(path, "/dev/"))
+}
+
+/// Enters the descriptor in the table when its file is one this process knows to be incomplete.
+private func adoptKnown(_ descriptor: Int32) -> Int32 {
+    guard let file = knownFile(descriptor) else { return descriptor }
+    return place(descriptor, file)
 }
 
 @_cdecl("open")
@@ -241,10 +246,4 @@ public func hook_realpath(_ path: UnsafePointer<CChar>?, _ to: UnsafeMutablePoin
 public func hook_canonicalize_file_name(_ path: UnsafePointer<CChar>?) -> UnsafeMutablePointer<CChar>? {
     if !isOn() { return next_canonicalize_file_name(path) }
     return onModelPath(-100, path, failed: { $0 == nil }, call: { _, p in next_canonicalize_file_name(p) })
-}
-
-@_cdecl("opendir")
-public func hook_opendir(_ path: UnsafePointer<CChar>?) -> UnsafeMutableRawPointer? {
-    if !isOn() { return next_opendir(path) }
-    return onModelPath(-100, path, failed: absent, call: { _, p in next_opendir(p) })
 }

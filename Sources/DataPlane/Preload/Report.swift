@@ -8,8 +8,32 @@ enum ExitStatus {
     static let inputOutput: Int32 = 74
 }
 
+/// How much the library says on standard error (MODELCACHE_LOG). What ends the program is always said.
+enum Level: Int32 {
+    case error = 0, warn, info, debug
+}
+
+/// Written once before the switch is turned on, only read afterwards.
+nonisolated(unsafe) private var loudest = Level.warn
+
+func setLevel() {
+    guard let value = environment("MODELCACHE_LOG") else { return }
+    if equal(value, "error") {
+        loudest = .error
+    } else if equal(value, "warn") {
+        loudest = .warn
+    } else if equal(value, "info") {
+        loudest = .info
+    } else if equal(value, "debug") {
+        loudest = .debug
+    } else {
+        refuse("MODELCACHE_LOG", "is none of error, warn, info, debug; set it to one of them")
+    }
+}
+
 /// Prints `libossc_preload: NAME: message` as one line on standard error. Secrets are never passed in.
-func report(_ name: UnsafePointer<CChar>?, _ body: (inout Text) -> Void) {
+func report(_ name: UnsafePointer<CChar>?, _ level: Level = .error, _ body: (inout Text) -> Void) {
+    guard level.rawValue <= loudest.rawValue else { return }
     withPath { line in
         line.append("libossc_preload: ")
         if let name {
@@ -23,10 +47,6 @@ func report(_ name: UnsafePointer<CChar>?, _ body: (inout Text) -> Void) {
         line.append(10)
         _ = ossc_write(2, line.base, line.count)
     }
-}
-
-func report(_ message: StaticString) {
-    report(nil) { $0.append(message) }
 }
 
 /// Ends the program because a setting is wrong: `NAME: what is wrong; remedy`.

@@ -1,26 +1,37 @@
 import AgentWire
 import PreloadShim
 
-// The connection to the agent, shared by every thread. All of it is guarded by OSSC_LOCK_SESSION, but
-// for the cache directory's path and the two flags, which are written once before `cacheDirectory` is
-// set and only read afterwards.
+// The connection to the agent, shared by every thread.
+
+/// Written under OSSC_LOCK_SESSION. The thread polls it unlocked: a stale number wakes it for nothing.
 nonisolated(unsafe) var sessionDescriptor: Int32 = -1
+/// Written once, after the five below, under OSSC_LOCK_SESSION, and only read afterwards.
 nonisolated(unsafe) var cacheDirectory: UnsafePointer<CChar>? = nil
+/// Written once before `cacheDirectory` is set, only read afterwards.
 nonisolated(unsafe) var cacheDirectoryLength = 0
+/// Written once before `cacheDirectory` is set, only read afterwards. enum mc_opened_flags.
 nonisolated(unsafe) var cacheFlags: UInt32 = 0
-/// MODEL_DIR leads to the cache directory itself.
+/// MODEL_DIR leads to the cache directory itself. Written once before `cacheDirectory` is set, only read afterwards.
 nonisolated(unsafe) var modelDirectoryIsCache = false
-/// Where MODEL_DIR pointed when the library was loaded: a working directory may lie there already.
+/// Where MODEL_DIR pointed when the library was loaded: a working directory may lie there already. Written
+/// once before the switch is turned on.
 nonisolated(unsafe) var earlierCacheDirectory: UnsafePointer<CChar>? = nil
+/// Written once under OSSC_LOCK_SESSION before any mapping is registered; moved by dup2 under OSSC_LOCK_REGIONS too.
 nonisolated(unsafe) var userfaultDescriptor: Int32 = -1
+/// Written once before `userfaultDescriptor`.
 nonisolated(unsafe) var userfaultFeatures: UInt32 = 0
+/// Guarded by OSSC_LOCK_SESSION.
 nonisolated(unsafe) private var userfaultTried = false
+/// Guarded by OSSC_LOCK_SESSION: identity of the manifest that this process reads.
 nonisolated(unsafe) private var generation: (UInt64, UInt64) = (0, 0)
+/// Guarded by OSSC_LOCK_SESSION.
 nonisolated(unsafe) private var opened = false
-/// The source changed or the agent refuses: nothing more may be waited for.
+/// The source changed or the agent refuses: nothing more may be waited for. Written under OSSC_LOCK_SESSION,
+/// read without: it only ever turns true, and waiting readers look each second.
 nonisolated(unsafe) private(set) var sessionStopped = false
-/// When the agent was first found gone, 0 while it is there.
+/// Guarded by OSSC_LOCK_SESSION: when the agent was first found gone, 0 while it is there.
 nonisolated(unsafe) private var goneSince: Int64 = 0
+/// Guarded by OSSC_LOCK_SESSION.
 nonisolated(unsafe) private var lastAttempt: Int64 = 0
 
 private let sessionLock = Int32(OSSC_LOCK_SESSION)
@@ -35,7 +46,7 @@ func ensureSession() {
         var descriptor = ossc_connect_seqpacket(socketPath)
         if descriptor < 0 { descriptor = startAgent(descriptor) }
         withBuffer { message in
-            switch open(Int32(descriptor), &message) {
+            switch open(Int32(descriptor), &message, patience: deadlineMilliseconds) {
             case .opened: break
             case .refused:
                 report(nil) { $0.append(message.base) }
@@ -51,8 +62,9 @@ func ensureSession() {
 
 private func withBuffer<R>(_ body: (inout Text) -> R) -> R { withPath(body) }
 
-/// Sends MC_OPEN on a fresh connection and takes the answer. `message` gets a refusal's text.
-private func open(_ connected: Int32, _ message: inout Text) -> Answer {
+/// Sends MC_OPEN on a fresh connection and takes the answer, waiting up to `patience` milliseconds. `message`
+/// gets a refusal's text. The lock is held.
+private func open(_ connected: Int32, _ message: inout Text, patience: Int64) -> Answer {
     // High numbers, so that a program's own first descriptors stay the ones it expects.
     let moved = ossc_duplicate_above(connected, 512)
     let descriptor = moved < 0 ? connected : Int32(moved)
@@ -70,7 +82,7 @@ private func open(_ connected: Int32, _ message: inout Text) -> Answer {
         var waited: Int64 = 0
         while ossc_poll_wait(&entry, 1, 1000) <= 0 {
             waited += 1000
-            if waited >= deadlineMilliseconds { return .lost }
+            if waited >= patience { return .lost }
         }
         let n = ossc_receive_packet(descriptor, base, 8191, &device, 0)
         guard n >= headerBytes + MemoryLayout<mc_error>.size else { return .lost }
@@ -110,13 +122,15 @@ private func open(_ connected: Int32, _ message: inout Text) -> Answer {
     return answer
 }
 
+/// One packet holds all settings; more than that ends the program with the variable that is too much.
 private func sendSettings(_ descriptor: Int32) -> Bool {
-    withUnsafeTemporaryAllocation(of: CChar.self, capacity: Int(MC_WIRE_MAX_PACKET) - 64) { buffer in
+    let limit = Int(MC_WIRE_MAX_PACKET) - MemoryLayout<mc_header>.size
+    return withUnsafeTemporaryAllocation(of: CChar.self, capacity: Int(MC_WIRE_MAX_PACKET)) { buffer in
         var body = Text(buffer)
         var entry = ossc_environment_all()
         while let list = entry, let variable = list.pointee {
-            if hasPrefix(variable, "OSS_") || hasPrefix(variable, "AWS_") || hasPrefix(variable, "MODELCACHE_")
-                || hasPrefix(variable, "MODEL_DIR=") || hasPrefix(variable, "HTTP_SOURCE_IP=") {
+            if isSetting(variable) {
+                guard body.count + length(of: variable) + 1 <= limit else { refuseTooLong(variable) }
                 body.append(variable)
                 body.append(0)
             }
@@ -124,6 +138,20 @@ private func sendSettings(_ descriptor: Int32) -> Bool {
         }
         return ossc_send_packet(descriptor, UInt16(MC_OPEN.rawValue), body.base, body.count, 1) >= 0
     }
+}
+
+private func isSetting(_ variable: UnsafePointer<CChar>) -> Bool {
+    hasPrefix(variable, "OSS_") || hasPrefix(variable, "AWS_") || hasPrefix(variable, "MODELCACHE_")
+        || hasPrefix(variable, "MODEL_DIR=") || hasPrefix(variable, "HTTP_SOURCE_IP=")
+}
+
+/// Names the variable, never its value.
+private func refuseTooLong(_ variable: UnsafePointer<CChar>) -> Never {
+    report(nil) {
+        $0.append(variable, count: min(find("=", in: variable) ?? 0, 256))
+        $0.append(": does not fit: the OSS_, AWS_ and MODELCACHE_ variables together may hold 64 KiB; shorten it or unset those not needed")
+    }
+    ossc_exit(ExitStatus.configuration)
 }
 
 /// Takes the cache directory and makes MODEL_DIR lead there when it does not exist.
@@ -172,7 +200,13 @@ private func createUserfault(_ device: Int32) {
 
 /// Asks for a range. Nothing is lost when it cannot be sent now: whoever waits asks again each second.
 func sendDemand(_ file: UnsafeMutablePointer<ossc_file>, offset: UInt64, bytes: UInt64) {
-    guard ossc_try_lock(sessionLock) != 0 else { return }
+    // Held for microseconds by those who send, for seconds by one who makes a new connection: not waited for.
+    var tries = 0
+    while ossc_try_lock(sessionLock) == 0 {
+        tries += 1
+        if tries > 20 { return }
+        ossc_sleep_milliseconds(0)
+    }
     defer { ossc_unlock(sessionLock) }
     guard sessionDescriptor >= 0 else { return }
     var demand = mc_demand(file: file.pointee.index, reserved: 0, offset: offset, length: bytes)
@@ -197,7 +231,7 @@ func keepSession() -> AgentHealth {
     if descriptor < 0 { descriptor = restartAgent() }
     guard descriptor >= 0 else { return .gone(milliseconds: ossc_now_milliseconds() - goneSince) }
     return withPath { message in
-        switch open(Int32(descriptor), &message) {
+        switch open(Int32(descriptor), &message, patience: deadlineMilliseconds) {
         case .opened:
             signalThread()
             return .alive
@@ -227,6 +261,15 @@ private func drainNotices() -> Bool {
             return true
         }
     }
+}
+
+/// In a forked child: a connection where one can be had at once. The thread goes on trying.
+func connectAfterFork() {
+    if sessionStopped { return }
+    ossc_lock(sessionLock)
+    let descriptor = ossc_connect_seqpacket(socketPath)
+    if descriptor >= 0 { withPath { _ = open(Int32(descriptor), &$0, patience: 2000) } }
+    ossc_unlock(sessionLock)
 }
 
 /// In a forked child: the connection and the userfaultfd are the parent's.

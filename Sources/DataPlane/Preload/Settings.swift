@@ -1,13 +1,19 @@
 import PreloadShim
 
-/// What the environment said when the library was loaded. Written once, by `start`, before the switch
-/// is turned on with release order; read-only afterwards, which is why the globals are safe.
+// What the environment said when the library was loaded. Each is written once, by `start`, before the switch
+// is turned on with release order, and only read afterwards: that is why these globals are safe.
+
+/// Safe: written once by `start`. Absolute, normalised.
 nonisolated(unsafe) var modelDirectory: UnsafePointer<CChar>! = nil
-nonisolated(unsafe) var modelDirectoryLength = 0
+/// Safe: written once by `start`. MODELCACHE_FAULTS=block.
 nonisolated(unsafe) var faultsBlock = false
+/// Safe: written once by `start`. How long nothing may arrive in the whole model.
 nonisolated(unsafe) var deadlineMilliseconds: Int64 = 300_000
+/// Safe: written once by `start`. How long the agent may be gone.
 nonisolated(unsafe) var agentDeadlineMilliseconds: Int64 = 30_000
+/// Safe: written once by `start`.
 nonisolated(unsafe) var socketPath: UnsafePointer<CChar>! = nil
+/// Safe: written once by `start`.
 nonisolated(unsafe) var rootPath: UnsafePointer<CChar>! = nil
 
 /// A variable's value; nil when unset or empty.
@@ -87,7 +93,6 @@ private func checkModelDirectory() {
         return path.count
     }
     guard length > 0, modelDirectory != nil else { refuse("MODEL_DIR", "is the root directory; name a directory below it") }
-    modelDirectoryLength = length
     let found = ossc_identify_path(modelDirectory, 1)
     if found.error == 0 && found.mode & UInt32(OSSC_TYPE_MASK) != UInt32(OSSC_TYPE_DIRECTORY) {
         refuse("MODEL_DIR", "exists and is not a directory; remove that file or name another directory")
@@ -121,9 +126,9 @@ private func choosePaths() {
 
 private func checkFaults() {
     guard let mode = environment("MODELCACHE_FAULTS") else { return }
-    if hasPrefix(mode, "block") && mode[5] == 0 {
+    if equal(mode, "block") {
         faultsBlock = true
-    } else if !(hasPrefix(mode, "auto") && mode[4] == 0) && !(hasPrefix(mode, "userfaultfd") && mode[11] == 0) {
+    } else if !equal(mode, "auto") && !equal(mode, "userfaultfd") {
         refuse("MODELCACHE_FAULTS", "is none of auto, userfaultfd, block; set it to one of them")
     }
 }
@@ -143,6 +148,7 @@ public func start() {
         ossc_set_switch(UInt32(OSSC_OFF))
         return
     }
+    setLevel()
     checkModelDirectory()
     checkSource()
     checkAddresses()
@@ -151,6 +157,7 @@ public func start() {
     deadlineMilliseconds = seconds("MODELCACHE_DEADLINE_SECONDS", default: 300_000)
     agentDeadlineMilliseconds = seconds("MODELCACHE_AGENT_DEADLINE_SECONDS", default: 30_000)
     choosePaths()
+    ossc_claim_process()
     rememberLink()
     adoptInheritedDescriptors()
     ossc_register_fork_handlers()

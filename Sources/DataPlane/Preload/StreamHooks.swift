@@ -4,7 +4,9 @@ import PreloadShim
 // stream whose callbacks wait. The descriptor's own offset is the only one (libstdc++ reads past stdio).
 
 typealias Stream = UnsafeMutablePointer<ossc_stream>
+/// Changed under OSSC_LOCK_STREAMS; elsewhere only compared with nil, which a stream's own thread sees right.
 nonisolated(unsafe) private var streams: Stream? = nil
+/// Guarded by OSSC_LOCK_STREAMS.
 nonisolated(unsafe) private var spareStreams: Stream? = nil
 private let streamsLock = Int32(OSSC_LOCK_STREAMS)
 
@@ -87,23 +89,37 @@ private func openFileHook(
     _ path: UnsafePointer<CChar>?, _ mode: UnsafePointer<CChar>?, _ call: (UnsafePointer<CChar>?) -> UnsafeMutableRawPointer?
 ) -> UnsafeMutableRawPointer? {
     guard isOn(), let mode, isReading(mode) else { return call(path) }
+    if let path, mayNameDescriptor(path), let plain = call(path) {
+        guard let file = knownFile(next_fileno(plain)) else { return plain }
+        return overStream(plain, mode) { place($0, file) }
+    }
     return onModelPath(-100, path, failed: { $0 == nil }, call: { _, p in call(p) }, then: { plain, key in
         guard let plain, let key, let cache = cacheDirectory else { return plain }
         // A stream of the C library's own; where the file is incomplete it gives way to a cookie stream.
         let found = manage(next_fileno(plain), cache: cache, key: key)
         if found.error == 0 && found.file == nil { return plain }
-        let descriptor = found.error == 0 ? Int32(ossc_duplicate_above(next_fileno(plain), 3)) : -1
-        _ = next_fclose(plain)
-        guard descriptor >= 0 else {
-            ossc_set_errno(found.error != 0 ? found.error : 24)
+        guard found.error == 0 else {
+            _ = next_fclose(plain)
+            ossc_set_errno(found.error)
             return nil
         }
-        if !hasFlag(mode, 0x65) { _ = next_fcntl(descriptor, 2, 0) }
-        guard enter(descriptor, key) >= 0 else { return nil }
-        let stream = openStream(descriptor, mode)
-        if stream == nil { _ = hook_close(descriptor) }
-        return stream
+        return overStream(plain, mode) { enter($0, key) }
     })
+}
+
+/// A cookie stream over the descriptor of `plain`, which is closed. `enter` puts the new descriptor in the table.
+private func overStream(_ plain: UnsafeMutableRawPointer, _ mode: UnsafePointer<CChar>, _ enter: (Int32) -> Int32) -> UnsafeMutableRawPointer? {
+    let descriptor = Int32(ossc_duplicate_above(next_fileno(plain), 3))
+    _ = next_fclose(plain)
+    guard descriptor >= 0 else {
+        ossc_set_errno(24)  // EMFILE
+        return nil
+    }
+    if !hasFlag(mode, 0x65) { _ = next_fcntl(descriptor, 2, 0) }  // no "e": F_SETFD without FD_CLOEXEC
+    guard enter(descriptor) >= 0 else { return nil }
+    let stream = openStream(descriptor, mode)
+    if stream == nil { _ = hook_close(descriptor) }
+    return stream
 }
 
 private func hasFlag(_ mode: UnsafePointer<CChar>, _ flag: CChar) -> Bool {
@@ -123,84 +139,62 @@ public func hook_fopen64(_ path: UnsafePointer<CChar>?, _ mode: UnsafePointer<CC
 }
 
 /// The stream keeps its address, so it cannot become a cookie stream: the file is waited for as a whole.
-@_cdecl("freopen")
-public func hook_freopen(_ path: UnsafePointer<CChar>?, _ mode: UnsafePointer<CChar>?, _ stream: UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? {
-    guard isOn(), let path, let mode, isReading(mode) else { return next_freopen(path, mode, stream) }
+@inline(__always)
+private func reopen(
+    _ path: UnsafePointer<CChar>?, _ mode: UnsafePointer<CChar>?, _ call: (UnsafePointer<CChar>?) -> UnsafeMutableRawPointer?
+) -> UnsafeMutableRawPointer? {
+    guard isOn(), let path, let mode, isReading(mode), isOurs(path) else { return call(path) }
     let descriptor = hook_open(path, 0o2000000, 0)
-    if descriptor >= 0 {
-        if let file = incomplete(descriptor), waitVisible(file, offset: 0, bytes: file.pointee.bytes) != 0 {
-            _ = hook_close(descriptor)
-            ossc_set_errno(5)
+    guard descriptor >= 0 else { return call(path) }
+    defer { _ = hook_close(descriptor) }
+    if let file = incomplete(descriptor) {
+        let error = waitVisible(file, offset: 0, bytes: file.pointee.bytes)
+        if error != 0 {
+            ossc_set_errno(error)
             return nil
         }
-        let reopened = withPath { twin -> UnsafeMutableRawPointer? in
-            twin.append("/proc/self/fd/")
-            twin.append(number: UInt64(descriptor))
-            return next_freopen(twin.base, mode, stream)
-        }
-        _ = hook_close(descriptor)
-        return reopened
     }
-    return next_freopen(path, mode, stream)
+    return withPath { link in
+        link.append("/proc/self/fd/")
+        link.append(number: UInt64(descriptor))
+        return call(link.base)
+    }
 }
 
-/// The stream keeps its address, so it cannot become a cookie stream: the file is waited for as a whole.
+/// Others are opened once, as asked: opening a FIFO twice would break it.
+private func isOurs(_ path: UnsafePointer<CChar>) -> Bool {
+    if mayNameDescriptor(path) { return true }
+    return withPath { if case .outside = locate(-100, path, &$0) { false } else { true } }
+}
+
+@_cdecl("freopen")
+public func hook_freopen(_ path: UnsafePointer<CChar>?, _ mode: UnsafePointer<CChar>?, _ stream: UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? {
+    reopen(path, mode) { next_freopen($0, mode, stream) }
+}
+
 @_cdecl("freopen64")
 public func hook_freopen64(_ path: UnsafePointer<CChar>?, _ mode: UnsafePointer<CChar>?, _ stream: UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? {
-    guard isOn(), let path, let mode, isReading(mode) else { return next_freopen64(path, mode, stream) }
-    let descriptor = hook_open(path, 0o2000000, 0)
-    if descriptor >= 0 {
-        if let file = incomplete(descriptor), waitVisible(file, offset: 0, bytes: file.pointee.bytes) != 0 {
-            _ = hook_close(descriptor)
-            ossc_set_errno(5)
-            return nil
-        }
-        let reopened = withPath { twin -> UnsafeMutableRawPointer? in
-            twin.append("/proc/self/fd/")
-            twin.append(number: UInt64(descriptor))
-            return next_freopen64(twin.base, mode, stream)
-        }
-        _ = hook_close(descriptor)
-        return reopened
+    reopen(path, mode) { next_freopen64($0, mode, stream) }
+}
+
+/// The descriptor under a cookie stream, for which the C library knows none.
+private func descriptor(under stream: UnsafeMutableRawPointer?) -> Int32? {
+    if streams == nil { return nil }
+    ossc_lock(streamsLock)
+    defer { ossc_unlock(streamsLock) }
+    var next = streams
+    while let one = next {
+        if one.pointee.stream == stream { return one.pointee.descriptor }
+        next = one.pointee.next
     }
-    return next_freopen64(path, mode, stream)
+    return nil
 }
 
 @_cdecl("fileno")
-public func hook_fileno(_ stream: UnsafeMutableRawPointer?) -> Int32 {
-    if streams != nil {
-        ossc_lock(streamsLock)
-        var next = streams
-        while let one = next {
-            if one.pointee.stream == stream {
-                let descriptor = one.pointee.descriptor
-                ossc_unlock(streamsLock)
-                return descriptor
-            }
-            next = one.pointee.next
-        }
-        ossc_unlock(streamsLock)
-    }
-    return next_fileno(stream)
-}
+public func hook_fileno(_ stream: UnsafeMutableRawPointer?) -> Int32 { descriptor(under: stream) ?? next_fileno(stream) }
 
 @_cdecl("fileno_unlocked")
-public func hook_fileno_unlocked(_ stream: UnsafeMutableRawPointer?) -> Int32 {
-    if streams != nil {
-        ossc_lock(streamsLock)
-        var next = streams
-        while let one = next {
-            if one.pointee.stream == stream {
-                let descriptor = one.pointee.descriptor
-                ossc_unlock(streamsLock)
-                return descriptor
-            }
-            next = one.pointee.next
-        }
-        ossc_unlock(streamsLock)
-    }
-    return next_fileno_unlocked(stream)
-}
+public func hook_fileno_unlocked(_ stream: UnsafeMutableRawPointer?) -> Int32 { descriptor(under: stream) ?? next_fileno_unlocked(stream) }
 
 @_cdecl("fdopen")
 public func hook_fdopen(_ descriptor: Int32, _ mode: UnsafePointer<CChar>?) -> UnsafeMutableRawPointer? {

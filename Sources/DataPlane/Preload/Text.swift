@@ -60,20 +60,15 @@ func length(of string: UnsafePointer<CChar>) -> Int {
     return n
 }
 
-func equal(_ a: UnsafePointer<CChar>, _ b: UnsafePointer<CChar>) -> Bool {
-    var i = 0
-    while a[i] == b[i] {
-        if a[i] == 0 { return true }
-        i += 1
-    }
-    return false
-}
-
 func hasPrefix(_ string: UnsafePointer<CChar>, _ prefix: StaticString) -> Bool {
     prefix.withUTF8Buffer {
         for (i, byte) in $0.enumerated() where string[i] != CChar(bitPattern: byte) { return false }
         return true
     }
+}
+
+func equal(_ string: UnsafePointer<CChar>, _ literal: StaticString) -> Bool {
+    hasPrefix(string, literal) && string[literal.utf8CodeUnitCount] == 0
 }
 
 /// Where `needle` begins in `string`; nil when it does not occur.

@@ -15,8 +15,6 @@ __asm__(".symver dlsym, dlsym@GLIBC_2.2.5");
 __asm__(".symver dlsym, dlsym@GLIBC_2.17");
 #endif
 
-void *ossc_next[OSSC_NEXT_COUNT];
-
 #define X(marker, R, name, types, parameters, arguments) #name,
 static const char *const names[OSSC_NEXT_COUNT] = {OSSC_NEXT_FUNCTIONS(X)};
 #undef X
@@ -93,7 +91,7 @@ static void *missing_pointer(void)
     return 0;
 }
 
-void *ossc_resolve(int which)
+static void *resolve(int which)
 {
     void *plain = early(which);
     if (plain) return plain;
@@ -102,7 +100,7 @@ void *ossc_resolve(int which)
         switch (which) {
         case OSSC_NEXT_fopen: case OSSC_NEXT_fopen64: case OSSC_NEXT_freopen: case OSSC_NEXT_freopen64:
         case OSSC_NEXT_fdopen: case OSSC_NEXT_realpath: case OSSC_NEXT_canonicalize_file_name:
-        case OSSC_NEXT_opendir: case OSSC_NEXT_readdir: case OSSC_NEXT_readdir64:
+        case OSSC_NEXT_opendir: case OSSC_NEXT_fdopendir: case OSSC_NEXT_readdir: case OSSC_NEXT_readdir64:
             found = (void *)missing_pointer;
             break;
         default:
@@ -112,6 +110,16 @@ void *ossc_resolve(int which)
     __atomic_store_n(&ossc_next[which], found, __ATOMIC_RELAXED);
     return found;
 }
+
+/* What every entry is at first. A stub reads its arguments as the hook has them: fixed and variadic callees
+ * take the same registers on the machines this library is built for. */
+#define X(marker, R, name, types, parameters, arguments) \
+    static R first_##name parameters { return ((R(*) types)resolve(OSSC_NEXT_##name))arguments; }
+OSSC_NEXT_FUNCTIONS(X)
+#undef X
+#define X(marker, R, name, types, parameters, arguments) (void *)first_##name,
+void *ossc_next[OSSC_NEXT_COUNT] = {OSSC_NEXT_FUNCTIONS(X)};
+#undef X
 
 void ossc_resolve_early(void)
 {

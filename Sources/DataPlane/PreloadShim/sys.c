@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <poll.h>
+#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
@@ -52,6 +53,7 @@ long ossc_duplicate_above(int fd, int low)
     errno = saved;
     return r;
 }
+long ossc_memory_file(void) { CALL(SYS_memfd_create, "modelcache", 1u /* MFD_CLOEXEC */); }
 long ossc_eventfd(void) { CALL(SYS_eventfd2, 0, O_CLOEXEC | O_NONBLOCK); }
 long ossc_event_signal(int fd)
 {
@@ -64,7 +66,9 @@ void ossc_event_drain(int fd)
     ossc_read(fd, &value, sizeof value);
 }
 long ossc_getuid(void) { CALL(SYS_geteuid); }
-long ossc_getpid(void) { CALL(SYS_getpid); }
+static long process;
+void ossc_claim_process(void) { process = syscall(SYS_getpid); }
+int ossc_is_own_process(void) { return syscall(SYS_getpid) == process; }
 void ossc_exit(int status)
 {
     for (;;) syscall(SYS_exit_group, status);
@@ -119,6 +123,10 @@ struct ossc_identity ossc_identify(int fd) { return identify(fd, "", AT_EMPTY_PA
 struct ossc_identity ossc_identify_path(const char *path, int follow)
 {
     return identify(AT_FDCWD, path, follow ? 0 : AT_SYMLINK_NOFOLLOW);
+}
+int ossc_is_present_at(int directory, const char *name)
+{
+    return identify(directory, name, AT_SYMLINK_NOFOLLOW).error == 0;
 }
 uint64_t ossc_free_blocks(const char *path)
 {
@@ -182,6 +190,20 @@ void ossc_reset_locks(void)
 }
 
 /* ---- memory --------------------------------------------------------------------------------- */
+
+static uint64_t page_bytes;
+
+/* Two threads may both ask the kernel's vector first: they store the same value. */
+uint64_t ossc_page_bytes(void)
+{
+    uint64_t known = __atomic_load_n(&page_bytes, __ATOMIC_RELAXED);
+    if (known == 0) {
+        known = getauxval(AT_PAGESZ);
+        if (known == 0) known = 4096;
+        __atomic_store_n(&page_bytes, known, __ATOMIC_RELAXED);
+    }
+    return known;
+}
 
 #define ARENA_BYTES 65536u
 static int arena_lock;

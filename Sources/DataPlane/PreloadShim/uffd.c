@@ -17,7 +17,6 @@
 #define MODE_MINOR 4ull
 #define IOCTL_POISON 0xC020AA08u        /* UFFDIO_POISON, the layout of UFFDIO_CONTINUE */
 #define IOCTL_CONTINUE 0xC020AA07u      /* UFFDIO_CONTINUE */
-#define PAGE 4096u
 
 struct page_range { uint64_t start, len, mode; int64_t mapped; };
 
@@ -95,7 +94,7 @@ static long over_pages(int uffd, unsigned long request, uint64_t start, uint64_t
         if (r.mapped > 0) {
             at += (uint64_t)r.mapped;
         } else if (e == -EEXIST) {
-            at += PAGE;  /* mapped already */
+            at += ossc_page_bytes();  /* mapped already */
         } else if (e == -EAGAIN) {
             continue;    /* the address space is changing under us */
         } else {

@@ -51,7 +51,7 @@ class Place:
     def status(self) -> dict:
         result = self.modelcache("status", "--json")
         assert result.returncode == 0, result.stderr.decode()
-        return json.loads(result.stdout.splitlines()[-1])
+        return json.loads(result.stdout)
 
     def agents(self) -> list[int]:
         """Agents that run at this root, whoever started them."""

@@ -38,7 +38,9 @@ public struct ConnectorConfig: Equatable, Sendable {
         }
         func number(_ container: [String: Any], _ key: String, name: String, in range: ClosedRange<Int>) throws -> Int? {
             guard let value = container[key], !(value is NSNull) else { return nil }
-            guard let number = value as? Int, !(value is Bool), range.contains(number) else {
+            // Here a 0 or 1 of JSON casts to Bool too; what was written is told by the number's own type, "c" for true and false.
+            let isTruthValue = (value as? NSNumber).map { String(cString: $0.objCType) } == "c"
+            guard let number = value as? Int, !isTruthValue, range.contains(number) else {
                 throw SettingError(
                     field: "\(name) in \(path)", value: nil, problem: "is \(value)",
                     remedy: "set a whole number from \(range.lowerBound) to \(range.upperBound)")

@@ -105,8 +105,10 @@ package actor ModelRegistry {
         })
         if let model = models[identity] {
             if model.cached.manifest.generation == listed.generation {
-                if !model.isFilling {
+                if model.cached.files.contains(where: { $0.state == .failed }) {
                     // A failure was the last caller's: expired credentials, a store that was away. This one may do better.
+                    // The fill that failed may not have quite ended; chunks that it has stay.
+                    await model.stopFill()
                     for file in model.cached.files { file.resume() }
                 }
                 model.cached.retain()

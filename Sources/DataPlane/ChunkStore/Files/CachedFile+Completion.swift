@@ -131,7 +131,9 @@ extension CachedFile {
     private func invalidateLocked(_ reason: String) {
         paths.unpublish()
         map.setMessage(reason)
-        map.nextEpoch()
+        // Under strict verification nobody has seen a byte: who waits goes on to wait.
+        if (0..<chunkCount).contains(where: { map.isVisible($0) }) { map.nextEpoch() }
+        nextFill()
         map.state = .filling
         map.hideAll()
         map.forgetAll()

@@ -28,6 +28,8 @@ public final class CachedFile: Sendable {
     private let missing: ManagedAtomic<Int>
     private let closed = ManagedAtomic<Bool>(false)
     private let changed: @Sendable () -> Void
+    /// How often the file was begun anew. The epoch does not tell: it counts only what readers saw.
+    private let fills = ManagedAtomic<Int>(0)
 
     struct Completing {
         var checksums: ObjectChecksums
@@ -77,7 +79,7 @@ public final class CachedFile: Sendable {
     public var state: FileState { map.state }
     /// Why it failed or was invalidated; empty otherwise.
     public var message: String { map.message }
-    /// Starts at 1; greater after every `invalidate`.
+    /// Starts at 1; greater after every `invalidate` of a file that showed bytes.
     public var epoch: UInt32 { map.epoch }
 
     /// Bytes of the file that the chunk holds; the last chunk may be short.
@@ -133,13 +135,22 @@ public final class CachedFile: Sendable {
     var isClosed: Bool { closed.load(ordering: .acquiring) }
     /// No more chunks; writers under way get `.stale` at `finish`.
     func close() { closed.store(true, ordering: .releasing) }
+    var fill: Int { fills.load(ordering: .acquiring) }
+    func nextFill() { fills.wrappingIncrement(ordering: .acquiringAndReleasing) }
     func unclaim(_ chunk: Int) { claims.release(chunk) }
 
     func write(_ bytes: UnsafeRawBufferPointer, at offset: UInt64) throws(ChunkStoreError) {
         let result = mc_pwrite_all(descriptor, bytes.baseAddress, bytes.count, offset)
-        if result < 0 { throw .from(Int(result), "write", paths.partial) }
+        if result < 0 { throw writeError(Int(result)) }
         // Dirty pages must not pile up until the sync before publication stalls on all of them.
         if medium == .disk { _ = mc_start_writeback(descriptor, offset, UInt64(bytes.count)) }
+    }
+
+    func writeError(_ result: Int) -> ChunkStoreError { .from(result, "write", paths.partial) }
+
+    /// Nil where writing through a mapping does not pay or is not to be had.
+    func mapForWriting(_ range: Range<UInt64>) -> MappedRange? {
+        medium == .hugeTmpfs ? MappedRange(descriptor: descriptor, range: range) : nil
     }
 
     /// Checksum first, then `received`, then `visible`: whoever sees a bit sees what it stands for.

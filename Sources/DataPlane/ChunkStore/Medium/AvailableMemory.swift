@@ -7,6 +7,11 @@ package struct AvailableMemory: Sendable, Hashable {
     package var totalBytes: UInt64
     package var freeBytes: UInt64
 
+    package init(totalBytes: UInt64, freeBytes: UInt64) {
+        self.totalBytes = totalBytes
+        self.freeBytes = freeBytes
+    }
+
     /// nil: there is no /proc. `below` is put before every path, for tests.
     package static func read(below top: String = "") -> AvailableMemory? {
         guard let text = KernelText.read("\(top)/proc/meminfo"),

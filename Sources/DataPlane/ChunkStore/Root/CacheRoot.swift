@@ -84,10 +84,19 @@ public final class CacheRoot: Sendable {
     }
 
     /// Closes the model, unmounts or deletes its directory. Readers that have files open keep their pages until they close
-    /// them. Whether anyone uses the model is the caller's business.
+    /// them. Whether anyone uses the model is the caller's business. A model whose place a newer one has taken is gone
+    /// already: nothing happens to the newer one.
+    ///
+    /// Errors: `.io`, `.notOurs`.
     public func evict(_ model: CachedModel) throws(ChunkStoreError) {
-        _ = state.withLock { $0.models.removeValue(forKey: model.id) }
         model.stop()
+        let replaced = state.withLock { state in
+            guard let current = state.models[model.id] else { return false }
+            if current !== model { return true }
+            state.models[model.id] = nil
+            return false
+        }
+        if replaced { return }
         try remove(model.directory)
     }
 

@@ -26,5 +26,8 @@ struct RootLock: Sendable {
         descriptor = fd
     }
 
-    func release() { close(descriptor) }
+    func release() {
+        _ = mc_unlock(descriptor)
+        close(descriptor)
+    }
 }

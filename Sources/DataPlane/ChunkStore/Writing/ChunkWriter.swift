@@ -2,8 +2,9 @@ internal import Checksum
 internal import Glibc
 internal import LinuxShim
 
-/// Takes one chunk's bytes in order, at any sizes. Full aligned pieces of 2 MiB go to the file; the CRC is taken on the
-/// bytes as they come, while the cache holds them. Dropped without `finish`: aborted, no bit is set.
+/// Takes one chunk's bytes in order, at any sizes. On tmpfs with huge pages they go straight into the page cache
+/// (`MappedRange`); elsewhere full aligned pieces of 2 MiB are staged and written. The CRC is taken on the bytes as they
+/// come, while the processor's cache holds them. Dropped without `finish`: aborted, no bit is set.
 ///
 /// `@unchecked Sendable`: one thread at a time by contract; a hand-over between threads is the caller's happens-before.
 public final class ChunkWriter: @unchecked Sendable {
@@ -15,10 +16,12 @@ public final class ChunkWriter: @unchecked Sendable {
 
     private let file: CachedFile
     private let pool: StagingPool
+    /// The share of the in-flight budget; its memory is untouched where the chunk is mapped.
     private var buffer: StagingPool.Buffer?
+    private var mapped: MappedRange?
     private var staged = 0
     private var crc: UInt64 = 0
-    private let epoch: UInt32
+    private let fill: Int
 
     init(file: CachedFile, chunk: Int, pool: StagingPool, buffer: StagingPool.Buffer) {
         self.file = file
@@ -27,7 +30,8 @@ public final class ChunkWriter: @unchecked Sendable {
         self.buffer = buffer
         range = file.range(ofChunk: chunk)
         position = range.lowerBound
-        epoch = file.epoch
+        fill = file.fill
+        mapped = file.mapForWriting(range)
     }
 
     deinit { abort() }
@@ -40,6 +44,11 @@ public final class ChunkWriter: @unchecked Sendable {
     public func append(_ bytes: UnsafeRawBufferPointer) throws(ChunkStoreError) {
         if UInt64(bytes.count) > remaining {
             throw wrongLength(position - range.lowerBound + UInt64(bytes.count))
+        }
+        if let written = try copyMapped(bytes) {
+            crc = mc_crc64(crc, bytes.baseAddress, written)
+            position += UInt64(written)
+            return
         }
         var rest = bytes
         while !rest.isEmpty {
@@ -55,10 +64,37 @@ public final class ChunkWriter: @unchecked Sendable {
     /// of it and returns how many bytes; 0 or less changes nothing. Errors as `append`.
     public func withFreeSpace(_ body: (UnsafeMutableRawBufferPointer) -> Int) throws(ChunkStoreError) {
         guard let buffer else { throw .stale(key: file.key, chunk: chunk) }
+        if let space = try mappedSpace(length: Int(min(Manifest.pieceBytes, remaining))) {
+            let n = body(space)
+            precondition(n <= space.count, "more bytes than there was space for")
+            guard n > 0 else { return }
+            crc = mc_crc64(crc, space.baseAddress, n)
+            position += UInt64(n)
+            return
+        }
         let free = Int(min(UInt64(StagingPool.bufferBytes - staged), remaining))
         let n = body(UnsafeMutableRawBufferPointer(start: buffer.base + staged, count: free))
         precondition(n <= free, "more bytes than there was space for")
         if n > 0 { try took(n, buffer) }
+    }
+
+    /// Copies into the mapping; nil when there is none.
+    private func copyMapped(_ bytes: UnsafeRawBufferPointer) throws(ChunkStoreError) -> Int? {
+        guard let target = try mappedSpace(length: bytes.count) else { return nil }
+        target.copyMemory(from: bytes)
+        return bytes.count
+    }
+
+    /// The next `length` bytes of the mapping, safe to write; nil when there is none.
+    private func mappedSpace(length: Int) throws(ChunkStoreError) -> UnsafeMutableRawBufferPointer? {
+        guard mapped != nil else { return nil }
+        let offset = Int(position - range.lowerBound)
+        do {
+            return try mapped?.writable(from: offset, length: length)
+        } catch {
+            abort()
+            throw file.writeError(Int(error.code))
+        }
     }
 
     private func took(_ n: Int, _ buffer: StagingPool.Buffer) throws(ChunkStoreError) {
@@ -96,7 +132,7 @@ public final class ChunkWriter: @unchecked Sendable {
             throw wrongLength(position - range.lowerBound)
         }
         guard buffer != nil else { throw .stale(key: file.key, chunk: chunk) }
-        if file.isClosed || file.epoch != epoch {
+        if file.isClosed || file.fill != fill {
             abort()
             throw .stale(key: file.key, chunk: chunk)
         }
@@ -113,6 +149,8 @@ public final class ChunkWriter: @unchecked Sendable {
     public func abort() {
         guard let buffer else { return }
         self.buffer = nil
+        mapped?.unmap()
+        mapped = nil
         file.unclaim(chunk)
         pool.give(back: buffer)
     }

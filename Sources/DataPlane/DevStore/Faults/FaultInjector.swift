@@ -80,8 +80,8 @@ package struct FaultInjector: Sendable {
 }
 
 /// `*` matches any run of bytes, slashes too, `?` one byte.
-enum Glob {
-    static func matches(_ pattern: ArraySlice<UInt8>, _ text: ArraySlice<UInt8>) -> Bool {
+package enum Glob {
+    package static func matches(_ pattern: ArraySlice<UInt8>, _ text: ArraySlice<UInt8>) -> Bool {
         var p = pattern.startIndex, t = text.startIndex
         var star: Int?, mark = t
         while t < text.endIndex {
@@ -105,10 +105,12 @@ enum Glob {
 }
 
 /// SplitMix64 (Steele, Lea, Flood 2014): small, seedable, good enough for dice.
-struct SplitMix: Sendable {
-    var state: UInt64
+package struct SplitMix: Sendable, RandomNumberGenerator {
+    private var state: UInt64
 
-    mutating func next() -> UInt64 {
+    package init(state: UInt64) { self.state = state }
+
+    package mutating func next() -> UInt64 {
         state &+= 0x9E37_79B9_7F4A_7C15
         var z = state
         z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
@@ -116,5 +118,5 @@ struct SplitMix: Sendable {
         return z ^ (z >> 31)
     }
 
-    mutating func unit() -> Double { Double(next() >> 11) / 9_007_199_254_740_992 }
+    package mutating func unit() -> Double { Double(next() >> 11) / 9_007_199_254_740_992 }
 }

@@ -16,8 +16,13 @@ final class BodyPump: @unchecked Sendable {
         case broken
     }
 
+    enum Source {
+        case file(OpenFile)
+        case bytes(ByteBuffer)
+    }
+
     private let channel: any Channel
-    private let file: OpenFile
+    private let source: Source
     private var position: Int64
     private let end: Int64
     private let start: Int64
@@ -31,11 +36,11 @@ final class BodyPump: @unchecked Sendable {
     private static let pieceBytes: Int64 = 4 << 20
 
     init(
-        channel: any Channel, file: OpenFile, range: Range<Int64>, fault: FaultAction?, pacers: [Pacer], encrypted: Bool,
+        channel: any Channel, source: Source, range: Range<Int64>, fault: FaultAction?, pacers: [Pacer], encrypted: Bool,
         served: @escaping @Sendable (Int64) -> Void, ended: @escaping @Sendable (Ending) -> Void
     ) {
         self.channel = channel
-        self.file = file
+        self.source = source
         start = range.lowerBound
         position = range.lowerBound
         end = range.upperBound
@@ -66,21 +71,28 @@ final class BodyPump: @unchecked Sendable {
     private func send(_ length: Int64) {
         guard channel.isActive else { return ended(.broken) }
         let part: IOData
-        if copies {
+        switch source {
+        case .bytes(let bytes):
+            part = .byteBuffer(bytes.getSlice(at: bytes.readerIndex + Int(position), length: Int(length)) ?? ByteBuffer())
+        case .file(let file) where copies:
             var buffer = channel.allocator.buffer(capacity: Int(length))
             file.read(at: position, count: Int(length), into: &buffer)
+            guard buffer.readableBytes == Int(length) else { return cut() }
             if let offset = fault?.flipByte, offset >= position, offset < position + Int64(buffer.readableBytes) {
                 let index = buffer.readerIndex + Int(offset - position)
                 if let byte = buffer.getInteger(at: index, as: UInt8.self) { buffer.setInteger(~byte, at: index) }
             }
             part = .byteBuffer(buffer)
-        } else {
+        case .file(let file):
+            guard file.reaches(position + length) else { return cut() }
+            watch(file, end: position + length)
             part = .fileRegion(
                 FileRegion(fileHandle: file.handle, readerIndex: Int(position), endIndex: Int(position + length)))
         }
         position += length
         served(length)
         channel.writeAndFlush(HTTPServerResponsePart.body(part)).whenComplete { result in
+            self.watch?.cancel()
             guard case .success = result else { return self.ended(.broken) }
             // A write that completes at once calls back at once: return to the loop now and then, so that the
             // stack stays flat and other connections get their turn.
@@ -91,6 +103,21 @@ final class BodyPump: @unchecked Sendable {
                 self.run()
             }
         }
+    }
+
+    /// Looks at the file while its bytes leave. sendfile(2) of what a file no longer has sends nothing and fails with
+    /// nothing, and NIO asks again for ever: see test_an_object_cut_while_it_is_sent_ends_its_connection.
+    private func watch(_ file: OpenFile, end: Int64) {
+        watch = channel.eventLoop.scheduleTask(in: .milliseconds(250)) {
+            if file.reaches(end) { self.watch(file, end: end) } else { self.cut() }
+        }
+    }
+    private var watch: Scheduled<Void>?
+
+    /// The file became shorter than its answer said.
+    private func cut() {
+        channel.close(promise: nil)
+        ended(.broken)
     }
 
     /// Whether a fault ends or suspends the body here.

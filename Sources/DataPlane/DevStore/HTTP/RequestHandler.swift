@@ -99,22 +99,25 @@ final class RequestHandler: ChannelInboundHandler, @unchecked Sendable {
             server.log(exchange, response)
         }
         channel.write(HTTPServerResponsePart.head(HTTPResponseHead(version: request.version, status: status, headers: headers)), promise: nil)
+        let pump: (BodyPump.Source, Range<Int64>)?
         switch response.body {
-        case .none: finish(channel, keepsAlive)
-        case .text(let text):
-            channel.write(HTTPServerResponsePart.body(.byteBuffer(channel.allocator.buffer(string: text))), promise: nil)
-            finish(channel, keepsAlive)
-        case .file(let file, let range):
-            channel.flush()
+        case .none: pump = nil
+        case .text(let text): pump = (.bytes(channel.allocator.buffer(string: text)), 0..<Int64(text.utf8.count))
+        case .file(let file, let range): pump = (.file(file), range)
+        }
+        if let (source, range) = pump {
             connectionPacer.set(bytesPerSecond: server.service.faults.plan.connectionBandwidth)
             var pacers = [server.pacer, connectionPacer]
             if let rate = response.fault?.bytesPerSecond { pacers.append(Pacer(bytesPerSecond: rate)) }
             let statistics = server.statistics
             BodyPump(
-                channel: channel, file: file, range: range, fault: response.fault, pacers: pacers, encrypted: encrypted,
-                served: { if let exchange { statistics.served(exchange, bytes: $0) } },
+                channel: channel, source: source, range: range, fault: response.fault, pacers: pacers, encrypted: encrypted,
+                // Object bytes are counted, documents are not.
+                served: { if let exchange, case .file = source { statistics.served(exchange, bytes: $0) } },
                 ended: { if $0 == .complete { self.finish(channel, keepsAlive) } }
             ).run()
+        } else {
+            finish(channel, keepsAlive)
         }
     }
 

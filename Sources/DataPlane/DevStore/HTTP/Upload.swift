@@ -1,17 +1,25 @@
-internal import Foundation
+package import Foundation
+internal import Crypto
 internal import Glibc
 internal import NIOCore
 
 /// The body of a PUT, kept in an unnamed file until the request is known to be allowed and whole.
 ///
 /// `@unchecked Sendable`: used on the event loop until the last byte, then on one pool thread.
-final class Upload: @unchecked Sendable {
+package final class Upload: @unchecked Sendable {
     private let descriptor: Int32
     private var failed = false
 
     init() {
         let folder = NSTemporaryDirectory()
-        descriptor = open(folder, O_RDWR | O_CLOEXEC | Int32(bitPattern: 0o20200000), 0o600)  // O_TMPFILE, open(2)
+        var opened = open(folder, O_RDWR | O_CLOEXEC | Int32(bitPattern: 0o20200000), 0o600)  // O_TMPFILE, open(2)
+        if opened < 0 {
+            // Some file systems know no unnamed files.
+            var name = Array((folder + "/devstore-XXXXXX").utf8CString)
+            opened = mkstemp(&name)
+            if opened >= 0 { unlink(name) }
+        }
+        descriptor = opened
     }
 
     func append(_ bytes: ByteBuffer) {
@@ -37,16 +45,19 @@ final class Upload: @unchecked Sendable {
         return isChunked ? Self.unchunk(raw) : raw
     }
 
-    static func unchunk(_ raw: Data) -> Data? {
+    /// The bytes inside `aws-chunked` framing; trailers are left out and chunk signatures not checked. Nil when a
+    /// size is none, a chunk is short or lacks its line end, or the last chunk is missing.
+    package static func unchunk(_ raw: Data) -> Data? {
         var rest = raw[...]
         var result = Data()
         let newline = Data("\r\n".utf8)
         while let end = rest.firstRange(of: newline) {
             let line = String(decoding: rest[rest.startIndex..<end.lowerBound], as: UTF8.self)
-            guard let size = Int(line.prefix { $0 != ";" }, radix: 16), size >= 0 else { return nil }
+            let digits = line.prefix { $0 != ";" }
+            guard digits.utf8.allSatisfy({ Hex.value($0) != nil }), let size = Int(digits, radix: 16) else { return nil }
             rest = rest[end.upperBound...]
             if size == 0 { return result }
-            guard rest.count >= size + 2 else { return nil }
+            guard rest.count - 2 >= size, rest.dropFirst(size).prefix(2) == newline else { return nil }
             result.append(rest.prefix(size))
             rest = rest.dropFirst(size + 2)
         }
@@ -64,6 +75,7 @@ extension StoreService {
         defer { upload.discard() }
         do throws(StoreError) {
             try admit(exchange)
+            let action = try fault(exchange, range: nil)
             let request = exchange.request
             guard let name = exchange.address.bucket, let tree = bucket(name), let key = exchange.address.key,
                 !request.query.contains(where: { Self.unsupported.contains($0.name) }), request.header("x-oss-copy-source") == nil,
@@ -76,6 +88,7 @@ extension StoreService {
             guard let contents = upload.contents(isChunked: isChunked) else {
                 throw StoreError("IncompleteBody", 400, "The request body could not be read.")
             }
+            try Self.check(contents, request)
             let folder = (path as NSString).deletingLastPathComponent
             let aside = "\(tree.root)/\(BucketTree.reservedPrefix)\(exchange.requestID)"
             do {
@@ -94,9 +107,24 @@ extension StoreService {
             var response = StoreResponse(status: 200)
             response.headers.append(("ETag", "\"\(exchange.dialect == .oss ? tag.uppercased() : tag)\""))
             if exchange.dialect == .oss { response.headers.append(("x-oss-hash-crc64ecma", "\(digest.crc64)")) }
+            response.fault = action
             return finish(response, exchange)
         } catch {
             return refuse(error, exchange)
+        }
+    }
+
+    /// What the request says of its own body: Content-MD5, and for S3 the SHA-256 that was signed.
+    private static func check(_ contents: Data, _ request: StoreRequest) throws(StoreError) {
+        if let given = request.header("content-md5"), Base64.encode(Array(Insecure.MD5.hash(data: contents))) != given {
+            throw StoreError("BadDigest", 400, "The Content-MD5 you specified did not match what we received.")
+        }
+        if let given = request.header("x-amz-content-sha256"), given.utf8.count == 64,
+            Hex.encode(SHA256.hash(data: contents)) != given.lowercased()
+        {
+            throw StoreError(
+                "XAmzContentSHA256Mismatch", 400,
+                "The provided 'x-amz-content-sha256' header does not match what was computed.")
         }
     }
 }

@@ -2,7 +2,7 @@
 package struct ListingQuery: Sendable, Equatable {
     package var prefix = ""
     package var delimiter = ""
-    /// Only what comes after this in byte order. A value that ends in the delimiter stands for its whole
+    /// Only what comes after this in byte order. A value that is a group's name stands for the whole
     /// group, which is skipped.
     package var after = ""
     package var maxKeys = 100
@@ -27,7 +27,8 @@ package struct ListingPage: Sendable {
     /// `objects` are sorted by the bytes of their keys.
     package init(_ query: ListingQuery, objects: [StoredObject]) {
         guard query.maxKeys > 0 else { return }
-        let skipsGroup = !query.delimiter.isEmpty && query.after.hasSuffix(query.delimiter)
+        // Not every text that ends in the delimiter: under the prefix `da`, `da` itself is a key for the delimiter `a`.
+        let skipsGroup = query.after.utf8.starts(with: query.prefix.utf8) && Self.group(of: query.after, query) == query.after
         var last = ""
         for object in objects where object.key.utf8.starts(with: query.prefix.utf8) {
             if !query.after.isEmpty {

@@ -12,7 +12,8 @@ package struct ListingRequest: Sendable {
     package init(_ request: StoreRequest, dialect: Dialect) throws(StoreError) {
         self.dialect = dialect
         version = request.parameter("list-type") == "2" ? 2 : 1
-        token = request.parameter("continuation-token")
+        // oss2 sends an empty token with its first page, and OSS takes that for none.
+        token = request.parameter("continuation-token").flatMap { $0.isEmpty ? nil : $0 }
         startAfter = request.parameter("start-after") ?? ""
         marker = request.parameter("marker") ?? ""
         fetchOwner = version == 1 || request.parameter("fetch-owner") == "true"

@@ -24,6 +24,12 @@ package final class OpenFile: Sendable {
 
     deinit { try? handle.close() }
 
+    /// Whether the file still reaches to `end`: whoever rewrites an object in place cuts it first.
+    func reaches(_ end: Int64) -> Bool {
+        var status = stat()
+        return fstat(descriptor, &status) == 0 && Int64(status.st_size) >= end
+    }
+
     /// Up to `count` bytes at the offset; fewer at the end of the file or on an error.
     func read(at offset: Int64, count: Int, into buffer: inout ByteBuffer) {
         var left = count

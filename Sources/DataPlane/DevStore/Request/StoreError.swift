@@ -67,10 +67,11 @@ package struct StoreError: Error, Sendable, Equatable {
         "SignatureDoesNotMatch": "0002-00000201",
         "RequestTimeTooSkewed": "0002-00000504",
         "InvalidAccessKeyId": "0002-00000902",
+        "InvalidSecurityToken": "0002-00000006",
+        "SecurityTokenExpired": "0002-00000007",
         "AccessDenied": "0003-00000001",
         "NoSuchBucket": "0015-00000101",
         "NoSuchKey": "0026-00000001",
-        "InvalidRange": "0026-00000002",
     ]
 }
 

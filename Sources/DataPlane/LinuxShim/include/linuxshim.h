@@ -42,6 +42,8 @@ int mc_sync_directory(const char *path);
 
 /* flock: exclusive, not waiting. -EWOULDBLOCK when another process holds it. Released when the last descriptor closes. */
 int mc_lock_exclusive(int fd);
+/* Gives the lock up at once, even while a child between fork and exec still holds a copy of the descriptor. */
+int mc_unlock(int fd);
 
 struct mc_stat {
     uint64_t device;
@@ -87,6 +89,11 @@ int mc_list_directory(int directory, const char *path, int (*visit)(void *contex
 
 /* MAP_SHARED, read and write; NULL on failure with -errno in *error. */
 void *mc_map_shared(int fd, size_t n, int *error);
+/* Bytes [offset, offset + n) of the file, for writing; NULL when the kernel refuses. The offset is a multiple of the page size. */
+void *mc_map_range(int fd, uint64_t offset, size_t n);
+/* Makes the pages of a mapping, so that no touch can raise SIGBUS: -ENOSPC when the medium is full, -EINVAL before Linux 5.14
+ * (MADV_POPULATE_WRITE, madvise(2)). */
+int mc_populate_write(void *address, size_t n);
 int mc_unmap(void *address, size_t n);
 /* Gives every page of a shared mapping of `fd` its memory or disk block now, contents kept, so that no later write through
  * the mapping raises SIGBUS. -ENOSPC: the medium is full. */

@@ -3,17 +3,17 @@
 /// Written here because Foundation's parser (and whatever builds on it) brings libxml2 and ICU as shared libraries. The
 /// input is untrusted: a document type is refused, so there are no entities but the five of XML and numeric ones; size and
 /// depth are bounded; attributes are skipped.
-struct AnswerXML: Sendable, Hashable {
-    var name: String
-    var text = ""
-    var children: [AnswerXML] = []
+package struct AnswerXML: Sendable, Hashable {
+    package var name: String
+    package var text = ""
+    package var children: [AnswerXML] = []
 
-    static let maximumDepth = 16
+    package static let maximumDepth = 16
 
-    func child(_ name: String) -> String? { children.first { $0.name == name }?.text }
+    package func child(_ name: String) -> String? { children.first { $0.name == name }?.text }
 
     /// Nil for anything that is not one well-formed element tree.
-    static func parse(_ bytes: [UInt8]) -> AnswerXML? {
+    package static func parse(_ bytes: [UInt8]) -> AnswerXML? {
         guard let source = String(validating: bytes, as: UTF8.self) else { return nil }
         var rest = Array(source.utf8)[...]
         if rest.starts(with: [0xef, 0xbb, 0xbf]) { rest = rest.dropFirst(3) }

@@ -1,32 +1,47 @@
 import FoundationEssentials
 
 /// One page of a listing.
-struct ListPage: Sendable, Hashable {
-    var objects: [StoredObject] = []
-    var directories: [String] = []
+package struct ListPage: Sendable, Hashable {
+    package var objects: [StoredObject] = []
+    package var directories: [String] = []
     /// The continuation token, nil on the last page.
-    var next: String?
+    package var next: String?
 
-    /// Nil when the answer is not a listing; a key outside the prefix makes it malformed too.
-    static func parse(_ body: [UInt8], prefix: String) -> ListPage? {
-        guard let root = AnswerXML.parse(body), root.name == "ListBucketResult" else { return nil }
+    /// Why an answer is not a listing, as half a sentence.
+    package struct Malformed: Error, Hashable {
+        package let problem: String
+    }
+
+    /// Throws when the answer is not a listing; a key outside the prefix makes it malformed too, and so does an entity
+    /// tag that could not be sent back.
+    package static func parse(_ body: [UInt8], prefix: String) throws(Malformed) -> ListPage {
+        guard let root = AnswerXML.parse(body), root.name == "ListBucketResult" else {
+            throw Malformed(problem: "is not a ListBucketResult")
+        }
         let encoded = root.child("EncodingType") == "url"
         var page = ListPage()
         for entry in root.children where entry.name == "Contents" {
             guard let raw = entry.child("Key"), let key = encoded ? PercentEncoding.decoded(raw) : raw,
-                key.utf8.starts(with: prefix.utf8), let size = entry.child("Size").flatMap({ ResponseHead.number($0) })
-            else { return nil }
+                let size = entry.child("Size").flatMap({ ResponseHead.number($0) })
+            else { throw Malformed(problem: "has an entry without a readable key or size") }
+            guard key.utf8.starts(with: prefix.utf8) else { throw Malformed(problem: "has a key outside the prefix: \(key)") }
+            let etag = ResponseHead.unquoted(entry.child("ETag") ?? "")
+            guard HeaderText.isEntityTag(etag) else {
+                throw Malformed(problem: "gives \(key) an entity tag with a quote, blank or control character")
+            }
             if key.hasSuffix("/") && size == 0 {
                 page.directories.append(key)
             } else {
                 page.objects.append(
                     StoredObject(
-                        key: key, size: size, etag: ResponseHead.unquoted(entry.child("ETag") ?? ""),
+                        key: key, size: size, etag: etag,
                         lastModified: entry.child("LastModified").flatMap { UTCTime(iso8601: $0)?.seconds }))
             }
         }
         if root.child("IsTruncated") == "true" {
-            guard let token = root.child("NextContinuationToken"), !token.isEmpty else { return nil }
+            guard let token = root.child("NextContinuationToken"), !token.isEmpty else {
+                throw Malformed(problem: "is cut short without a continuation token")
+            }
             page.next = token
         }
         return page

@@ -12,6 +12,8 @@ public final class StoreClient: Sendable {
 
     /// A page of 1000 keys of 1 KiB, each percent-encoded, with their fields.
     private static let listAnswerLimit = 8 << 20
+    /// Error answers are a few hundred bytes of XML.
+    private static let errorAnswerLimit = 64 << 10
 
     public init(_ configuration: StoreConfiguration, engine: TransferEngine) {
         self.configuration = configuration
@@ -35,9 +37,12 @@ public final class StoreClient: Sendable {
             let answer = try await retrying { () async throws(StoreError) in
                 try await self.exchange("GET", key: nil, query: asked, limit: Self.listAnswerLimit)
             }
-            guard let page = ListPage.parse(answer.body, prefix: configuration.location.prefix) else {
+            let page: ListPage
+            do throws(ListPage.Malformed) {
+                page = try ListPage.parse(answer.body, prefix: configuration.location.prefix)
+            } catch {
                 throw StoreError(
-                    .malformedAnswer, detail: "the listing of \(configuration.location) cannot be understood",
+                    .malformedAnswer, detail: "the listing of \(configuration.location) \(error.problem)",
                     remedy: "check that OSS_ENDPOINT is an object store", status: answer.head.status,
                     requestID: answer.head.requestID)
             }
@@ -62,13 +67,18 @@ public final class StoreClient: Sendable {
         guard let size = answer.head.contentLength else {
             throw StoreError(.malformedAnswer, detail: "\(key): the store names no size", status: answer.head.status)
         }
+        guard HeaderText.isEntityTag(answer.head.entityTag ?? "") else {
+            throw StoreError(
+                .malformedAnswer, detail: "\(key): its entity tag holds a quote, blank or control character",
+                remedy: "check what answers at OSS_ENDPOINT", status: answer.head.status, requestID: answer.head.requestID)
+        }
         return ObjectHead(key: key, size: size, head: answer.head)
     }
 
     /// Starts to read a range; `completion` is called exactly once, on an engine thread, after the last `receive`.
     ///
-    /// Not retried, except once with fresh credentials when the store says that the token has expired and the
-    /// provider has another. Failures before the body leave the sink untouched; later ones may have delivered a part.
+    /// Not retried, except once with fresh credentials when the store refuses the token or key and the provider has
+    /// another. Failures before the body leave the sink untouched; later ones may have delivered a part.
     /// When the credentials cannot be read or the range is empty, `completion` is called before this returns.
     @discardableResult
     public func get(
@@ -106,9 +116,11 @@ public final class StoreClient: Sendable {
                 note(answer.head)
                 if answer.head.status == 200 || answer.head.status == 206 { return completion(.success(answer.receipt)) }
                 let error = StoreAnswer.error(head: answer.head, body: answer.body, subject: range.key)
-                if error.kind == .expiredToken, id == nil, let used = signed.credentials,
+                if Self.blamesCredentials(error), id == nil, let used = signed.credentials,
                     configuration.credentials.refreshed(after: used) != nil
                 {
+                    // Under the same identifier and on the same thread, which takes new transfers before
+                    // cancellations: one that lands now finds the repeated transfer.
                     _ = get(range, into: sink, repeating: answer.id, completion: completion)
                     return
                 }
@@ -140,20 +152,50 @@ public final class StoreClient: Sendable {
             let answer = try result.get()
             note(answer.head)
             if answer.head.status == 200 { return answer }
-            var body = answer.body
-            // A HEAD has no body; OSS puts the error's XML into a header.
-            if method == "HEAD", let encoded = answer.head["x-oss-err"], let decoded = Data(base64Encoded: encoded) {
-                body = Array(decoded)
+            let error: StoreError
+            if method == "HEAD", let key {
+                error = await headError(answer, key: key)
+            } else {
+                error = StoreAnswer.error(
+                    head: answer.head, body: answer.body, subject: key ?? configuration.location.description)
             }
-            let error = StoreAnswer.error(
-                head: answer.head, body: body, subject: key ?? configuration.location.description)
-            if error.kind == .expiredToken, !renewed, let credentials,
+            if Self.blamesCredentials(error), !renewed, let credentials,
                 configuration.credentials.refreshed(after: credentials) != nil
             {
                 renewed = true
                 continue
             }
             throw error
+        }
+    }
+
+    /// What a failed HEAD means. It has no body: OSS puts the error's XML into a header, S3 says nothing, so one byte is
+    /// asked for by GET, which needs the same right, to learn the code. Without it the message names what it may be.
+    private func headError(_ answer: Transfer.Answer, key: String) async -> StoreError {
+        if let encoded = answer.head["x-oss-err"], let decoded = Data(base64Encoded: encoded) {
+            return StoreAnswer.error(head: answer.head, body: Array(decoded), subject: key)
+        }
+        let bare = StoreAnswer.error(head: answer.head, body: [], subject: key)
+        guard (300..<500).contains(answer.head.status), answer.head.status != 429 else { return bare }
+        if let (request, _) = try? sign("GET", key: key, headers: ["range": "bytes=0-0"]) {
+            let result = await withCheckedContinuation { continuation in
+                engine.submit(
+                    url: url(request), method: "GET", headers: lines(request), body: .collect(limit: Self.errorAnswerLimit)
+                ) { continuation.resume(returning: $0) }
+            }
+            if case .success(let told) = result, told.head.status == answer.head.status {
+                let error = StoreAnswer.error(head: told.head, body: told.body, subject: key)
+                if error.code != nil { return error }
+            }
+        }
+        return StoreAnswer.unexplained(bare, subject: key, bucket: configuration.location.bucket)
+    }
+
+    /// Refusals that fresh credentials may cure: a token that expired, a key that was rotated.
+    private static func blamesCredentials(_ error: StoreError) -> Bool {
+        switch error.kind {
+        case .expiredToken, .wrongKey, .wrongSecret: true
+        default: false
         }
     }
 
@@ -181,13 +223,15 @@ public final class StoreClient: Sendable {
         let request = SignableRequest(
             method: method, endpoint: configuration.endpoint, bucket: configuration.location.bucket, key: key,
             query: query, headers: headers)
+        let credentials: StoreCredentials?
         do throws(SettingError) {
-            guard let credentials = try configuration.credentials.current() else { return (request, nil) }
-            let signed = signer.sign(request, credentials: credentials, unixTime: SystemClock.unixTime)
-            return (signed, credentials)
+            credentials = try configuration.credentials.current()?.checked()
         } catch {
             throw StoreError(.settings, detail: error.description)
         }
+        let ready = credentials.map { signer.sign(request, credentials: $0, unixTime: SystemClock.unixTime) } ?? request
+        if let problem = ready.unsendable() { throw problem }
+        return (ready, credentials)
     }
 
     private func url(_ request: SignableRequest) -> String {

@@ -19,7 +19,10 @@ enum RangeCheck {
         if let coding = head["content-encoding"], coding != "identity" {
             return malformed("the answer is encoded as \(coding); a proxy between may compress")
         }
-        if head.status == 206 {
+        // rclone's S3 server says 200 and yet sends the range with its exact Content-Range, which one that ignores
+        // ranges never sends.
+        if head.status == 206 || head["content-range"] != nil {
+            if head.status == 200, head.contentLength == nil { return malformed("200 with a Content-Range and no Content-Length") }
             guard let got = head.contentRange else {
                 return malformed("206 without a valid Content-Range (\(head["content-range"] ?? "none"))")
             }

@@ -1,16 +1,20 @@
 /// Status and headers of an answer, fed line by line; untrusted, so bounded.
-struct ResponseHead: Sendable, Hashable {
-    private(set) var status = 0
+package struct ResponseHead: Sendable, Hashable {
+    package private(set) var status = 0
     private var fields: [String: String] = [:]
     private var lines = 0
 
-    static let maximumLines = 128
-    static let maximumLineBytes = 8192
+    package static let maximumLines = 128
+    package static let maximumLineBytes = 8192
+
+    package init() {}
 
     /// Takes one line without its end. False when the head is malformed or too large.
-    mutating func consume(line: String) -> Bool {
+    package mutating func consume(line: String) -> Bool {
         lines += 1
         guard lines <= Self.maximumLines, line.utf8.count <= Self.maximumLineBytes else { return false }
+        // A tab is the one control character that a field may hold (RFC 9110, 5.5).
+        guard line.utf8.allSatisfy({ $0 >= 0x20 && $0 != 0x7f || $0 == 0x09 }) else { return false }
         if line.hasPrefix("HTTP/") {
             // A second status line follows an interim answer (100): start again.
             fields = [:]
@@ -30,15 +34,15 @@ struct ResponseHead: Sendable, Hashable {
         return true
     }
 
-    subscript(name: String) -> String? { fields[name] }
+    package subscript(name: String) -> String? { fields[name] }
 
     var requestID: String? { fields["x-oss-request-id"] ?? fields["x-amz-request-id"] }
-    var entityTag: String? { fields["etag"].map(Self.unquoted) }
-    var contentLength: UInt64? { fields["content-length"].flatMap(Self.number) }
+    package var entityTag: String? { fields["etag"].map(Self.unquoted) }
+    package var contentLength: UInt64? { fields["content-length"].flatMap(Self.number) }
     var date: UTCTime? { fields["date"].flatMap { UTCTime(httpDate: $0) } }
 
     /// `bytes first-last/total` (RFC 9110, 14.4); nil when absent or malformed.
-    var contentRange: (first: UInt64, last: UInt64, total: UInt64)? {
+    package var contentRange: (first: UInt64, last: UInt64, total: UInt64)? {
         guard let text = fields["content-range"], text.hasPrefix("bytes ") else { return nil }
         let parts = text.dropFirst(6).split(separator: "/", omittingEmptySubsequences: false)
         guard parts.count == 2 else { return nil }
@@ -50,7 +54,7 @@ struct ResponseHead: Sendable, Hashable {
     }
 
     /// How long the store asks us to wait; at most an hour is believed.
-    var retryAfter: Duration? {
+    package var retryAfter: Duration? {
         if let text = fields["x-oss-qos-delay-time"], let milliseconds = Self.number(text) {
             return .milliseconds(min(milliseconds, 3_600_000))
         }

@@ -1,51 +1,101 @@
 import Glibc
 import Synchronization
 
-/// The addresses of `HTTP_SOURCE_IP`, dealt out in turn.
+/// The addresses of `HTTP_SOURCE_IP`, and how connections are dealt over them.
+///
+/// A handle of a worker is given an address for life, and so are the connections it makes: libcurl reuses a connection
+/// only for the address it left from. A new handle takes the address with the fewest handles, of the engine first and
+/// then of the worker, so handles differ by one at most; a transfer takes an idle handle of the address with the fewest
+/// transfers, so the traffic follows. Test: `connections leave from both addresses evenly`.
 final class SourceAddresses: Sendable {
-    private let addresses: [String]
-    private let turn = Atomic<Int>(0)
+    private struct Counts {
+        var handles: [Int]
+        var active: [Int]
+    }
+
+    /// Index in, address out; one nil address when the kernel is to choose.
+    let addresses: [String?]
+    private let counts: Mutex<Counts>
 
     /// Throws for the first address that is malformed or not on this machine, and names it.
     init(_ addresses: [String], field: String = "HTTP_SOURCE_IP") throws(SettingError) {
-        let own = addresses.isEmpty ? [] : try Self.ofThisMachine()
         for address in addresses {
             guard EndpointText.isIPv4(address) || EndpointText.isIPv6(address) else {
                 throw SettingError(
                     field: field, value: address, problem: "is not an IP address",
                     remedy: "write addresses of this machine, separated by commas")
             }
-            guard own.contains(Self.normalized(address)) else {
+            if let problem = Self.bindingProblem(address) {
                 throw SettingError(
-                    field: field, value: address, problem: "is not an address of this machine",
-                    remedy: "choose from \(own.sorted().joined(separator: ", "))")
+                    field: field, value: address, problem: problem,
+                    remedy: "choose from \(Self.ofThisMachine().sorted().joined(separator: ", "))")
             }
         }
-        self.addresses = addresses
+        // An address named twice would get twice its share.
+        var seen: Set<String> = []
+        let distinct = addresses.filter { seen.insert($0).inserted }
+        self.addresses = distinct.isEmpty ? [nil] : distinct
+        let zeros = [Int](repeating: 0, count: max(distinct.count, 1))
+        self.counts = Mutex(Counts(handles: zeros, active: zeros))
     }
 
-    /// The next address, or nil when the kernel is to choose.
-    func next() -> String? {
-        guard !addresses.isEmpty else { return nil }
-        let index = turn.wrappingAdd(1, ordering: .relaxed).oldValue
-        return addresses[Int(UInt(bitPattern: index) % UInt(addresses.count))]
-    }
-
-    private static func normalized(_ text: String) -> String {
-        var address = in6_addr()
-        guard inet_pton(AF_INET6, text, &address) == 1 else { return text }
-        var buffer = [CChar](repeating: 0, count: Int(INET6_ADDRSTRLEN))
-        guard inet_ntop(AF_INET6, &address, &buffer, socklen_t(buffer.count)) != nil else { return text }
-        return String(decoding: buffer.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
-    }
-
-    private static func ofThisMachine() throws(SettingError) -> Set<String> {
-        var first: UnsafeMutablePointer<ifaddrs>?
-        guard getifaddrs(&first) == 0 else {
-            throw SettingError(
-                field: "HTTP_SOURCE_IP", value: nil, problem: "cannot be checked: \(String(cString: strerror(errno)))",
-                remedy: "leave it unset")
+    /// The address for a new handle of a worker that has `own` handles of each.
+    func dealHandle(own: [Int]) -> Int {
+        counts.withLock { counts in
+            let chosen = Self.leastUsed(own: own, all: counts.handles, among: own.indices)
+            counts.handles[chosen] += 1
+            return chosen
         }
+    }
+
+    func dropHandle(_ index: Int) { counts.withLock { $0.handles[index] -= 1 } }
+
+    /// The address for a transfer of a worker that has `own` transfers of each, and idle handles of `choices` alone.
+    func dealTransfer(own: [Int], among choices: [Int]) -> Int {
+        counts.withLock { Self.leastUsed(own: own, all: $0.active, among: choices) }
+    }
+
+    func begin(_ index: Int) { counts.withLock { $0.active[index] += 1 } }
+    func end(_ index: Int) { counts.withLock { $0.active[index] -= 1 } }
+
+    private static func leastUsed(own: [Int], all: [Int], among choices: some Collection<Int>) -> Int {
+        choices.min { (all[$0], own[$0], $0) < (all[$1], own[$1], $1) } ?? 0
+    }
+
+    /// Whether a socket can be bound to it is the kernel's to say: an address of 127.0.0.0/8, or of a local route, is on
+    /// no interface's list and yet this machine's own.
+    private static func bindingProblem(_ address: String) -> String? {
+        let isIPv6 = address.contains(":")
+        let descriptor = socket(isIPv6 ? AF_INET6 : AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
+        guard descriptor >= 0 else { return "cannot be checked: \(String(cString: strerror(errno)))" }
+        defer { close(descriptor) }
+        let failed: Bool
+        if isIPv6 {
+            var name = sockaddr_in6()
+            name.sin6_family = sa_family_t(AF_INET6)
+            inet_pton(AF_INET6, address, &name.sin6_addr)
+            failed = bound(descriptor, &name) != 0
+        } else {
+            var name = sockaddr_in()
+            name.sin_family = sa_family_t(AF_INET)
+            inet_pton(AF_INET, address, &name.sin_addr)
+            failed = bound(descriptor, &name) != 0
+        }
+        guard failed else { return nil }
+        return errno == EADDRNOTAVAIL ? "is not an address of this machine" : "cannot be used: \(String(cString: strerror(errno)))"
+    }
+
+    private static func bound<Name>(_ descriptor: Int32, _ name: inout Name) -> Int32 {
+        withUnsafeBytes(of: &name) { bytes in
+            guard let address = bytes.baseAddress?.assumingMemoryBound(to: sockaddr.self) else { return -1 }
+            return bind(descriptor, address, socklen_t(bytes.count))
+        }
+    }
+
+    /// For the remedy: what the interfaces list.
+    private static func ofThisMachine() -> Set<String> {
+        var first: UnsafeMutablePointer<ifaddrs>?
+        guard getifaddrs(&first) == 0 else { return [] }
         defer { freeifaddrs(first) }
         var found: Set<String> = []
         var next = first
@@ -62,8 +112,9 @@ final class SourceAddresses: Sendable {
             guard getnameinfo(address, socklen_t(length), &name, socklen_t(name.count), nil, 0, NI_NUMERICHOST) == 0 else {
                 continue
             }
-            // A link-local address is printed with its interface ("%eth0"), which the setting does not carry.
-            let bytes = name.prefix { $0 != 0 && $0 != CChar(UInt8(ascii: "%")) }
+            let bytes = name.prefix { $0 != 0 }
+            // A link-local address needs its interface ("%eth0"), which the setting does not carry.
+            guard !bytes.contains(CChar(UInt8(ascii: "%"))) else { continue }
             found.insert(String(decoding: bytes.map(UInt8.init(bitPattern:)), as: UTF8.self))
         }
         return found

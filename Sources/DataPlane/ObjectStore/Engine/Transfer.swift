@@ -26,7 +26,6 @@ final class Transfer: @unchecked Sendable {
     let method: String
     let headers: [String]
     let body: Body
-    let source: String?
     let submitted = ContinuousClock.now
     private let completion: @Sendable (Result<Answer, StoreError>) -> Void
 
@@ -36,13 +35,18 @@ final class Transfer: @unchecked Sendable {
     private var received: UInt64 = 0
     private var delivers = false
     private var firstByte: ContinuousClock.Instant?
+    private var headHasEnded = false
+    /// The source address, once a worker took the transfer.
+    var source: String?
     var list: UnsafeMutablePointer<curl_slist>?
+    /// Where libcurl says what went wrong; lives until the handle has been reset.
+    let errorText = UnsafeMutablePointer<CChar>.allocate(capacity: Int(CURL_ERROR_SIZE))
 
     /// Error answers are a few hundred bytes of XML.
     private static let errorBodyLimit = 64 * 1024
 
     init(
-        id: TransferID, url: String, method: String, headers: [String], body: Body, source: String?,
+        id: TransferID, url: String, method: String, headers: [String], body: Body,
         completion: @escaping @Sendable (Result<Answer, StoreError>) -> Void
     ) {
         self.id = id
@@ -50,9 +54,11 @@ final class Transfer: @unchecked Sendable {
         self.method = method
         self.headers = headers
         self.body = body
-        self.source = source
         self.completion = completion
+        errorText.initialize(repeating: 0, count: Int(CURL_ERROR_SIZE))
     }
+
+    deinit { errorText.deallocate() }
 
     /// One header line, with its end. False stops the transfer.
     func receive(header bytes: UnsafeRawBufferPointer) -> Bool {
@@ -67,6 +73,7 @@ final class Transfer: @unchecked Sendable {
 
     private func headEnded() -> Bool {
         guard head.status >= 200 else { return true }
+        headHasEnded = true
         firstByte = firstByte ?? .now
         if case .range(let range, _) = body, head.status == 200 || head.status == 206 {
             if let problem = RangeCheck.problem(with: head, for: range) { return fail(problem) }
@@ -110,10 +117,14 @@ final class Transfer: @unchecked Sendable {
     }
 
     /// The end: `result` is libcurl's verdict.
-    func finish(result: CURLcode, handle: UnsafeMutableRawPointer, errorText: String) {
+    func finish(result: CURLcode, handle: UnsafeMutableRawPointer) {
         if let failure { return completion(.failure(failure)) }
         if result != CURLE_OK {
-            return completion(.failure(CurlFailure.error(result, text: errorText, url: url)))
+            let failure = CurlFailure(
+                code: result, text: String(cString: errorText), systemError: Int32(mc_curl_long(handle, CURLINFO_OS_ERRNO)),
+                requestWasSent: mc_curl_number(handle, CURLINFO_PRETRANSFER_TIME_T) > 0, headHasEnded: headHasEnded,
+                url: url, source: source)
+            return completion(.failure(failure.error))
         }
         if case .range(let range, _) = body, delivers, received != range.length {
             return completion(
@@ -132,45 +143,4 @@ final class Transfer: @unchecked Sendable {
     }
 
     func finish(with error: StoreError) { completion(.failure(error)) }
-}
-
-/// libcurl's result codes in our words.
-enum CurlFailure {
-    static func error(_ code: CURLcode, text: String, url: String) -> StoreError {
-        let host = url.split(separator: "/").dropFirst().first.map(String.init) ?? "the store"
-        let reason = text.isEmpty ? String(cString: curl_easy_strerror(code)) : text
-        switch code {
-        case CURLE_COULDNT_RESOLVE_HOST, CURLE_COULDNT_RESOLVE_PROXY:
-            return StoreError(
-                .nameResolution, detail: "\(host) cannot be resolved", remedy: "check OSS_ENDPOINT, the bucket's name and DNS")
-        case CURLE_COULDNT_CONNECT:
-            return StoreError(
-                .connectionRefused, detail: "\(host) cannot be reached: \(reason)",
-                remedy: "check OSS_ENDPOINT with its port, and the network")
-        case CURLE_INTERFACE_FAILED:
-            return StoreError(
-                .settings, detail: "cannot leave from a source address: \(reason)",
-                remedy: "name addresses of this machine in HTTP_SOURCE_IP")
-        case CURLE_OPERATION_TIMEDOUT:
-            let connecting = reason.contains("onnection time") || reason.contains("onnection timeout") || reason.contains("esolving timed")
-            return connecting
-                ? StoreError(.connectTimeout, detail: "\(host) did not answer in time: \(reason)", remedy: "check the network to it")
-                : StoreError(.stalled, detail: "\(host) sends too slowly: \(reason)")
-        case CURLE_PEER_FAILED_VERIFICATION, CURLE_SSL_CACERT_BADFILE, CURLE_SSL_ISSUER_ERROR, CURLE_SSL_CERTPROBLEM:
-            return StoreError(
-                .tls, detail: "the certificate of \(host) is not trusted: \(reason)",
-                remedy: "set SSL_CERT_FILE to the authority's PEM file, or use the endpoint's own name")
-        case CURLE_SSL_CONNECT_ERROR:
-            return StoreError(
-                .tls, detail: "no TLS with \(host): \(reason)",
-                remedy: "write http:// in OSS_ENDPOINT if the store speaks plain HTTP")
-        case CURLE_PARTIAL_FILE:
-            return StoreError(.malformedAnswer, detail: "\(host) closed before the answer's end: \(reason)")
-        case CURLE_OUT_OF_MEMORY: return StoreError(.settings, detail: "out of memory", remedy: "give the agent more")
-        case CURLE_WEIRD_SERVER_REPLY, CURLE_UNSUPPORTED_PROTOCOL, CURLE_BAD_CONTENT_ENCODING:
-            return StoreError(
-                .malformedAnswer, detail: "\(host) does not speak HTTP: \(reason)", remedy: "check OSS_ENDPOINT")
-        default: return StoreError(.connectionLost, detail: "the connection to \(host) broke: \(reason)")
-        }
-    }
 }

@@ -1,5 +1,24 @@
 /// Turns an error answer of a store into a `StoreError`.
 enum StoreAnswer {
+    /// A refusal of HEAD that the store does not explain: S3 gives 404 for a missing object and a missing bucket alike,
+    /// and 403 also for an object that is missing where the key may not list.
+    static func unexplained(_ bare: StoreError, subject: String, bucket: String) -> StoreError {
+        func made(_ detail: String, _ remedy: String) -> StoreError {
+            StoreError(
+                bare.kind, detail: "\(subject): \(detail)", remedy: remedy, status: bare.status, code: bare.code,
+                requestID: bare.requestID, retryAfter: bare.retryAfter)
+        }
+        switch bare.status {
+        case 403:
+            return made(
+                "access denied: the key is unknown, its secret wrong, the clock off, or it may not read; or the object does not exist",
+                "check OSS_ACCESS_KEY_ID, OSS_ACCESS_KEY_SECRET, the clock, and the key's rights on bucket \(bucket)")
+        case 404:
+            return made("neither it nor perhaps the bucket \(bucket) exists", "check the bucket and prefix in OSS_PATH")
+        default: return bare
+        }
+    }
+
     static func error(head: ResponseHead, body: [UInt8], subject: String) -> StoreError {
         let xml = AnswerXML.parse(body)
         let code = xml?.child("Code").map { String($0.prefix(100)) }

@@ -66,12 +66,17 @@ struct EndpointText {
 
     static func isIPv4(_ text: String) -> Bool {
         var address = in_addr()
-        return inet_pton(AF_INET, text, &address) == 1
+        return isAddressText(text) && inet_pton(AF_INET, text, &address) == 1
     }
 
     static func isIPv6(_ text: String) -> Bool {
         var address = in6_addr()
-        return inet_pton(AF_INET6, text, &address) == 1
+        return isAddressText(text) && inet_pton(AF_INET6, text, &address) == 1
+    }
+
+    /// `inet_pton` stops at a NUL: what follows it must not slip through.
+    private static func isAddressText(_ text: String) -> Bool {
+        text.utf8.allSatisfy { PercentEncoding.hexValue($0) != nil || $0 == 0x2e || $0 == 0x3a }
     }
 
     /// RFC 1123: labels of letters, digits and hyphens. A host of digits and dots alone would be a malformed address.

@@ -3,7 +3,7 @@
  *
  * `next_NAME(...)` calls it. Those marked E are resolved when the library is loaded, because a memory
  * allocator may call them while it holds its own lock, when dlsym is not safe; before that they are
- * plain system calls. The others are resolved at their first call.
+ * plain system calls. The others (L) are resolved at their first call.
  */
 #ifndef MODELCACHE_PRELOAD_NEXT_H
 #define MODELCACHE_PRELOAD_NEXT_H
@@ -86,6 +86,7 @@
     X(L, intptr_t, listxattr, (const char *, char *, size_t), (const char *a, char *b, size_t c), (a, b, c)) \
     X(L, intptr_t, llistxattr, (const char *, char *, size_t), (const char *a, char *b, size_t c), (a, b, c)) \
     X(L, void *, opendir, (const char *), (const char *a), (a)) \
+    X(L, void *, fdopendir, (int), (int a), (a)) \
     X(L, void *, readdir, (void *), (void *a), (a)) \
     X(L, void *, readdir64, (void *), (void *a), (a)) \
     X(L, int, closedir, (void *), (void *a), (a)) \
@@ -96,15 +97,13 @@
 enum { OSSC_NEXT_FUNCTIONS(X) OSSC_NEXT_COUNT };
 #undef X
 
+/* Each entry begins as a stub that resolves and calls on, so that a call is one load and one jump. */
 extern void *ossc_next[OSSC_NEXT_COUNT];
-void *ossc_resolve(int which);
 
 #define X(marker, R, name, types, parameters, arguments)                                     \
     static inline R next_##name parameters                                                   \
     {                                                                                        \
-        void *next_ = __atomic_load_n(&ossc_next[OSSC_NEXT_##name], __ATOMIC_RELAXED);           \
-        if (__builtin_expect(next_ == 0, 0)) next_ = ossc_resolve(OSSC_NEXT_##name);                 \
-        return ((R(*) types)next_)arguments;                                                     \
+        return ((R(*) types)__atomic_load_n(&ossc_next[OSSC_NEXT_##name], __ATOMIC_RELAXED))arguments; \
     }
 OSSC_NEXT_FUNCTIONS(X)
 #undef X

@@ -15,7 +15,10 @@
 
 #define OSSC_PATH_MAX 4096
 /* Descriptors from here on cannot be managed; a file opened there is waited for as a whole. */
-#define OSSC_DESCRIPTORS 65536
+#ifndef OSSC_TABLE_ENTRIES
+#define OSSC_TABLE_ENTRIES 65536
+#endif
+enum { OSSC_DESCRIPTORS = OSSC_TABLE_ENTRIES };
 
 /* ---- records shared by threads ------------------------------------------------------------- */
 
@@ -55,7 +58,7 @@ struct ossc_stream {
 /* A directory listing that goes on with a second directory. */
 struct ossc_listing {
     struct ossc_listing *next;
-    void *first, *second;   /* DIR * */
+    void *first, *second;   /* DIR *: the directory the program opened, and the cache's of the same name */
     uint32_t on_second;
 };
 
@@ -93,6 +96,11 @@ static inline struct ossc_file *ossc_managed(int fd)
 {
     if ((unsigned)fd >= OSSC_DESCRIPTORS) return 0;
     return __atomic_load_n(&ossc_table[fd], __ATOMIC_ACQUIRE);
+}
+/* Whether a descriptor may be managed. The address alone is looked at, so no order is needed. */
+static inline int ossc_may_be_managed(int fd)
+{
+    return (unsigned)fd < OSSC_DESCRIPTORS && __builtin_expect(__atomic_load_n(&ossc_table[fd], __ATOMIC_RELAXED) != 0, 0);
 }
 static inline void ossc_set_managed(int fd, struct ossc_file *file)
 {
@@ -142,6 +150,8 @@ void ossc_reset_locks(void);
 
 /* ---- memory: from the kernel, never from the program's allocator ---------------------------- */
 
+/* Bytes of a page of this kernel: 4 KiB, or 16 or 64 KiB on arm64. */
+uint64_t ossc_page_bytes(void);
 /* Zeroed, 16-byte aligned, never freed; at most 64 KiB. NULL when the kernel refuses. */
 void *ossc_allocate(size_t bytes);
 
@@ -165,11 +175,17 @@ long ossc_mkdir(const char *path, unsigned mode);
 long ossc_symlink(const char *target, const char *path);
 long ossc_flock(int fd, int operation);
 long ossc_duplicate_above(int fd, int lowest);
+/* An empty file in memory: touching a mapping of it is SIGBUS. */
+long ossc_memory_file(void);
 long ossc_eventfd(void);
 long ossc_event_signal(int fd);
 void ossc_event_drain(int fd);
 long ossc_getuid(void);
-long ossc_getpid(void);
+/* Remembers this process: called when the library starts and in a forked child. */
+void ossc_claim_process(void);
+/* False in a child of vfork or of a bare clone: what such a child does to its descriptors must not
+ * change the records, which in the first case are its parent's own. */
+int ossc_is_own_process(void);
 void ossc_exit(int status) __attribute__((noreturn));
 /* Ends the process by SIGBUS with its default action. */
 void ossc_die_of_bus_error(void) __attribute__((noreturn));
@@ -180,6 +196,8 @@ struct ossc_identity { uint64_t device, inode, bytes; uint32_t mode; int error; 
 enum { OSSC_TYPE_MASK = 0170000, OSSC_TYPE_FILE = 0100000, OSSC_TYPE_DIRECTORY = 0040000 };
 struct ossc_identity ossc_identify(int fd);
 struct ossc_identity ossc_identify_path(const char *path, int follow);
+/* Whether a directory has an entry of that name. */
+int ossc_is_present_at(int directory, const char *name);
 /* Free blocks of the file system; 0 when it cannot be told. */
 uint64_t ossc_free_blocks(const char *path);
 

@@ -1,0 +1,104 @@
+import PreloadShim
+
+// The table of mappings of incomplete files, registered with userfaultfd: which part of which file lies at
+// which addresses. No managed memory is touched while its lock is held.
+
+typealias Region = UnsafeMutablePointer<ossc_region>
+
+let regionsLock = Int32(OSSC_LOCK_REGIONS)
+
+/// Changed under OSSC_LOCK_REGIONS alone; elsewhere only compared with nil, where a stale answer is one that
+/// was true when the caller's own mapping was made.
+nonisolated(unsafe) private(set) var regions: Region? = nil
+/// Guarded by OSSC_LOCK_REGIONS.
+nonisolated(unsafe) private var spareRegions: Region? = nil
+
+/// `bytes` up to the next page boundary.
+func wholePages(_ bytes: UInt64) -> UInt64 { (bytes + ossc_page_bytes() - 1) & ~(ossc_page_bytes() - 1) }
+func pageStart(_ address: UInt64) -> UInt64 { address & ~(ossc_page_bytes() - 1) }
+
+/// In a forked child, which has one thread: empties the table and answers what was in it.
+func takeAllRegions() -> Region? {
+    defer { regions = nil }
+    return regions
+}
+
+private func takeRegion() -> Region? {
+    if let spare = spareRegions {
+        spareRegions = spare.pointee.next
+        return spare
+    }
+    return ossc_allocate(MemoryLayout<ossc_region>.size)?.assumingMemoryBound(to: ossc_region.self)
+}
+
+func addRegion(_ record: ossc_region) -> Bool {
+    guard let region = takeRegion() else { return false }
+    region.pointee = record
+    region.pointee.next = regions
+    regions = region
+    return true
+}
+
+/// Cuts [start, end) out of the table. The lock is held.
+func cut(_ start: UInt64, _ end: UInt64) {
+    var link: Region? = nil
+    var next = regions
+    while let region = next {
+        next = region.pointee.next
+        let r = region.pointee
+        guard r.start < end, start < r.end else {
+            link = region
+            continue
+        }
+        if let link { link.pointee.next = next } else { regions = next }
+        region.pointee.next = spareRegions
+        spareRegions = region
+        var left = r, right = r
+        left.end = start
+        right.offset += end &- r.start
+        right.start = end
+        if r.start < start, addRegion(left) , link == nil { link = regions }
+        if end < r.end, addRegion(right), link == nil { link = regions }
+    }
+}
+
+func anyRegion(_ start: UInt64, _ end: UInt64) -> Region? {
+    var next = regions
+    while let region = next {
+        if region.pointee.start < end && start < region.pointee.end { return region }
+        next = region.pointee.next
+    }
+    return nil
+}
+
+/// Runs a call that changes the address space with the table kept exact around it.
+func whileCutting<R>(_ address: UnsafeMutableRawPointer?, _ bytes: Int, _ call: () -> R) -> R {
+    if regions == nil { return call() }
+    ossc_lock(regionsLock)
+    let start = UInt64(UInt(bitPattern: address))
+    cut(start, start + wholePages(UInt64(bytes)))
+    let value = call()
+    ossc_unlock(regionsLock)
+    return value
+}
+
+func noteLocked(_ address: UnsafeRawPointer?, _ bytes: Int) {
+    if regions == nil { return }
+    ossc_lock(regionsLock)
+    let start = UInt64(UInt(bitPattern: address))
+    var next = regions
+    while let region = next {
+        if region.pointee.start < start + UInt64(bytes) && start < region.pointee.end { region.pointee.locked = 1 }
+        next = region.pointee.next
+    }
+    ossc_unlock(regionsLock)
+}
+
+/// MADV_DOFORK on a mapping of ours would show a child zeros.
+func ownsRange(_ address: UnsafeMutableRawPointer?, _ bytes: Int) -> Bool {
+    if regions == nil { return false }
+    ossc_lock(regionsLock)
+    defer { ossc_unlock(regionsLock) }
+    let start = UInt64(UInt(bitPattern: address))
+    return anyRegion(start, start + UInt64(bytes)) != nil
+}

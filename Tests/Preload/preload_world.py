@@ -1,0 +1,64 @@
+"""A model directory with a cache that fills behind it, and programs run under the library."""
+import hashlib, os, random, subprocess, sys, time
+import pytest
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+LIBRARY = os.environ.get("OSSC_PRELOAD", os.path.join(HERE, "../../dist/lib/libossc_preload.so"))
+LIBRARY = os.path.abspath(LIBRARY)
+MIB = 1 << 20
+FILES = {"a.bin": 9 * MIB + 12345, "sub/b with space.bin": 5 * MIB + 1, "模型.bin": 4 * MIB}
+
+
+class World:
+    """A source, a cache on a tmpfs of its own, and a fake agent."""
+
+    def __init__(self, base):
+        self.base = str(base)
+        self.source, self.cache = self.base + "/source", self.base + "/cache"
+        self.model, self.socket = self.base + "/models/m", self.base + "/agent.sock"
+        os.makedirs(self.source), os.makedirs(self.cache)
+        self.mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "huge=always", "none", self.cache]).returncode == 0
+        seed = random.randrange(1 << 30)
+        print("seed", seed)
+        self.sums = {}
+        for name, size in FILES.items():
+            path = os.path.join(self.source, name)
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            data = random.Random(seed + size).randbytes(size)
+            open(path, "wb").write(data)
+            self.sums[name] = hashlib.sha256(data).hexdigest()
+        self.process = None
+
+    def agent(self, *options):
+        self.process = subprocess.Popen([sys.executable, HERE + "/fake_agent.py", "--source", self.source, "--cache", self.cache,
+                                         "--socket", self.socket, *options])
+        end = time.time() + 10
+        while not os.path.exists(self.socket) and time.time() < end:
+            time.sleep(0.01)
+        time.sleep(0.05)
+        return self
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+        os.path.exists(self.socket) and os.unlink(self.socket)
+
+    def environment(self, **more):
+        e = dict(os.environ, LD_PRELOAD=LIBRARY, ENABLE_CONNECTOR="1", MODEL_DIR=self.model, OSS_PATH="oss://b/p/", OSS_ENDPOINT="127.0.0.1:1",
+                 MODELCACHE_SOCKET=self.socket, MODELCACHE_ROOT=self.base, MODELCACHE_AGENT="/nonexistent/modelcache")
+        e.update(more)
+        return {k: v for k, v in e.items() if v is not None}
+
+    def run(self, *command, timeout=60, **more):
+        return subprocess.run(command, env=self.environment(**more), capture_output=True, timeout=timeout)
+
+    def sh(self, text, **more):
+        return self.run("/bin/sh", "-c", text, **more)
+
+
+faults = pytest.mark.parametrize("mode", ["userfaultfd", "block"])
+
+
+def only(result):
+    assert result.returncode == 0, result.stderr.decode()
+    return result.stdout.decode().split()[0]

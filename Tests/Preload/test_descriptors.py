@@ -1,0 +1,92 @@
+"""Descriptors copied, closed and handed on in every way a program may, while their file fills."""
+import os, shutil, subprocess, sys
+import pytest
+from preload_world import HERE, faults, only
+
+PROGRAMS = {
+    "our own numbers taken by dup2": "m=mapped()\nfor own in owns(): os.dup2(null,own)\nh(m[:])",
+    "our own numbers closed": "m=mapped()\nfor own in owns():\n  try: os.close(own)\n  except OSError: pass\nh(m[:])",
+    "closefrom": "m=mapped(); libc.closefrom(3); h(m[:])",
+    "close_range": "m=mapped(); assert libc.close_range(3,0xffffffff,0)==0; h(m[:])",
+    "a number used again": "os.close(fd); other=os.open('/proc/self/cmdline',os.O_RDONLY); assert other==fd and os.read(other,6); h(open(p,'rb').read())",
+    "a child by vfork closes its copies": "subprocess.run(['/bin/true'],check=True); h(whole(fd))",
+    "a child by vfork takes the number": "subprocess.run(['/bin/cat'],stdin=null,check=True); os.set_inheritable(fd,True)\n"
+        "s=subprocess.run(['/usr/bin/sha256sum'],stdin=fd,stdout=subprocess.PIPE,check=True).stdout.decode(); os.lseek(fd,0,0); h(whole(fd)); assert s.startswith(open(t).read())",
+    "handed to a thread of a forked child": "import threading\nif os.fork()==0:\n  x=threading.Thread(target=lambda:h(whole(fd))); x.start(); x.join(); os._exit(0)\nsys.exit(os.wait()[1]!=0)",
+    "opened through /proc": "h(open('/proc/self/fd/%d'%fd,'rb').read())",
+    "copy_file_range": "o=os.open(os.readlink('/proc/self/fd/%d'%fd)+'.copy',os.O_RDWR|os.O_CREAT,0o600)\nwhile os.copy_file_range(fd,o,1<<30): pass\nos.lseek(o,0,0); h(whole(o))",
+}
+PREAMBLE = """import ctypes,fcntl,hashlib,mmap,os,resource,subprocess,sys
+p,t=sys.argv[1:]
+libc=ctypes.CDLL(None,use_errno=True)
+def h(b):
+  s=hashlib.sha256(b).hexdigest(); open(t,'w').write(s); print(s,flush=True)
+def whole(d):
+  n=os.fstat(d).st_size; b=b''
+  while len(b)<n: b+=os.read(d,n-len(b)) or sys.exit('short')
+  return b
+def mapped():
+  os.pread(fd,1,0); return mmap.mmap(fd,0,prot=mmap.PROT_READ)
+def owns():
+  found=[int(n) for n in os.listdir('/proc/self/fd') if n not in ('0','1','2') and os.path.exists('/proc/self/fd/'+n) or n.isdigit() and int(n)>=512]
+  return [n for n in found if n>=512]
+null=os.open('/dev/null',os.O_RDWR)
+fd=os.open(p,os.O_RDONLY)
+"""
+
+
+@faults
+@pytest.mark.parametrize("how", list(PROGRAMS))
+def test_every_byte_is_right_with(world, mode, how):
+    world.agent()
+    r = world.run(sys.executable, "-c", PREAMBLE + PROGRAMS[how], world.model + "/a.bin", world.base + "/sum", MODELCACHE_FAULTS=mode)
+    assert only(r) == world.sums["a.bin"]
+
+
+@pytest.fixture(scope="session")
+def small_table(tmp_path_factory):
+    """The library with a table of 40 descriptors, since few machines allow a process more than 65,536."""
+    if not shutil.which("swiftc"):
+        pytest.skip("needs swiftc to build the library with a small table")
+    out = tmp_path_factory.mktemp("lib")
+    subprocess.run([HERE + "/../../hack/build-preload", out], check=True, env=dict(os.environ, PRELOAD_DEFINES="-DOSSC_TABLE_ENTRIES=40"))
+    return str(out / "libossc_preload.so")
+
+
+@faults
+@pytest.mark.parametrize("how", ["os.dup2(fd,70); os.close(fd); h(whole(70))", "d=fcntl.fcntl(fd,fcntl.F_DUPFD,66); assert d>=66; h(whole(d))",
+                                 "[os.dup(null) for _ in range(60)]; h(open(p,'rb').read())", "[os.dup(null) for _ in range(60)]; h(whole(os.dup(fd)))",
+                                 "os.set_inheritable(fd,True); os.dup2(fd,70)\nif os.fork()==0: os.execv('/bin/bash',['bash','-c','exec sha256sum <&70'])\nsys.exit(os.wait()[1])"])
+def test_numbers_beyond_the_table_are_waited_for_as_a_whole(world, small_table, mode, how):
+    world.agent()
+    r = world.run(sys.executable, "-c", PREAMBLE + how, world.model + "/a.bin", world.base + "/sum", MODELCACHE_FAULTS=mode, LD_PRELOAD=small_table)
+    assert only(r) == world.sums["a.bin"]
+
+
+def test_a_clone_of_a_file_with_holes_is_refused(world):
+    world.agent("--only-demands")
+    r = world.sh(f"cp --reflink=always {world.model}/a.bin {world.base}/copy")
+    assert r.returncode != 0 and b"failed to clone" in r.stderr
+
+
+def test_a_forked_child_whose_file_is_gone_gets_a_message_and_sigbus(world, reader):
+    world.agent("--delay", "0.2")
+    name = world.cache + "/.partial/a.bin"
+    r = world.run(reader, "fork-lost", world.model + "/a.bin", world.source + "/a.bin", LOST=name, LOST_AS=name + ".moved", MODELCACHE_FAULTS="userfaultfd")
+    assert r.returncode == 0, (r.returncode, r.stderr)
+    assert b"a.bin: cannot be mapped again in a forked process" in r.stderr
+
+
+def test_a_fork_does_not_wait_for_a_reconnect(world):
+    world.agent("--stop-after", "1")
+    slow = world.base + "/modelcache"
+    open(slow, "w").write("#!/bin/sh\nsleep 5\n")
+    os.chmod(slow, 0o755)
+    program = ("import os,sys,time,threading\nfd=os.open(sys.argv[1],os.O_RDONLY)\n"
+               "threading.Thread(target=lambda:os.read(fd,1<<30),daemon=True).start()\ntime.sleep(0.3); print('ready',flush=True); sys.stdin.readline(); time.sleep(1.5); b=time.time()\n"
+               "if os.fork()==0: os._exit(0)\nos.wait(); print(time.time()-b,flush=True); os._exit(0)")
+    p = subprocess.Popen([sys.executable, "-c", program, world.model + "/a.bin"], env=world.environment(MODELCACHE_AGENT=slow), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert p.stdout.readline() == "ready\n"
+    world.kill()
+    out = p.communicate("\n", timeout=20)[0]
+    assert float(out) < 0.5, out
