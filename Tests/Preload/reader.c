@@ -93,6 +93,27 @@ int main(int argc, char **argv)
         struct stat t;
         return fstat(fileno(f), &t) || (size_t)t.st_size != size || fclose(f);
     }
+    if (!strcmp(how, "fread-mixed")) {
+        /* Small and large pieces, seeks, ungetc and single characters between, the position told each time. */
+        FILE *f = fopen(path, "rb");
+        unsigned state = 5;
+        if (!f) error("fopen");
+        for (int i = 0; i < 400; i++) {
+            size_t at = (size_t)ftello(f), n = (size_t)rand_r(&state) % (i % 3 ? 9000 : 300000) + 1;
+            if (i % 7 == 0) {
+                at = ((size_t)rand_r(&state) * 131u) % size;
+                if (fseeko(f, (off_t)at, SEEK_SET)) error("fseeko");
+            }
+            if (i % 5 == 0 && at < size) {
+                int c = fgetc(f);
+                if (c != (unsigned char)truth[at] || ungetc(c, f) != c) return fprintf(stderr, "character at %zu\n", at), 1;
+            }
+            size_t want = size - at < n ? size - at : n, got = fread(buffer, 1, n, f);
+            if (got != want || memcmp(buffer, truth + at, want) || (size_t)ftello(f) != at + want || !feof(f) != (want == n)) return fprintf(stderr, "piece %d: %zu at %zu\n", i, n, at), 1;
+            if (want < n) rewind(f);
+        }
+        return fclose(f);
+    }
     if (!strcmp(how, "mmap")) return same(map(MAP_SHARED, PROT_READ));
     if (!strcmp(how, "mmap-llama")) {
         FILE *f = fopen(path, "rb");

@@ -43,7 +43,7 @@ def test_python_reads_every_byte_while_the_file_fills(world, mode, how):
 
 @faults
 @pytest.mark.parametrize("how", [
-    "fopen", "fread-seek", "freopen", "mmap", "mmap-llama", "threads", "threads-64", "mlock", "map-locked", "fork", "fork-half", "mremap", "mprotect", "readv", "splice",
+    "fopen", "fread-seek", "fread-mixed", "freopen", "mmap", "mmap-llama", "threads", "threads-64", "mlock", "map-locked", "fork", "fork-half", "mremap", "mprotect", "readv", "splice",
 ])
 def test_c_reads_every_byte_while_the_file_fills(world, reader, mode, how):
     world.agent("--flags", "1")

@@ -3,7 +3,7 @@ import PreloadShim
 // Calls that move bytes from one descriptor to another inside the kernel, and ioctl, which can clone a file.
 
 /// Waits for the range's first chunk and answers how much may be moved at once: a short count is usual for these calls.
-private func clamp(_ descriptor: Int32, _ file: File, _ offset: Int64, _ bytes: Int) -> Int? {
+func clamp(_ descriptor: Int32, _ file: File, _ offset: Int64, _ bytes: Int) -> Int? {
     guard ready(descriptor, file, offset, 1) else { return nil }
     guard offset >= 0, UInt64(offset) < file.pointee.bytes else { return bytes }
     let end = min(file.pointee.bytes, UInt64(offset) &+ UInt64(bytes))

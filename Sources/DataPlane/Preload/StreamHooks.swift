@@ -19,7 +19,8 @@ private func openStream(_ descriptor: Int32, _ mode: UnsafePointer<CChar>?) -> U
     guard let record else { return nil }
     record.pointee.descriptor = descriptor
     record.pointee.stream = nil
-    let stream = ossc_open_stream(record, mode)
+    if record.pointee.buffer == nil { record.pointee.buffer = ossc_allocate(Int(OSSC_STREAM_BUFFER)) }
+    let stream = ossc_open_stream(record, mode, record.pointee.buffer, Int(OSSC_STREAM_BUFFER))
     ossc_lock(streamsLock)
     record.pointee.stream = stream
     if stream != nil {
@@ -45,7 +46,14 @@ func replaceStandardInput() {
 @_cdecl("ossc_stream_read")
 public func streamRead(_ cookie: UnsafeMutableRawPointer?, _ to: UnsafeMutableRawPointer?, _ bytes: Int) -> Int64 {
     guard let stream = cookie?.assumingMemoryBound(to: ossc_stream.self) else { return -9 }
-    let r = hook_read(stream.pointee.descriptor, to, bytes)
+    let descriptor = stream.pointee.descriptor
+    var share = bytes
+    if let file = incomplete(descriptor) {
+        // A stream reads ahead: what it needs at least is waited for, the rest is taken where it is there.
+        guard let there = clamp(descriptor, file, position(descriptor), bytes) else { return -Int64(ossc_errno()) }
+        share = there
+    }
+    let r = hook_read(descriptor, to, share)
     return r < 0 ? -Int64(ossc_errno()) : Int64(r)
 }
 
@@ -177,8 +185,12 @@ public func hook_freopen64(_ path: UnsafePointer<CChar>?, _ mode: UnsafePointer<
     reopen(path, mode) { next_freopen64($0, mode, stream) }
 }
 
+/// Whether there are cookie streams at all.
+@inline(__always)
+var hasStreams: Bool { streams != nil }
+
 /// The descriptor under a cookie stream, for which the C library knows none.
-private func descriptor(under stream: UnsafeMutableRawPointer?) -> Int32? {
+func descriptor(under stream: UnsafeMutableRawPointer?) -> Int32? {
     if streams == nil { return nil }
     ossc_lock(streamsLock)
     defer { ossc_unlock(streamsLock) }

@@ -82,17 +82,32 @@ static int stream_seek(void *cookie, off64_t *offset, int whence)
 }
 static int stream_close(void *cookie) { return ossc_stream_close(cookie); }
 
-void *ossc_open_stream(void *cookie, const char *mode)
+void *ossc_open_stream(void *cookie, const char *mode, void *buffer, size_t bytes)
 {
     cookie_io_functions_t functions = {stream_read, 0, stream_seek, stream_close};
     if (!fopencookie) {
         errno = ENOSYS;
         return 0;
     }
-    return fopencookie(cookie, mode, functions);
+    FILE *stream = fopencookie(cookie, mode, functions);
+    if (stream && buffer) setvbuf(stream, buffer, _IOFBF, bytes);
+    return stream;
 }
 
+void ossc_lock_stream(void *stream) { flockfile(stream); }
+void ossc_unlock_stream(void *stream) { funlockfile(stream); }
+
 void ossc_replace_standard_input(void *stream) { stdin = stream; }
+
+/* The fields are glibc's, whose FILE has kept its layout since 2.1; another C library never gets here. */
+struct glibc_file { int flags; char *read_ptr, *read_end; };
+enum { GLIBC_IN_BACKUP = 0x100 };
+
+intptr_t ossc_stream_buffered(const void *stream)
+{
+    const struct glibc_file *file = stream;
+    return file->flags & GLIBC_IN_BACKUP ? -1 : file->read_end - file->read_ptr;
+}
 
 /* ---- the thread ------------------------------------------------------------------------------ */
 

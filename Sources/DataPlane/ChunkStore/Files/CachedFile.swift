@@ -7,8 +7,8 @@ internal import Synchronization
 /// One object in the cache: a sparse file of full length and its presence file.
 ///
 /// Guarantees: a bit is set only after all bytes of its chunk are in the file; the plain name exists only when the whole
-/// file is verified. Data files are never punched, preallocated or mapped. Any thread may call anything; writing chunks
-/// takes no lock but the pool's.
+/// file is verified. Data files are never punched or preallocated; on huge-page tmpfs a chunk is mapped while it is written
+/// (`MappedRange`). Any thread may call anything; writing chunks takes no lock but the pool's.
 public final class CachedFile: Sendable {
     /// Position in the manifest; `mc_presence_header.file_index`.
     public let index: Int

@@ -77,7 +77,10 @@ final class Worker: @unchecked Sendable {
         }
     }
 
-    func join() { pthread_join(thread, nil) }
+    /// The engine's last owner may be a completion, which runs on this very thread: it ends by itself then.
+    func join() {
+        if pthread_equal(thread, pthread_self()) != 0 { pthread_detach(thread) } else { pthread_join(thread, nil) }
+    }
 
     // MARK: On the thread
 

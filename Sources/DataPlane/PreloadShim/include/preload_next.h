@@ -56,6 +56,9 @@
     X(L, void *, freopen, (const char *, const char *, void *), (const char *a, const char *b, void *c), (a, b, c)) \
     X(L, void *, freopen64, (const char *, const char *, void *), (const char *a, const char *b, void *c), (a, b, c)) \
     X(L, void *, fdopen, (int, const char *), (int a, const char *b), (a, b)) \
+    X(L, size_t, fread, (void *, size_t, size_t, void *), (void *a, size_t b, size_t c, void *d), (a, b, c, d)) \
+    X(L, size_t, fread_unlocked, (void *, size_t, size_t, void *), (void *a, size_t b, size_t c, void *d), (a, b, c, d)) \
+    X(L, size_t, __fread_chk, (void *, size_t, size_t, size_t, void *), (void *a, size_t s, size_t b, size_t c, void *d), (a, s, b, c, d)) \
     X(L, int, fclose, (void *), (void *a), (a)) \
     X(L, int, fileno, (void *), (void *a), (a)) \
     X(L, int, fileno_unlocked, (void *), (void *a), (a)) \

@@ -52,8 +52,10 @@ struct ossc_region {
 struct ossc_stream {
     struct ossc_stream *next;
     void *stream;           /* FILE * */
+    void *buffer;           /* OSSC_STREAM_BUFFER bytes, kept with the record */
     int descriptor;
 };
+enum { OSSC_STREAM_BUFFER = 32768 };
 
 /* A directory listing that goes on with a second directory. */
 struct ossc_listing {
@@ -239,8 +241,12 @@ long ossc_uffd_read(int uffd, uint64_t *addresses, size_t count);
 int64_t ossc_stream_read(void *cookie, void *to, size_t bytes);
 int64_t ossc_stream_seek(void *cookie, int64_t offset, int whence);
 int ossc_stream_close(void *cookie);
-/* fopencookie over the callbacks; NULL with errno set. */
-void *ossc_open_stream(void *cookie, const char *mode);
+/* fopencookie over the callbacks, with `buffer` as its buffer; NULL with errno set. */
+void *ossc_open_stream(void *cookie, const char *mode, void *buffer, size_t bytes);
+/* Bytes a stream has read ahead; -1 where pushed-back characters make that unclear. */
+intptr_t ossc_stream_buffered(const void *stream);
+void ossc_lock_stream(void *stream);
+void ossc_unlock_stream(void *stream);
 
 /* An inherited standard input that is managed: the C library's own stream would not wait. */
 void ossc_replace_standard_input(void *stream);
