@@ -3,6 +3,7 @@ import json
 import os
 import pathlib
 import signal
+import socket
 import subprocess
 import time
 import typing
@@ -84,7 +85,9 @@ class Agent:
     def ready(self, seconds: float = 15) -> "Agent":
         def listens() -> bool:
             self.process.must_live()
-            return self.place.socket.exists()
+            # The file is there from bind(2) on; only listen(2) lets clients in.
+            with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as probe:
+                return probe.connect_ex(str(self.place.socket)) == 0
         wait_until(listens, seconds, "the agent's socket appears")
         return self
 
