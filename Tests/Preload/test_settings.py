@@ -1,5 +1,5 @@
 """Settings, starting an agent, and what the library is when it is off."""
-import os, re, subprocess, sys
+import os, re, signal, subprocess, sys
 import pytest
 from preload_world import HERE, LIBRARY, only
 
@@ -25,7 +25,7 @@ def test_settings_that_do_not_fit_name_the_variable_and_not_its_value(world):
 
 
 def test_debug_lines_are_said_when_asked_for(world):
-    world.agent()
+    world.agent("--delay", "0.1")
     assert b"opened while it fills" in world.sh(f"cat {world.model}/a.bin >/dev/null", MODELCACHE_LOG="debug").stderr
     assert world.sh(f"cat {world.model}/a.bin >/dev/null", MODELCACHE_LOG="warn").stderr == b""
 
@@ -50,11 +50,11 @@ def start_script(world, text):
 
 def test_an_agent_is_started_without_the_programs_secrets(world):
     path = start_script(world, f"""#!/bin/sh
-env > {world.base}/env; echo "$@" > {world.base}/args
+env > {world.base}/env; echo "$@" > {world.base}/args; echo $$ > {world.base}/pid
 exec {sys.executable} {HERE}/fake_agent.py --source {world.source} --cache {world.cache} --socket {world.socket}
 """)
     r = world.run("/usr/bin/sha256sum", world.model + "/a.bin", MODELCACHE_AGENT=path, OSS_ACCESS_KEY_ID="IDVALUE", OSS_ACCESS_KEY_SECRET="SECRETVALUE")
-    subprocess.run(["sh", "-c", f"ps -eo pid,args | awk '/[f]ake_agent.py/ && index($0, \"{world.socket}\") {{print $1}}' | xargs -r kill"])
+    os.kill(int(open(world.base + "/pid").read()), signal.SIGKILL)
     assert only(r) == world.sums["a.bin"]
     env = open(world.base + "/env").read()
     assert "SECRETVALUE" not in env and "LD_PRELOAD" not in env and "ENABLE_CONNECTOR" not in env and "IDVALUE" not in env

@@ -87,7 +87,6 @@ def test_files_of_model_dir_are_kept_and_win(place, agent, store, bucket, work):
     assert sorted(p.name for p in own.iterdir()) == ["a.gguf", "notes.txt"] and not own.is_symlink()
 
 
-@pytest.mark.xfail(strict=True, reason="a MODEL_DIR that existed before lists its own files alone; the model's open by name")
 def test_a_model_dir_that_existed_lists_the_models_files_too(place, agent, store, bucket, work):
     model = make_model(bucket, "m/", {"a.gguf": 3 * MIB, "b.gguf": 2 * MIB})
     agent()
