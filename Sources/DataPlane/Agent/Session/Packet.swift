@@ -101,9 +101,7 @@ extension Packet {
             self = .subscribe
         case Kind.opened:
             let fixed = MemoryLayout<mc_opened>.size
-            guard body.count > fixed, body.last == 0,
-                let directory = String(validating: body[fixed..<(body.count - 1)], as: UTF8.self)
-            else { throw .malformedBody(type: type) }
+            guard let directory = Self.string(body, from: fixed) else { throw .malformedBody(type: type) }
             self = .opened(
                 Opened(
                     flags: body.littleEndian(at: 0, as: UInt32.self),
@@ -112,9 +110,7 @@ extension Packet {
                     generation: Array(body[16..<32]), directory: directory))
         case Kind.error:
             let fixed = MemoryLayout<mc_error>.size
-            guard body.count > fixed, body.last == 0,
-                let message = String(validating: body[fixed..<(body.count - 1)], as: UTF8.self)
-            else { throw .malformedBody(type: type) }
+            guard let message = Self.string(body, from: fixed) else { throw .malformedBody(type: type) }
             self = .error(code: body.littleEndian(at: 0, as: UInt32.self), message: message)
         case Kind.notice:
             self = .notice
@@ -123,6 +119,13 @@ extension Packet {
         default:
             throw .unknownType(type)
         }
+    }
+
+    /// The NUL-terminated text that ends a body; nil when it is not UTF-8 or has a NUL inside.
+    private static func string(_ body: [UInt8], from start: Int) -> String? {
+        guard body.count > start, body.last == 0 else { return nil }
+        let text = body[start..<(body.count - 1)]
+        return text.contains(0) ? nil : String(validating: text, as: UTF8.self)
     }
 
     private static func settings(from body: [UInt8]) throws(PacketError) -> [String: String] {

@@ -27,6 +27,8 @@ package struct StoreError: Error, Sendable, Equatable {
     package var fields: [Field] = []
     /// More response headers.
     package var headers: [Field] = []
+    /// The fault that plays this error, when one does: its delay and its breaks act on the document too.
+    package var fault: FaultAction?
 
     package struct Field: Sendable, Equatable {
         package var name: String

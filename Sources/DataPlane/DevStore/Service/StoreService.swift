@@ -136,6 +136,7 @@ package final class StoreService: Sendable {
             dialect: exchange.dialect, requestID: exchange.requestID, host: exchange.request.header("host") ?? "")
         var response = StoreResponse(
             status: error.status, body: error.status == 304 || exchange.request.method == "HEAD" ? .none : .text(text))
+        response.fault = error.fault
         if error.status != 304 { response.headers.append(("Content-Type", "application/xml")) }
         if exchange.dialect == .oss {
             if let ec = StoreError.errorCodes[error.code] { response.headers.append(("x-oss-ec", ec)) }
@@ -177,7 +178,11 @@ package final class StoreService: Sendable {
                     range: range, ranged: exchange.request.header("range") != nil))
         }
         guard let action else { return nil }
-        if action.expireToken == true { throw Verification.tokenExpired(exchange.dialect) }
+        if action.expireToken == true {
+            var error = Verification.tokenExpired(exchange.dialect)
+            error.fault = action
+            throw error
+        }
         if let status = action.status {
             let codes = [
                 400: "InvalidArgument", 403: "AccessDenied", 404: "NoSuchKey", 412: "PreconditionFailed",
@@ -189,6 +194,7 @@ package final class StoreService: Sendable {
                 error.headers.append(.init("x-oss-qos-delay-time", "\(milliseconds)"))
             }
             if let seconds = action.retryAfter { error.headers.append(.init("Retry-After", "\(seconds)")) }
+            error.fault = action
             throw error
         }
         return action
