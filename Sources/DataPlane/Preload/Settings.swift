@@ -48,8 +48,9 @@ private func checkSource() {
     }
     let bucket = path + (isOSS ? 6 : 5)
     guard bucket[0] != 0, bucket[0] != slash else { refuse("OSS_PATH", "names no bucket; write oss://bucket/path/") }
-    guard let cut = find("/", in: bucket), bucket[cut + 1] != 0 else {
-        refuse("OSS_PATH", "names no path in the bucket; write oss://bucket/path/")
+    // "oss://bucket/" is a model too, the whole bucket; without the slash a path was probably forgotten.
+    guard find("/", in: bucket) != nil else {
+        refuse("OSS_PATH", "names no path in the bucket; write oss://bucket/path/, or oss://bucket/ for all of it")
     }
     if isOSS && environment("OSS_ENDPOINT") == nil {
         refuse("OSS_ENDPOINT", "is not set; set it to the bucket's endpoint, such as oss-cn-hangzhou-internal.aliyuncs.com")
