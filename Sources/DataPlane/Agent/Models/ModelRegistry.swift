@@ -143,13 +143,14 @@ package actor ModelRegistry {
         let most = min(options.connections ?? .max, Int(options.inFlightBytes) / (2 << 20))
         let id = model.cached.id
         let source = model.source
-        let total = model.cached.manifest.totalBytes
+        let cached = model.cached
         model.fill(
             client: client, pool: pool,
             limits: FillLimits(maximumTransfers: most, initialTransfers: options.connections ?? 8),
             prefetches: true, logger: logger
         ) { [audit] in
-            audit.record(event: "filled", model: id, source: source, bytes: total)
+            let isComplete = cached.files.allSatisfy { $0.state == .complete }
+            audit.record(event: isComplete ? "filled" : "unfinished", model: id, source: source, bytes: cached.statistics.receivedBytes)
         }
     }
 
