@@ -11,7 +11,9 @@ import tempfile
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(REPOSITORY / "Tests/System"))
+from support.agent import Agent, Place  # noqa: E402
 from support.processes import Running, clean_environment, free_port, unmount_below, wait_until  # noqa: E402
+from support.store import Store  # noqa: E402
 
 CACHE = pathlib.Path(os.environ.get("MODELCACHE_CACHE") or pathlib.Path(
     os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "modelcache")
@@ -75,6 +77,23 @@ def random_file(path: pathlib.Path, size: int) -> pathlib.Path:
         for offset in range(0, size, len(block)):
             out.write(block[: size - offset])
     return path
+
+
+@contextlib.contextmanager
+def one_file_rig(size: int, **settings: object):
+    """A store that holds one file of random bytes and an agent with nothing cached: (folder, place, store, agent)."""
+    with contextlib.ExitStack() as stack:
+        work = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mcb-", dir="/dev/shm")))
+        bucket = work / "bucket"
+        bucket.mkdir()
+        random_file(bucket / "file", size)
+        place = Place(work / "p")
+        stack.callback(place.close)
+        store = Store({"models": bucket}, place.log("store"))
+        stack.callback(store.stop)
+        agent = Agent(place, **settings).ready()
+        stack.callback(agent.stop)
+        yield work, place, store, agent
 
 
 def median(values: list[float]) -> float:

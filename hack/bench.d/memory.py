@@ -1,18 +1,13 @@
 """hack/bench memory: the agent's own memory (RssAnon, without the cache's pages) while it fills, beside its stated
 budget of bytes in flight."""
 import argparse
-import contextlib
-import pathlib
 import sys
-import tempfile
 import threading
 import time
 
 import common
 from common import GIB, MIB, say
-from support.agent import Agent, Place
 from support.processes import resident_anonymous_bytes
-from support.store import Store
 
 
 def main() -> int:
@@ -20,17 +15,7 @@ def main() -> int:
     parser.add_argument("--bytes", type=int, default=2 * GIB)
     parser.add_argument("--in-flight", type=int, default=256, help="MiB")
     options = parser.parse_args()
-    with contextlib.ExitStack() as stack:
-        work = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mcb-", dir="/dev/shm")))
-        bucket = work / "bucket"
-        bucket.mkdir()
-        common.random_file(bucket / "file", options.bytes)
-        place = Place(work / "p")
-        stack.callback(place.close)
-        store = Store({"models": bucket}, place.log("store"))
-        stack.callback(store.stop)
-        agent = Agent(place, MODELCACHE_IN_FLIGHT=f"{options.in_flight}MiB").ready()
-        stack.callback(agent.stop)
+    with common.one_file_rig(options.bytes, MODELCACHE_IN_FLIGHT=f"{options.in_flight}MiB") as (_, place, store, agent):
         peak, ended = agent.resident_anonymous_bytes(), threading.Event()
         idle = peak
 

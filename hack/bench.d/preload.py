@@ -1,19 +1,14 @@
 """hack/bench preload: what the library costs a reader of a complete file and a program that reads nothing of ours."""
 import argparse
-import contextlib
 import os
-import pathlib
 import subprocess
 import sys
-import tempfile
 import time
 
 import common
 from common import GIB, say
 from support import paths
-from support.agent import Agent, Place
 from support.processes import clean_environment
-from support.store import Store
 
 READER = (
     "import os,sys,time\n"
@@ -35,17 +30,7 @@ def main() -> int:
     parser.add_argument("--bytes", type=int, default=GIB)
     parser.add_argument("--runs", type=int, default=9)
     options = parser.parse_args()
-    with contextlib.ExitStack() as stack:
-        work = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mcb-", dir="/dev/shm")))
-        bucket = work / "bucket"
-        bucket.mkdir()
-        common.random_file(bucket / "file", options.bytes)
-        place = Place(work / "p")
-        stack.callback(place.close)
-        store = Store({"models": bucket}, place.log("store"))
-        stack.callback(store.stop)
-        agent = Agent(place).ready()
-        stack.callback(agent.stop)
+    with common.one_file_rig(options.bytes) as (work, place, store, _):
         model = work / "model"
         preloaded = place.preloaded(store.environment(), model)
         say("filling the cache")

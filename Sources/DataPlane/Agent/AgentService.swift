@@ -1,6 +1,7 @@
 internal import ChunkStore
 internal import Foundation
 internal import Glibc
+internal import LinuxShim
 public import Logging
 internal import ServiceLifecycle
 
@@ -26,6 +27,8 @@ public struct AgentService: Sendable {
     /// - Throws: a typed error whose description is one line with the remedy: the root is locked, not writable, the socket or
     ///   the HTTP address cannot be bound.
     public func run(ready: @escaping @Sendable () -> Void = {}) async throws {
+        // A connection, a socket and two files for each chunk in flight: the soft limit of 1024 is soon reached.
+        _ = mc_raise_open_file_limit()
         let audit = try AuditLog(path: options.auditPath)
         let root = try CacheRoot(
             path: options.root, medium: MediumOptions(preference: options.mediumPreference),

@@ -2,14 +2,12 @@
 #include "linuxshim.h"
 #include "internal.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <linux/futex.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
@@ -158,37 +156,6 @@ int mc_mount_tmpfs(const char *path, const char *options)
 
 int mc_unmount_detached(const char *path) { return RETRY(umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW)); }
 
-int mc_list_directory(int directory, const char *path, int (*visit)(void *, const char *, bool), void *context)
-{
-    int fd = RETRY(openat(directory, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW));
-    if (fd < 0) return fd;
-    DIR *stream = fdopendir(fd);
-    if (stream == NULL) {
-        int error = -errno;
-        close(fd);
-        return error;
-    }
-    int result = 0;
-    for (;;) {
-        errno = 0;
-        struct dirent *e = readdir(stream);
-        if (e == NULL) {
-            result = -errno;
-            break;
-        }
-        if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0) continue;
-        bool is_directory = e->d_type == DT_DIR;
-        if (e->d_type == DT_UNKNOWN) {
-            struct stat s;
-            is_directory = fstatat(dirfd(stream), e->d_name, &s, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(s.st_mode);
-        }
-        result = visit(context, e->d_name, is_directory);
-        if (result != 0) break;
-    }
-    closedir(stream);
-    return result;
-}
-
 void *mc_map_shared(int fd, size_t n, int *error)
 {
     void *p = mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
@@ -220,11 +187,9 @@ int mc_unmap(void *address, size_t n) { return munmap(address, n) == 0 ? 0 : -er
 
 int mc_populate_shared(int fd, void *address, size_t n)
 {
-    /* Since Linux 5.14; EFAULT is the SIGBUS that a write would have raised. */
-    int result = RETRY(madvise(address, n, MADV_POPULATE_WRITE));
-    if (result == -EFAULT) return -ENOSPC;
-    if (result != -EINVAL) return result;
-    return RETRY(fallocate(fd, 0, 0, (off_t)n));
+    int result = mc_populate_write(address, n);
+    /* EINVAL: before Linux 5.14. */
+    return result == -EINVAL ? RETRY(fallocate(fd, 0, 0, (off_t)n)) : result;
 }
 
 void *mc_map_huge_anonymous(size_t n)
@@ -260,12 +225,6 @@ int mc_boot_id(char out[37])
     out[36] = 0;
     return 0;
 }
-
-int mc_signal_on_parent_death(int signal) { return prctl(PR_SET_PDEATHSIG, (unsigned long)signal) == 0 ? 0 : -errno; }
-
-int mc_set_thread_name(const char *name) { return prctl(PR_SET_NAME, name) == 0 ? 0 : -errno; }
-
-int mc_set_not_dumpable(void) { return prctl(PR_SET_DUMPABLE, 0ul) == 0 ? 0 : -errno; }
 
 int64_t mc_raise_open_file_limit(void)
 {

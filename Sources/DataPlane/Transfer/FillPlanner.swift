@@ -93,14 +93,6 @@ public struct FillPlanner: Sendable {
     /// Whether every chunk of every file that was not abandoned is present.
     public var isComplete: Bool { missingPerFile.allSatisfy { $0 == 0 } }
 
-    /// Whether a reader waits for a chunk that no transfer carries yet.
-    public var hasDemand: Bool {
-        demands[demandsHead...].contains { states[index($0)] == .demanded }
-    }
-
-    /// When the earliest back-off ends; nil when none runs.
-    public var earliestRetry: Instant? { backingOff.values.min() }
-
     // MARK: Work
 
     /// The next chunk to fetch, now in flight; nil when there is nothing to do at `now`.

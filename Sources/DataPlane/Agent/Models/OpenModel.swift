@@ -80,8 +80,6 @@ package final class OpenModel: Sendable {
         await run?.value
     }
 
-    var isFilling: Bool { state.withLock { $0.fill != nil } }
-
     // MARK: Notices
 
     package func subscribe(_ session: Session) {

@@ -69,20 +69,9 @@ struct AgentVerb: AsyncParsableCommand {
                 flags: flags, environment: environment, config: try ConnectorConfig.load(environment: environment),
                 userID: getuid(), processors: ProcessInfo.processInfo.activeProcessorCount)
             try LogFile.bootstrap(level: options.logLevel, path: options.logPath)
-            Process.prepareForDescriptors()
             try await AgentService(options: options, logger: Logger(label: "agent")).run()
         } catch {
             fail(error)
         }
-    }
-}
-
-private enum Process {
-    /// A connection, a socket and two files for each chunk in flight: the soft limit of 1024 is soon reached.
-    static func prepareForDescriptors() {
-        var limit = rlimit()
-        guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return }
-        limit.rlim_cur = limit.rlim_max
-        setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
     }
 }

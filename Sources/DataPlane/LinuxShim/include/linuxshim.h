@@ -81,10 +81,6 @@ int mc_mount_tmpfs(const char *path, const char *options);
 /* Lazy: the mount goes from the tree at once, its memory when the last user closes. */
 int mc_unmount_detached(const char *path);
 
-/* Calls `visit` with every name in the directory but . and ..; a non-zero answer ends the walk and is returned. */
-int mc_list_directory(int directory, const char *path, int (*visit)(void *context, const char *name, bool is_directory),
-                      void *context);
-
 /* ---- memory --------------------------------------------------------------------------------- */
 
 /* MAP_SHARED, read and write; NULL on failure with -errno in *error. */
@@ -109,11 +105,6 @@ int mc_release_pages(void *address, size_t n);
 uint64_t mc_boottime_nanoseconds(void);
 /* 36 characters and NUL: /proc/sys/kernel/random/boot_id. */
 int mc_boot_id(char out[37]);
-/* SIGTERM (or another signal) to this process when its parent dies; 0 takes it back. */
-int mc_signal_on_parent_death(int signal);
-int mc_set_thread_name(const char *name);
-/* PR_SET_DUMPABLE 0: no core dump with secrets in it. */
-int mc_set_not_dumpable(void);
 /* Raises the soft limit of open files to the hard one; the new limit. */
 int64_t mc_raise_open_file_limit(void);
 
