@@ -24,6 +24,8 @@ let package = Package(
     products: [
         .executable(name: "modelcache", targets: ["Command"]),
         .executable(name: "modelcache-devstore", targets: ["DevStoreCommand"]),
+        .executable(name: "modelcache-operator", targets: ["OperatorCommand"]),
+        .executable(name: "kubectl-modelcache", targets: ["KubectlPlugin"]),
         .library(name: "ossc_preload", type: .dynamic, targets: ["Preload"]),
     ],
     dependencies: [
@@ -34,6 +36,8 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.0"),
         .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.0"),
         .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.0"),
+        .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
+        .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
     ],
     targets: [
@@ -79,7 +83,7 @@ let package = Package(
         .target(
             name: "Agent",
             dependencies: [
-                "AgentWire", "ChunkStore", "LinuxShim", "ObjectStore", "Transfer",
+                "AgentAPI", "AgentWire", "ChunkStore", "LinuxShim", "ObjectStore", "Transfer",
                 .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "Hummingbird", package: "hummingbird"),
                 .product(name: "Logging", package: "swift-log"),
@@ -93,6 +97,61 @@ let package = Package(
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             path: "Sources/DataPlane/Command", swiftSettings: strict),
+
+        // What the operator and an agent say to each other over HTTP, and how the request proves itself.
+        .target(
+            name: "AgentAPI",
+            dependencies: [.product(name: "Crypto", package: "swift-crypto")],
+            path: "Sources/DataPlane/AgentAPI", swiftSettings: strict),
+
+        // MARK: Control plane
+
+        // The ModelCache resource: types, defaults, validation, schema. Knows nothing else.
+        .target(name: "CRD", path: "Sources/CRD", swiftSettings: strict),
+        // A Kubernetes client: REST, list and watch, work queue, leases, events. Knows nothing of ModelCache.
+        .target(
+            name: "Kubernetes",
+            dependencies: [
+                .product(name: "AsyncHTTPClient", package: "async-http-client"),
+                .product(name: "Crypto", package: "swift-crypto"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "NIOSSL", package: "swift-nio-ssl"),
+                .product(name: "Yams", package: "Yams"),
+            ],
+            path: "Sources/Operator/Kubernetes", swiftSettings: strict),
+        .target(
+            name: "Controller",
+            dependencies: [
+                "AgentAPI", "CRD", "Kubernetes", "ObjectStore",
+                .product(name: "AsyncHTTPClient", package: "async-http-client"),
+                .product(name: "Crypto", package: "swift-crypto"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+            ],
+            path: "Sources/Operator/Controller", swiftSettings: strict),
+        .executableTarget(
+            name: "OperatorCommand",
+            dependencies: [
+                "Controller", "CRD", "Kubernetes",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "Hummingbird", package: "hummingbird"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+                .product(name: "Yams", package: "Yams"),
+            ],
+            path: "Sources/Operator/Command", swiftSettings: strict),
+        .executableTarget(
+            name: "KubectlPlugin",
+            dependencies: [
+                "CRD", "Kubernetes",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "Logging", package: "swift-log"),
+            ],
+            path: "Sources/Operator/KubectlPlugin", swiftSettings: strict),
 
         // MARK: The library inside llama.cpp
 
@@ -132,7 +191,16 @@ let package = Package(
         .testTarget(name: "ObjectStoreTests", dependencies: ["ObjectStore"], swiftSettings: strict),
         .testTarget(name: "ChunkStoreTests", dependencies: ["ChunkStore", "Checksum", "AgentWire", "LinuxShim"], swiftSettings: strict),
         .testTarget(name: "TransferTests", dependencies: ["Transfer"], swiftSettings: strict),
-        .testTarget(name: "AgentTests", dependencies: ["Agent", "AgentWire"], swiftSettings: strict),
+        .testTarget(name: "AgentTests", dependencies: ["Agent", "AgentAPI", "AgentWire"], swiftSettings: strict),
+        .testTarget(name: "CRDTests", dependencies: ["CRD", .product(name: "Yams", package: "Yams")], swiftSettings: strict),
+        .testTarget(
+            name: "KubernetesTests",
+            dependencies: [
+                "Kubernetes", .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOHTTP1", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+            ], swiftSettings: strict),
+        .testTarget(
+            name: "ControllerTests", dependencies: ["AgentAPI", "Controller", "CRD", "Kubernetes"], swiftSettings: strict),
         .testTarget(name: "DevStoreTests", dependencies: ["DevStore"], swiftSettings: strict),
     ]
 )

@@ -158,4 +158,17 @@ import Testing
         #expect(error?.kind == .malformedAnswer)
         #expect(error?.description.contains("not a ListBucketResult") == true)
     }
+
+    @Test func `a listing whose tokens never end is malformed`() async throws {
+        let responder = try Responder { request, line in
+            let body = "<ListBucketResult><IsTruncated>true</IsTruncated><NextContinuationToken>t\(request.number)</NextContinuationToken></ListBucketResult>"
+            line.write(Fixture.answer("200 OK", body))
+            return true
+        }
+        let client = try Fixture.client(responder.endpoint)
+        let error = await #expect(throws: StoreError.self) { try await client.list() }
+        #expect(error?.kind == .malformedAnswer)
+        #expect(error?.description.contains("does not end") == true)
+        #expect(responder.requests < 100)
+    }
 }

@@ -1,4 +1,7 @@
+package import AgentAPI
+internal import ChunkStore
 internal import ObjectStore
+internal import Transfer
 
 /// Why the agent cannot give a client what it asks for: the body of `MC_ERROR`.
 package struct AgentFailure: Error, Equatable, Sendable, CustomStringConvertible {
@@ -17,9 +20,13 @@ package struct AgentFailure: Error, Equatable, Sendable, CustomStringConvertible
     /// One line: what is wrong and the remedy; no secret.
     package let message: String
 
-    package init(_ code: Code, _ message: String) {
+    /// The same in the words of a ModelCache's conditions.
+    package let reason: AgentErrorCode
+
+    package init(_ code: Code, _ message: String, reason: AgentErrorCode? = nil) {
         self.code = code
         self.message = message
+        self.reason = reason ?? AgentErrorCode(code)
     }
 
     package var description: String { message }
@@ -37,6 +44,42 @@ extension AgentFailure {
             case .tls: .unreachable
             default: .internal
             }
-        self.init(code, "\(error)")
+        self.init(code, "\(error)", reason: AgentErrorCode(error.kind))
+    }
+}
+
+extension AgentErrorCode {
+    init(_ code: AgentFailure.Code) {
+        switch code {
+        case .settings: self = .invalidSpec
+        case .denied: self = .accessDenied
+        case .notFound: self = .sourceEmpty
+        case .unreachable: self = .endpointUnreachable
+        case .capacity: self = .insufficientCapacity
+        case .protocol, .internal: self = .storeError
+        }
+    }
+
+    init(_ kind: StoreError.Kind) {
+        switch kind {
+        case .settings: self = .invalidSpec
+        case .wrongKey, .wrongSecret, .accessDenied, .expiredToken, .wrongRegion: self = .accessDenied
+        case .noSuchBucket: self = .noSuchBucket
+        case .clockSkew: self = .clockSkewed
+        case .nameResolution, .connectionRefused, .connectionLost, .connectTimeout, .stalled, .tls: self = .endpointUnreachable
+        case .objectChanged: self = .contentMismatch
+        case .noSuchKey, .throttled, .server, .refused, .malformedAnswer, .sink, .cancelled: self = .storeError
+        }
+    }
+
+    init(_ failure: FillFailure?) {
+        switch failure {
+        case .store(let kind): self.init(kind)
+        case .cache(.mediumFull), .cache(.capacity): self = .insufficientCapacity
+        case .cache: self = .volumeFailed
+        case .noBytes: self = .endpointUnreachable
+        case .wrongContent: self = .contentMismatch
+        case nil: self = .storeError
+        }
     }
 }

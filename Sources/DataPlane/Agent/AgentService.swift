@@ -1,3 +1,4 @@
+internal import AgentAPI
 internal import ChunkStore
 internal import Foundation
 internal import Glibc
@@ -33,14 +34,17 @@ public struct AgentService: Sendable {
         let root = try CacheRoot(
             path: options.root, medium: MediumOptions(preference: options.mediumPreference),
             visibility: options.verification == .strict ? .strict : .streaming)
-        let registry = ModelRegistry(options: options, root: root, logger: logger, audit: audit)
+        let registry: ModelRegistry
         let server: SessionServer
         do {
+            let volumes = try Self.volumes(options)
             server = try SessionServer(path: options.socket, logger: logger)
+            registry = ModelRegistry(options: options, root: root, volumes: volumes, sockets: server, logger: logger, audit: audit)
         } catch {
-            await registry.close()
+            root.close()
             throw error
         }
+        await registry.recoverCaches()
         let started = ContinuousClock.now
         let status: @Sendable () async -> AgentStatus = { [options] in
             await Self.status(options: options, registry: registry, server: server, since: started)
@@ -52,7 +56,13 @@ public struct AgentService: Sendable {
             Upkeep(registry: registry, sessions: sessions, server: server, options: options, logger: logger),
         ]
         if let address = options.http {
-            services.append(try StatusServer(address: address, status: status, logger: logger).service)
+            let orders = CacheOrders(registry: registry, node: options.nodeName)
+            services.append(
+                try StatusServer(
+                    address: address, status: status, orders: orders,
+                    guarding: RequestGuard(secretFile: options.authSecretFile, node: options.nodeName, logger: logger),
+                    logger: logger
+                ).service)
         }
         let group = ServiceGroup(
             configuration: ServiceGroupConfiguration(
@@ -72,6 +82,20 @@ public struct AgentService: Sendable {
         }
         await registry.close()
         logger.notice("agent ended")
+    }
+
+    /// Caches in memory lie in the root, which is locked already; those on the disk have a root of their own.
+    private static func volumes(_ options: AgentOptions) throws(ChunkStoreError) -> [CacheDefinition.Medium: CacheVolumes] {
+        let visibility: VisibilityMode = options.verification == .strict ? .strict : .streaming
+        var volumes: [CacheDefinition.Medium: CacheVolumes] = [
+            .memory: try CacheVolumes(
+                root: options.root, medium: MediumOptions(preference: options.mediumPreference), visibility: visibility)
+        ]
+        if let root = options.diskRoot {
+            volumes[.disk] = try CacheVolumes(
+                root: root, medium: MediumOptions(preference: .disk), visibility: visibility, takesLock: true)
+        }
+        return volumes
     }
 
     private static func status(

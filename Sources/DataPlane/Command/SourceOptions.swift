@@ -65,7 +65,7 @@ func fail(_ error: any Error) -> Never {
     let code: Int32 =
         switch error {
         case is SettingError: 78
-        case is AgentUnreachable: 69
+        case is AgentUnreachable, is CacheSocketUnreachable: 69
         case let refused as AgentRefused: exitCode(refused.code)
         case let error as StoreError: exitCode(AgentRefused(error).code)
         default: 1

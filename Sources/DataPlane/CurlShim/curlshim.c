@@ -66,3 +66,9 @@ CURL *mc_curl_multi_finished(CURLM *multi, CURLcode *result)
     }
     return NULL;
 }
+
+int mc_curl_active_socket(CURL *handle)
+{
+    curl_socket_t socket = CURL_SOCKET_BAD;
+    return curl_easy_getinfo(handle, CURLINFO_ACTIVESOCKET, &socket) == CURLE_OK ? (int)socket : -1;
+}

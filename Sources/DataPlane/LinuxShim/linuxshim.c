@@ -154,6 +154,11 @@ int mc_mount_tmpfs(const char *path, const char *options)
     return RETRY(mount(MC_MOUNT_SOURCE, path, "tmpfs", MS_NOSUID | MS_NODEV, options));
 }
 
+int mc_remount_tmpfs(const char *path, const char *options)
+{
+    return RETRY(mount(MC_MOUNT_SOURCE, path, "tmpfs", MS_REMOUNT | MS_NOSUID | MS_NODEV, options));
+}
+
 int mc_unmount_detached(const char *path) { return RETRY(umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW)); }
 
 void *mc_map_shared(int fd, size_t n, int *error)

@@ -28,6 +28,21 @@ func startAgent(_ connectError: Int) -> Int {
     }
 }
 
+/// The node's agent serves a ModelCache's socket, and only it can: waits for it; answers a connection or ends the program.
+func awaitAgent(_ connectError: Int) -> Int {
+    var error = connectError
+    let deadline = ossc_now_milliseconds() + agentDeadlineMilliseconds
+    while error < 0 && ossc_now_milliseconds() < deadline {
+        ossc_sleep_milliseconds(100)
+        error = Int(ossc_connect_seqpacket(socketPath))
+    }
+    if error >= 0 { return error }
+    report(socketPath) {
+        $0.append("no agent answers at the ModelCache's socket; see that the node's modelcache-agent pod runs and that the ModelCache's volume is mounted (`kubectl modelcache why` tells)")
+    }
+    ossc_exit(ExitStatus.configuration)
+}
+
 /// The agent started here would read it with this program's rights; one that runs already has read it with its own.
 private func checkDefaultConfiguration() {
     guard environment("MODELCACHE_CONFIG") == nil else { return }

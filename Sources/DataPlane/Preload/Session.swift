@@ -44,7 +44,7 @@ func ensureSession() {
     ossc_lock(sessionLock)
     if cacheDirectory == nil {
         var descriptor = ossc_connect_seqpacket(socketPath)
-        if descriptor < 0 { descriptor = startAgent(descriptor) }
+        if descriptor < 0 { descriptor = volumePath == nil ? startAgent(descriptor) : awaitAgent(descriptor) }
         withBuffer { message in
             switch open(Int32(descriptor), &message, patience: deadlineMilliseconds) {
             case .opened: break
@@ -157,7 +157,7 @@ private func refuseTooLong(_ variable: UnsafePointer<CChar>) -> Never {
 /// Takes the cache directory and makes MODEL_DIR lead there when it does not exist.
 private func accept(_ directory: UnsafePointer<CChar>) {
     withPath { path in
-        appendNormalised(directory, to: &path)
+        appendNormalised(volumePath ?? directory, to: &path)
         let kept = keep(path.base)
         cacheDirectoryLength = path.count
         if ossc_identify_path(modelDirectory, 0).error != 0, let kept {
@@ -228,7 +228,7 @@ func keepSession() -> AgentHealth {
     if now - lastAttempt < 200 { return .gone(milliseconds: now - goneSince) }
     lastAttempt = now
     var descriptor = ossc_connect_seqpacket(socketPath)
-    if descriptor < 0 { descriptor = restartAgent() }
+    if descriptor < 0 && volumePath == nil { descriptor = restartAgent() }
     guard descriptor >= 0 else { return .gone(milliseconds: ossc_now_milliseconds() - goneSince) }
     return withPath { message in
         switch open(Int32(descriptor), &message, patience: deadlineMilliseconds) {

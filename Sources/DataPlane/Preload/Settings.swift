@@ -16,6 +16,9 @@ nonisolated(unsafe) var socketPath: UnsafePointer<CChar>! = nil
 /// Safe: written once by `start`.
 nonisolated(unsafe) var rootPath: UnsafePointer<CChar>! = nil
 
+/// Safe: written once by `start`. The socket is a ModelCache's own: its volume, as this program sees it; else nil.
+nonisolated(unsafe) var volumePath: UnsafePointer<CChar>? = nil
+
 /// A variable's value; nil when unset or empty.
 func environment(_ name: StaticString) -> UnsafePointer<CChar>? {
     name.withUTF8Buffer { bytes -> UnsafePointer<CChar>? in
@@ -39,6 +42,8 @@ private func seconds(_ name: StaticString, default value: Int64) -> Int64 {
 }
 
 private func checkSource() {
+    // A ModelCache's socket knows its source.
+    if volumePath != nil && environment("OSS_PATH") == nil { return }
     guard let path = environment("OSS_PATH") else {
         refuse("OSS_PATH", "is not set; set it to the model's place, such as oss://bucket/path/")
     }
@@ -52,7 +57,7 @@ private func checkSource() {
     guard find("/", in: bucket) != nil else {
         refuse("OSS_PATH", "names no path in the bucket; write oss://bucket/path/, or oss://bucket/ for all of it")
     }
-    if isOSS && environment("OSS_ENDPOINT") == nil {
+    if isOSS && environment("OSS_ENDPOINT") == nil && volumePath == nil {
         refuse("OSS_ENDPOINT", "is not set; set it to the bucket's endpoint, such as oss-cn-hangzhou-internal.aliyuncs.com")
     }
     if (environment("OSS_ACCESS_KEY_ID") == nil) != (environment("OSS_ACCESS_KEY_SECRET") == nil) {
@@ -121,8 +126,20 @@ private func choosePaths() {
             path.append("/agent.sock")
         }
         socketPath = keep(path.base)
+        chooseVolume()
     }
     guard rootPath != nil, socketPath != nil else { refuse("MODELCACHE_ROOT", "cannot be used: no memory; free some") }
+}
+
+/// A ModelCache's socket lies in its volume, `<volume>/.modelcache/agent.sock`. The agent names the volume as the node sees it;
+/// in a container it is mounted elsewhere, and there the socket was found.
+private func chooseVolume() {
+    let end = length(of: socketPath) - 23  // of "/.modelcache/agent.sock"
+    guard socketPath[0] == slash, end > 0, equal(socketPath + end, "/.modelcache/agent.sock") else { return }
+    withPath { path in
+        path.append(socketPath, count: end)
+        volumePath = keep(path.base)
+    }
 }
 
 private func checkFaults() {
@@ -150,6 +167,7 @@ public func start() {
         return
     }
     setLevel()
+    choosePaths()
     checkModelDirectory()
     checkSource()
     checkAddresses()
@@ -157,7 +175,6 @@ public func start() {
     checkConfiguration()
     deadlineMilliseconds = seconds("MODELCACHE_DEADLINE_SECONDS", default: 300_000)
     agentDeadlineMilliseconds = seconds("MODELCACHE_AGENT_DEADLINE_SECONDS", default: 30_000)
-    choosePaths()
     ossc_claim_process()
     rememberLink()
     adoptInheritedDescriptors()

@@ -28,7 +28,26 @@ final class ChunkSink: RangeSink, Sendable {
             self.error.withLock { $0 = error }
             throw error
         }
-        received.wrappingAdd(Int64(bytes.count), ordering: .relaxed)
-        meter.received(bytes.count)
+        took(bytes.count)
+    }
+
+    /// The chunk's own pages, where they are mapped.
+    func withSpace(_ body: (UnsafeMutableRawBufferPointer) -> Int) throws {
+        var count = 0
+        do {
+            try writer.withFreeSpace {
+                count = body($0)
+                return count
+            }
+        } catch {
+            self.error.withLock { $0 = error }
+            throw error
+        }
+        if count > 0 { took(count) }
+    }
+
+    private func took(_ count: Int) {
+        received.wrappingAdd(Int64(count), ordering: .relaxed)
+        meter.received(count)
     }
 }

@@ -2,6 +2,7 @@ public import ChunkStore
 internal import Foundation
 public import Logging
 public import ObjectStore
+internal import Synchronization
 
 /// Bounds on one model's fill.
 public struct FillLimits: Sendable {
@@ -14,11 +15,14 @@ public struct FillLimits: Sendable {
     public var storeDeadline: Duration
     /// Attempts in a row for one chunk that brought no byte.
     public var maximumFruitlessAttempts: Int
+    /// Most bytes a second from the store; nil: no limit.
+    public var bytesPerSecond: Int64?
 
     public init(
         maximumTransfers: Int, initialTransfers: Int = 8, storeDeadline: Duration = .seconds(240),
-        maximumFruitlessAttempts: Int = 24
+        maximumFruitlessAttempts: Int = 24, bytesPerSecond: Int64? = nil
     ) {
+        self.bytesPerSecond = bytesPerSecond
         self.maximumTransfers = max(1, maximumTransfers)
         self.initialTransfers = max(1, min(initialTransfers, maximumTransfers))
         self.storeDeadline = storeDeadline
@@ -71,6 +75,13 @@ public actor ModelFill {
     private var bytesAtLastProgress: Int64 = 0
     private var lastError: String?
     private var isStopping = false
+    /// The pause between two ticks; cut short at the end, so that a small file is not published 50 ms late.
+    private var nap: Task<Void, any Error>?
+    private var bucket: RateBucket
+    private nonisolated let cause = Mutex<FillFailure?>(nil)
+
+    /// What kind of thing ended the fill early; nil while nothing did. The files carry the words.
+    public nonisolated var failure: FillFailure? { cause.withLock { $0 } }
 
     /// Counters that may be read from anywhere.
     public nonisolated let meter = FillMeter()
@@ -92,6 +103,7 @@ public actor ModelFill {
         controller = ConcurrencyController(
             initial: limits.initialTransfers, maximum: limits.maximumTransfers, now: now)
         lastProgress = now
+        bucket = RateBucket(bytesPerSecond: limits.bytesPerSecond, now: now)
     }
 
     // MARK: Requests
@@ -111,6 +123,9 @@ public actor ModelFill {
     /// From now on requests go through this client: its credentials are newer.
     public func use(_ client: StoreClient) { self.client = client }
 
+    /// From now on the fill receives at most so much; nil: no limit.
+    public func limit(bytesPerSecond: Int64?) { bucket.set(bytesPerSecond: bytesPerSecond, now: clock.now) }
+
     /// Ends ``run()`` soon; chunks that were not finished stay missing.
     public func stop() {
         isStopping = true
@@ -129,7 +144,9 @@ public actor ModelFill {
         for file in model.files where file.state != .filling { planner.abandon(file: file.index) }
         pump()
         while !isDone {
-            try? await clock.sleep(for: .milliseconds(50))
+            let nap = Task { [clock] in try await clock.sleep(for: .milliseconds(50)) }
+            self.nap = nap
+            _ = await nap.result
             tick()
         }
         meter.ended()
@@ -150,7 +167,7 @@ public actor ModelFill {
             lastProgress = now
         } else if lastProgress.duration(to: now) > limits.storeDeadline {
             let waited = limits.storeDeadline.components.seconds
-            fail("no byte from \(client.configuration.endpoint) for \(waited) s\(lastError.map { ": \($0)" } ?? ""); check the network and the store")
+            fail(.noBytes, "no byte from \(client.configuration.endpoint) for \(waited) s\(lastError.map { ": \($0)" } ?? ""); check the network and the store")
         }
         restartSlowTransfers(now: now)
         for (address, flight) in inFlight {
@@ -168,19 +185,20 @@ public actor ModelFill {
     private func pump() {
         guard !isStopping else { return }
         let now = clock.now
-        while inFlight.count < controller.limit, let address = planner.next(now: now) {
+        while inFlight.count < controller.limit, bucket.isOpen(now: now), let address = planner.next(now: now) {
             let file = model.files[address.file]
             do {
                 guard let writer = try file.beginChunk(address.chunk, pool: pool) else {
                     planner.putBack(address)
                     return
                 }
+                bucket.take(writer.remaining)
                 inFlight[address] = InFlight(writer: writer, sink: ChunkSink(writer: writer, meter: meter), startedAt: now)
                 submit(address)
             } catch .chunkReceived {
                 if planner.arrived(address) { complete(address.file) }
             } catch {
-                fail("\(error)")
+                fail(.cache(error), "\(error)")
                 return
             }
         }
@@ -224,6 +242,7 @@ public actor ModelFill {
     }
 
     private func ended(_ address: ChunkAddress, _ outcome: Outcome) {
+        defer { if isDone { nap?.cancel() } }
         guard var flight = inFlight[address] else { return }
         flight.transfer = nil
         inFlight[address] = flight
@@ -239,7 +258,7 @@ public actor ModelFill {
             if case .stale = error {
                 planner.failed(address, retryAt: now)
             } else {
-                fail("\(error)")
+                fail(.cache(error), "\(error)")
             }
         case .transferFailed(let error):
             if progress > 0 { flight.fruitlessAttempts = 0 }
@@ -278,7 +297,7 @@ public actor ModelFill {
                 error.kind == .objectChanged || error.kind == .noSuchKey
                 ? "\(name) was replaced or deleted at the store while it was being loaded; start again to load the new version (\(error))"
                 : "\(name): \(error)"
-            fail(explanation)
+            fail(.store(error.kind), explanation)
             return
         }
         logger.debug("transfer failed, trying again", metadata: ["file": "\(name)", "chunk": "\(address.chunk)", "reason": "\(error)"])
@@ -306,6 +325,7 @@ public actor ModelFill {
     }
 
     private func completed(_ index: Int, _ result: Result<Completion, ChunkStoreError>) {
+        defer { if isDone { nap?.cancel() } }
         completing.remove(index)
         let file = model.files[index]
         switch result {
@@ -317,15 +337,17 @@ public actor ModelFill {
             planner.reset(file: index)
         case .success(.failed(let reason)):
             logger.error("file failed", metadata: ["file": "\(file.key)", "reason": "\(reason)"])
+            cause.withLock { $0 = $0 ?? .wrongContent }
             planner.abandon(file: index)
         case .failure(let error):
-            fail("\(error)")
+            fail(.cache(error), "\(error)")
         }
         pump()
     }
 
     /// Nothing more can come: every unfinished file fails with the reason.
-    private func fail(_ reason: String) {
+    private func fail(_ kind: FillFailure, _ reason: String) {
+        cause.withLock { $0 = $0 ?? kind }
         logger.error("fill failed", metadata: ["model": "\(model.id)", "reason": "\(reason)"])
         for file in model.files where file.state == .filling {
             if planner.missingChunks(ofFile: file.index) > 0 { file.fail(reason: reason) }

@@ -41,6 +41,18 @@ public struct AgentOptions: Equatable, Sendable {
     public var expireTime: Duration?
     /// Whether the agent ends when no model is left and nobody is connected.
     public var endsWhenIdle = false
+    /// Folder for ModelCaches of medium Disk; nil: none are taken.
+    public var diskRoot: String?
+    /// Most bytes of ModelCaches on the disk; nil: what it allows.
+    public var diskBudgetBytes: Int64?
+    /// The Kubernetes node, to which signed requests are bound.
+    public var nodeName = ""
+    /// File of the secret that orders over HTTP are signed with; nil: none are taken.
+    public var authSecretFile: String?
+    /// Whether a ModelCache's store may be on this machine, as in testbeds.
+    public var allowsLoopbackEndpoints = false
+    /// For clients of a ModelCache's socket that do not say: the agent's own `HTTP_SOURCE_IP` and `SSL_CERT_FILE`.
+    public var sourceDefaults: [String: String] = [:]
     public var logLevel = 1
     public var logPath: String?
     public var auditPath: String?
@@ -53,6 +65,8 @@ public struct AgentOptions: Equatable, Sendable {
         public var medium: String?
         public var verify: String?
         public var budget: String?
+        public var diskRoot: String?
+        public var diskBudget: String?
         public var inFlight: String?
         public var connections: Int?
         public var threads: Int?
@@ -143,6 +157,19 @@ public struct AgentOptions: Equatable, Sendable {
                 throw SettingError(field: name, value: nil, problem: "is '\(raw)'", remedy: "set address:port, such as 127.0.0.1:9417, or off")
             }
             options.http = raw
+        }
+        if let (raw, name) = text(flags.diskRoot, "MODELCACHE_DISK_ROOT") {
+            guard raw.hasPrefix("/"), raw != "/", raw != options.root else {
+                throw SettingError(field: name, value: nil, problem: "is '\(raw)'", remedy: "set an absolute path of a folder on a disk, other than the root")
+            }
+            options.diskRoot = raw
+        }
+        options.diskBudgetBytes = try bytes(flags.diskBudget, "MODELCACHE_DISK_BUDGET", atLeast: 2 << 20)
+        options.nodeName = nonEmpty(environment["MODELCACHE_NODE_NAME"]) ?? ProcessInfo.processInfo.hostName
+        options.authSecretFile = nonEmpty(environment["MODELCACHE_AUTH_SECRET_FILE"])
+        options.allowsLoopbackEndpoints = environment["MODELCACHE_ALLOW_LOOPBACK_ENDPOINTS"] == "1"
+        for name in ["HTTP_SOURCE_IP", "SSL_CERT_FILE"] {
+            if let value = nonEmpty(environment[name]) { options.sourceDefaults[name] = value }
         }
         options.logLevel = try number(flags.logLevel, "MODELCACHE_LOG_LEVEL", config.logLevel, in: 0...4) ?? options.logLevel
         options.logPath = nonEmpty(environment["MODELCACHE_LOG_PATH"]) ?? config.logPath

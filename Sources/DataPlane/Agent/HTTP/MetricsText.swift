@@ -10,7 +10,7 @@ package enum MetricsText {
             }
         }
         func perModel(_ name: String, _ type: String, _ help: String, _ value: (ModelStatus) -> Double) {
-            family(name, type, help, status.models.map { ([("model", $0.id), ("source", $0.source)], value($0)) })
+            family(name, type, help, status.models.map { (labels($0), value($0)) })
         }
         family("modelcache_info", "gauge", "The agent's release.", [([("version", status.version), ("medium", status.medium)], 1)])
         family("modelcache_uptime_seconds", "gauge", "Since the agent started.", [([], status.uptimeSeconds)])
@@ -32,6 +32,14 @@ package enum MetricsText {
         perModel("modelcache_refilled_files_total", "counter", "Files read again because their digest was wrong.") { Double($0.refilledFiles) }
         perModel("modelcache_transfers_in_flight", "gauge", "Ranged GETs under way.") { Double($0.transfersInFlight) }
         return text
+    }
+
+    /// A ModelCache's samples say whose they are.
+    private static func labels(_ model: ModelStatus) -> [(String, String)] {
+        var labels = [("model", model.id), ("source", model.source)]
+        if let namespace = model.namespace { labels.append(("namespace", namespace)) }
+        if let name = model.name { labels.append(("name", name)) }
+        return labels
     }
 
     private static func number(_ value: Double) -> String {

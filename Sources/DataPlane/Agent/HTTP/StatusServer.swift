@@ -1,44 +1,92 @@
+internal import AgentAPI
 internal import Foundation
 internal import Hummingbird
 internal import Logging
 internal import ObjectStore
 internal import ServiceLifecycle
 
-/// The agent's HTTP face: `/healthz`, `/readyz`, `/metrics` (Prometheus text format) and `/v1/status` (JSON).
+/// The agent's HTTP face: `/healthz`, `/readyz`, `/metrics` (Prometheus text format), `/v1/status` (JSON), and the operator's
+/// orders under `/v1/caches`. ``RequestGuard`` says who may ask what.
 struct StatusServer {
     let service: any Service
 
     /// - Throws: ``SettingError`` when `address` is not `host:port`.
-    init(address: String, status: @escaping @Sendable () async -> AgentStatus, logger: Logger) throws {
+    init(
+        address: String, status: @escaping @Sendable () async -> AgentStatus, orders: CacheOrders, guarding: RequestGuard,
+        logger: Logger
+    ) throws {
         guard let colon = address.lastIndex(of: ":"), let port = Int(address[address.index(after: colon)...]) else {
             throw SettingError(field: "MODELCACHE_HTTP", value: address, problem: "is not address:port", remedy: "set 127.0.0.1:9417 or off")
         }
         let host = address[..<colon].trimmingCharacters(in: CharacterSet(charactersIn: "[]"))
         let application = Application(
-            router: Self.router(status: status),
+            responder: AgentResponder(status: status, orders: orders, guarding: guarding),
+            // A client that sends or takes nothing for so long is let go.
+            server: .http1(configuration: .init(idleTimeout: .seconds(60))),
             configuration: ApplicationConfiguration(address: .hostname(host.isEmpty ? "0.0.0.0" : host, port: port)),
             logger: logger)
         service = application
     }
+}
 
-    /// The routes alone, so that a test can ask them without a socket.
-    static func router(status: @escaping @Sendable () async -> AgentStatus) -> Router<BasicRequestContext> {
-        let router = Router()
-        router.get("/healthz") { _, _ in "ok\n" }
-        // Ready: the socket accepts, which it does before this server starts, and the root is ours.
-        router.get("/readyz") { _, _ in "ok\n" }
-        router.get("/metrics") { _, _ in
-            Response(
+private struct PeerContext: RequestContext {
+    var coreContext: CoreRequestContextStorage
+    /// The other end's address, without its port.
+    let peer: String?
+
+    init(source: ApplicationRequestContextSource) {
+        coreContext = .init(source: source)
+        peer = source.channel.remoteAddress?.ipAddress
+    }
+}
+
+/// All requests. The path is looked at only after the guard has let a request through.
+private struct AgentResponder: HTTPResponder {
+    let status: @Sendable () async -> AgentStatus
+    let orders: CacheOrders
+    let guarding: RequestGuard
+
+    func respond(to request: Request, context: PeerContext) async throws -> Response {
+        var request = request
+        let body: ByteBuffer
+        do {
+            body = try await request.collectBody(upTo: CachePath.maximumBodyBytes)
+        } catch {
+            return Self.response(
+                CacheOrders.answer(
+                    AgentError(.bodyTooLarge, "the body is longer than \(CachePath.maximumBodyBytes) bytes", remedy: "send a CacheDefinition alone")),
+                closing: true)
+        }
+        let target = request.head.path ?? "/"
+        let method = request.method.rawValue
+        let verdict = guarding.check(
+            method: method, target: target, authorization: request.headers[.authorization], body: Array(body.readableBytesView),
+            peer: context.peer, now: Int64(Date.now.timeIntervalSince1970))
+        if case .refused(let error) = verdict { return Self.response(CacheOrders.answer(error)) }
+        switch (method, request.uri.path) {
+        case ("GET", "/healthz"), ("GET", "/readyz"):
+            // Ready: the sockets accept, which they do before this server starts, and the root is ours.
+            return Response(status: .ok, headers: [.contentType: "text/plain; charset=utf-8"], body: ResponseBody(byteBuffer: ByteBuffer(string: "ok\n")))
+        case ("GET", "/metrics"):
+            return Response(
                 status: .ok, headers: [.contentType: "text/plain; version=0.0.4; charset=utf-8"],
                 body: ResponseBody(byteBuffer: ByteBuffer(string: MetricsText.encode(await status()))))
-        }
-        router.get("/v1/status") { _, _ in
+        case ("GET", "/v1/status"):
             let encoder = JSONEncoder()
             encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
-            return Response(
-                status: .ok, headers: [.contentType: "application/json"],
-                body: ResponseBody(byteBuffer: ByteBuffer(bytes: try encoder.encode(await status()))))
+            return Self.response(CacheOrders.Answer(status: 200, body: try encoder.encode(await status())))
+        default:
+            return Self.response(await orders.answer(method: method, target: target, body: Data(body.readableBytesView)))
         }
-        return router
+    }
+
+    private static func response(_ answer: CacheOrders.Answer, closing: Bool = false) -> Response {
+        var headers: HTTPFields = [:]
+        if answer.body != nil { headers[.contentType] = "application/json" }
+        // What is left of the body is not read.
+        if closing { headers[.connection] = "close" }
+        return Response(
+            status: .init(code: answer.status), headers: headers,
+            body: answer.body.map { ResponseBody(byteBuffer: ByteBuffer(bytes: $0)) } ?? ResponseBody())
     }
 }

@@ -14,6 +14,7 @@ package final class OpenModel: Sendable {
         var fill: ModelFill?
         var run: Task<Void, Never>?
         var pastCounters = Counters()
+        var lastFailure: FillFailure?
         var subscribers: Set<Session> = []
     }
     private struct Counters {
@@ -49,6 +50,7 @@ package final class OpenModel: Sendable {
             guard cached.files.contains(where: { $0.state != .complete }) else { return nil }
             let fill = ModelFill(model: cached, client: client, pool: pool, limits: limits, prefetches: prefetches, logger: logger)
             state.fill = fill
+            state.lastFailure = nil
             state.run = Task {
                 await fill.run()
                 self.fillEnded(fill)
@@ -62,9 +64,29 @@ package final class OpenModel: Sendable {
     private func fillEnded(_ fill: ModelFill) {
         state.withLock { state in
             state.pastCounters.add(fill.meter)
+            state.lastFailure = fill.failure
             state.fill = nil
             state.run = nil
         }
+    }
+
+    var isFilling: Bool { state.withLock { $0.fill != nil } }
+
+    /// What ended the last fill early; nil while one runs.
+    var fillFailure: FillFailure? { state.withLock { $0.fill?.failure ?? $0.lastFailure } }
+
+    /// Bytes received from the store since this object was made.
+    var originBytes: Int64 { state.withLock { $0.pastCounters.bytes + ($0.fill?.meter.receivedBytes ?? 0) } }
+
+    /// From now on, for the fill that runs.
+    func limit(bytesPerSecond: Int64?) {
+        guard let fill = state.withLock({ $0.fill }) else { return }
+        Task { await fill.limit(bytesPerSecond: bytesPerSecond) }
+    }
+
+    /// Waiting readers hear that nothing more comes.
+    func failFilling(reason: String) {
+        for file in cached.files where file.state == .filling { file.fail(reason: reason) }
     }
 
     /// Passes a reader's wait on to the fill.

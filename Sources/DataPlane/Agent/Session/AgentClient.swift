@@ -92,6 +92,9 @@ public struct AgentRefused: Error, CustomStringConvertible {
     public let code: UInt32
     public let message: String
 
+    /// Whether the store, or an agent that is shutting down, may answer later.
+    public var isUnreachable: Bool { code == AgentFailure.Code.unreachable.rawValue }
+
     public var description: String { message }
 }
 

@@ -52,9 +52,16 @@ public struct AgentStatus: Codable, Equatable, Sendable {
 public struct ModelStatus: Codable, Equatable, Sendable {
     public enum Phase: String, Codable, Sendable {
         case filling, complete, failed
+        /// A ModelCache's volume stands, without bytes.
+        case prepared
     }
 
+    /// Of a ModelCache: its uid.
     public var id: String
+    /// Of a ModelCache.
+    public var namespace: String?
+    /// Of a ModelCache.
+    public var name: String?
     /// `oss://bucket/prefix/`
     public var source: String
     public var endpoint: String

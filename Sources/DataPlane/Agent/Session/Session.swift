@@ -8,15 +8,25 @@ package struct PeerCredentials: Equatable, Sendable {
     package let userID: UInt32
 }
 
+/// Which socket a client came in by, and so what it may ask for.
+package enum SessionScope: Hashable, Sendable {
+    /// The agent's own socket: any source that the caller can prove.
+    case agent
+    /// The socket of the cache with this uid: that ModelCache alone.
+    case cache(String)
+}
+
 /// One client's connection. Sending is safe from any thread: a SOCK_SEQPACKET packet is sent whole or not at all.
 package final class Session: Sendable, Hashable {
     package let peer: PeerCredentials
+    package let scope: SessionScope
     let descriptor: Int32
     /// Guards against a send on a number that was closed and given to another file.
     private let isOpen = Mutex(true)
 
-    init(descriptor: Int32) {
+    init(descriptor: Int32, scope: SessionScope = .agent) {
         self.descriptor = descriptor
+        self.scope = scope
         var credentials = mc_peer()
         if mc_peer_credentials(descriptor, &credentials) == 0 {
             peer = PeerCredentials(processID: credentials.process, userID: credentials.user)

@@ -10,7 +10,8 @@ package protocol SessionHandler: AnyObject, Sendable {
     func ended(_ session: Session)
 }
 
-/// The agent's unix socket: accepts clients, reads packets, hands them to a ``SessionHandler``.
+/// The agent's unix sockets, its own and one for each ModelCache: accepts clients, reads packets, hands them to a
+/// ``SessionHandler``.
 ///
 /// One thread polls all sessions, of which a machine has tens. Packets are few (a demand for each chunk somebody waits
 /// for) and the work they cause happens elsewhere.
@@ -18,57 +19,98 @@ package protocol SessionHandler: AnyObject, Sendable {
 /// A client that sends something that is no packet gets one `MC_ERROR` and is dismissed; the others never notice.
 package final class SessionServer: Sendable {
     private struct State {
+        var listeners: [Int32: Listener] = [:]
         var sessions: [Int32: Session] = [:]
+        /// Taken out of use by another thread; closed by the one that polls them, which keeps their numbers from being reused.
+        var closing: [Int32] = []
         var isStopping = false
     }
+    private struct Listener {
+        let path: String
+        let scope: SessionScope
+    }
 
-    package let path: String
-    private let listener: Int32
     private let wakeup: Int32
     private let state = Mutex(State())
     private let logger: Logger
+
+    /// Listens at the agent's own socket.
+    ///
+    /// - Throws: ``SocketError``.
+    package init(path: String, logger: Logger) throws(SocketError) {
+        self.logger = logger
+        wakeup = mc_eventfd()
+        guard wakeup >= 0 else { throw SocketError(operation: "eventfd", path: path, errno: -wakeup) }
+        try listen(at: path, for: .agent)
+    }
 
     /// Binds `path` with mode 0666: who may open a model is decided by its credentials, not by the file's mode.
     ///
     /// A socket file that a dead agent left behind is replaced; the caller holds the root's lock.
     ///
     /// - Throws: ``SocketError``.
-    package init(path: String, logger: Logger) throws(SocketError) {
-        self.path = path
-        self.logger = logger
+    package func listen(at path: String, for scope: SessionScope) throws(SocketError) {
         unlink(path)
-        listener = mc_seqpacket_listen(path, 1024, 0o666)
+        let listener = mc_seqpacket_listen(path, 1024, 0o666)
         guard listener >= 0 else { throw SocketError(operation: "listen", path: path, errno: -listener) }
-        wakeup = mc_eventfd()
-        guard wakeup >= 0 else { throw SocketError(operation: "eventfd", path: path, errno: -wakeup) }
+        state.withLock { $0.listeners[listener] = Listener(path: path, scope: scope) }
+        _ = mc_eventfd_signal(wakeup)
+    }
+
+    /// No new client of this scope; those that are connected read end of file.
+    package func close(_ scope: SessionScope) {
+        let sessions = state.withLock { state in
+            for (descriptor, listener) in state.listeners where listener.scope == scope {
+                unlink(listener.path)
+                state.listeners[descriptor] = nil
+                state.closing.append(descriptor)
+            }
+            return state.sessions.values.filter { $0.scope == scope }
+        }
+        for session in sessions { session.dismiss() }
+        _ = mc_eventfd_signal(wakeup)
     }
 
     /// Serves until ``stop()``. Blocks the calling thread.
     package func run(handler: any SessionHandler) {
         while true {
-            let watched = state.withLock { [listener, wakeup] + $0.sessions.keys }
-            var polled = watched.map { pollfd(fd: $0, events: Int16(POLLIN), revents: 0) }
+            let (listeners, sessions, closing) = state.withLock { state in
+                defer { state.closing = [] }
+                return (state.listeners, Array(state.sessions.keys), state.closing)
+            }
+            for descriptor in closing { Glibc.close(descriptor) }
+            var polled = ([wakeup] + listeners.keys + sessions).map { pollfd(fd: $0, events: Int16(POLLIN), revents: 0) }
             let count = poll(&polled, nfds_t(polled.count), -1)
             if count < 0 && errno != EINTR { break }
             if state.withLock({ $0.isStopping }) { break }
+            guard count > 0 else { continue }
             for entry in polled where entry.revents != 0 {
-                if entry.fd == listener {
-                    accept()
-                } else if entry.fd != wakeup {
+                if entry.fd == wakeup {
+                    _ = mc_eventfd_drain(wakeup)
+                } else if let listener = listeners[entry.fd] {
+                    accept(at: entry.fd, listener)
+                } else {
                     serve(entry.fd, handler: handler)
                 }
             }
         }
-        let left = state.withLock { state in
-            defer { state.sessions.removeAll() }
-            return Array(state.sessions.values)
+        let (left, listeners, closing) = state.withLock { state in
+            defer {
+                state.sessions.removeAll()
+                state.listeners.removeAll()
+                state.closing.removeAll()
+            }
+            return (Array(state.sessions.values), state.listeners, state.closing)
         }
         for session in left {
             session.close()
             handler.ended(session)
         }
-        unlink(path)
-        Glibc.close(listener)
+        for (descriptor, listener) in listeners {
+            unlink(listener.path)
+            Glibc.close(descriptor)
+        }
+        for descriptor in closing { Glibc.close(descriptor) }
     }
 
     /// Ends ``run(handler:)``: no new client, all sessions closed.
@@ -79,19 +121,25 @@ package final class SessionServer: Sendable {
 
     package var sessionCount: Int { state.withLock { $0.sessions.count } }
 
-    private func accept() {
+    private func accept(at listening: Int32, _ listener: Listener) {
         while true {
-            let descriptor = mc_accept(listener)
+            let descriptor = mc_accept(listening)
             guard descriptor >= 0 else {
                 // Out of descriptors: the backlog waits; poll reports it again at once, so pause.
                 if descriptor == -EMFILE || descriptor == -ENFILE {
-                    logger.error("out of file descriptors", metadata: ["socket": "\(path)"])
+                    logger.error("out of file descriptors", metadata: ["socket": "\(listener.path)"])
                     usleep(100_000)
                 }
                 return
             }
-            let session = Session(descriptor: descriptor)
-            state.withLock { $0.sessions[descriptor] = session }
+            let session = Session(descriptor: descriptor, scope: listener.scope)
+            // A socket that was closed meanwhile has no clients.
+            let isServed = state.withLock { state in
+                guard state.listeners[listening] != nil else { return false }
+                state.sessions[descriptor] = session
+                return true
+            }
+            if !isServed { session.close() }
         }
     }
 

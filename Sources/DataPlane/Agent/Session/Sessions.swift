@@ -76,7 +76,11 @@ package final class Sessions: SessionHandler {
         guard isFirst else { return refuse(session, "a second open on one connection") }
         Task {
             do throws(AgentFailure) {
-                let model = try await registry.open(settings)
+                let model =
+                    switch session.scope {
+                    case .agent: try await registry.open(settings)
+                    case .cache(let uid): try await registry.open(settings, cache: uid, peer: session.peer)
+                    }
                 // The client may have gone meanwhile; `ended` then found nothing to release.
                 let stillThere = state.withLock { state in
                     guard state.phases[session] != nil else { return false }
@@ -109,16 +113,17 @@ package final class Sessions: SessionHandler {
 
     // MARK: Control
 
-    /// Control is for the agent's own user and root: it shows every model.
+    /// The agent's own socket shows and takes orders for every model, so it is for root and the agent's own user. A cache's
+    /// socket shows that cache, to whoever may connect, and takes no orders.
     private func control(_ json: [UInt8], for session: Session) {
-        guard session.peer.userID == 0 || session.peer.userID == getuid() else {
+        guard session.scope != .agent || session.peer.userID == 0 || session.peer.userID == getuid() else {
             return refuse(session, "control is only for root and the agent's own user")
         }
         guard let request = try? JSONDecoder().decode(ControlRequest.self, from: Data(json)) else {
             return refuse(session, "a control request that is no JSON of this release")
         }
         Task {
-            let response = await respond(to: request)
+            let response = await respond(to: request, in: session.scope)
             guard let json = try? JSONEncoder().encode(response) else { return session.dismiss() }
             for packet in ControlFraming.packets(Array(json)) {
                 // The buffer of a slow reader fills; wait for it, but not for ever.
@@ -131,8 +136,17 @@ package final class Sessions: SessionHandler {
         }
     }
 
-    private func respond(to request: ControlRequest) async -> ControlResponse {
+    private func respond(to request: ControlRequest, in scope: SessionScope) async -> ControlResponse {
         do throws(AgentFailure) {
+            if case .cache(let uid) = scope {
+                guard case .status = request else {
+                    return .failed("a ModelCache's socket takes no orders; use the agent's own socket on the node")
+                }
+                var status = await statusOf()
+                status.models = await registry.modelStatus(ofCache: uid).map { [$0] } ?? []
+                status.cachedBytes = status.models.reduce(0) { $0 + $1.presentBytes }
+                return .status(status)
+            }
             switch request {
             case .status: return .status(await statusOf())
             case .evict(let model, let force): return .evicted(try await registry.evict(model, force: force))

@@ -24,6 +24,16 @@ enum ModelMount {
         return true
     }
 
+    /// Makes the tmpfs at `path` hold `bytes`; a larger one stays as it is.
+    static func grow(_ path: String, to bytes: UInt64) throws(ChunkStoreError) {
+        var filesystem = mc_filesystem()
+        var result = mc_filesystem_at(path, &filesystem)
+        if result < 0 { throw .from(Int(result), "statfs", path) }
+        if filesystem.total_bytes >= bytes { return }
+        result = mc_remount_tmpfs(path, "size=\(bytes)")
+        if result < 0 { throw .from(Int(result), "enlarge the tmpfs at", path) }
+    }
+
     /// Whether this process may mount, found out by doing it: neither the user nor the capabilities tell, for containers
     /// forbid it in several ways. The mount lasts a moment.
     static func isAllowed(below models: String) -> Bool {

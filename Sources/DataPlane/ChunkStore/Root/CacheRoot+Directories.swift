@@ -59,36 +59,9 @@ extension CacheRoot {
         return try openModel(id, manifest, fresh: false)
     }
 
-    /// Unmounts our mount, or renames the directory aside and deletes it, so that a crash half-way leaves a name that says
-    /// so. Remains of a start that died before the marker go too.
-    ///
-    /// Errors: `.notOurs` when neither the marker nor the mount's source says that it is ours.
+    /// Errors: `.notOurs`, `.io`.
     func remove(_ directory: String) throws(ChunkStoreError) {
-        let state = StateDirectory(directory: directory)
-        let ours = try state.isOurs()
-        switch ModelMount.standing(of: directory, parent: modelsPath) {
-        case .none where ours:
-            let aside = "\(modelsPath)/.evicting-\(UUID().uuidString)"
-            if rename(directory, aside) != 0 { throw .from(Int(-errno), "rename", directory) }
-            try delete(aside)
-            return
-        case .none:
-            state.clearBeginnings()
-        case .foreign where !ours:
-            throw .notOurs(path: directory)
-        case .ours, .foreign:
-            let result = mc_unmount_detached(directory)
-            if result < 0 { throw .from(Int(result), "unmount", directory) }
-        }
-        if rmdir(directory) != 0 && errno != ENOENT {
-            if errno == ENOTEMPTY || errno == ENOTDIR { throw .notOurs(path: directory) }
-            throw .from(Int(-errno), "remove directory", directory)
-        }
-    }
-
-    private func delete(_ path: String) throws(ChunkStoreError) {
-        // Symbolic links inside are removed, not followed.
-        do { try FileManager.default.removeItem(atPath: path) } catch { throw .io(operation: "delete", path: path, errno: EIO) }
+        try OwnedDirectory.remove(directory, in: modelsPath)
     }
 
     /// At the start: takes up every model that is there and clears what earlier starts left half done.
@@ -100,8 +73,8 @@ extension CacheRoot {
         for name in names.sorted() {
             let directory = "\(modelsPath)/\(name)"
             do throws(ChunkStoreError) {
-                if name.hasPrefix(".evicting-") {
-                    try delete(directory)
+                if name.hasPrefix(OwnedDirectory.asidePrefix) {
+                    try OwnedDirectory.delete(directory)
                 } else if try StateDirectory(directory: directory).isOurs() {
                     let model = try recoverModel(name)
                     state.withLock { $0.models[name] = model }

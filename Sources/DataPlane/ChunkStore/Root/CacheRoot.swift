@@ -106,9 +106,14 @@ public final class CacheRoot: Sendable {
     /// Errors: `.io`.
     public func space() throws(ChunkStoreError) -> (totalBytes: UInt64, freeBytes: UInt64) {
         if mounts, let memory = AvailableMemory.read() { return (memory.totalBytes, memory.freeBytes) }
+        return try CacheRoot.space(at: modelsPath)
+    }
+
+    /// Of the file system at `path`, and on a tmpfs no more than the memory this process can have.
+    static func space(at path: String) throws(ChunkStoreError) -> (totalBytes: UInt64, freeBytes: UInt64) {
         var filesystem = mc_filesystem()
-        let result = mc_filesystem_at(modelsPath, &filesystem)
-        if result < 0 { throw .from(Int(result), "statfs", modelsPath) }
+        let result = mc_filesystem_at(path, &filesystem)
+        if result < 0 { throw .from(Int(result), "statfs", path) }
         if filesystem.is_tmpfs, let memory = AvailableMemory.read() {
             return (min(filesystem.total_bytes, memory.totalBytes), min(filesystem.free_bytes, memory.freeBytes))
         }
@@ -145,7 +150,7 @@ public final class CacheRoot: Sendable {
         lock.release()
     }
 
-    private static func prepare(_ path: String) throws(ChunkStoreError) {
+    static func prepare(_ path: String) throws(ChunkStoreError) {
         do {
             if access(path, F_OK) != 0 {
                 try FileManager.default.createDirectory(
@@ -169,7 +174,7 @@ public final class CacheRoot: Sendable {
     }
 
     /// Empty when there is none to read: then every unclean start on a disk is suspect.
-    private static func readBootID() -> String {
+    static func readBootID() -> String {
         withUnsafeTemporaryAllocation(of: CChar.self, capacity: 37) { buffer in
             guard let base = buffer.baseAddress, mc_boot_id(base) == 0 else { return "" }
             return String(cString: base)

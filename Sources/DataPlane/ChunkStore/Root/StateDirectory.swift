@@ -11,6 +11,8 @@ struct StateDirectory: Sendable {
     var path: String { "\(directory)/\(MC_STATE_DIRECTORY)" }
     var marker: String { "\(path)/marker" }
     var manifest: String { "\(path)/manifest.json" }
+    /// Of a volume: what it was prepared for.
+    var definition: String { "\(path)/definition.json" }
     private var boot: String { "\(path)/boot" }
     private var pin: String { "\(path)/pinned" }
     private static let markerText = "modelcache model directory 1\n"
@@ -35,9 +37,17 @@ struct StateDirectory: Sendable {
     }
 
     func create(_ manifest: Manifest) throws(ChunkStoreError) {
+        try mark()
+        try describe(manifest)
+    }
+
+    /// The marker first: what has it can be removed by the next start, however little of the rest there is.
+    func mark() throws(ChunkStoreError) {
         try Directories.make(path)
-        // The marker first: what has it can be removed by the next start, however little of the rest there is.
         try SmallFile.write(Data(StateDirectory.markerText.utf8), to: marker)
+    }
+
+    func describe(_ manifest: Manifest) throws(ChunkStoreError) {
         try Directories.make("\(directory)/\(MC_PARTIAL_DIRECTORY)")
         try Directories.make("\(directory)/\(MC_PRESENCE_DIRECTORY)")
         try SmallFile.write(try manifest.encoded(), to: self.manifest)

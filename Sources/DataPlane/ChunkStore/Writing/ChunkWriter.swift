@@ -60,11 +60,13 @@ public final class ChunkWriter: @unchecked Sendable {
         }
     }
 
-    /// Hands out staging memory to receive into: `body` gets the free part (empty only when the chunk is full), fills a head
-    /// of it and returns how many bytes; 0 or less changes nothing. Errors as `append`.
+    /// Hands out memory to receive into, up to the end of a piece of 2 MiB: `body` gets the free part (empty only when the chunk
+    /// is full), fills a head of it and returns how many bytes; 0 or less changes nothing. Errors as `append`.
     public func withFreeSpace(_ body: (UnsafeMutableRawBufferPointer) -> Int) throws(ChunkStoreError) {
         guard let buffer else { throw .stale(key: file.key, chunk: chunk) }
-        if let space = try mappedSpace(length: Int(min(Manifest.pieceBytes, remaining))) {
+        // Not beyond the huge page at hand: the next one is cleared when its bytes come, so that the cache still holds it then.
+        let left = Manifest.pieceBytes - (position - range.lowerBound) % Manifest.pieceBytes
+        if let space = try mappedSpace(length: Int(min(left, remaining))) {
             let n = body(space)
             precondition(n <= space.count, "more bytes than there was space for")
             guard n > 0 else { return }

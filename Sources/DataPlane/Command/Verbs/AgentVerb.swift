@@ -9,12 +9,14 @@ struct AgentVerb: AsyncParsableCommand {
         commandName: "agent",
         abstract: "Run the daemon that fills the cache and serves readers.",
         discussion: """
-            Serves a unix socket for the preload library and, unless off, HTTP: /healthz /readyz /metrics /v1/status.
+            Serves a unix socket for the preload library and, unless off, HTTP: /healthz /readyz /metrics /v1/status and,
+            where MODELCACHE_AUTH_SECRET_FILE names a secret, the operator's signed orders under /v1/caches.
             SIGTERM ends it; cached bytes stay for the next agent.
 
             EXAMPLES
               modelcache agent
               modelcache agent --root /mnt/cache --medium disk --budget 400GiB --http 127.0.0.1:9417
+              modelcache agent --root /run/modelcache --disk-root /var/lib/modelcache --http 0.0.0.0:9417
             """)
 
     @OptionGroup var place: AgentLocationOptions
@@ -30,6 +32,12 @@ struct AgentVerb: AsyncParsableCommand {
 
     @Option(help: ArgumentHelp("Most bytes to cache, such as 400GiB (MODELCACHE_BUDGET).", valueName: "size"))
     var budget: String?
+
+    @Option(help: ArgumentHelp("Folder for ModelCaches of medium Disk (MODELCACHE_DISK_ROOT).", valueName: "dir"))
+    var diskRoot: String?
+
+    @Option(help: ArgumentHelp("Most bytes of ModelCaches on the disk (MODELCACHE_DISK_BUDGET).", valueName: "size"))
+    var diskBudget: String?
 
     @Option(help: ArgumentHelp("Most bytes staged between network and cache (MODELCACHE_IN_FLIGHT; default 256MiB).", valueName: "size"))
     var inFlight: String?
@@ -58,6 +66,8 @@ struct AgentVerb: AsyncParsableCommand {
             flags.medium = medium
             flags.verify = verify
             flags.budget = budget
+            flags.diskRoot = diskRoot
+            flags.diskBudget = diskBudget
             flags.inFlight = inFlight
             flags.connections = connections
             flags.threads = threads

@@ -26,8 +26,15 @@ struct DoctorVerb: AsyncParsableCommand {
             let place = try place.location()
             let environment = source.environment()
             var findings = MachineChecks.all(root: place.root, environment: environment)
-            if (try? AgentClient(path: place.socket)) != nil {
+            if let client = try? AgentClient(path: place.socket) {
                 findings.append(.good("agent", "answers at \(place.socket)"))
+                // Only root and the agent's user may ask; then there is nothing to say.
+                if case .status(let status)? = try? client.control(.status) { findings += Self.caches(status) }
+            } else if CacheSocket.volume(of: place.socket) != nil {
+                findings.append(
+                    .bad(
+                        "agent", "none answers at \(place.socket)",
+                        "see that the modelcache-agent pod of this node runs and that the ModelCache's volume is mounted"))
             } else {
                 findings.append(.good("agent", "none runs at \(place.socket); one is started when needed"))
             }
@@ -50,6 +57,19 @@ struct DoctorVerb: AsyncParsableCommand {
             throw code
         } catch {
             fail(error)
+        }
+    }
+
+    /// One line for each ModelCache of this node.
+    private static func caches(_ status: AgentStatus) -> [Finding] {
+        status.models.compactMap { model -> Finding? in
+            guard let namespace = model.namespace, let name = model.name else { return nil }
+            let subject = "\(namespace)/\(name)"
+            if model.phase == .failed {
+                return .warning(subject, "failed: \(model.message ?? "the fill ended early")", "correct the cause; the next reader or warm-up tries again")
+            }
+            return .good(
+                subject, "\(model.phase.rawValue), \(ByteCount.format(model.presentBytes)) of \(ByteCount.format(model.totalBytes)) in \(model.directory)")
         }
     }
 }

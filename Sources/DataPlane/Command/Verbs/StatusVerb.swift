@@ -55,7 +55,7 @@ struct StatusVerb: ParsableCommand {
         for model in status.models {
             let share = model.totalBytes > 0 ? Double(model.presentBytes) / Double(model.totalBytes) * 100 : 100
             table.add([
-                model.id, model.phase.rawValue + (model.pinned ? ", pinned" : ""), "\(model.completeFiles)/\(model.files)",
+                model.title, model.phase.rawValue + (model.pinned ? ", pinned" : ""), "\(model.completeFiles)/\(model.files)",
                 ByteCount.format(model.totalBytes), "\(ByteCount.fixed(share.rounded(.down), decimals: 0))%",
                 model.bytesPerSecond > 0 ? ByteCount.format(Int64(model.bytesPerSecond)) + "/s" : "-",
                 model.remainingSeconds.map { ProgressLine.duration($0) } ?? "-", ByteCount.format(model.originBytes),
@@ -64,8 +64,15 @@ struct StatusVerb: ParsableCommand {
         }
         lines.append(table.text)
         for model in status.models {
-            if let message = model.message { lines.append("\(model.id): \(message)") }
+            if let message = model.message { lines.append("\(model.title): \(message)") }
         }
         return lines.joined(separator: "\n")
+    }
+}
+
+extension ModelStatus {
+    /// `namespace/name` of a ModelCache, else the id.
+    fileprivate var title: String {
+        if let namespace, let name { "\(namespace)/\(name)" } else { id }
     }
 }

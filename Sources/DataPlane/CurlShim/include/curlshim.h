@@ -18,6 +18,8 @@ int64_t mc_curl_number(CURL *handle, CURLINFO info);
 /* Valid until the handle is used again; NULL when unknown. */
 const char *mc_curl_string(CURL *handle, CURLINFO info);
 void *mc_curl_private(CURL *handle);
+/* The socket of a CONNECT_ONLY transfer while its handle is in the multi handle; -1 when there is none. */
+int mc_curl_active_socket(CURL *handle);
 
 CURLMcode mc_curl_multi_set_long(CURLM *multi, CURLMoption option, long value);
 /* Writes the result of a finished transfer and returns its handle; NULL when there is none. */

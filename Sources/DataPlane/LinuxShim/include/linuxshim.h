@@ -78,6 +78,8 @@ int mc_filesystem_at(const char *path, struct mc_filesystem *out);
 #define MC_MOUNT_SOURCE "modelcache"
 /* mount(2) of a tmpfs at `path` with nosuid and nodev; `options` as in tmpfs(5), such as "size=1g,huge=always,mode=0755". */
 int mc_mount_tmpfs(const char *path, const char *options);
+/* Changes options of the tmpfs that is mounted at `path`, such as "size=2g"; those not named stay. -EBUSY: it holds more already. */
+int mc_remount_tmpfs(const char *path, const char *options);
 /* Lazy: the mount goes from the tree at once, its memory when the last user closes. */
 int mc_unmount_detached(const char *path);
 

@@ -12,6 +12,10 @@ public final class StoreClient: Sendable {
 
     /// A page of 1000 keys of 1 KiB, each percent-encoded, with their fields.
     private static let listAnswerLimit = 8 << 20
+    /// Ten million keys: a store that invents continuation tokens for ever is not believed.
+    private static let maximumListPages = 10_000
+    /// Stores may send a page without a key now and then, but not page after page.
+    private static let maximumEmptyPages = 32
     /// Error answers are a few hundred bytes of XML.
     private static let errorAnswerLimit = 64 << 10
 
@@ -23,10 +27,12 @@ public final class StoreClient: Sendable {
 
     /// Every object under the location's prefix, nested ones included (ListObjectsV2, all pages).
     ///
-    /// Throws `noSuchBucket` and the like; an empty prefix is an empty listing. Retries by `configuration.retry`.
+    /// Throws `noSuchBucket` and the like, and `malformedAnswer` for a listing that does not end; an empty prefix is an empty listing. Retries by `configuration.retry`.
     public func list() async throws(StoreError) -> ObjectListing {
         var listing = ObjectListing()
         var token: String?
+        var pages = 0
+        var emptyPages = 0
         repeat {
             var query: [SignableRequest.QueryItem] = [
                 .init("list-type", "2"), .init("encoding-type", "url"), .init("max-keys", "1000"),
@@ -52,6 +58,13 @@ public final class StoreClient: Sendable {
                 throw StoreError(.malformedAnswer, detail: "the listing of \(configuration.location) does not advance")
             }
             token = page.next
+            pages += 1
+            emptyPages = page.objects.isEmpty && page.directories.isEmpty ? emptyPages + 1 : 0
+            if token != nil, pages >= Self.maximumListPages || emptyPages >= Self.maximumEmptyPages {
+                throw StoreError(
+                    .malformedAnswer, detail: "the listing of \(configuration.location) does not end after \(pages) pages",
+                    remedy: "check what answers at OSS_ENDPOINT, or name a longer prefix")
+            }
         } while token != nil
         return listing
     }

@@ -1,13 +1,27 @@
 /// Where the bytes of a range go.
 ///
 /// The engine calls `receive` on one of its own threads, never on two at once for the same transfer, with consecutive
-/// bytes of the range, after the answer's head was found right. Each call brings at most 16 KiB (libcurl's limit), so a
-/// sink stages them and writes large aligned pieces. What `receive` throws ends the transfer with `StoreError.sink`.
-/// It may block for as long as a write to memory or a local disk takes; other transfers of the thread wait meanwhile.
+/// bytes of the range, after the answer's head was found right. Where libcurl receives (TLS), each call brings at most 16 KiB, so
+/// a sink stages them and writes large aligned pieces. Where the engine receives itself (plain HTTP), it asks for memory with
+/// `withSpace` and the kernel writes there; what came along with the head still comes through `receive`.
+/// What they throw ends the transfer with `StoreError.sink`. They may block for as long as a write to memory or a local disk takes; other transfers of the thread wait meanwhile.
 ///
 /// A retry of a range is a new submission: give it a sink that starts again at the range's first byte.
 public protocol RangeSink: AnyObject, Sendable {
     func receive(_ bytes: UnsafeRawBufferPointer) throws
+
+    /// Offers memory for the next bytes of the range: `body`, called once, fills a head of it and returns how many bytes; 0 or
+    /// less: none came. Without an implementation the bytes go through `receive`.
+    func withSpace(_ body: (UnsafeMutableRawBufferPointer) -> Int) throws
+}
+
+extension RangeSink {
+    public func withSpace(_ body: (UnsafeMutableRawBufferPointer) -> Int) throws {
+        try withUnsafeTemporaryAllocation(byteCount: 64 * 1024, alignment: 64) { space in
+            let count = body(space)
+            if count > 0 { try receive(UnsafeRawBufferPointer(rebasing: space[..<count])) }
+        }
+    }
 }
 
 /// How a range came in.

@@ -4,7 +4,7 @@ import CurlShim
 ///
 /// @unchecked Sendable: made by the submitter, which lets go of it at submission; from then on the one worker thread it
 /// was given to touches it, and the inbox's lock orders the two.
-final class Transfer: @unchecked Sendable {
+final class Transfer: AnswerReceiver, @unchecked Sendable {
     enum Body {
         /// Ranges: bytes go to the sink once the head is right.
         case range(ObjectRange, any RangeSink)
@@ -66,9 +66,14 @@ final class Transfer: @unchecked Sendable {
         while let last = line.last, last == 0x0d || last == 0x0a { line = line.dropLast() }
         if line.isEmpty { return headEnded() }
         guard head.consume(line: String(decoding: line, as: UTF8.self)) else {
-            return fail(StoreError(.malformedAnswer, detail: "the store sent a malformed or oversized answer head"))
+            return refuseHead()
         }
         return true
+    }
+
+    @discardableResult
+    func refuseHead() -> Bool {
+        fail(StoreError(.malformedAnswer, detail: "the store sent a malformed or oversized answer head"))
     }
 
     private func headEnded() -> Bool {
@@ -101,6 +106,31 @@ final class Transfer: @unchecked Sendable {
         }
     }
 
+    /// Whether the body goes to a sink, which may be asked for memory to receive into.
+    var takesPlainBody: Bool { delivers }
+
+    /// Receives up to `limit` bytes of the body where the sink wants them: `fill` gets the memory and returns how many bytes it
+    /// wrote there, 0 or less for none. False stops the transfer.
+    func receive(_ limit: Int, _ fill: (UnsafeMutableRawBufferPointer) -> Int) -> Bool {
+        guard case .range(let range, let sink) = body, delivers else { return false }
+        guard received + UInt64(limit) <= range.length else {
+            return fail(StoreError(.malformedAnswer, detail: "\(range.key): the body is longer than the range"))
+        }
+        var offered = false
+        do {
+            try sink.withSpace { space in
+                guard !space.isEmpty else { return 0 }
+                offered = true
+                let count = fill(UnsafeMutableRawBufferPointer(rebasing: space[..<min(space.count, limit)]))
+                received += UInt64(max(count, 0))
+                return count
+            }
+        } catch {
+            return fail(StoreError(.sink, detail: "\(error)"))
+        }
+        return offered || fail(StoreError(.sink, detail: "\(range.key): there is no room for the rest of the range"))
+    }
+
     private func collect(_ bytes: UnsafeRawBufferPointer, limit: Int) -> Bool {
         received += UInt64(bytes.count)
         guard collected.count + bytes.count <= limit else {
@@ -116,16 +146,33 @@ final class Transfer: @unchecked Sendable {
         return false
     }
 
-    /// The end: `result` is libcurl's verdict.
+    /// The end of a transfer of libcurl's: `result` is its verdict.
     func finish(result: CURLcode, handle: UnsafeMutableRawPointer) {
-        if let failure { return completion(.failure(failure)) }
-        if result != CURLE_OK {
-            let failure = CurlFailure(
+        let problem = result == CURLE_OK
+            ? nil
+            : CurlFailure(
                 code: result, text: String(cString: errorText), systemError: Int32(mc_curl_long(handle, CURLINFO_OS_ERRNO)),
                 requestWasSent: mc_curl_number(handle, CURLINFO_PRETRANSFER_TIME_T) > 0, headHasEnded: headHasEnded,
                 url: url, source: source)
-            return completion(.failure(failure.error))
+        func text(_ info: CURLINFO) -> String { mc_curl_string(handle, info).map { String(cString: $0) } ?? "" }
+        finish(
+            problem, localAddress: text(CURLINFO_LOCAL_IP), remoteAddress: text(CURLINFO_PRIMARY_IP),
+            reusedConnection: mc_curl_long(handle, CURLINFO_NUM_CONNECTS) == 0)
+    }
+
+    /// The end of an exchange on a connection of ours; nil `code` when the answer is whole or was refused.
+    func finish(on connection: DirectConnection, isReused: Bool, code: CURLcode? = nil, text: String = "") {
+        let problem = code.map {
+            CurlFailure(
+                code: $0, text: text, systemError: 0, requestWasSent: true, headHasEnded: headHasEnded, url: url, source: source)
         }
+        finish(
+            problem, localAddress: connection.localAddress, remoteAddress: connection.remoteAddress, reusedConnection: isReused)
+    }
+
+    private func finish(_ problem: CurlFailure?, localAddress: String, remoteAddress: String, reusedConnection: Bool) {
+        if let failure { return completion(.failure(failure)) }
+        if let problem { return completion(.failure(problem.error)) }
         if case .range(let range, _) = body, delivers, received != range.length {
             return completion(
                 .failure(
@@ -133,12 +180,11 @@ final class Transfer: @unchecked Sendable {
                         .malformedAnswer, detail: "\(range.key): the body has \(received) bytes, the range \(range.length)",
                         requestID: head.requestID)))
         }
-        func text(_ info: CURLINFO) -> String { mc_curl_string(handle, info).map { String(cString: $0) } ?? "" }
         let now = ContinuousClock.now
         let receipt = RangeReceipt(
             bytes: received, timeToFirstByte: submitted.duration(to: firstByte ?? now), duration: submitted.duration(to: now),
-            localAddress: text(CURLINFO_LOCAL_IP), remoteAddress: text(CURLINFO_PRIMARY_IP),
-            reusedConnection: mc_curl_long(handle, CURLINFO_NUM_CONNECTS) == 0, requestID: head.requestID)
+            localAddress: localAddress, remoteAddress: remoteAddress, reusedConnection: reusedConnection,
+            requestID: head.requestID)
         completion(.success(Answer(head: head, body: collected, receipt: receipt, id: id)))
     }
 

@@ -15,22 +15,47 @@ final class Worker: @unchecked Sendable {
         var ended = false
     }
 
+    /// A transfer that the thread works on.
+    private struct Active {
+        enum Way {
+            /// libcurl carries it out.
+            case curl
+            /// libcurl makes the connection, which the engine will use itself.
+            case connecting(DirectOrigin, target: Substring)
+            case direct(DirectExchange)
+        }
+
+        let transfer: Transfer
+        let entry: HandlePool.Entry
+        let way: Way
+    }
+
     private let inbox = Mutex(Inbox())
     private let multi: UnsafeMutableRawPointer
     private let configuration: TransferEngineConfiguration
     private let authorityFile: String?
     private var thread = pthread_t()
-    private var active: [UInt64: (transfer: Transfer, entry: HandlePool.Entry)] = [:]
+    private var active: [UInt64: Active] = [:]
+    /// Transfers that wait until one of the `maximumActive` is done, first come first.
+    private var waiting: [Transfer] = []
+    private let maximumActive: Int
     private var pool: HandlePool
+    private var idle = DirectIdle()
+    /// The sockets of the exchanges in `active`, and the exchanges in the same order.
+    private var watched: [curl_waitfd] = []
+    private var exchanges: [DirectExchange] = []
+    private var lastLook = ContinuousClock.now
+    private let scratch = UnsafeMutableRawBufferPointer.allocate(byteCount: 4096, alignment: 64)
     let load = Atomic<Int>(0)
 
     /// libcurl reads up to this many bytes at once. 128 to 512 KiB measured alike, 16 KiB slower.
     private static let receiveBufferBytes = 128 * 1024
 
-    init?(_ configuration: TransferEngineConfiguration, authorityFile: String?, sources: SourceAddresses) {
+    init?(_ configuration: TransferEngineConfiguration, maximumActive: Int, authorityFile: String?, sources: SourceAddresses) {
         guard let multi = curl_multi_init() else { return nil }
         self.multi = multi
         self.configuration = configuration
+        self.maximumActive = maximumActive
         self.authorityFile = authorityFile
         self.pool = HandlePool(sources)
         // As many idle connections as a busy node has in flight, so that none is dialled again.
@@ -49,6 +74,8 @@ final class Worker: @unchecked Sendable {
             return nil
         }
     }
+
+    deinit { scratch.deallocate() }
 
     /// Takes the transfer, or false when the worker has stopped.
     func submit(_ transfer: Transfer) -> Bool {
@@ -98,21 +125,31 @@ final class Worker: @unchecked Sendable {
                 return (inbox.submitted, inbox.cancelled, inbox.stops)
             }
             // In this order: a transfer that is repeated under its identifier may be submitted and cancelled at once.
-            for transfer in submitted { start(transfer) }
+            waiting += submitted
+            startWaiting()
             for identifier in cancelled { end(identifier, with: StoreError(.cancelled, detail: "cancelled")) }
             if stops { break }
             var running: Int32 = 0
             curl_multi_perform(multi, &running)
             var result = CURLE_OK
             while let handle = mc_curl_multi_finished(multi, &result) { finish(handle, result) }
-            curl_multi_poll(multi, nil, 0, 1000, nil)
+            startWaiting()
+            curl_multi_poll(multi, &watched, UInt32(watched.count), 1000, nil)
+            proceed()
+            startWaiting()
+            look()
         }
-        for identifier in Array(active.keys) {
+        for identifier in waiting.map(\.identifier) + Array(active.keys) {
             end(identifier, with: StoreError(.cancelled, detail: "the transfer engine was shut down"))
         }
         inbox.withLock { $0.ended = true }
+        idle.drain()
         pool.drain()
         curl_multi_cleanup(multi)
+    }
+
+    private func startWaiting() {
+        while active.count < maximumActive, !waiting.isEmpty { start(waiting.removeFirst()) }
     }
 
     private func start(_ transfer: Transfer) {
@@ -121,23 +158,53 @@ final class Worker: @unchecked Sendable {
             return transfer.finish(with: StoreError(.settings, detail: "out of memory", remedy: "give the agent more"))
         }
         transfer.source = pool.sources.addresses[entry.source]
-        prepare(entry.handle, for: transfer)
+        guard case .range = transfer.body, let (origin, target) = DirectOrigin.parse(transfer.url) else {
+            return hand(transfer, entry, .curl)
+        }
+        if let connection = idle.take(origin, source: entry.source, now: .now) {
+            begin(transfer, entry, on: connection, target: target, isReused: true)
+        } else {
+            hand(transfer, entry, .connecting(origin, target: target))
+        }
+    }
+
+    /// To libcurl.
+    private func hand(_ transfer: Transfer, _ entry: HandlePool.Entry, _ way: Active.Way) {
+        prepare(entry.handle, for: transfer, way)
         let added = curl_multi_add_handle(multi, entry.handle)
         guard added == CURLM_OK else {
             release(transfer, entry)
             return transfer.finish(with: StoreError(.connectionLost, detail: String(cString: curl_multi_strerror(added))))
         }
-        active[transfer.identifier] = (transfer, entry)
+        active[transfer.identifier] = Active(transfer: transfer, entry: entry, way: way)
     }
 
-    private func prepare(_ handle: UnsafeMutableRawPointer, for transfer: Transfer) {
+    private func begin(
+        _ transfer: Transfer, _ entry: HandlePool.Entry, on connection: DirectConnection, target: Substring, isReused: Bool
+    ) {
+        let seconds = max(1, (configuration.stallTimeout.milliseconds + 999) / 1000)
+        let speed = SpeedWatch(bytesPerSecond: max(1, configuration.stallBytesPerSecond), limit: .seconds(seconds), now: .now)
+        let exchange = DirectExchange(
+            transfer: transfer, entry: entry, connection: connection, target: target, isReused: isReused, speed: speed)
+        active[transfer.identifier] = Active(transfer: transfer, entry: entry, way: .direct(exchange))
+        exchanges.append(exchange)
+        watched.append(curl_waitfd(fd: connection.descriptor, events: exchange.events, revents: 0))
+        if case .waits = step(exchange) { watched[watched.count - 1].events = exchange.events }
+    }
+
+    private func prepare(_ handle: UnsafeMutableRawPointer, for transfer: Transfer, _ way: Active.Way) {
         curl_easy_reset(handle)
         func set(_ option: CURLoption, _ value: Int) { mc_curl_set_long(handle, option, value) }
         func set(_ option: CURLoption, _ value: String) { mc_curl_set_string(handle, option, value) }
-        for header in transfer.headers { transfer.list = curl_slist_append(transfer.list, header) }
         let context = Unmanaged.passUnretained(transfer).toOpaque()
-        set(CURLOPT_URL, transfer.url)
-        mc_curl_set_list(handle, CURLOPT_HTTPHEADER, transfer.list)
+        if case .connecting(let origin, _) = way {
+            set(CURLOPT_URL, origin.url)
+            set(CURLOPT_CONNECT_ONLY, 1)
+        } else {
+            for header in transfer.headers { transfer.list = curl_slist_append(transfer.list, header) }
+            set(CURLOPT_URL, transfer.url)
+            mc_curl_set_list(handle, CURLOPT_HTTPHEADER, transfer.list)
+        }
         mc_curl_set_pointer(handle, CURLOPT_PRIVATE, context)
         mc_curl_set_pointer(handle, CURLOPT_ERRORBUFFER, transfer.errorText)
         mc_curl_set_pointer(handle, CURLOPT_WRITEDATA, context)
@@ -188,7 +255,14 @@ final class Worker: @unchecked Sendable {
     private func finish(_ handle: UnsafeMutableRawPointer, _ result: CURLcode) {
         guard let context = mc_curl_private(handle) else { return }
         let transfer = Unmanaged<Transfer>.fromOpaque(context).takeUnretainedValue()
-        guard let entry = active.removeValue(forKey: transfer.identifier)?.entry else { return }
+        guard let (entry, way) = active.removeValue(forKey: transfer.identifier).map({ ($0.entry, $0.way) }) else { return }
+        if case .connecting(let origin, let target) = way, result == CURLE_OK {
+            let connection = DirectConnection(of: handle, origin: origin, source: entry.source)
+            curl_multi_remove_handle(multi, handle)
+            // Without a socket of its own (no descriptor is free) it is libcurl's again.
+            guard let connection else { return hand(transfer, entry, .curl) }
+            return begin(transfer, entry, on: connection, target: target, isReused: false)
+        }
         curl_multi_remove_handle(multi, handle)
         load.wrappingSubtract(1, ordering: .relaxed)
         transfer.finish(result: result, handle: handle)
@@ -196,10 +270,83 @@ final class Worker: @unchecked Sendable {
     }
 
     private func end(_ identifier: UInt64, with error: StoreError) {
-        guard let (transfer, entry) = active.removeValue(forKey: identifier) else { return }
-        curl_multi_remove_handle(multi, entry.handle)
-        release(transfer, entry)
-        transfer.finish(with: error)
+        if let index = waiting.firstIndex(where: { $0.identifier == identifier }) {
+            load.wrappingSubtract(1, ordering: .relaxed)
+            return waiting.remove(at: index).finish(with: error)
+        }
+        guard let ended = active.removeValue(forKey: identifier) else { return }
+        if case .direct(let exchange) = ended.way {
+            forget(exchange)
+            exchange.connection.end()
+        } else {
+            curl_multi_remove_handle(multi, ended.entry.handle)
+        }
+        release(ended.transfer, ended.entry)
+        ended.transfer.finish(with: error)
+    }
+
+    // MARK: Exchanges of our own
+
+    /// Gives every exchange whose socket is ready its turn.
+    private func proceed() {
+        // From the end: one that is done leaves the arrays, and a new one that begins in its place goes to their end.
+        var index = watched.count
+        while index > 0 {
+            index -= 1
+            guard index < watched.count, watched[index].revents != 0 else { continue }
+            watched[index].revents = 0
+            let exchange = exchanges[index]
+            if case .waits = step(exchange) { watched[index].events = exchange.events }
+        }
+    }
+
+    /// One turn; `waits` when the exchange goes on.
+    private func step(_ exchange: DirectExchange) -> DirectExchange.Outcome {
+        let outcome = exchange.proceed(scratch)
+        let transfer = exchange.transfer
+        if case .waits = outcome { return outcome }
+        forget(exchange)
+        active[transfer.identifier] = nil
+        if case .done(reusable: true) = outcome {
+            idle.give(exchange.connection, now: .now)
+        } else {
+            exchange.connection.end()
+        }
+        if case .stale = outcome, let (origin, target) = DirectOrigin.parse(transfer.url) {
+            hand(transfer, exchange.entry, .connecting(origin, target: target))
+            return outcome
+        }
+        release(transfer, exchange.entry)
+        if case .failed(let code, let text) = outcome {
+            transfer.finish(on: exchange.connection, isReused: exchange.isReused, code: code, text: text)
+        } else {
+            transfer.finish(on: exchange.connection, isReused: exchange.isReused)
+        }
+        return outcome
+    }
+
+    private func forget(_ exchange: DirectExchange) {
+        guard let index = exchanges.firstIndex(where: { $0 === exchange }) else { return }
+        exchanges.remove(at: index)
+        watched.remove(at: index)
+    }
+
+    /// Once a second: what has stalled, and which idle connections are of no use any more.
+    private func look() {
+        let now = ContinuousClock.now
+        guard lastLook.duration(to: now) >= .seconds(1) else { return }
+        lastLook = now
+        for exchange in exchanges where exchange.isStalled(now: now) {
+            active[exchange.transfer.identifier] = nil
+            forget(exchange)
+            exchange.connection.end()
+            release(exchange.transfer, exchange.entry)
+            exchange.transfer.finish(
+                on: exchange.connection, isReused: exchange.isReused, code: CURLE_OPERATION_TIMEDOUT,
+                text: "Operation too slow. Less than \(max(1, configuration.stallBytesPerSecond)) bytes/sec transferred the last "
+                    + "\(max(1, (configuration.stallTimeout.milliseconds + 999) / 1000)) seconds")
+        }
+        idle.prune(now: now)
     }
 
     private func release(_ transfer: Transfer, _ entry: HandlePool.Entry) {

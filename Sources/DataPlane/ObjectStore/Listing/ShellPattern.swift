@@ -1,8 +1,8 @@
 internal import Glibc
 
 /// Shell patterns as `fnmatch(3)` knows them: `*`, `?`, `[…]`. A `*` also crosses `/`, so `*.gguf` finds nested files.
-enum ShellPattern {
-    static func matches(_ pattern: String, _ text: String) -> Bool {
+package enum ShellPattern {
+    package static func matches(_ pattern: String, _ text: String) -> Bool {
         fnmatch(pattern, text, 0) == 0
     }
 }

@@ -1,0 +1,101 @@
+extension SchemaNode {
+    /// What the schema holds against `value`, each with the path of the very field. Unknown members are a problem too:
+    /// the server drops them, and whoever wrote one expects it to do something.
+    func problems(in value: JSONTree, at path: String) -> [FieldProblem] {
+        var found: [FieldProblem] = []
+        check(value, path, &found)
+        return found
+    }
+
+    /// More tell nobody anything.
+    static let maximumProblems = 100
+
+    private func check(_ value: JSONTree, _ path: String, _ found: inout [FieldProblem]) {
+        guard found.count < Self.maximumProblems else { return }
+        func report(_ problem: String, _ remedy: String) {
+            found.append(FieldProblem(path: path, value: value.text(limit: 80), problem: problem, remedy: remedy))
+        }
+        switch (kind, value) {
+        case (.object(let properties, let required), .object(let members)):
+            for name in required.sorted() where members[name] == nil {
+                found.append(FieldProblem(path: "\(path).\(name)", problem: "is missing", remedy: "set it"))
+            }
+            for name in members.keys.sorted() {
+                guard let member = members[name] else { continue }
+                guard let rule = properties[name] else {
+                    found.append(FieldProblem(
+                        path: "\(path).\(FieldProblem.shortened(name))", problem: "is not a known field",
+                        remedy: "remove it; the fields are \(properties.keys.sorted().joined(separator: ", "))"))
+                    continue
+                }
+                // The server reads null as absent where there is a default.
+                if member == .null, !required.contains(name) { continue }
+                rule.check(member, "\(path).\(name)", &found)
+            }
+        case (.map(let values, let maximumCount), .object(let members)):
+            if members.count > maximumCount {
+                report("has \(members.count) entries", "write at most \(maximumCount)")
+            }
+            for name in members.keys.sorted() {
+                if let member = members[name] { values.check(member, "\(path)[\(FieldProblem.shortened(name))]", &found) }
+            }
+        case (.array(let items, let maximumCount, let list), .array(let elements)):
+            if elements.count > maximumCount {
+                report("has \(elements.count) items", "write at most \(maximumCount)")
+                return
+            }
+            for (index, element) in elements.enumerated() { items.check(element, "\(path)[\(index)]", &found) }
+            if case .map(let keys) = list {
+                let identities = elements.map { element in keys.map { element[$0]?.text() ?? "" } }
+                if Set(identities).count < identities.count {
+                    report("names one \(keys.joined(separator: ", ")) twice", "write each once")
+                }
+            }
+        case (.string(let rule), .string(let text)):
+            let length = text.unicodeScalars.count
+            if !rule.allowed.isEmpty {
+                if !rule.allowed.contains(text) {
+                    report("is not supported", "write \(rule.allowed.filter { !$0.isEmpty }.joined(separator: ", "))")
+                }
+            } else if length > rule.maximumLength {
+                report("is \(length) characters long", "write at most \(rule.maximumLength)")
+            } else if length < rule.minimumLength {
+                report(text.isEmpty ? "is empty" : "is too short", "write at least \(rule.minimumLength) characters")
+            } else if let pattern = rule.pattern, !pattern.matches(text) {
+                report("is malformed", "write \(pattern.meaning)")
+            }
+        case (.integer(let range), .integer(let number)):
+            if !range.contains(number) {
+                report("is out of range", "write a whole number from \(range.lowerBound) to \(range.upperBound)")
+            }
+        case (.boolean, .boolean), (.quantity, .integer):
+            break
+        case (.quantity, .string(let text)):
+            if text.unicodeScalars.count > QuantityText.maximumLength || !QuantityText.pattern.matches(text) {
+                report("is malformed", "write \(QuantityText.pattern.meaning)")
+            }
+        default:
+            report("is of type \(value.typeName)", "write \(expectation)")
+        }
+    }
+
+    private var expectation: String {
+        switch kind {
+        case .object, .map: "an object"
+        case .array: "a list"
+        case .string: "a string"
+        case .integer: "a whole number"
+        case .boolean: "true or false"
+        case .quantity: QuantityText.pattern.meaning
+        }
+    }
+}
+
+extension SchemaNode.Pattern {
+    /// Whether the whole of `text` matches. Its length is bounded before.
+    func matches(_ text: String) -> Bool {
+        // Compiled at each use, since a Regex is not Sendable; a test compiles each pattern.
+        guard let regex = try? Regex(expression) else { return true }
+        return (try? regex.matchingSemantics(.unicodeScalar).wholeMatch(in: text)) != nil
+    }
+}

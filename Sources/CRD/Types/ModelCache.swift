@@ -1,0 +1,55 @@
+/// Where the resource lives in the Kubernetes API.
+public enum APIGroup {
+    public static let group = "modelcache.io"
+    public static let version = "v1alpha1"
+    /// `modelcache.io/v1alpha1`, the value of `apiVersion`.
+    public static let groupVersion = "\(group)/\(version)"
+    public static let kind = "ModelCache"
+    public static let plural = "modelcaches"
+    public static let singular = "modelcache"
+    public static let shortName = "mcache"
+}
+
+/// A model that is to be kept near the pods that read it.
+///
+/// Decoding never fails on a spec: what cannot be read lands in `unreadable`, so that one odd object does not stop a
+/// list of others and its author still gets an answer. A status that cannot be read counts as absent.
+public struct ModelCache: Codable, Sendable, Equatable {
+    public var apiVersion: String
+    public var kind: String
+    public var metadata: ObjectMeta
+    public var spec: ModelCacheSpec
+    public var status: ModelCacheStatus?
+
+    /// Why `spec` could not be read; it then holds defaults and an empty source and must not be acted on. Never encoded.
+    public private(set) var unreadable: FieldProblem?
+
+    public init(metadata: ObjectMeta, spec: ModelCacheSpec, status: ModelCacheStatus? = nil) {
+        self.apiVersion = APIGroup.groupVersion
+        self.kind = APIGroup.kind
+        self.metadata = metadata
+        self.spec = spec
+        self.status = status
+        self.unreadable = nil
+    }
+
+    enum CodingKeys: String, CodingKey, CaseIterable {
+        case apiVersion, kind, metadata, spec, status
+    }
+
+    public init(from decoder: any Decoder) throws {
+        let container = try decoder.container(keyedBy: CodingKeys.self)
+        // Items of a list carry neither.
+        self.apiVersion = try container.decode(.apiVersion, or: APIGroup.groupVersion)
+        self.kind = try container.decode(.kind, or: APIGroup.kind)
+        self.metadata = try container.decode(.metadata, or: ObjectMeta())
+        do {
+            self.spec = try container.decode(ModelCacheSpec.self, forKey: .spec)
+            self.unreadable = nil
+        } catch let error as DecodingError {
+            self.spec = ModelCacheSpec(source: Source(uri: ""))
+            self.unreadable = FieldProblem(error)
+        }
+        self.status = try? container.decodeIfPresent(ModelCacheStatus.self, forKey: .status)
+    }
+}

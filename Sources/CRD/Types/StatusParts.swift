@@ -1,0 +1,166 @@
+/// What listing the source gave.
+public struct SourceStatus: Codable, Sendable, Equatable {
+    public var totalBytes: Int64
+    public var files: Int
+    /// `sha256:<hex>` over the sorted list of keys, sizes and ETags.
+    public var digest: String?
+    /// `totalBytes` for the column, such as `253 MB`.
+    public var size: String?
+    /// A hash of the `spec.source` that was resolved: where the server does not hold it immutable, the operator does.
+    public var resolvedSpecHash: String?
+
+    public init(totalBytes: Int64, files: Int, digest: String? = nil, size: String? = nil, resolvedSpecHash: String? = nil) {
+        self.totalBytes = totalBytes
+        self.files = files
+        self.digest = digest
+        self.size = size
+        self.resolvedSpecHash = resolvedSpecHash
+    }
+
+    enum CodingKeys: String, CodingKey, CaseIterable {
+        case totalBytes, files, digest, size, resolvedSpecHash
+    }
+
+    public init(from decoder: any Decoder) throws {
+        let container = try decoder.container(keyedBy: CodingKeys.self)
+        self.totalBytes = try container.decode(.totalBytes, or: 0)
+        self.files = try container.decode(.files, or: 0)
+        self.digest = try container.decodeIfPresent(String.self, forKey: .digest)
+        self.size = try container.decodeIfPresent(String.self, forKey: .size)
+        self.resolvedSpecHash = try container.decodeIfPresent(String.self, forKey: .resolvedSpecHash)
+    }
+}
+
+/// How many nodes stand where.
+public struct NodesStatus: Codable, Sendable, Equatable {
+    /// Nodes that should have a full copy.
+    public var desired: Int
+    public var ready: Int
+    public var warming: Int
+    public var failed: Int
+    /// `ready/desired` for the column.
+    public var summary: String?
+    /// The nodes that people want to see, at most `maximumDetails`: failed ones first, then warming, pending, ready.
+    public var details: [NodeDetail]
+
+    /// A status of a thousand nodes would be rewritten in full with each change.
+    public static let maximumDetails = 100
+
+    public init(
+        desired: Int = 0, ready: Int = 0, warming: Int = 0, failed: Int = 0, summary: String? = nil,
+        details: [NodeDetail] = []
+    ) {
+        self.desired = desired
+        self.ready = ready
+        self.warming = warming
+        self.failed = failed
+        self.summary = summary
+        self.details = details
+    }
+
+    enum CodingKeys: String, CodingKey, CaseIterable {
+        case desired, ready, warming, failed, summary, details
+    }
+
+    public init(from decoder: any Decoder) throws {
+        let container = try decoder.container(keyedBy: CodingKeys.self)
+        self.desired = try container.decode(.desired, or: 0)
+        self.ready = try container.decode(.ready, or: 0)
+        self.warming = try container.decode(.warming, or: 0)
+        self.failed = try container.decode(.failed, or: 0)
+        self.summary = try container.decodeIfPresent(String.self, forKey: .summary)
+        self.details = try container.decode(.details, or: [])
+    }
+}
+
+/// One node in `status.nodes.details`.
+public struct NodeDetail: Codable, Sendable, Equatable {
+    public enum State: String, Codable, Sendable, CaseIterable {
+        case pending = "Pending"
+        case warming = "Warming"
+        case ready = "Ready"
+        case failed = "Failed"
+    }
+
+    public static let maximumMessageLength = 256
+
+    public var name: String
+    public var state: State
+    /// 0 to 100, of this node's copy.
+    public var percent: Int
+    /// Why it failed or what it waits for; absent when there is nothing to say. At most 256 characters.
+    public var message: String?
+
+    public init(name: String, state: State, percent: Int, message: String? = nil) {
+        self.name = name
+        self.state = state
+        self.percent = percent
+        self.message = message
+    }
+
+    enum CodingKeys: String, CodingKey, CaseIterable {
+        case name, state, percent, message
+    }
+}
+
+/// Over all nodes that should have a full copy.
+public struct ProgressStatus: Codable, Sendable, Equatable {
+    public var bytesCached: Int64
+    public var bytesTotal: Int64
+    public var bytesPerSecond: Int64
+    /// Absent while nothing moves.
+    public var remainingSeconds: Int64?
+    /// 0 to 100.
+    public var percent: Int
+    /// `percent` for the column, such as `42%`.
+    public var summary: String?
+
+    public init(
+        bytesCached: Int64 = 0, bytesTotal: Int64 = 0, bytesPerSecond: Int64 = 0, remainingSeconds: Int64? = nil,
+        percent: Int = 0, summary: String? = nil
+    ) {
+        self.bytesCached = bytesCached
+        self.bytesTotal = bytesTotal
+        self.bytesPerSecond = bytesPerSecond
+        self.remainingSeconds = remainingSeconds
+        self.percent = percent
+        self.summary = summary
+    }
+
+    enum CodingKeys: String, CodingKey, CaseIterable {
+        case bytesCached, bytesTotal, bytesPerSecond, remainingSeconds, percent, summary
+    }
+
+    public init(from decoder: any Decoder) throws {
+        let container = try decoder.container(keyedBy: CodingKeys.self)
+        self.bytesCached = try container.decode(.bytesCached, or: 0)
+        self.bytesTotal = try container.decode(.bytesTotal, or: 0)
+        self.bytesPerSecond = try container.decode(.bytesPerSecond, or: 0)
+        self.remainingSeconds = try container.decodeIfPresent(Int64.self, forKey: .remainingSeconds)
+        self.percent = try container.decode(.percent, or: 0)
+        self.summary = try container.decodeIfPresent(String.self, forKey: .summary)
+    }
+}
+
+/// Bytes moved for this ModelCache since the agents started.
+public struct TrafficStatus: Codable, Sendable, Equatable {
+    /// Read from the object store.
+    public var originBytes: Int64
+    /// Taken from other nodes.
+    public var peerBytes: Int64
+
+    public init(originBytes: Int64 = 0, peerBytes: Int64 = 0) {
+        self.originBytes = originBytes
+        self.peerBytes = peerBytes
+    }
+
+    enum CodingKeys: String, CodingKey, CaseIterable {
+        case originBytes, peerBytes
+    }
+
+    public init(from decoder: any Decoder) throws {
+        let container = try decoder.container(keyedBy: CodingKeys.self)
+        self.originBytes = try container.decode(.originBytes, or: 0)
+        self.peerBytes = try container.decode(.peerBytes, or: 0)
+    }
+}

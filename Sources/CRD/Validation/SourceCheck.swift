@@ -1,0 +1,77 @@
+/// What a schema cannot say of a source.
+enum SourceCheck {
+    static func problems(_ source: Source, _ policy: ValidationPolicy) -> [FieldProblem] {
+        var found = uriProblems(source.uri)
+        if let endpoint = source.endpoint {
+            found += EndpointCheck.problems(endpoint, policy)
+        } else if source.region == nil, !policy.nodesNameRegion {
+            found.append(FieldProblem(
+                path: "spec.source.endpoint", problem: "is missing, and so is region, and no node has the label topology.kubernetes.io/region",
+                remedy: "set endpoint or region"))
+        }
+        return found + includeProblems(source.include)
+    }
+
+    private static func uriProblems(_ uri: String) -> [FieldProblem] {
+        func wrong(_ problem: String, _ remedy: String) -> [FieldProblem] {
+            [FieldProblem(path: "spec.source.uri", value: JSONTree.string(uri).text(limit: 80), problem: problem, remedy: remedy)]
+        }
+        guard let mark = uri.range(of: "://") else {
+            return wrong("has no scheme", "write oss://bucket/prefix/ or s3://bucket/prefix/")
+        }
+        let rest = uri[mark.upperBound...]
+        let bucket = rest.prefix { $0 != "/" }
+        if bucket.contains("..") { return wrong("names a bucket with two dots in a row", "write the bucket's name") }
+        let prefix = rest.dropFirst(bucket.count).dropFirst()
+        // OSS and S3 both limit keys to 1024 (1023) bytes of UTF-8.
+        if prefix.utf8.count > 1023 { return wrong("has a prefix longer than 1023 bytes", "no object can be under it: shorten it") }
+        return []
+    }
+
+    /// `fnmatch` goes back for each star: with many of them one key takes for ever.
+    static let maximumStars = 8
+    /// All patterns travel in one environment variable.
+    static let maximumIncludeBytes = 8 << 10
+
+    private static func includeProblems(_ include: [String]) -> [FieldProblem] {
+        var found: [FieldProblem] = []
+        var seen: Set<String> = []
+        for (index, pattern) in include.enumerated() {
+            func report(_ problem: String, _ remedy: String) {
+                found.append(FieldProblem(
+                    path: "spec.source.include[\(index)]", value: JSONTree.string(pattern).text(limit: 80), problem: problem, remedy: remedy))
+            }
+            if !seen.insert(pattern).inserted {
+                report("stands there twice", "remove one")
+            } else if pattern.utf8.count(where: { $0 == UInt8(ascii: "*") }) > maximumStars {
+                report("has more than \(maximumStars) stars", "write a simpler pattern, or several")
+            } else if pattern.hasPrefix("/") {
+                report("begins with a slash, which no key does", "write it relative to the uri's prefix")
+            } else if hasOpenBracket(pattern) {
+                report("has a [ without its ]", "close it, or write \\[ for the character itself")
+            } else if pattern.utf8.reversed().prefix(while: { $0 == UInt8(ascii: "\\") }).count % 2 == 1 {
+                report("ends in a backslash that escapes nothing", "remove it")
+            }
+        }
+        if include.reduce(0, { $0 + $1.utf8.count + 1 }) > maximumIncludeBytes {
+            found.append(FieldProblem(
+                path: "spec.source.include", problem: "is longer than 8 KiB in all", remedy: "write fewer or shorter patterns"))
+        }
+        return found
+    }
+
+    private static func hasOpenBracket(_ pattern: String) -> Bool {
+        var rest = pattern.utf8[...]
+        while let byte = rest.popFirst() {
+            if byte == UInt8(ascii: "\\") {
+                rest = rest.dropFirst()
+            } else if byte == UInt8(ascii: "[") {
+                if rest.first == UInt8(ascii: "!") || rest.first == UInt8(ascii: "^") { rest = rest.dropFirst() }
+                // The first ] after [ is a member.
+                guard let end = rest.dropFirst().firstIndex(of: UInt8(ascii: "]")) else { return true }
+                rest = rest[rest.index(after: end)...]
+            }
+        }
+        return false
+    }
+}

@@ -1,0 +1,66 @@
+package import AgentAPI
+internal import Foundation
+package import Logging
+
+/// Who may ask what over HTTP. Says nothing of what exists to a caller without a right signature.
+///
+/// | path | no secret configured | secret configured |
+/// | --- | --- | --- |
+/// | `/healthz`, `/readyz` | open | open |
+/// | `/metrics`, `/v1/status` | open | loopback peers, or signed |
+/// | everything else | refused | signed |
+package struct RequestGuard: Sendable {
+    private let file: AuthSecretFile?
+    private let node: String
+
+    /// - Parameter secretFile: nil: no orders are taken at all.
+    package init(secretFile: String?, node: String, logger: Logger) {
+        file = secretFile.map { AuthSecretFile(path: $0, logger: logger) }
+        self.node = node
+    }
+
+    package enum Verdict: Equatable, Sendable {
+        case accepted
+        case refused(AgentError)
+    }
+
+    /// - Parameters:
+    ///   - target: path and query as in the request line.
+    ///   - peer: the other end's address.
+    ///   - now: seconds since 1970.
+    package func check(
+        method: String, target: String, authorization: String?, body: [UInt8], peer: String?, now: Int64
+    ) -> Verdict {
+        let path = target.prefix { $0 != "?" }
+        let isReport = path == "/metrics" || path == "/v1/status"
+        if path == "/healthz" || path == "/readyz" { return .accepted }
+        guard let file else {
+            if isReport { return .accepted }
+            return .refused(
+                AgentError(
+                    .notConfigured, "this agent takes no orders over HTTP",
+                    remedy: "set MODELCACHE_AUTH_SECRET_FILE to the file of the secret that operator and agents share"))
+        }
+        if isReport, authorization == nil, Self.isLoopback(peer) { return .accepted }
+        let refusal = Verdict.refused(
+            AgentError(
+                .unauthorized, "the request is not signed for this node",
+                remedy: "sign it with the shared secret (\(RequestSignature.scheme)) and this node's name"))
+        guard let secret = file.secret else { return refusal }
+        let request = RequestSignature.Request(method: method, target: target, node: node, body: body)
+        return switch RequestSignature.verify(authorization: authorization, request: request, secret: secret, now: now) {
+        case .accepted: .accepted
+        case .refused: refusal
+        case .skewed(let seconds):
+            .refused(
+                AgentError(
+                    .clockSkewed, "the request's time is \(abs(seconds)) s \(seconds > 0 ? "ahead of" : "behind") this node's clock",
+                    remedy: "set both clocks by NTP; \(RequestSignature.maximumSkewSeconds) s are tolerated"))
+        }
+    }
+
+    private static func isLoopback(_ peer: String?) -> Bool {
+        guard let peer else { return false }
+        return peer == "::1" || peer.hasPrefix("127.") || peer.hasPrefix("::ffff:127.")
+    }
+}

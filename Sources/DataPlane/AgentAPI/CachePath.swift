@@ -1,0 +1,21 @@
+/// The paths of the API and the rule for a cache's uid.
+public enum CachePath {
+    /// `GET`: the agent's report.
+    public static let collection = "/v1/caches"
+    /// Longest body of a request, in bytes.
+    public static let maximumBodyBytes = 64 << 10
+
+    /// `PUT`, `DELETE`: one cache. With `force`, clients do not hold a DELETE up.
+    public static func cache(_ uid: String, force: Bool = false) -> String {
+        "\(collection)/\(uid)" + (force ? "?force=true" : "")
+    }
+
+    /// Whether a text may be a cache's uid, and so the name of its directory: 36 of `0-9 a-f -`, as the API server
+    /// makes them (RFC 9562 text form), which leaves no way to spell a path.
+    public static func isUID(_ text: String) -> Bool {
+        let bytes = text.utf8
+        return bytes.count == 36 && bytes.allSatisfy { byte in
+            (0x30...0x39).contains(byte) || (0x61...0x66).contains(byte) || byte == 0x2d
+        } && bytes.contains { $0 != 0x2d }
+    }
+}

@@ -1,0 +1,125 @@
+import ArgumentParser
+import Foundation
+import Glibc
+
+@main
+enum Entry {
+    static func main() async {
+        // A reader of standard error that went away must not end the operator.
+        signal(SIGPIPE, SIG_IGN)
+        do {
+            var command = try OperatorCommand.parseAsRoot(GoFlags.rewritten(Array(CommandLine.arguments.dropFirst())))
+            if var asynchronous = command as? any AsyncParsableCommand {
+                try await asynchronous.run()
+            } else {
+                try command.run()
+            }
+        } catch let failure as OperatorFailure {
+            fail(failure)
+        } catch {
+            OperatorCommand.exit(withError: error)
+        }
+    }
+
+    private static func fail(_ failure: OperatorFailure) -> Never {
+        FileHandle.standardError.write(Data("modelcache-operator: \(failure)\n".utf8))
+        exit(failure.code)
+    }
+}
+
+/// The operator's flags. What they mean and which values they take is decided in ``OperatorSettings``.
+struct OperatorCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "modelcache-operator",
+        abstract: "Keeps models warm on the nodes of a Kubernetes cluster, as ModelCache objects ask.",
+        discussion: """
+            Each flag can also be set by the environment: --agent-port is MODELCACHE_AGENT_PORT, and so on. A flag wins.
+            The API server is the one of --kubeconfig, else of KUBECONFIG, else of the pod, else of ~/.kube/config.
+
+            The probe server answers /healthz and /readyz (ready: everything to be watched has been listed; a replica that does not lead is
+            ready too). The metrics server answers /metrics under the names of controller-runtime.
+            SIGTERM: reconciles in flight end, the Lease is given up, exit 0.
+
+            EXIT CODES
+              0 asked to end   1 the Lease was lost (start it again)   64 wrong flag   69 no API server   77 not allowed   78 wrong setting
+
+            EXAMPLES
+              modelcache-operator --leader-elect
+              modelcache-operator --kubeconfig ~/.kube/config --namespace models --log-level debug
+              modelcache-operator --leader-elect --metrics-bind-address 0 --log-format json
+            """,
+        version: OperatorVersion.text,
+        subcommands: [PrintCRDVerb.self, ValidateVerb.self])
+
+    @Option(help: ArgumentHelp("Kubeconfig file.", valueName: "file"))
+    var kubeconfig: String?
+
+    @Option(help: ArgumentHelp("Another context of the kubeconfig than its current one.", valueName: "name"))
+    var context: String?
+
+    @Option(help: ArgumentHelp("Serve the ModelCaches of this namespace alone. Default: all.", valueName: "namespace"))
+    var namespace: String?
+
+    @Option(help: ArgumentHelp("Where the operator and the agents are. Default: the pod's namespace, else modelcache-system.", valueName: "namespace"))
+    var systemNamespace: String?
+
+    @Option(help: ArgumentHelp("Image of warm-up Jobs. Default: modelcache/agent.", valueName: "image"))
+    var agentImage: String?
+
+    @Option(help: ArgumentHelp("The agents' port on their nodes. Default: 9417.", valueName: "port"))
+    var agentPort: String?
+
+    @Flag(inversion: .prefixedNo, help: "Act only while holding the Lease modelcache-operator, for several replicas. Default: off.")
+    var leaderElect: Bool?
+
+    @Option(help: ArgumentHelp("A replica takes over when the leader was silent for so long. Default: 15s.", valueName: "duration"))
+    var leaderElectLeaseDuration: String?
+
+    @Option(help: ArgumentHelp("A leader that cannot renew for so long ends. Default: 10s.", valueName: "duration"))
+    var leaderElectRenewDeadline: String?
+
+    @Option(help: ArgumentHelp("Between two tries to lead or to renew. Default: 2s.", valueName: "duration"))
+    var leaderElectRetryPeriod: String?
+
+    @Option(help: ArgumentHelp("host:port of the metrics server; 0: none. Default: :8080.", valueName: "address"))
+    var metricsBindAddress: String?
+
+    @Option(help: ArgumentHelp("host:port of the probe server; 0: none. Default: :8081.", valueName: "address"))
+    var healthProbeBindAddress: String?
+
+    @Option(help: ArgumentHelp("ModelCaches worked on at once. Default: 8.", valueName: "number"))
+    var maxConcurrentReconciles: String?
+
+    @Option(help: ArgumentHelp("How long reconciles in flight may take after SIGTERM. Default: 10s.", valueName: "duration"))
+    var gracefulShutdownTimeout: String?
+
+    @Option(help: ArgumentHelp("trace, debug, info, notice, warning, error or critical. Default: info.", valueName: "level"))
+    var logLevel: String?
+
+    @Option(help: ArgumentHelp("text or json, on standard error. Default: text.", valueName: "format"))
+    var logFormat: String?
+
+    // For tests and the local testbed: whoever writes a ModelCache could make the operator ask its own machine.
+    @Flag(inversion: .prefixedNo, help: .hidden)
+    var allowLoopbackEndpoints: Bool?
+
+    func run() async throws {
+        let settings = try OperatorSettings.resolve(
+            flags: [
+                "kubeconfig": kubeconfig, "context": context, "namespace": namespace, "system-namespace": systemNamespace, "agent-image": agentImage,
+                "agent-port": agentPort, "leader-elect": leaderElect.map(String.init), "leader-elect-lease-duration": leaderElectLeaseDuration,
+                "leader-elect-renew-deadline": leaderElectRenewDeadline, "leader-elect-retry-period": leaderElectRetryPeriod,
+                "metrics-bind-address": metricsBindAddress, "health-probe-bind-address": healthProbeBindAddress,
+                "max-concurrent-reconciles": maxConcurrentReconciles, "graceful-shutdown-timeout": gracefulShutdownTimeout, "log-level": logLevel,
+                "log-format": logFormat, "allow-loopback-endpoints": allowLoopbackEndpoints.map(String.init),
+            ].compactMapValues { $0 },
+            environment: ProcessInfo.processInfo.environment)
+        LogOutput.bootstrap(level: settings.logLevel, format: settings.logFormat)
+        try await OperatorProcess(settings: settings).run()
+    }
+}
+
+/// The operator's release.
+enum OperatorVersion {
+    static let text = "0.1.0"
+}

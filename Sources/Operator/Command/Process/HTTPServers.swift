@@ -1,0 +1,57 @@
+import Hummingbird
+import Kubernetes
+import Logging
+import ServiceLifecycle
+
+/// One of the operator's two HTTP servers.
+struct HTTPServer: Service {
+    /// The setting that holds the address, for the message when it cannot be had.
+    let setting: String
+    let address: BindAddress
+    private let application: Application<RouterResponder<BasicRequestContext>>
+
+    private init(setting: String, address: BindAddress, router: Router<BasicRequestContext>, logger: Logger) {
+        self.setting = setting
+        self.address = address
+        application = Application(
+            router: router, configuration: ApplicationConfiguration(address: .hostname(address.host, port: address.port)),
+            onServerRunning: { channel in
+                logger.info("listening", metadata: ["setting": "\(setting)", "address": "\(channel.localAddress.map { "\($0)" } ?? "")"])
+            },
+            // Its own lines about starting say no more than ours.
+            logger: Logger(label: "http", factory: { _ in SwiftLogNoOpLogHandler() }))
+    }
+
+    /// `/healthz`: the process answers. `/readyz`: the checks pass; with `?verbose`, or when they do not, each by name.
+    static func probes(_ address: BindAddress, readiness: Readiness, logger: Logger) -> HTTPServer {
+        let router = Router()
+        router.get("/healthz") { _, _ in "ok" }
+        router.get("/readyz") { request, _ in
+            let (isPassed, report) = readiness.evaluate("readyz")
+            guard isPassed else { return plain(.internalServerError, report) }
+            return plain(.ok, request.uri.queryParameters.has("verbose") ? report : "ok")
+        }
+        return HTTPServer(setting: "health-probe-bind-address", address: address, router: router, logger: logger)
+    }
+
+    /// `/metrics` in Prometheus' text format.
+    static func metrics(_ address: BindAddress, registry: MetricsRegistry, logger: Logger) -> HTTPServer {
+        let router = Router()
+        router.get("/metrics") { _, _ in plain(.ok, registry.expose(), MetricsRegistry.contentType) }
+        return HTTPServer(setting: "metrics-bind-address", address: address, router: router, logger: logger)
+    }
+
+    func run() async throws {
+        do {
+            try await application.run()
+        } catch is CancellationError {
+        } catch {
+            throw OperatorFailure.wrongSetting(
+                "--\(setting): cannot listen on \(address): \(error); choose another address, or 0 for none")
+        }
+    }
+
+    private static func plain(_ status: HTTPResponse.Status, _ text: String, _ type: String = "text/plain; charset=utf-8") -> Response {
+        Response(status: status, headers: [.contentType: type], body: ResponseBody(byteBuffer: ByteBuffer(string: text)))
+    }
+}

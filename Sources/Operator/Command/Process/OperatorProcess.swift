@@ -1,0 +1,121 @@
+import Controller
+import CRD
+import Foundation
+import Kubernetes
+import Logging
+import ServiceLifecycle
+
+/// The running operator: servers, Events, election and, while it leads, the controller.
+struct OperatorProcess {
+    let settings: OperatorSettings
+    private let logger = Logger(label: "operator")
+
+    init(settings: OperatorSettings) {
+        self.settings = settings
+    }
+
+    /// Until SIGTERM or SIGINT.
+    ///
+    /// - Throws: ``OperatorFailure``.
+    func run() async throws {
+        let configuration: ClientConfiguration
+        do {
+            configuration = try ClientConfiguration.load(kubeconfig: settings.kubeconfig, context: settings.context)
+        } catch let error as ConfigurationError {
+            throw OperatorFailure.wrongSetting("\(error)")
+        }
+        let systemNamespace = settings.systemNamespace ?? (configuration.origin == "in-cluster" ? configuration.namespace : "modelcache-system")
+        logger.info(
+            "starting",
+            metadata: [
+                "version": "\(OperatorVersion.text)", "server": "\(configuration.server)", "from": "\(configuration.origin)",
+                "system-namespace": "\(systemNamespace)", "namespace": "\(settings.namespace ?? "all")", "agent-image": "\(settings.agentImage)",
+            ])
+
+        let registry = MetricsRegistry()
+        ProcessMetrics.register(in: registry)
+        let requests = RequestMetrics(registry, host: Self.host(of: configuration.server))
+        var options = ClientOptions()
+        options.userAgent = "modelcache-operator/\(OperatorVersion.text)"
+        let client = try makeClient(configuration, options, requests)
+        // Renewals must not wait behind the controller's requests.
+        options.maximumConnections = 4
+        let leases = try makeClient(configuration, options, requests)
+
+        let identity = settings.election?.identity ?? LeaderElectionOptions.uniqueIdentity()
+        let events = EventRecorder(
+            sink: APIEventSink(client: leases), component: "modelcache-operator", instance: identity, metrics: registry, logger: Logger(label: "events"))
+        let readiness = Readiness()
+        let elector = settings.election.map {
+            LeaderElector(
+                store: APILeaseStore(client: leases), namespace: systemNamespace, name: "modelcache-operator", options: $0, events: events, metrics: registry,
+                logger: Logger(label: "leader-election"))
+        }
+        let control = ControlService(
+            client: client, controller: try makeController(client, systemNamespace, events, registry), elector: elector,
+            shutdownTimeout: settings.shutdownTimeout, logger: logger)
+        control.addChecks(to: readiness)
+
+        // Ended last first: the controller hands over while probes, metrics and Events still work.
+        var services: [any Service] = [EventsService(recorder: events)]
+        if let address = settings.metrics { services.append(HTTPServer.metrics(address, registry: registry, logger: logger)) }
+        if let address = settings.probes { services.append(HTTPServer.probes(address, readiness: readiness, logger: logger)) }
+        services.append(control)
+        var group = ServiceGroupConfiguration(
+            services: services.map { .init(service: $0, successTerminationBehavior: .gracefullyShutdownGroup, failureTerminationBehavior: .cancelGroup) },
+            gracefulShutdownSignals: [.sigterm, .sigint], logger: Logger(label: "services", factory: { _ in SwiftLogNoOpLogHandler() }))
+        group.maximumGracefulShutdownDuration = settings.shutdownTimeout + .seconds(3)
+        do {
+            try await ServiceGroup(configuration: group).run()
+        } catch let failure as OperatorFailure {
+            throw failure
+        } catch let lost as LeaseLost {
+            throw OperatorFailure.leaseLost("\(lost); ending, to be started again")
+        } catch is CancellationError {
+            logger.warning("not everything ended in time", metadata: ["timeout": "\(settings.shutdownTimeout)"])
+        } catch {
+            throw OperatorFailure.unexpected("\(error)")
+        }
+        try? await client.shutdown()
+        try? await leases.shutdown()
+        logger.info("ended")
+    }
+
+    private func makeClient(_ configuration: ClientConfiguration, _ options: ClientOptions, _ requests: RequestMetrics) throws -> KubernetesClient {
+        do {
+            return try KubernetesClient(configuration: configuration, options: options, observer: requests, logger: Logger(label: "kubernetes"))
+        } catch {
+            throw OperatorFailure.wrongSetting("\(error)")
+        }
+    }
+
+    private func makeController(
+        _ client: KubernetesClient, _ systemNamespace: String, _ events: EventRecorder, _ registry: MetricsRegistry
+    ) throws -> ModelCacheController {
+        do {
+            return try ModelCacheController(
+                client: client,
+                options: ControllerOptions(
+                    namespace: settings.namespace, systemNamespace: systemNamespace, agentImage: settings.agentImage, agentPort: settings.agentPort,
+                    workers: settings.reconciles, validation: ValidationPolicy(allowsLoopbackEndpoints: settings.allowLoopbackEndpoints)),
+                recorder: events, metrics: registry, logger: Logger(label: "controller"))
+        } catch {
+            throw OperatorFailure.wrongSetting("\(error)")
+        }
+    }
+
+    /// `host:port`, as the client reports it with each request.
+    private static func host(of server: String) -> String? {
+        guard let parts = URLComponents(string: server), let host = parts.host else { return nil }
+        return "\(host):\(parts.port ?? (parts.scheme == "http" ? 80 : 443))"
+    }
+}
+
+/// Writes Events until the shutdown reaches it, which is after the controller's.
+private struct EventsService: Service {
+    let recorder: EventRecorder
+
+    func run() async throws {
+        await cancelWhenGracefulShutdown { await recorder.run() }
+    }
+}

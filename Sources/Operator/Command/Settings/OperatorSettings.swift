@@ -1,0 +1,116 @@
+import Kubernetes
+import Logging
+
+/// What the operator was told, checked.
+struct OperatorSettings: Equatable {
+    var kubeconfig: String?
+    var context: String?
+    /// Nil: all.
+    var namespace: String?
+    /// Nil: the pod's own, or modelcache-system outside a pod.
+    var systemNamespace: String?
+    var agentImage: String
+    var agentPort: Int
+    /// Nil: no election.
+    var election: LeaderElectionOptions?
+    var metrics: BindAddress?
+    var probes: BindAddress?
+    var reconciles: Int
+    var shutdownTimeout: Duration
+    var logLevel: Logger.Level
+    var logFormat: LogOutput.Format
+    var allowLoopbackEndpoints: Bool
+
+    /// From flags by their names without dashes; the environment is asked for what they leave out.
+    ///
+    /// - Throws: ``OperatorFailure`` that names setting, value and remedy: code 64 for a flag, 78 for the environment.
+    static func resolve(flags: [String: String], environment: [String: String]) throws -> OperatorSettings {
+        let values = Values(flags: flags, environment: environment)
+        let isElected = try values.get("leader-elect", "write true or false", otherwise: false, Self.bool)
+        let durations = "write a duration such as 15s or 1m30s"
+        var election = LeaderElectionOptions(
+            leaseDuration: try values.get("leader-elect-lease-duration", durations, otherwise: .seconds(15), GoDuration.parse),
+            renewDeadline: try values.get("leader-elect-renew-deadline", durations, otherwise: .seconds(10), GoDuration.parse),
+            retryPeriod: try values.get("leader-elect-retry-period", durations, otherwise: .seconds(2), GoDuration.parse))
+        // The Lease's field counts whole seconds.
+        election.leaseDuration = .seconds(Int64((Double(election.leaseDuration.components.seconds) + (election.leaseDuration.components.attoseconds > 0 ? 1 : 0))))
+        if let problem = election.problem {
+            throw values.failure(
+                "leader-elect-lease-duration", "--leader-elect-lease-duration, -renew-deadline and -retry-period do not fit: \(problem); 15s, 10s and 2s do")
+        }
+        let address = "write host:port, :port for every address, or 0 for none"
+        return OperatorSettings(
+            kubeconfig: values.text("kubeconfig"), context: values.text("context"),
+            namespace: try values.optional("namespace", Self.namespaceRemedy, Self.namespace),
+            systemNamespace: try values.optional("system-namespace", Self.namespaceRemedy, Self.namespace),
+            agentImage: try values.get("agent-image", "write an image such as modelcache/agent:1.0", otherwise: "modelcache/agent") { text in
+                text.contains(where: \.isWhitespace) ? nil : text
+            },
+            agentPort: try values.get("agent-port", "write a port from 1 to 65535", otherwise: 9417) { Int($0).flatMap { (1...65535).contains($0) ? $0 : nil } },
+            election: isElected ? election : nil,
+            metrics: try values.get("metrics-bind-address", address, otherwise: BindAddress(":8080"), Self.address),
+            probes: try values.get("health-probe-bind-address", address, otherwise: BindAddress(":8081"), Self.address),
+            reconciles: try values.get("max-concurrent-reconciles", "write a number from 1 to 1000", otherwise: 8) { text in
+                Int(text).flatMap { (1...1000).contains($0) ? $0 : nil }
+            },
+            shutdownTimeout: try values.get("graceful-shutdown-timeout", durations, otherwise: .seconds(10), GoDuration.parse),
+            logLevel: try values.get("log-level", "write trace, debug, info, notice, warning, error or critical", otherwise: .info) { text in
+                text == "warn" ? .warning : Logger.Level(rawValue: text)
+            },
+            logFormat: try values.get("log-format", "write text or json", otherwise: .text) { LogOutput.Format(rawValue: $0) },
+            allowLoopbackEndpoints: try values.get("allow-loopback-endpoints", "write true or false", otherwise: false, Self.bool))
+    }
+
+    private static func bool(_ text: String) -> Bool? {
+        switch text.lowercased() {
+        case "true", "1", "yes": true
+        case "false", "0", "no": false
+        default: nil
+        }
+    }
+
+    private static let namespaceRemedy = "write a namespace's name: lower case letters, digits and dashes, at most 63"
+
+    private static func namespace(_ text: String) -> String? {
+        let isLabel = text.utf8.allSatisfy {
+            (UInt8(ascii: "a")...UInt8(ascii: "z")).contains($0) || (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) || $0 == UInt8(ascii: "-")
+        }
+        return isLabel && text.utf8.count <= 63 && !text.hasPrefix("-") && !text.hasSuffix("-") ? text : nil
+    }
+
+    /// The outer nil: not an address. The inner: none wanted, written as in controller-runtime.
+    private static func address(_ text: String) -> BindAddress?? {
+        if text == "0" { return .some(nil) }
+        return BindAddress(text).map { .some($0) }
+    }
+}
+
+/// Settings by name, from flags and the environment.
+private struct Values {
+    let flags: [String: String]
+    let environment: [String: String]
+
+    static func variable(_ name: String) -> String { "MODELCACHE_" + name.uppercased().replacing("-", with: "_") }
+
+    /// Nil when unset or empty.
+    func text(_ name: String) -> String? {
+        if let flag = flags[name] { return flag.isEmpty ? nil : flag }
+        return environment[Self.variable(name)].flatMap { $0.isEmpty ? nil : $0 }
+    }
+
+    func get<T>(_ name: String, _ remedy: String, otherwise: T, _ parse: (String) -> T?) throws -> T {
+        try optional(name, remedy, parse) ?? otherwise
+    }
+
+    func optional<T>(_ name: String, _ remedy: String, _ parse: (String) -> T?) throws -> T? {
+        guard let text = text(name) else { return nil }
+        guard let value = parse(text) else {
+            throw failure(name, "\(flags[name] != nil ? "--\(name)" : Self.variable(name)): \"\(text)\" is not understood; \(remedy)")
+        }
+        return value
+    }
+
+    func failure(_ name: String, _ text: String) -> OperatorFailure {
+        flags[name] != nil ? .wrongFlag(text) : .wrongSetting(text)
+    }
+}

@@ -1,0 +1,149 @@
+public import AgentAPI
+internal import AsyncHTTPClient
+internal import FoundationEssentials
+internal import NIOCore
+internal import Synchronization
+
+/// Where one node's agent listens.
+public struct AgentAddress: Sendable, Hashable {
+    public var node: String
+    /// IP address of the host, without brackets.
+    public var host: String
+    public var port: Int
+
+    public init(node: String, host: String, port: Int) {
+        self.node = node
+        self.host = host
+        self.port = port
+    }
+
+    var origin: String { host.contains(":") ? "http://[\(host)]:\(port)" : "http://\(host):\(port)" }
+}
+
+/// Why a request to an agent brought nothing.
+public enum AgentFailure: Error, Sendable, Hashable, CustomStringConvertible {
+    /// No answer; in words.
+    case unreachable(String)
+    /// It answered, and said no.
+    case refused(status: Int, code: String, message: String, neededBytes: Int64?, freeBytes: Int64?, users: Int?)
+    /// It answered what it should not.
+    case malformed(String)
+
+    public var description: String {
+        switch self {
+        case .unreachable(let why): why
+        case .refused(_, let code, let message, _, _, _): message.isEmpty ? code : message
+        case .malformed(let what): "the agent's answer cannot be understood: \(what)"
+        }
+    }
+
+    var code: AgentErrorCode? { if case .refused(_, let code, _, _, _, _) = self { AgentErrorCode(rawValue: code) } else { nil } }
+}
+
+/// Speaks the agents' HTTP API, each request signed for the node it goes to.
+///
+/// Thread-safe. Every request ends within ``timeout``.
+public final class AgentClient: Sendable {
+    /// For one request, connection included.
+    public static let timeout: Duration = .seconds(3)
+    /// PUT and DELETE mount, unmount and remove files.
+    static let orderTimeout: Duration = .seconds(15)
+    /// A report of ten thousand caches.
+    private static let maximumAnswerBytes = 8 << 20
+
+    private let http: HTTPClient
+    private let secret = Mutex<AuthSecret?>(nil)
+
+    public init() {
+        var configuration = HTTPClient.Configuration()
+        configuration.timeout.connect = .seconds(2)
+        // Fewer sockets and buffers between polls that are 15 s apart; a busy agent's connection is used each second.
+        configuration.connectionPool.idleTimeout = .seconds(5)
+        configuration.redirectConfiguration = .disallow
+        http = HTTPClient(eventLoopGroupProvider: .singleton, configuration: configuration)
+    }
+
+    public func shutdown() async { try? await http.shutdown() }
+
+    /// Signs from now on with this; nil: unsigned, for agents that are not configured.
+    public func use(_ secret: AuthSecret?) { self.secret.withLock { $0 = secret } }
+
+    public func report(from agent: AgentAddress) async throws(AgentFailure) -> AgentReport {
+        let body = try await send("GET", CachePath.collection, to: agent, timeout: Self.timeout)
+        let report: AgentReport = try Self.decoded(body)
+        guard report.node == agent.node else {
+            throw .malformed("it says it is the agent of \(Words.line(report.node, limit: 64)), not of \(agent.node)")
+        }
+        return report
+    }
+
+    public func prepare(_ uid: String, _ definition: CacheDefinition, on agent: AgentAddress) async throws(AgentFailure) -> CacheReport {
+        guard let body = try? JSONEncoder().encode(definition) else { throw .malformed("the definition cannot be encoded") }
+        let answer = try await send("PUT", CachePath.cache(uid), body: Array(body), to: agent, timeout: Self.orderTimeout)
+        return try Self.decoded(answer)
+    }
+
+    /// - Throws: ``AgentFailure/refused(status:code:message:neededBytes:freeBytes:users:)`` with `InUse` when it has readers and
+    ///   `force` is not set.
+    public func evict(_ uid: String, force: Bool, on agent: AgentAddress) async throws(AgentFailure) {
+        _ = try await send("DELETE", CachePath.cache(uid, force: force), to: agent, timeout: Self.orderTimeout)
+    }
+
+    private static func decoded<Value: Decodable>(_ body: [UInt8]) throws(AgentFailure) -> Value {
+        do {
+            return try JSONDecoder().decode(Value.self, from: Data(body))
+        } catch {
+            throw .malformed("it is no \(Value.self)")
+        }
+    }
+
+    private func send(
+        _ method: String, _ target: String, body: [UInt8] = [], to agent: AgentAddress, timeout: Duration
+    ) async throws(AgentFailure) -> [UInt8] {
+        var request = HTTPClientRequest(url: agent.origin + target)
+        request.method = .RAW(value: method)
+        if !body.isEmpty {
+            request.headers.add(name: "Content-Type", value: "application/json")
+            request.body = .bytes(body)
+        }
+        if let secret = secret.withLock({ $0 }) {
+            let signed = RequestSignature.Request(method: method, target: target, node: agent.node, body: body)
+            let now = WallTime.now.milliseconds / 1000
+            request.headers.add(
+                name: "Authorization", value: RequestSignature.authorization(for: signed, secret: secret, now: now))
+        }
+        let status: Int
+        let answer: [UInt8]
+        let date: String?
+        do {
+            let response = try await http.execute(request, timeout: .milliseconds(timeout.inMilliseconds))
+            status = Int(response.status.code)
+            date = response.headers.first(name: "Date")
+            answer = Array((try await response.body.collect(upTo: Self.maximumAnswerBytes)).readableBytesView)
+        } catch {
+            throw .unreachable("\(agent.host):\(agent.port) does not answer: \(Self.words(error))")
+        }
+        guard !(200..<300).contains(status) else { return answer }
+        let known = try? JSONDecoder().decode(AgentError.self, from: Data(answer))
+        var message = known?.description ?? "HTTP \(status)"
+        if known?.known == .clockSkewed {
+            message = "the clocks of the operator and of node \(agent.node) differ by more than "
+                + "\(RequestSignature.maximumSkewSeconds) s\(date.map { " (the node's says \(Words.line($0, limit: 40)))" } ?? ""); "
+                + "set them right, with NTP for example"
+        } else if status == 401 {
+            message = "the agent on \(agent.node) does not accept the operator's signature; see that it mounts the Secret "
+                + "modelcache-agent-auth of this installation"
+        }
+        throw .refused(
+            status: status, code: known?.code ?? "HTTP\(status)", message: Words.line(message, limit: 512),
+            neededBytes: known?.neededBytes, freeBytes: known?.freeBytes, users: known?.users)
+    }
+
+    private static func words(_ error: any Error) -> String {
+        switch error {
+        case let error as HTTPClientError where error == .deadlineExceeded || error == .connectTimeout || error == .readTimeout:
+            "no answer in time"
+        default: Words.line("\(error)", limit: 160)
+        }
+    }
+}

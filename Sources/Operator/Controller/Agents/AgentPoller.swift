@@ -1,0 +1,100 @@
+internal import AgentAPI
+internal import Kubernetes
+internal import Logging
+internal import Synchronization
+
+/// Keeps the world's picture of the agents fresh, as ``PollSchedule`` says.
+final class AgentPoller: Sendable {
+    private let client: AgentClient
+    private let world: World
+    private let wake: @Sendable (World.Wakes) -> Void
+    /// Called with every whole report.
+    private let inspect: @Sendable (AgentReport, AgentAddress) -> Void
+    /// An agent refused the signature.
+    private let refused: @Sendable () -> Void
+    private let logger: Logger
+    private let schedule = Mutex(PollSchedule())
+    private let signals: AsyncStream<Void>
+    private let signal: AsyncStream<Void>.Continuation
+
+    init(
+        client: AgentClient, world: World, logger: Logger, wake: @escaping @Sendable (World.Wakes) -> Void,
+        inspect: @escaping @Sendable (AgentReport, AgentAddress) -> Void, refused: @escaping @Sendable () -> Void
+    ) {
+        self.client = client
+        self.world = world
+        self.logger = logger
+        self.wake = wake
+        self.inspect = inspect
+        self.refused = refused
+        (signals, signal) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
+    }
+
+    func set(_ address: AgentAddress) {
+        schedule.withLock { $0.set(address, now: .now) }
+        signal.yield()
+    }
+
+    func remove(_ node: String) { schedule.withLock { $0.remove(node) } }
+
+    /// Ask this agent at once.
+    func want(_ node: String) {
+        schedule.withLock { $0.want(node, now: .now) }
+        signal.yield()
+    }
+
+    func address(_ node: String) -> AgentAddress? { schedule.withLock { $0.address(node) } }
+
+    /// Until cancelled.
+    func run() async {
+        await withDiscardingTaskGroup { group in
+            var iterator = signals.makeAsyncIterator()
+            while !Task.isCancelled {
+                for address in schedule.withLock({ $0.take(now: .now) }) {
+                    group.addTask { await self.ask(address) }
+                }
+                let next = schedule.withLock { $0.nextDue }
+                let timer = next.map { next in
+                    Task { [signal] in
+                        // A cancelled timer signals too, once too often: harmless.
+                        try? await Task.sleep(for: max(.milliseconds(1), next - .now))
+                        signal.yield()
+                    }
+                }
+                await withTaskCancellationHandler {
+                    _ = await iterator.next()
+                } onCancel: {
+                    signal.yield()
+                }
+                timer?.cancel()
+            }
+            group.cancelAll()
+        }
+    }
+
+    private func ask(_ address: AgentAddress) async {
+        let askedAt = WallTime.now
+        do throws(AgentFailure) {
+            let report = try await client.report(from: address)
+            wake(world.set(report, node: address.node, askedAt: askedAt))
+            inspect(report, address)
+            let isBusy = report.caches.contains { $0.state == .filling }
+            finish(address, isBusy ? .busy : .idle)
+        } catch {
+            if !Task.isCancelled {
+                let keys = world.setUnreachable(address.node, why: error.description, now: .now)
+                if !keys.isEmpty {
+                    logger.warning("an agent cannot be reached", metadata: ["node": "\(address.node)", "reason": "\(error)"])
+                }
+                wake(World.Wakes(urgent: keys))
+                if case .refused(status: 401, _, _, _, _, _) = error { refused() }
+            }
+            finish(address, .silent)
+        }
+    }
+
+    private func finish(_ address: AgentAddress, _ outcome: PollSchedule.Outcome) {
+        schedule.withLock { $0.answered(address, outcome, now: .now) }
+        signal.yield()
+    }
+}

@@ -1,0 +1,170 @@
+internal import AgentAPI
+internal import CRD
+internal import Kubernetes
+internal import Logging
+
+/// Carries out a plan's actions. Decides nothing: what an action brings, also a refusal, goes into the world, and the next plan
+/// deals with it.
+struct Applier: Sendable {
+    let client: KubernetesClient
+    let agents: AgentClient
+    let poller: AgentPoller
+    let world: World
+    let recorder: EventRecorder
+    let logger: Logger
+    /// The keys given need another plan.
+    let wake: @Sendable ([ObjectKey]) -> Void
+    /// Starts a look at the source in the background.
+    let resolve: @Sendable (_ cache: ModelCache, _ template: WarmupTemplate?, _ secretOnly: Bool) -> Void
+
+    /// Orders to agents in flight, and writes of Jobs: what one ModelCache may take of the connections.
+    private static let agentWidth = 32
+    private static let jobWidth = 16
+
+    private enum Lane: Equatable {
+        case serial, agents, jobs
+    }
+
+    private static func lane(_ action: Action) -> Lane {
+        switch action {
+        case .prepare, .evict, .refresh: .agents
+        case .deleteJob, .createJob, .replaceJob: .jobs
+        case .addFinalizer, .removeFinalizer, .resolve, .createVolume, .createClaim, .deleteVolume, .deleteClaim,
+            .clearEvictionRequest: .serial
+        }
+    }
+
+    /// - Returns: nil, or what the API server refused; later actions were left out then.
+    /// - Throws: `KubernetesError`: try again.
+    func apply(_ plan: Plan, to cache: ModelCache) async throws -> WriteRefused? {
+        var rest = plan.actions[...]
+        while let first = rest.first {
+            try Task.checkCancellation()
+            let lane = Self.lane(first)
+            let group = lane == .serial ? rest.prefix(1) : rest.prefix { Self.lane($0) == lane }
+            rest = rest.dropFirst(group.count)
+            do {
+                if lane == .serial {
+                    try await carryOut(first, plan: plan, cache: cache)
+                } else {
+                    try await carryOut(Array(group), width: lane == .agents ? Self.agentWidth : Self.jobWidth, plan: plan, cache: cache)
+                }
+            } catch let refused as WriteRefused {
+                return refused
+            }
+        }
+        return nil
+    }
+
+    /// After the first error nothing new is begun, what is under way is finished.
+    private func carryOut(_ actions: [Action], width: Int, plan: Plan, cache: ModelCache) async throws {
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            var next = actions.makeIterator()
+            var running = 0
+            var failure: (any Error)?
+            while running < width, let action = next.next() {
+                group.addTask { try await carryOut(action, plan: plan, cache: cache) }
+                running += 1
+            }
+            while running > 0 {
+                do {
+                    try await group.next()
+                } catch {
+                    failure = failure ?? error
+                }
+                running -= 1
+                if failure == nil, let action = next.next() {
+                    group.addTask { try await carryOut(action, plan: plan, cache: cache) }
+                    running += 1
+                }
+            }
+            if let failure { throw failure }
+        }
+    }
+
+    private func carryOut(_ action: Action, plan: Plan, cache: ModelCache) async throws {
+        let uid = cache.uid
+        logger.debug("action", metadata: ["modelcache": "\(cache.objectKey)", "action": "\(action.summary)"])
+        switch action {
+        case .addFinalizer:
+            try await setFinalizers(cache, cache.metadata.finalizers + [Names.finalizer])
+            wake([cache.objectKey])
+        case .removeFinalizer:
+            try await setFinalizers(cache, cache.metadata.finalizers.filter { $0 != Names.finalizer })
+        case .resolve(let secretOnly):
+            resolve(cache, plan.template, secretOnly)
+        case .createVolume(let volume): try await create(volume)
+        case .createClaim(let volume): try await createClaim(volume)
+        case .deleteVolume(let volume): try await delete(volume)
+        case .deleteClaim(let claim): try await delete(claim)
+        case .prepare(let node, let definition): await prepare(node, definition, uid: uid)
+        case .evict(let node, let force): await evict(node, force: force, uid: uid)
+        case .refresh(let node, let job): try await refresh(node, job, cache: cache)
+        case .clearEvictionRequest(let wish): try await clear(wish, cache: cache)
+        case .deleteJob(let job): try await delete(job)
+        case .createJob(let job):
+            guard let template = plan.template else { return }
+            try await create(template.manifest(job))
+        case .replaceJob(let old, let job):
+            guard let template = plan.template else { return }
+            try await delete(old)
+            try await create(template.manifest(job))
+        }
+    }
+
+    /// With the resource version, so that nobody else's finalizer is lost.
+    private func setFinalizers(_ cache: ModelCache, _ finalizers: [String]) async throws {
+        let patch: JSONValue = [
+            "metadata": [
+                "uid": .string(cache.uid), "resourceVersion": .string(cache.resourceVersion),
+                "finalizers": .array(finalizers.map { .string($0) }),
+            ]
+        ]
+        do {
+            let written = try await client.patch(
+                ModelCache.self, cache.objectKey, .merge(patch), WriteOptions(fieldManager: Names.fieldOwner))
+            world.confirm(written, key: cache.objectKey)
+        } catch let error as KubernetesError where error.isNotFound {
+            return
+        }
+    }
+
+    private func clear(_ wish: EvictionWish, cache: ModelCache) async throws {
+        let patch: JSONValue = [
+            "metadata": [
+                "uid": .string(cache.uid), "resourceVersion": .string(cache.resourceVersion),
+                "annotations": .object([EvictionRequest.annotationKey: .null]),
+            ]
+        ]
+        do {
+            let written = try await client.patch(
+                ModelCache.self, cache.objectKey, .merge(patch), WriteOptions(fieldManager: Names.fieldOwner))
+            world.confirm(written, key: cache.objectKey)
+        } catch let error as KubernetesError where error.isNotFound {
+            return
+        }
+        wake([cache.objectKey])
+    }
+}
+
+extension Action {
+    /// For the log: what and where.
+    var summary: String {
+        switch self {
+        case .addFinalizer: "add finalizer"
+        case .removeFinalizer: "remove finalizer"
+        case .resolve(let secretOnly): secretOnly ? "look at the Secret" : "list the source"
+        case .createVolume: "create volume"
+        case .createClaim: "create claim"
+        case .deleteVolume: "delete volume"
+        case .deleteClaim: "delete claim"
+        case .prepare(let node, let definition): "prepare on \(node)\(definition.pinned ? ", pinned" : "")"
+        case .evict(let node, let force): "evict on \(node)\(force ? "" : " unless in use")"
+        case .refresh(let node, _): "refresh on \(node)"
+        case .clearEvictionRequest: "clear the eviction request"
+        case .deleteJob(let job): "delete Job of \(job.node)"
+        case .createJob(let job): "create Job for \(job.node)"
+        case .replaceJob(_, let job): "replace Job for \(job.node)"
+        }
+    }
+}

@@ -1,0 +1,27 @@
+public import CRD
+
+/// How a ``ModelCacheController`` is set up.
+public struct ControllerOptions: Sendable {
+    /// Watch the ModelCaches of this namespace alone; nil: of all.
+    public var namespace: String?
+    /// Where the agents' pods and the Secret they share with the operator are.
+    public var systemNamespace: String
+    /// Image of the warm-up Jobs: the agents' own.
+    public var agentImage: String
+    public var agentPort: Int
+    /// ModelCaches worked on at a time.
+    public var workers: Int
+    public var validation: ValidationPolicy
+
+    public init(
+        namespace: String? = nil, systemNamespace: String = "modelcache-system", agentImage: String, agentPort: Int = 9417,
+        workers: Int = 8, validation: ValidationPolicy = ValidationPolicy()
+    ) {
+        self.namespace = namespace
+        self.systemNamespace = systemNamespace
+        self.agentImage = agentImage
+        self.agentPort = agentPort
+        self.workers = workers
+        self.validation = validation
+    }
+}

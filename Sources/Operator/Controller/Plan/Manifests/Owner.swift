@@ -1,0 +1,25 @@
+public import Kubernetes
+
+/// The ModelCache as its dependents name it.
+public struct Owner: Sendable, Hashable {
+    public var namespace: String
+    public var name: String
+    public var uid: String
+
+    public init(namespace: String, name: String, uid: String) {
+        self.namespace = namespace
+        self.name = name
+        self.uid = uid
+    }
+
+    /// Labels of all that is made for it.
+    public var labels: [String: String] { [Names.managedByLabel: Names.managedBy, Names.uidLabel: uid] }
+
+    public static let apiVersion = "modelcache.io/v1alpha1"
+    public static let kind = "ModelCache"
+
+    public var reference: OwnerReference {
+        OwnerReference(
+            apiVersion: Self.apiVersion, kind: Self.kind, name: name, uid: uid, controller: true, blockOwnerDeletion: true)
+    }
+}

@@ -1,0 +1,64 @@
+/// What an operator remembers of a ModelCache between two plans. Losing it, as a restart does, costs at most some repeated
+/// questions: nothing that must survive is kept here alone.
+public struct Memory: Sendable, Hashable {
+    /// An agent or the API server said no; not before `until` is it asked again.
+    public struct Refusal: Sendable, Hashable {
+        public var message: String
+        public var until: WallTime
+        public var failures: Int
+
+        public init(message: String, until: WallTime, failures: Int) {
+            self.message = message
+            self.until = until
+            self.failures = failures
+        }
+
+        /// The same again: waits from 5 s doubling to 5 minutes.
+        public static func next(after before: Refusal?, message: String, now: WallTime) -> Refusal {
+            let failures = (before?.failures ?? 0) + 1
+            return Refusal(
+                message: message, until: now + .seconds(min(300, 5 << min(failures - 1, 6))), failures: failures)
+        }
+    }
+
+    /// A node that answered "no room".
+    public struct Shortage: Sendable, Hashable {
+        public var needed: Int64
+        public var free: Int64
+        public var until: WallTime
+
+        public init(needed: Int64, free: Int64, until: WallTime) {
+            self.needed = needed
+            self.free = free
+            self.until = until
+        }
+    }
+
+    /// What was last sent to an agent, so that a changed limit reaches it although its report does not show limits.
+    public struct Sent: Sendable, Hashable {
+        public var definitionHash: Int
+        public var agentInstance: String
+
+        public init(definitionHash: Int, agentInstance: String) {
+            self.definitionHash = definitionHash
+            self.agentInstance = agentInstance
+        }
+    }
+
+    public var shortages: [String: Shortage] = [:]
+    public var sent: [String: Sent] = [:]
+    /// Agents that refused to prepare the cache, by node.
+    public var refusedNodes: [String: Refusal] = [:]
+    /// The API server refused a Job, claim or volume.
+    public var refusedWrites: Refusal?
+    /// Digests that an agent reported in place of the recorded one, with the time the source was asked about it.
+    public var questioned: [String: WallTime] = [:]
+    /// Nodes whose failure had its Event.
+    public var announced: Set<String> = []
+    public var statusWrittenAt: WallTime?
+    public var secretCheckedAt: WallTime?
+    /// Deletion: agents that were asked last at.
+    public var evictionAsked: [String: WallTime] = [:]
+
+    public init() {}
+}

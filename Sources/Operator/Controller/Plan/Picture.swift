@@ -1,0 +1,93 @@
+/// How a ModelCache stands, as the plan found it: what the status is written from.
+public struct Picture: Sendable, Hashable {
+    public enum Source: Sendable, Hashable {
+        /// Being listed for the first time.
+        case resolving
+        case resolved
+        case failed(SourceFailure)
+    }
+
+    public struct Failure: Sendable, Hashable {
+        public var node: String
+        public var reason: String
+        public var message: String
+
+        public init(node: String, reason: String, message: String) {
+            self.node = node
+            self.reason = reason
+            self.message = message
+        }
+    }
+
+    public struct Shortage: Sendable, Hashable {
+        public var node: String
+        public var needed: Int64
+        public var free: Int64
+
+        public init(node: String, needed: Int64, free: Int64) {
+            self.node = node
+            self.needed = needed
+            self.free = free
+        }
+    }
+
+    public struct User: Sendable, Hashable {
+        public var node: String
+        public var users: Int
+    }
+
+    public enum Ending: Sendable, Hashable {
+        /// `waiting`: nodes that did not answer yet.
+        case evicting(waiting: [String])
+        case inUse([User])
+    }
+
+    public var source: Source = .resolving
+    /// What the source holds, once known; stays through later failures.
+    public var facts: ResolvedSource?
+    public var sourceHash = ""
+    public var isSuspended = false
+    public var isEager = true
+    /// Nodes that match the placement.
+    public var candidates = 0
+    public var seedersWanted = 0
+    public var seeders: [String] = []
+    /// Names of the nodes that should hold the model; the following lists are parts of it, sorted.
+    public var desired: [String] = []
+    public var ready: [String] = []
+    public var warming: [String] = []
+    /// Prepared or being prepared; their turn comes.
+    public var queued: [String] = []
+    public var waitingForAgent: [String] = []
+    public var unreachable: [String] = []
+    public var shortages: [Shortage] = []
+    public var failures: [Failure] = []
+    /// The API server's words when it refuses Jobs or claims.
+    public var refusal: String?
+    /// Bytes present, by desired node.
+    public var cachedOn: [String: Int64] = [:]
+    /// Bytes present on the desired nodes, and how fast more arrive.
+    public var bytesCached: Int64 = 0
+    public var bytesPerSecond: Int64 = 0
+    public var remainingSeconds: Int64?
+    public var originBytes: Int64 = 0
+    public var peerBytes: Int64 = 0
+    public var ending: Ending?
+
+    public init() {}
+
+    /// Bytes the desired nodes will hold together.
+    public var bytesTotal: Int64 { (facts?.totalBytes ?? 0).multipliedClamping(by: Int64(desired.count)) }
+}
+
+extension Int64 {
+    func multipliedClamping(by other: Int64) -> Int64 {
+        let (result, overflow) = multipliedReportingOverflow(by: other)
+        return overflow ? .max : result
+    }
+
+    func addedClamping(_ other: Int64) -> Int64 {
+        let (result, overflow) = addingReportingOverflow(other)
+        return overflow ? .max : result
+    }
+}

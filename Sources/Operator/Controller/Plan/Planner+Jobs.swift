@@ -1,0 +1,96 @@
+extension Planner {
+    /// Makes the Jobs whose turn it is, ends those that nobody wants, and sorts the nodes into the picture's lists.
+    mutating func planJobs(_ spec: CacheSpec, facts: ResolvedSource, nodes: [NodeFinding]) {
+        let wanted = Set(nodes.map(\.node))
+        var running = 0
+        for job in observed.jobs.sorted(by: { $0.name < $1.name }) where !job.isDeleting {
+            let isWanted = wanted.contains(job.node)
+            if observed.nodes[job.node] == nil || (!isWanted && job.phase != .complete) || (spec.isSuspended && job.isUnfinished) {
+                actions.append(.deleteJob(job))
+            } else if job.isUnfinished {
+                running += 1
+            }
+        }
+        var due = nodes.filter { if case .due = $0.state { true } else { false } }
+        due.sort { ($0.isSeeder ? 0 : 1, -$0.preference, $0.node) < ($1.isSeeder ? 0 : 1, -$1.preference, $1.node) }
+        let failing = nodes.contains { if case .failed = $0.state { true } else { false } }
+        if failing { watchSecret(spec) }
+        if let refusal = memory.refusedWrites, refusal.until > now {
+            picture.refusal = refusal.message
+            wake(at: refusal.until)
+            return
+        }
+        guard !due.isEmpty, !spec.isSuspended, running < spec.parallelism, hasCredentials(spec) else { return }
+        if observed.claim?.isDeleting ?? false || observed.volume?.isDeleting ?? false { return }
+        for finding in due.prefix(spec.parallelism - running) {
+            guard case .due(let replacing, let attempt) = finding.state else { continue }
+            let job = WarmupJob(
+                name: Names.job(cache: owner.name, uid: owner.uid, node: finding.node), node: finding.node, attempt: attempt)
+            actions.append(replacing.map { .replaceJob($0, job) } ?? .createJob(job))
+        }
+    }
+
+    /// Fills the picture's lists and sums from what was found.
+    mutating func describe(_ nodes: [NodeFinding], facts: ResolvedSource) {
+        var remaining: Int64?
+        var isRemainingKnown = true
+        for finding in nodes.sorted(by: { $0.node < $1.node }) {
+            let name = finding.node
+            picture.desired.append(name)
+            var cached = min(max(0, finding.report?.bytesCached ?? 0), facts.totalBytes)
+            switch finding.state {
+            case .ready:
+                picture.ready.append(name)
+                cached = facts.totalBytes
+            case .warming:
+                picture.warming.append(name)
+                picture.bytesPerSecond = picture.bytesPerSecond.addedClamping(max(0, finding.report?.bytesPerSecond ?? 0))
+                if let seconds = finding.report?.remainingSeconds {
+                    remaining = max(remaining ?? 0, seconds)
+                } else {
+                    isRemainingKnown = false
+                }
+            case .due, .waiting:
+                picture.queued.append(name)
+                isRemainingKnown = false
+            case .waitingForAgent: picture.waitingForAgent.append(name)
+            case .unreachable: picture.unreachable.append(name)
+            case .shortage(let needed, let free):
+                picture.shortages.append(Picture.Shortage(node: name, needed: needed, free: free))
+            case .failed(let reason, let message):
+                picture.failures.append(Picture.Failure(node: name, reason: reason, message: message))
+            }
+            picture.cachedOn[name] = cached
+            picture.bytesCached = picture.bytesCached.addedClamping(cached)
+        }
+        let missing = picture.bytesTotal - picture.bytesCached
+        if isRemainingKnown, let remaining {
+            picture.remainingSeconds = remaining
+        } else if picture.bytesPerSecond > 0, missing > 0 {
+            picture.remainingSeconds = missing / picture.bytesPerSecond + 1
+        }
+        sumTraffic()
+    }
+
+    /// For a ModelCache whose spec cannot be acted on: the copies that are there, and nothing planned.
+    mutating func describeReports(on spec: CacheSpec?) {
+        guard let facts = picture.facts else { return }
+        for (name, report) in observed.reports.sorted(by: { $0.key < $1.key }) {
+            guard hasCopy(name, facts: facts) || report.pinned else { continue }
+            let isWhole = hasCopy(name, facts: facts)
+            let cached = isWhole ? facts.totalBytes : min(max(0, report.bytesCached), facts.totalBytes)
+            picture.desired.append(name)
+            if isWhole { picture.ready.append(name) } else { picture.queued.append(name) }
+            picture.cachedOn[name] = cached
+            picture.bytesCached = picture.bytesCached.addedClamping(cached)
+        }
+        sumTraffic()
+    }
+
+    private mutating func sumTraffic() {
+        for report in observed.reports.values {
+            picture.originBytes = picture.originBytes.addedClamping(max(0, report.originBytes))
+            picture.peerBytes = picture.peerBytes.addedClamping(max(0, report.peerBytes))
+        }
+    }
+}

@@ -1,0 +1,72 @@
+public import Kubernetes
+
+/// What the plan needs of a claim.
+public struct ClaimView: Sendable, Hashable {
+    public var namespace: String
+    public var name: String
+    public var uid: String
+    public var cacheUID: String
+    public var version: UInt64
+    public var isDeleting: Bool
+    /// Its volume disappeared: a claim never recovers from that.
+    public var isLost: Bool
+
+    public init(
+        namespace: String, name: String, uid: String, cacheUID: String, version: UInt64 = 0, isDeleting: Bool = false,
+        isLost: Bool = false
+    ) {
+        self.namespace = namespace
+        self.name = name
+        self.uid = uid
+        self.cacheUID = cacheUID
+        self.version = version
+        self.isDeleting = isDeleting
+        self.isLost = isLost
+    }
+
+    public init?(_ claim: PersistentVolumeClaim) {
+        guard let cacheUID = claim.metadata.labels?[Names.uidLabel] else { return nil }
+        self.init(
+            namespace: claim.objectKey.namespace, name: claim.objectKey.name, uid: claim.uid, cacheUID: cacheUID,
+            version: UInt64(claim.resourceVersion) ?? 0, isDeleting: claim.metadata.deletionTimestamp != nil,
+            isLost: claim.status?.phase == "Lost")
+    }
+}
+
+/// What the plan needs of a volume.
+public struct VolumeView: Sendable, Hashable {
+    public var name: String
+    public var uid: String
+    public var cacheUID: String
+    public var version: UInt64
+    public var isDeleting: Bool
+    /// The claim it is bound to, once it is.
+    public var claimUID: String?
+    /// The ModelCache, for a volume whose ModelCache is gone.
+    public var namespace: String
+    public var cacheName: String
+
+    public init(
+        name: String, uid: String, cacheUID: String, version: UInt64 = 0, isDeleting: Bool = false, claimUID: String? = nil,
+        namespace: String = "", cacheName: String = ""
+    ) {
+        self.name = name
+        self.uid = uid
+        self.cacheUID = cacheUID
+        self.version = version
+        self.isDeleting = isDeleting
+        self.claimUID = claimUID
+        self.namespace = namespace
+        self.cacheName = cacheName
+    }
+
+    public init?(_ volume: PersistentVolume) {
+        guard let cacheUID = volume.metadata.labels?[Names.uidLabel] else { return nil }
+        let claimUID = volume.spec?.claimRef?.uid
+        self.init(
+            name: volume.objectKey.name, uid: volume.uid, cacheUID: cacheUID, version: UInt64(volume.resourceVersion) ?? 0,
+            isDeleting: volume.metadata.deletionTimestamp != nil, claimUID: claimUID?.isEmpty ?? true ? nil : claimUID,
+            namespace: volume.metadata.annotations?[Names.namespaceAnnotation] ?? volume.spec?.claimRef?.namespace ?? "",
+            cacheName: volume.metadata.annotations?[Names.nameAnnotation] ?? "")
+    }
+}

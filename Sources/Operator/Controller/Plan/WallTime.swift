@@ -1,0 +1,42 @@
+internal import FoundationEssentials
+public import Kubernetes
+
+/// A moment of this machine's wall clock, in milliseconds: comparable with the API server's times, which have whole seconds.
+public struct WallTime: Sendable, Hashable, Comparable {
+    /// Since 1970-01-01T00:00:00Z.
+    public var milliseconds: Int64
+
+    public init(milliseconds: Int64) { self.milliseconds = milliseconds }
+    public init(seconds: Int64) { milliseconds = seconds * 1000 }
+    public init(_ timestamp: Timestamp) { milliseconds = timestamp.secondsSinceEpoch * 1000 }
+
+    public static var now: WallTime { WallTime(milliseconds: Int64(Date().timeIntervalSince1970 * 1000)) }
+
+    public var timestamp: Timestamp { Timestamp(secondsSinceEpoch: milliseconds / 1000) }
+
+    public static func < (left: WallTime, right: WallTime) -> Bool { left.milliseconds < right.milliseconds }
+    public static func + (time: WallTime, duration: Duration) -> WallTime {
+        WallTime(milliseconds: time.milliseconds + duration.inMilliseconds)
+    }
+    public static func - (left: WallTime, right: WallTime) -> Duration {
+        .milliseconds(left.milliseconds - right.milliseconds)
+    }
+}
+
+extension Duration {
+    /// Whole milliseconds, cut off.
+    var inMilliseconds: Int64 {
+        let parts = components
+        return parts.seconds * 1000 + parts.attoseconds / 1_000_000_000_000_000
+    }
+}
+
+extension WallTime {
+    /// Nil when the text is no time of RFC 3339.
+    init?(rfc3339 text: String) {
+        guard let time = try? JSONDecoder().decode(Timestamp.self, from: Data("\"\(text)\"".utf8)) else {
+            return nil
+        }
+        self.init(time)
+    }
+}

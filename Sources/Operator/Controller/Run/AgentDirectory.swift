@@ -1,0 +1,34 @@
+/// Which pod speaks for a node: of several, as during a rolling update, the one that stays, and of those the newest.
+struct AgentDirectory {
+    private var pods: [String: [String: AgentPod]] = [:]
+
+    enum Change: Equatable {
+        /// The node's agent is at this address, and something about its pod changed.
+        case found(node: String, address: String)
+        case lost(node: String)
+    }
+
+    mutating func set(_ pod: AgentPod) -> Change? {
+        let before = best(pod.node)
+        pods[pod.node, default: [:]][pod.name] = pod
+        let now = best(pod.node)
+        return before == now ? nil : now.map { .found(node: pod.node, address: $0.address) }
+    }
+
+    mutating func remove(_ pod: AgentPod) -> Change? {
+        let before = best(pod.node)
+        guard pods[pod.node]?[pod.name]?.uid == pod.uid else { return nil }
+        pods[pod.node]?[pod.name] = nil
+        if pods[pod.node]?.isEmpty ?? false { pods[pod.node] = nil }
+        guard let now = best(pod.node) else { return .lost(node: pod.node) }
+        return before == now ? nil : .found(node: pod.node, address: now.address)
+    }
+
+    private func best(_ node: String) -> AgentPod? {
+        pods[node]?.values.max { left, right in
+            if left.isDeleting != right.isDeleting { return left.isDeleting }
+            if left.createdAt != right.createdAt { return left.createdAt < right.createdAt }
+            return left.uid < right.uid
+        }
+    }
+}

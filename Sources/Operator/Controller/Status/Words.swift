@@ -1,0 +1,30 @@
+/// How numbers and names are said to people.
+enum Words {
+    /// Up to three names, and how many there are besides.
+    static func list(_ names: [String], most: Int = 3) -> String {
+        let shown = names.prefix(most).joined(separator: ", ")
+        return names.count > most ? "\(shown) and \(names.count - most) more" : shown
+    }
+
+    static func count(_ number: Int, _ noun: String) -> String { "\(number) \(noun)\(number == 1 ? "" : "s")" }
+
+    /// Decimal units, three digits at most, as disk and network vendors count: `253 MB`, `1.2 GB`.
+    static func bytes(_ number: Int64) -> String {
+        let units = ["B", "kB", "MB", "GB", "TB", "PB", "EB"]
+        var value = Double(max(0, number))
+        var unit = 0
+        while value >= 999.5, unit < units.count - 1 {
+            value /= 1000
+            unit += 1
+        }
+        if unit == 0 || value >= 99.5 { return "\(Int64(value.rounded())) \(units[unit])" }
+        let tenths = Int64((value * 10).rounded())
+        return "\(tenths / 10).\(tenths % 10) \(units[unit])"
+    }
+
+    /// At most `limit` characters on one line.
+    static func line(_ text: String, limit: Int) -> String {
+        let flat = String(String.UnicodeScalarView(text.unicodeScalars.map { $0.value < 0x20 || $0.value == 0x7f ? " " : $0 }))
+        return flat.count <= limit ? flat : flat.prefix(limit - 1) + "…"
+    }
+}

@@ -1,0 +1,154 @@
+internal import CRD
+internal import Kubernetes
+
+extension World {
+    // MARK: ModelCaches
+
+    func set(_ cache: ModelCache, key: ObjectKey) -> [ObjectKey] {
+        // A spec is checked once a generation, and not under the lock.
+        let known = state.withLock { state in
+            state.caches[key].flatMap { before in
+                before.metadata.uid == cache.metadata.uid && before.metadata.generation == cache.metadata.generation
+                    ? cache.metadata.uid.flatMap { state.readings[$0] } : nil
+            }
+        }
+        let reading = known ?? cache.reading(validation)
+        return state.withLock { state in
+            if let before = state.caches[key] {
+                if isOlder(cache.version, than: before.version) { return [] }
+                if before.metadata.uid != cache.metadata.uid { state.forget(before) }
+            }
+            state.caches[key] = cache
+            if let uid = cache.metadata.uid {
+                state.keys[uid] = key
+                state.readings[uid] = reading
+            }
+            return [key]
+        }
+    }
+
+    /// The server's answer to a write of ours: counts unless the watch has told something newer, or that the object is gone.
+    func confirm(_ cache: ModelCache, key: ObjectKey) {
+        state.withLock { state in
+            guard let before = state.caches[key], before.metadata.uid == cache.metadata.uid,
+                !isOlder(cache.version, than: before.version)
+            else { return }
+            guard before.metadata.generation == cache.metadata.generation else { return }
+            state.caches[key] = cache
+        }
+    }
+
+    func remove(_ cache: ModelCache, key: ObjectKey) -> [ObjectKey] {
+        state.withLock { state in
+            guard let before = state.caches[key], before.metadata.uid == cache.metadata.uid else { return [] }
+            state.caches[key] = nil
+            state.forget(before)
+            return [key]
+        }
+    }
+
+    // MARK: Nodes
+
+    func set(_ node: NodeView) -> [ObjectKey] {
+        state.withLock { state in
+            var node = node
+            if let before = state.nodes[node.name], !node.isReady {
+                // Seen to happen: this machine's clock tells, whatever the API server's says.
+                node.notReadySince = before.notReadySince ?? .now
+            }
+            guard state.nodes[node.name] != node else { return [] }
+            state.nodes[node.name] = node
+            return Array(state.caches.keys)
+        }
+    }
+
+    func removeNode(_ name: String) -> [ObjectKey] {
+        state.withLock { $0.nodes.removeValue(forKey: name) == nil ? [] : Array($0.caches.keys) }
+    }
+
+    // MARK: Jobs
+
+    /// - Parameter isConfirmed: the watch says so; otherwise it is the answer to a creation.
+    func set(_ job: JobView, isConfirmed: Bool) -> [ObjectKey] {
+        state.withLock { state in
+            var job = job
+            if let before = state.jobs[job.cacheUID]?[job.name]?.view {
+                if isOlder(job.version, than: before.version) || (!isConfirmed && job.version == before.version) { return [] }
+                if before.uid == job.uid {
+                    if before.phase == job.phase { job.phaseSeen = before.phaseSeen }
+                    // Our deletion is known before the watch tells of it.
+                    if before.isDeleting { job.isDeleting = true }
+                }
+            }
+            state.jobs[job.cacheUID, default: [:]][job.name] = JobEntry(view: job, madeAt: isConfirmed ? nil : .now)
+            return state.keys[job.cacheUID].map { [$0] } ?? []
+        }
+    }
+
+    func removeJob(_ job: JobView) -> [ObjectKey] {
+        state.withLock { state in
+            guard state.jobs[job.cacheUID]?[job.name]?.view.uid == job.uid else { return [] }
+            state.jobs[job.cacheUID]?[job.name] = nil
+            if state.jobs[job.cacheUID]?.isEmpty ?? false { state.jobs[job.cacheUID] = nil }
+            return state.keys[job.cacheUID].map { [$0] } ?? []
+        }
+    }
+
+    /// Our deletion was accepted.
+    func markDeleting(_ job: JobView) {
+        state.withLock { state in
+            guard state.jobs[job.cacheUID]?[job.name]?.view.uid == job.uid else { return }
+            state.jobs[job.cacheUID]?[job.name]?.view.isDeleting = true
+        }
+    }
+
+    // MARK: Claims and volumes
+
+    func set(_ claim: ClaimView) -> [ObjectKey] {
+        state.withLock { state in
+            if let before = state.claims[claim.cacheUID], isOlder(claim.version, than: before.version) { return [] }
+            state.claims[claim.cacheUID] = claim
+            return state.keys[claim.cacheUID].map { [$0] } ?? []
+        }
+    }
+
+    func removeClaim(_ claim: ClaimView) -> [ObjectKey] {
+        state.withLock { state in
+            guard state.claims[claim.cacheUID]?.uid == claim.uid else { return [] }
+            state.claims[claim.cacheUID] = nil
+            return state.keys[claim.cacheUID].map { [$0] } ?? []
+        }
+    }
+
+    func set(_ volume: VolumeView) -> [ObjectKey] {
+        state.withLock { state in
+            if let before = state.volumes[volume.cacheUID], isOlder(volume.version, than: before.version) { return [] }
+            state.volumes[volume.cacheUID] = volume
+            return state.keys[volume.cacheUID].map { [$0] } ?? []
+        }
+    }
+
+    func removeVolume(_ volume: VolumeView) -> [ObjectKey] {
+        state.withLock { state in
+            guard state.volumes[volume.cacheUID]?.uid == volume.uid else { return [] }
+            state.volumes[volume.cacheUID] = nil
+            return state.keys[volume.cacheUID].map { [$0] } ?? []
+        }
+    }
+
+    /// Volumes whose ModelCache is not there.
+    var orphanedVolumes: [VolumeView] {
+        state.withLock { state in state.volumes.values.filter { state.keys[$0.cacheUID] == nil && !$0.isDeleting } }
+    }
+}
+
+extension World.State {
+    /// Jobs, claim, volume and reports stay: they tell what is left to clean up.
+    mutating func forget(_ cache: ModelCache) {
+        guard let uid = cache.metadata.uid else { return }
+        keys[uid] = nil
+        readings[uid] = nil
+        memories[uid] = nil
+        resolutions[uid] = nil
+    }
+}

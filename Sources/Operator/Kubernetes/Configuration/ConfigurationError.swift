@@ -1,0 +1,20 @@
+/// A configuration that cannot be used: what, where and what to do about it. Never holds a secret.
+public struct ConfigurationError: Error, Sendable, Hashable, CustomStringConvertible {
+    /// The file, or "environment".
+    public var source: String
+    /// The path of the field in it: "users[admin].user.client-key-data".
+    public var field: String?
+    public var problem: String
+    public var remedy: String
+
+    public init(source: String, field: String? = nil, problem: String, remedy: String) {
+        self.source = source
+        self.field = field
+        self.problem = problem
+        self.remedy = remedy
+    }
+
+    public var description: String {
+        "\(source)\(field.map { ": \($0)" } ?? ""): \(problem); \(remedy)"
+    }
+}

@@ -1,0 +1,18 @@
+/// Namespace and name: what tells one object of a kind from another.
+public struct ObjectKey: Hashable, Sendable, Comparable, CustomStringConvertible {
+    /// Empty for objects of cluster scope.
+    public var namespace: String
+    public var name: String
+
+    public init(namespace: String = "", name: String) {
+        self.namespace = namespace
+        self.name = name
+    }
+
+    /// "namespace/name", or the name alone.
+    public var description: String { namespace.isEmpty ? name : "\(namespace)/\(name)" }
+
+    public static func < (left: ObjectKey, right: ObjectKey) -> Bool {
+        (left.namespace, left.name) < (right.namespace, right.name)
+    }
+}

@@ -1,0 +1,38 @@
+// Taints and tolerations, as `ToleratesTaint` of core/v1 and kube-scheduler's TaintToleration plugin
+// (https://kubernetes.io/docs/concepts/scheduling-eviction/taint-and-toleration/).
+
+extension Toleration {
+    /// An empty effect tolerates every effect, an empty key with `Exists` every key.
+    public func tolerates(_ taint: Taint) -> Bool {
+        if let effect, !effect.isEmpty, effect != taint.effect { return false }
+        if let key, !key.isEmpty, key != taint.key { return false }
+        switch self.operator ?? "" {
+        case "Exists": return true
+        // The server refuses an empty key here; the scheduler, asked all the same, looks at the value alone.
+        case "", "Equal": return (value ?? "") == (taint.value ?? "")
+        default: return false
+        }
+    }
+}
+
+extension Node {
+    /// The first taint that keeps a pod with these tolerations from being placed here; nil when none does.
+    /// `PreferNoSchedule` keeps nobody away. A cordoned node (`unschedulable`) counts as tainted with
+    /// `node.kubernetes.io/unschedulable`, also before the taint is there.
+    public func untoleratedTaint(_ tolerations: [Toleration]) -> Taint? {
+        let cordon = Taint(key: "node.kubernetes.io/unschedulable", effect: "NoSchedule")
+        let taints = (spec?.taints ?? []) + (spec?.unschedulable == true ? [cordon] : [])
+        return taints.first { taint in
+            (taint.effect == "NoSchedule" || taint.effect == "NoExecute")
+                && !tolerations.contains { $0.tolerates(taint) }
+        }
+    }
+
+    /// Whether a pod that runs here and has these tolerations is evicted sooner or later.
+    public func evicts(_ tolerations: [Toleration]) -> Bool {
+        (spec?.taints ?? []).contains { taint in
+            taint.effect == "NoExecute"
+                && !tolerations.contains { $0.tolerates(taint) && $0.tolerationSeconds == nil }
+        }
+    }
+}

@@ -1,0 +1,77 @@
+import CRD
+import Foundation
+import Testing
+
+@Suite struct TypesTests {
+    @Test func `five lines get every default`() throws {
+        let model = try Documents.decode(Documents.minimal)
+        #expect(model.spec == ModelCacheSpec(source: Source(uri: "oss://models/gemma/")))
+        #expect(model.spec.placement.seeders == 1)
+        #expect(model.spec.warmup == Warmup(mode: .eager, parallelism: 100, backoffLimit: 6))
+        #expect(model.spec.cache == Cache(medium: .memory, idleSeconds: 0))
+        #expect(model.problems().isEmpty)
+    }
+
+    @Test func `what is encoded decodes to the same`() throws {
+        let again = try JSONDecoder().decode(ModelCache.self, from: JSONEncoder().encode(Documents.full))
+        #expect(again == Documents.full)
+    }
+
+    @Test func `a spec that cannot be read is a problem, not an error`() throws {
+        let model = try Documents.decode(#"{"metadata":{"name":"m"},"spec":{"source":{"uri":"oss://models/"},"warmup":{"mode":"Lazy"}}}"#)
+        #expect(model.problems().map(\.path) == ["spec.warmup.mode"])
+        let missing = try Documents.decode(#"{"metadata":{"name":"m"},"spec":{"source":{}}}"#)
+        #expect(missing.problems().map(\.path) == ["spec.source.uri"])
+        #expect(try Documents.decode(#"{"metadata":{"name":"m"}}"#).problems().map(\.path) == ["spec"])
+    }
+
+    @Test func `in a list the path begins at the object`() throws {
+        struct List: Decodable { let items: [ModelCache] }
+        let list = try JSONDecoder().decode(List.self, from: Data(#"{"items":[{"spec":{"source":{"uri":7}}}]}"#.utf8))
+        #expect(list.items[0].problems().map(\.path) == ["spec.source.uri"])
+    }
+
+    @Test func `a status of another time counts as absent`() throws {
+        let model = try Documents.decode(#"{"metadata":{"name":"m"},"spec":{"source":{"uri":"oss://models/"}},"status":{"phase":"Dancing"}}"#)
+        #expect(model.status == nil)
+        #expect(model.problems().isEmpty)
+    }
+
+    @Test(arguments: [
+        ("500Mi", 524_288_000), ("1G", 1_000_000_000), ("1.5Gi", 1_610_612_736), ("1e6", 1_000_000), ("1048576", 1_048_576),
+        ("1500m", 2), ("0.1", 1), (".5k", 500), ("5.", 5), ("+3Ki", 3072), ("2E3", 2000), ("7Ei", 8_070_450_532_247_928_832),
+    ] as [(String, Int64)])
+    func `quantities are bytes, rounded up`(text: String, bytes: Int64) {
+        #expect(Quantity(text).bytes == bytes)
+    }
+
+    @Test(arguments: ["", "Mi", "5 Mi", "-1", "8Ei", "1e30", "5MiB", "0x10", "1.2.3", "９", "99999999999999999999", "1e", "1ee3"])
+    func `what is no quantity has no bytes`(text: String) {
+        #expect(Quantity(text).bytes == nil)
+    }
+
+    @Test func `a quantity may be a number`() throws {
+        let model = try Documents.decode(#"{"spec":{"source":{"uri":"oss://models/"},"warmup":{"bandwidthLimit":1048576}}}"#)
+        #expect(model.spec.warmup.bandwidthLimit?.bytes == 1_048_576)
+    }
+
+    @Test func `details put failures first and stay within their bounds`() {
+        let all = (0..<150).map { NodeDetail(name: "n\(1000 + $0)", state: .ready, percent: 100) }
+            + [NodeDetail(name: "z", state: .failed, percent: 120, message: String(repeating: "ü", count: 400))]
+            + [NodeDetail(name: "y", state: .warming, percent: -1)]
+        let shown = NodesStatus.details(choosing: all)
+        #expect(shown.count == NodesStatus.maximumDetails)
+        #expect(shown.prefix(3).map(\.name) == ["z", "y", "n1000"])
+        #expect(shown[0].percent == 100)
+        #expect(shown[0].message?.unicodeScalars.count == NodeDetail.maximumMessageLength)
+    }
+
+    @Test func `an eviction request survives its annotation`() {
+        let one = EvictionRequest(node: "node-1", requestedAt: "2026-01-02T03:04:05Z")
+        #expect(EvictionRequest(annotation: one.annotation) == one)
+        let all = EvictionRequest(node: nil, requestedAt: "2026-01-02T03:04:05Z")
+        #expect(all.annotation.hasPrefix("*@"))
+        #expect(EvictionRequest(annotation: all.annotation) == all)
+        for bad in [nil, "", "node-1", "@now", "Node 1@now", "node-1@"] { #expect(EvictionRequest(annotation: bad) == nil) }
+    }
+}

@@ -1,0 +1,43 @@
+"""Fixtures of the tests on a real cluster of three nodes (hack/cluster; needs root).
+
+A cluster that is up already is used and left up; else it is brought up for the session and taken down after it.
+USE_EXISTING_CLUSTER=true is refused by those tests alone that pull plugs and look into nodes: they need this one.
+"""
+import os
+import pathlib
+import sys
+import uuid
+
+import pytest
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+
+from support.cluster import Cluster  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def cluster():
+    if os.environ.get("USE_EXISTING_CLUSTER", "").lower() == "true":
+        pytest.skip("looks into nodes' namespaces: only on the cluster of hack/cluster")
+    one = Cluster()
+    was_up = one.is_up()
+    one.up(nodes=3)
+    yield one
+    if not was_up and not os.environ.get("MODELCACHE_TESTS_KEEP"):
+        one.down()
+
+
+@pytest.fixture(scope="session")
+def tools(cluster):
+    """The name of an image with busybox that every node has."""
+    return cluster.load_tools()
+
+
+@pytest.fixture
+def namespace(cluster):
+    """A new namespace with its default ServiceAccount, deleted after the test."""
+    name = f"test-{uuid.uuid4().hex[:8]}"
+    cluster.kubectl("create", "namespace", name)
+    cluster.kubectl("wait", "--for=create", "serviceaccount/default", "-n", name, "--timeout=30s")
+    yield name
+    cluster.kubectl("delete", "namespace", name, "--wait=false", "--ignore-not-found", check=False)

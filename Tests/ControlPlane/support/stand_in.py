@@ -1,0 +1,382 @@
+"""Agents and kubelets for tests of the operator on an API server without nodes.
+
+One process plays any number of agents: agent i listens at 127.1.x.y on one shared port, checks the request's
+signature, and keeps its caches in memory. `Kubelets` plays what runs Jobs: it watches the operator's Jobs, lets the
+node's agent "fill", and writes the Job's status as the Job controller would. Nothing of the operator is faked.
+"""
+import asyncio
+import base64
+import hashlib
+import hmac
+import json
+import os
+import random
+import ssl
+import tempfile
+import time
+
+import aiohttp
+import yaml
+from aiohttp import web
+
+SYSTEM_NAMESPACE = "modelcache-system"
+MANAGED = "app.kubernetes.io/managed-by=modelcache-operator"
+GROUP = "/apis/modelcache.io/v1alpha1"
+
+
+def agent_address(index):
+    return f"127.1.{index // 250}.{index % 250 + 1}"
+
+
+class ApiError(Exception):
+    def __init__(self, status, body):
+        super().__init__(f"{status}: {body[:300]}")
+        self.status = status
+
+
+class Api:
+    """A plain Kubernetes REST client on the kubeconfig's current context (client certificates or a token)."""
+
+    def __init__(self, kubeconfig):
+        config = yaml.safe_load(open(kubeconfig, encoding="utf-8"))
+        named = lambda kind, name: next(e for e in config[kind + "s"] if e["name"] == name)[kind]
+        context = named("context", config["current-context"])
+        cluster, user = named("cluster", context["cluster"]), named("user", context["user"])
+        self.server = cluster["server"].rstrip("/")
+        self._tls = ssl.create_default_context(cadata=self._pem(cluster, "certificate-authority"))
+        self._tls.check_hostname = False
+        self._headers = {}
+        if certificate := self._pem(user, "client-certificate"):
+            with tempfile.NamedTemporaryFile("w", suffix=".pem") as file:
+                file.write(certificate + "\n" + self._pem(user, "client-key"))
+                file.flush()
+                self._tls.load_cert_chain(file.name)
+        if token := user.get("token"):
+            self._headers["Authorization"] = f"Bearer {token}"
+        self._session = None
+
+    @staticmethod
+    def _pem(entry, name):
+        if data := entry.get(name + "-data"):
+            return base64.b64decode(data).decode()
+        return open(entry[name], encoding="utf-8").read() if entry.get(name) else None
+
+    async def __aenter__(self):
+        connector = aiohttp.TCPConnector(ssl=self._tls, limit=64)
+        self._session = aiohttp.ClientSession(connector=connector, headers=self._headers, timeout=aiohttp.ClientTimeout(total=60))
+        return self
+
+    async def __aexit__(self, *_):
+        await self._session.close()
+
+    async def request(self, method, path, body=None, kind="application/json", **query):
+        headers = {"Content-Type": kind} if body is not None else {}
+        data = json.dumps(body) if body is not None else None
+        async with self._session.request(method, self.server + path, params=query, data=data, headers=headers) as answer:
+            text = await answer.text()
+            if answer.status >= 400:
+                raise ApiError(answer.status, text)
+            return json.loads(text) if text.startswith("{") else text
+
+    async def get(self, path, **query):
+        return await self.request("GET", path, **query)
+
+    async def create(self, path, body, **query):
+        return await self.request("POST", path, body, **query)
+
+    async def merge(self, path, body):
+        return await self.request("PATCH", path, body, "application/merge-patch+json")
+
+    async def delete(self, path, **query):
+        return await self.request("DELETE", path, **query)
+
+    async def list(self, path, **query):
+        """All items, page by page, and the version to watch from."""
+        items, query = [], {"limit": "500", **query}
+        while True:
+            page = await self.get(path, **query)
+            items += page["items"]
+            if not page["metadata"].get("continue"):
+                return items, page["metadata"]["resourceVersion"]
+            query["continue"] = page["metadata"]["continue"]
+
+    async def watch(self, path, **query):
+        """Events for ever: lists first (as ADDED), then watches; lists again after an error."""
+        while True:
+            try:
+                items, version = await self.list(path, **query)
+                for item in items:
+                    yield "ADDED", item
+                timeout = aiohttp.ClientTimeout(total=None)
+                parameters = {**query, "watch": "1", "resourceVersion": version, "allowWatchBookmarks": "true"}
+                async with self._session.get(self.server + path, params=parameters, timeout=timeout, read_bufsize=1 << 22) as answer:
+                    async for line in answer.content:
+                        event = json.loads(line)
+                        if event["type"] == "ERROR":
+                            break
+                        if event["type"] != "BOOKMARK":
+                            yield event["type"], event["object"]
+            except (aiohttp.ClientError, ApiError, json.JSONDecodeError, asyncio.TimeoutError):
+                await asyncio.sleep(0.5)
+
+
+class Cache:
+    """One ModelCache's copy at one stand-in agent."""
+
+    def __init__(self, uid, definition):
+        self.uid, self.definition = uid, definition
+        self.state, self.digest, self.error = "Prepared", None, None
+        self.total = self.users = 0
+        self.began = self.ends = None
+
+    def settle(self, now):
+        if self.state == "Filling" and now >= self.ends:
+            self.state = "Ready"
+
+    def report(self, now):
+        self.settle(now)
+        share = {"Ready": 1.0, "Filling": (now - self.began) / max(1e-9, self.ends - self.began) if self.began else 0}.get(self.state, 0)
+        cached = int(self.total * min(1.0, share))
+        rate = int(self.total / max(1e-9, self.ends - self.began)) if self.state == "Filling" else 0
+        report = {
+            "uid": self.uid, "namespace": self.definition["namespace"], "name": self.definition["name"],
+            "source": self.definition["source"], "medium": self.definition["medium"], "state": self.state, "files": 1,
+            "bytesTotal": self.total, "bytesCached": cached, "bytesPerSecond": rate, "originBytes": cached, "peerBytes": 0,
+            "pinned": self.definition.get("pinned", False), "users": self.users,
+        }
+        if self.state == "Filling":
+            report["remainingSeconds"] = max(0, int(self.ends - now))
+        if self.digest:
+            report["digest"] = self.digest
+        if self.error:
+            report["error"] = self.error
+        return report
+
+
+class Agent:
+    def __init__(self, node, budget):
+        self.node, self.budget = node, budget
+        self.caches = {}
+        self.restart(keep=True)
+        self.silent = False
+        self.clock_offset = 0
+
+    def restart(self, keep):
+        """A new process; `keep=False`: on empty memory."""
+        self.instance = f"{random.getrandbits(64):016x}"
+        if not keep:
+            self.caches = {}
+
+    def report(self, now):
+        used = sum(c.definition.get("sizeBytes", 0) for c in self.caches.values())
+        return {
+            "node": self.node, "version": "stand-in", "bootID": "00000000-0000-0000-0000-000000000000", "instanceID": self.instance,
+            "time": int(time.time() + self.clock_offset), "memory": {"budgetBytes": self.budget, "usedBytes": used},
+            "caches": [cache.report(now) for cache in self.caches.values()],
+        }
+
+
+class Agents:
+    """All agents of the cluster behind one port."""
+
+    def __init__(self, secret, nodes, budget=1 << 40):
+        self.secret = secret
+        self.by_address = {agent_address(i): Agent(name, budget) for i, name in enumerate(nodes)}
+        self.by_node = {agent.node: agent for agent in self.by_address.values()}
+        self.requests = 0
+        self.port = None
+
+    async def start(self, port=0):
+        # No access log, no handler cancellation: thousands of requests a second in one process.
+        application = web.Application(client_max_size=1 << 16)
+        application.router.add_route("*", "/{path:.*}", self._answer)
+        self._runner = web.AppRunner(application, access_log=None)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "0.0.0.0", port, backlog=1024)
+        await site.start()
+        self.port = site._server.sockets[0].getsockname()[1]
+        return self.port
+
+    async def stop(self):
+        await self._runner.cleanup()
+
+    def _is_signed(self, agent, request, body):
+        try:
+            scheme, _, rest = request.headers["Authorization"].partition(" ")
+            fields = dict(part.strip().split("=", 1) for part in rest.split(","))
+            if scheme != "MODELCACHE-HMAC-SHA256" or abs(int(fields["Timestamp"]) - time.time() - agent.clock_offset) > 300:
+                return False
+            lines = [request.method, request.raw_path, fields["Timestamp"], agent.node, hashlib.sha256(body).hexdigest()]
+            want = hmac.new(self.secret.encode(), "\n".join(lines).encode(), hashlib.sha256).hexdigest()
+            return hmac.compare_digest(want, fields["Signature"])
+        except (KeyError, ValueError):
+            return False
+
+    async def _answer(self, request):
+        self.requests += 1
+        agent = self.by_address.get(request.transport.get_extra_info("sockname")[0])
+        if agent is None or agent.silent:
+            request.transport.abort()
+            return web.Response(status=503)
+        body = await request.read()
+        if request.path in ("/healthz", "/readyz"):
+            return web.Response(text="ok\n")
+        if not self._is_signed(agent, request, body):
+            code = "ClockSkewed" if agent.clock_offset else "Unauthorized"
+            return web.json_response({"code": code, "message": "the signature is wrong", "remedy": "check the secret"}, status=401)
+        now = time.monotonic()
+        if request.path == "/v1/caches" and request.method == "GET":
+            return web.json_response(agent.report(now))
+        prefix, _, uid = request.path.rpartition("/")
+        if prefix != "/v1/caches":
+            return web.json_response({"code": "NotFound", "message": "no such path", "remedy": "see the API"}, status=404)
+        cache = agent.caches.get(uid)
+        if request.method == "PUT":
+            definition = json.loads(body)
+            if cache is None:
+                needed = definition["sizeBytes"] + sum(c.definition["sizeBytes"] for c in agent.caches.values())
+                if needed > agent.budget:
+                    return web.json_response(
+                        {"code": "InsufficientCapacity", "message": f"{definition['sizeBytes']} bytes do not fit", "remedy": "raise the budget"}, status=507)
+                cache = agent.caches[uid] = Cache(uid, definition)
+            cache.definition = definition
+            return web.json_response(cache.report(now))
+        if request.method == "DELETE":
+            if cache and cache.users and request.query.get("force") != "true":
+                return web.json_response({"code": "InUse", "message": f"{cache.users} clients", "remedy": "end them"}, status=409)
+            agent.caches.pop(uid, None)
+            return web.Response(status=204)
+        return web.json_response({"code": "MethodNotAllowed", "message": request.method, "remedy": "see the API"}, status=405)
+
+
+class Kubelets:
+    """Runs the operator's Jobs. `fill_seconds(node)` tells how long a copy takes; `fails(node)` gives an error or None."""
+
+    def __init__(self, api, agents, fill_seconds=lambda node: 0.5, fails=lambda node: None):
+        self.api, self.agents, self.fill_seconds, self.fails = api, agents, fill_seconds, fails
+        self.sources = {}
+        self.created = {}
+        self.deleted = {}
+        self._running = {}
+        self.paused = False
+
+    async def run(self):
+        async for kind, job in self.api.watch("/apis/batch/v1/jobs", labelSelector=MANAGED):
+            uid = job["metadata"]["uid"]
+            if kind == "DELETED":
+                self.deleted[uid] = time.monotonic()
+                if task := self._running.pop(uid, None):
+                    task.cancel()
+            elif uid not in self.created:
+                self.created[uid] = time.monotonic()
+                if not self._is_finished(job):
+                    self._running[uid] = asyncio.create_task(self._run_job(job))
+
+    @staticmethod
+    def _is_finished(job):
+        return any(c["type"] in ("Complete", "Failed") and c["status"] == "True" for c in job.get("status", {}).get("conditions", []))
+
+    async def source(self, namespace, name, uid):
+        """(digest, bytes) as the ModelCache's status tells."""
+        while uid not in self.sources:
+            status = (await self.api.get(f"{GROUP}/namespaces/{namespace}/modelcaches/{name}")).get("status", {})
+            if digest := status.get("source", {}).get("digest"):
+                self.sources[uid] = (digest, status["source"]["totalBytes"])
+            else:
+                await asyncio.sleep(0.2)
+        return self.sources[uid]
+
+    async def _run_job(self, job):
+        metadata = job["metadata"]
+        node, uid = metadata["annotations"]["modelcache.io/node"], metadata["labels"]["modelcache.io/uid"]
+        path = f"/apis/batch/v1/namespaces/{metadata['namespace']}/jobs/{metadata['name']}/status"
+        now = lambda: time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        try:
+            while self.paused:
+                await asyncio.sleep(0.1)
+            started = now()
+            agent = self.agents.by_node.get(node)
+            while agent is None or uid not in agent.caches:
+                await asyncio.sleep(0.5)
+                agent = self.agents.by_node.get(node)
+            cache = agent.caches[uid]
+            if error := self.fails(node):
+                cache.state, cache.error = "Failed", error
+                condition = {"type": "Failed", "status": "True", "reason": "BackoffLimitExceeded", "message": "Job has reached the specified backoff limit"}
+                status = {"startTime": started, "failed": job["spec"].get("backoffLimit", 6) + 1}
+            else:
+                cache.digest, cache.total = await self.source(metadata["namespace"], metadata["annotations"]["modelcache.io/name"], uid)
+                cache.began = time.monotonic()
+                cache.ends = cache.began + self.fill_seconds(node)
+                cache.state, cache.error = "Filling", None
+                await asyncio.sleep(cache.ends - cache.began)
+                if agent.caches.get(uid) is not cache:
+                    return
+                cache.settle(time.monotonic())
+                condition = {"type": "Complete", "status": "True"}
+                status = {"startTime": started, "succeeded": 1, "completionTime": now()}
+            condition |= {"lastProbeTime": now(), "lastTransitionTime": now()}
+            await self.api.merge(path, {"status": {**status, "conditions": [condition]}})
+        except ApiError as error:
+            if error.status != 404:
+                raise
+        finally:
+            self._running.pop(metadata["uid"], None)
+
+
+async def ensure(api, path, body):
+    try:
+        return await api.create(path, body)
+    except ApiError as error:
+        if error.status != 409:
+            raise
+        return None
+
+
+async def make_namespace(api, name):
+    await ensure(api, "/api/v1/namespaces", {"metadata": {"name": name}})
+    # No controller manager makes it here, and pods are not admitted without.
+    await ensure(api, f"/api/v1/namespaces/{name}/serviceaccounts", {"metadata": {"name": "default"}})
+
+
+async def make_node(api, name, labels=None, taints=None):
+    await ensure(api, "/api/v1/nodes", {"metadata": {"name": name, "labels": {"kubernetes.io/hostname": name, **(labels or {})}}, "spec": {"taints": taints or []}})
+    await set_node_ready(api, name, True)
+    # The server taints new nodes as not ready; no node lifecycle controller is here to take that away.
+    await api.merge(f"/api/v1/nodes/{name}", {"spec": {"taints": taints or []}})
+
+
+async def set_node_ready(api, name, ready):
+    resources = {"cpu": "8", "memory": "512Gi", "pods": "110"}
+    condition = {"type": "Ready", "status": "True" if ready else "False", "reason": "StandIn", "message": "", "lastTransitionTime": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
+    await api.merge(f"/api/v1/nodes/{name}/status", {"status": {"conditions": [condition], "allocatable": resources, "capacity": resources}})
+
+
+async def make_agent_pod(api, node, address, ready=True):
+    path = f"/api/v1/namespaces/{SYSTEM_NAMESPACE}/pods"
+    name = f"modelcache-agent-{node}"
+    await ensure(api, path, {
+        "metadata": {"name": name, "labels": {"app.kubernetes.io/name": "modelcache-agent"}},
+        "spec": {"nodeName": node, "hostNetwork": True, "automountServiceAccountToken": False, "terminationGracePeriodSeconds": 0,
+                 "containers": [{"name": "agent", "image": "modelcache/agent:dev"}]},
+    })
+    moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    await api.merge(f"{path}/{name}/status", {"status": {
+        "phase": "Running", "hostIP": address, "podIP": address, "podIPs": [{"ip": address}], "startTime": moment,
+        "conditions": [{"type": "Ready", "status": "True" if ready else "False", "lastTransitionTime": moment}],
+        "containerStatuses": [{"name": "agent", "image": "x", "imageID": "x", "ready": ready, "restartCount": 0, "state": {"running": {"startedAt": moment}}}],
+    }})
+
+
+async def gather_limited(jobs, limit=32):
+    """Runs coroutines, at most `limit` at once."""
+    gate = asyncio.Semaphore(limit)
+
+    async def one(job):
+        async with gate:
+            return await job
+    return await asyncio.gather(*(one(job) for job in jobs))
+
+
+def read_secret(path):
+    return open(path, encoding="utf-8").read().strip() if os.path.exists(path) else None

@@ -1,0 +1,132 @@
+"""Replicas of the operator on one real API server: one leads, and another follows when it ends."""
+import subprocess
+import time
+
+import pytest
+
+from support.operator_process import PROGRAM, Operator
+
+LEASE_SECONDS, RETRY_SECONDS = 15, 2
+
+
+def prepare(plane, namespace):
+    plane.kubectl("apply", "--server-side", "-f", "-", input=subprocess.run([PROGRAM, "print-crd"], check=True, capture_output=True, text=True).stdout)
+    plane.kubectl("wait", "--for=condition=Established", "crd/modelcaches.modelcache.io")
+    plane.kubectl("create", "namespace", namespace, check=False)
+
+
+class Replicas:
+    def __init__(self, plane, namespace, folder):
+        self.plane, self.namespace, self.folder, self.all = plane, namespace, folder, []
+
+    def start(self) -> Operator:
+        log = self.folder / f"operator-{len(self.all)}.log"
+        self.all.append(Operator(self.plane.admin_kubeconfig, log, f"--system-namespace={self.namespace}", f"--namespace={self.namespace}"))
+        return self.all[-1]
+
+    def leads(self, one) -> bool:
+        try:
+            return one.alive and 'leader_election_master_status{name="modelcache-operator"} 1' in one.metrics()
+        except OSError:
+            return False  # its server is not up yet, or no more
+
+    def wait_until_leads(self, one, seconds) -> float:
+        """How long it took."""
+        began = time.monotonic()
+        while not self.leads(one):
+            assert one.alive, one.last_words()
+            assert time.monotonic() - began < seconds, f"does not lead after {seconds} s: {one.last_words()}"
+            time.sleep(0.05)
+        return time.monotonic() - began
+
+    def lease(self) -> dict:
+        return self.plane.kubectl.get("lease", "modelcache-operator", "-n", self.namespace)
+
+    def close(self):
+        for one in self.all:
+            one.close()
+
+
+@pytest.fixture
+def replicas(control_plane, namespace, tmp_path):
+    prepare(control_plane, namespace)
+    one = Replicas(control_plane, namespace, tmp_path)
+    yield one
+    one.close()
+
+
+def test_sigterm_hands_over_within_three_seconds(replicas):
+    first = replicas.start()
+    replicas.wait_until_leads(first, 10)
+    second = replicas.start().ready()
+    time.sleep(3)
+    assert replicas.leads(first) and not replicas.leads(second)
+    assert second.is_ready(), "a replica that waits is ready"
+    began = time.monotonic()
+    assert first.stop() == 0, first.last_words()
+    replicas.wait_until_leads(second, 5)
+    assert time.monotonic() - began < 3
+    spec = replicas.lease()["spec"]
+    assert spec["leaseTransitions"] == 1 and spec["leaseDurationSeconds"] == LEASE_SECONDS
+    events = replicas.plane.kubectl.get("events", "-n", replicas.namespace)["items"]
+    leaders = [event for event in events if event["reason"] == "LeaderElection"]
+    assert len(leaders) == 2 and all("became leader" in event["message"] for event in leaders)
+    assert all(event["involvedObject"]["kind"] == "Lease" and event["source"]["component"] == "modelcache-operator" for event in leaders)
+
+
+def test_the_last_to_end_leaves_the_lease_free(replicas):
+    one = replicas.start()
+    replicas.wait_until_leads(one, 10)
+    assert one.stop() == 0
+    spec = replicas.lease()["spec"]
+    assert spec.get("holderIdentity", "") == "" and spec["leaseDurationSeconds"] == 1
+
+
+def test_a_killed_leader_is_followed_when_its_lease_ran_out(replicas):
+    first = replicas.start()
+    replicas.wait_until_leads(first, 10)
+    second = replicas.start().ready()
+    time.sleep(RETRY_SECONDS + 1)
+    first.kill()
+    took = replicas.wait_until_leads(second, 30)
+    # From the last renewal seen, up to one retry before the death; a second for scheduling.
+    assert LEASE_SECONDS - RETRY_SECONDS - 1 < took < LEASE_SECONDS + RETRY_SECONDS + 1
+
+
+def test_a_leader_ends_when_another_takes_its_lease(replicas):
+    one = replicas.start()
+    replicas.wait_until_leads(one, 10)
+    replicas.plane.kubectl(
+        "patch", "lease", "modelcache-operator", "-n", replicas.namespace, "--type=merge", "-p", '{"spec":{"holderIdentity":"intruder"}}')
+    assert one.process.wait(10) == 1
+    assert "intruder leads" in one.last_words()
+
+
+def test_an_api_server_gone_for_a_minute_ends_the_leader_and_nobody_else(own_control_plane, tmp_path):
+    """As in controller-runtime: who cannot renew must not act; whoever does not lead waits. Kubernetes starts the ended one again."""
+    prepare(own_control_plane, "system")
+    replicas = Replicas(own_control_plane, "system", tmp_path)
+    try:
+        first = replicas.start()
+        replicas.wait_until_leads(first, 10)
+        second = replicas.start().ready()
+        began = time.monotonic()
+        own_control_plane.api_server.freeze()
+        try:
+            assert first.process.wait(20) == 1
+            ended = time.monotonic() - began
+            assert ended < LEASE_SECONDS, "before another may lead"
+            assert "leader election lost" in first.last_words() and "not renewed" in first.last_words()
+            # Started again while the server is away, it waits.
+            third = replicas.start()
+            time.sleep(60 - (time.monotonic() - began))
+            assert second.alive and third.alive
+        finally:
+            own_control_plane.api_server.thaw()
+        deadline = time.monotonic() + 30
+        while not any(replicas.leads(one) for one in (second, third)):
+            assert time.monotonic() < deadline, second.last_words() + third.last_words()
+            time.sleep(0.2)
+        assert not all(replicas.leads(one) for one in (second, third))
+    finally:
+        replicas.close()

@@ -1,0 +1,225 @@
+"""config/ as people apply it: every overlay builds, an API server takes it, and it grants what it says, no more."""
+import json
+
+import pytest
+import yaml
+
+from support import control_plane as planes
+
+CONFIG = planes.REPOSITORY / "config"
+OVERLAYS = ("default", "legacy", "namespaced", "testbed", "samples")
+OPERATOR = "system:serviceaccount:modelcache-system:modelcache-operator"
+AGENT = "system:serviceaccount:modelcache-system:modelcache-agent"
+
+
+@pytest.fixture(scope="module")
+def plane():
+    """An API server of this file's own: what is applied here stays out of other tests."""
+    with planes.control_plane() as one:
+        if not one.own:
+            pytest.skip("applies config/ as a whole: not on an existing cluster")
+        yield one
+
+
+@pytest.fixture(scope="module")
+def built(plane):
+    """The objects of every overlay, as kustomize puts them together."""
+    return {name: list(yaml.safe_load_all(plane.kubectl("kustomize", str(CONFIG / name)))) for name in OVERLAYS}
+
+
+@pytest.fixture(scope="module")
+def whole(plane):
+    """The folder that this server's age asks for."""
+    version = json.loads(plane.kubectl("version", "-o", "json"))["serverVersion"]
+    return CONFIG / ("default" if int(version["minor"].rstrip("+")) >= 25 else "legacy")
+
+
+@pytest.fixture(scope="module")
+def applied(plane, whole):
+    plane.kubectl("apply", "-k", str(whole))
+    plane.kubectl("wait", "--for=condition=Established", "crd/modelcaches.modelcache.io", "--timeout=30s")
+    return plane.kubectl
+
+
+def find(objects, kind, name):
+    [one] = [one for one in objects if one["kind"] == kind and one["metadata"]["name"] == name]
+    return one
+
+
+def container(objects, kind, name):
+    return find(objects, kind, name)["spec"]["template"]["spec"]["containers"][0]
+
+
+def test_the_server_takes_everything_and_nothing_changes_the_second_time(applied, whole):
+    # --server-side as well: old servers want every key of a list's entries in it.
+    applied("apply", "--server-side", "--force-conflicts", "-k", str(whole))
+    before = versions(applied)
+    applied("apply", "--server-side", "-k", str(whole))
+    assert versions(applied) == before
+
+
+def versions(kubectl):
+    listed = kubectl.get("all,serviceaccounts,roles,rolebindings", "-n", "modelcache-system")
+    return {f'{one["kind"]}/{one["metadata"]["name"]}': one["metadata"]["resourceVersion"]
+            for one in listed["items"] if one["metadata"]["name"].startswith("modelcache-")}
+
+
+@pytest.mark.parametrize("overlay", ["testbed", "namespaced"])
+def test_the_server_takes_the_other_overlays(applied, built, overlay):
+    applied("create", "namespace", "models", check=False)
+    # The definition is there in the form for this server already.
+    objects = [one for one in built[overlay] if one["kind"] != "CustomResourceDefinition"]
+    said = applied("apply", "--dry-run=server", "-f", "-", input=yaml.safe_dump_all(objects))
+    assert "daemonset.apps/modelcache-agent" in said
+
+
+@pytest.mark.parametrize("overlay", ["default", "legacy", "testbed", "namespaced"])
+def test_warm_up_jobs_run_the_agents_image(built, overlay):
+    agent = container(built[overlay], "DaemonSet", "modelcache-agent")["image"]
+    variables = container(built[overlay], "Deployment", "modelcache-operator")["env"]
+    assert [one["value"] for one in variables if one["name"] == "MODELCACHE_AGENT_IMAGE"] == [agent]
+    assert ":" in agent
+
+
+def test_the_testbed_runs_images_that_were_loaded_and_never_pulled(built):
+    for kind, name in (("Deployment", "modelcache-operator"), ("DaemonSet", "modelcache-agent")):
+        one = container(built["testbed"], kind, name)
+        assert one["image"].endswith(":dev") and one["imagePullPolicy"] == "IfNotPresent"
+
+
+@pytest.mark.parametrize("overlay, kind, name", [
+    ("default", "Deployment", "modelcache-operator"), ("samples", "Deployment", "llama-gemma")])
+def test_pods_pass_the_restricted_pod_security_level(built, overlay, kind, name):
+    """https://kubernetes.io/docs/concepts/security/pod-security-standards/#restricted, rule by rule."""
+    pod = find(built[overlay], kind, name)["spec"]["template"]["spec"]
+    assert not [key for key in ("hostNetwork", "hostPID", "hostIPC") if pod.get(key)]
+    allowed = {"configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "persistentVolumeClaim", "projected", "secret"}
+    assert all(set(volume) - {"name"} <= allowed for volume in pod.get("volumes", []))
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert pod["securityContext"]["runAsUser"] != 0
+    assert pod["securityContext"]["seccompProfile"]["type"] in ("RuntimeDefault", "Localhost")
+    for one in pod["containers"]:
+        context = one["securityContext"]
+        assert context["allowPrivilegeEscalation"] is False and context["capabilities"] == {"drop": ["ALL"]}
+        assert not context.get("privileged") and not any("hostPort" in port for port in one["ports"])
+        assert context["readOnlyRootFilesystem"] is True
+
+
+def test_the_agents_budget_is_its_memory_request(built):
+    for overlay in ("default", "testbed"):
+        agent = container(built[overlay], "DaemonSet", "modelcache-agent")
+        [budget] = [one["valueFrom"] for one in agent["env"] if one["name"] == "MODELCACHE_BUDGET"]
+        assert budget == {"resourceFieldRef": {"containerName": "agent", "resource": "requests.memory"}}
+        assert "memory" in agent["resources"]["requests"] and "limits" not in agent["resources"]
+
+
+def test_agents_find_each_other_through_a_headless_service_that_selects_their_pods(built):
+    service = find(built["default"], "Service", "modelcache-agents")["spec"]
+    labels = find(built["default"], "DaemonSet", "modelcache-agent")["spec"]["template"]["metadata"]["labels"]
+    assert service["clusterIP"] == "None"
+    assert service["selector"].items() <= labels.items()
+
+
+# What the operator may do: every verb it uses, and neighbours of them that it must not have.
+ALLOWED = [
+    *((verb, "modelcaches.modelcache.io", "models") for verb in ("get", "list", "watch", "patch", "update")),
+    ("patch", "modelcaches.modelcache.io/status", "models"),
+    ("update", "modelcaches.modelcache.io/finalizers", "models"),
+    *((verb, "nodes", None) for verb in ("get", "list", "watch")),
+    *((verb, "jobs.batch", "models") for verb in ("get", "list", "watch", "create", "patch", "delete")),
+    *((verb, "persistentvolumeclaims", "models") for verb in ("get", "list", "watch", "create", "patch", "delete")),
+    *((verb, "persistentvolumes", None) for verb in ("get", "list", "watch", "create", "patch", "delete")),
+    *((verb, "events", "models") for verb in ("create", "patch")),
+    ("get", "secrets/oss-keys", "models"),
+    *((verb, "pods", "modelcache-system") for verb in ("get", "list", "watch")),
+    ("create", "secrets", "modelcache-system"),
+    ("patch", "secrets/modelcache-agent-auth", "modelcache-system"),
+    ("create", "leases.coordination.k8s.io", "modelcache-system"),
+    *((verb, "leases.coordination.k8s.io/modelcache-operator", "modelcache-system") for verb in ("get", "update")),
+    *((verb, "events", "modelcache-system") for verb in ("create", "patch")),
+]
+REFUSED = [
+    ("create", "modelcaches.modelcache.io", "models"), ("delete", "modelcaches.modelcache.io", "models"),
+    ("patch", "nodes", None), ("update", "nodes", None), ("patch", "nodes/status", None),
+    ("list", "secrets", "models"), ("watch", "secrets", "models"), ("create", "secrets", "models"),
+    ("patch", "secrets/oss-keys", "models"), ("patch", "secrets/other", "modelcache-system"),
+    ("delete", "secrets/modelcache-agent-auth", "modelcache-system"),
+    ("get", "pods", "models"), ("create", "pods", "models"), ("create", "pods/exec", "modelcache-system"),
+    ("update", "leases.coordination.k8s.io/other", "modelcache-system"), ("get", "leases.coordination.k8s.io", "models"),
+    ("create", "clusterrolebindings.rbac.authorization.k8s.io", None), ("create", "serviceaccounts/token", "models"),
+    ("patch", "daemonsets.apps", "modelcache-system"),
+]
+
+
+def may(kubectl, who: str, verb: str, resource: str, namespace: str | None) -> bool:
+    """Asks the API server's own authorizer (SubjectAccessReview)."""
+    kind, _, rest = resource.partition("/")
+    plural, _, group = kind.partition(".")
+    attributes = {"verb": verb, "resource": plural, "group": group, "namespace": namespace or ""}
+    # What follows the slash is a subresource where Kubernetes has one of that name, else an object's name.
+    attributes["subresource" if rest in ("status", "finalizers", "exec", "token") else "name"] = rest
+    review = {"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview",
+              "spec": {"user": who, "groups": ["system:serviceaccounts"], "resourceAttributes": attributes}}
+    answer = json.loads(kubectl("create", "-o", "json", "-f", "-", input=review))
+    return answer["status"]["allowed"]
+
+
+def test_the_operator_may_do_what_it_does(applied):
+    assert [right for right in ALLOWED if not may(applied, OPERATOR, *right)] == []
+
+
+def test_the_operator_may_do_nothing_beside_it(applied):
+    assert [right for right in REFUSED if may(applied, OPERATOR, *right)] == []
+
+
+def test_agents_may_do_nothing(applied, built):
+    assert [right for right in ALLOWED + REFUSED if may(applied, AGENT, *right)] == []
+    pod = find(built["default"], "DaemonSet", "modelcache-agent")["spec"]["template"]["spec"]
+    assert pod["automountServiceAccountToken"] is False
+
+
+def test_in_the_namespaced_variant_secrets_of_other_namespaces_are_out_of_reach(plane, built):
+    """The rules are compared as data: applying them would change what the other tests ask about."""
+    [cluster] = [one for one in built["namespaced"] if one["kind"] == "ClusterRole" and one["metadata"]["name"] == "modelcache-operator"]
+    assert {resource for rule in cluster["rules"] for resource in rule["resources"]} == {"nodes", "persistentvolumes"}
+    default = find(built["default"], "ClusterRole", "modelcache-operator")
+    [role] = [one for one in built["namespaced"] if one["kind"] == "Role" and one["metadata"]["namespace"] == "models"]
+    assert rights(cluster) | rights(role) == rights(default)
+    assert "--namespace=models" in container(built["namespaced"], "Deployment", "modelcache-operator")["args"]
+
+
+def rights(role):
+    return {(group, resource, verb) for rule in role["rules"] for group in rule["apiGroups"]
+            for resource in rule["resources"] for verb in rule["verbs"]}
+
+
+@pytest.mark.parametrize("role, allowed", [("modelcache-viewer", False), ("modelcache-editor", True)])
+def test_people_who_may_view_or_edit_a_namespace_may_do_so_with_its_modelcaches(applied, role, allowed):
+    labels = applied.get("clusterrole", role)["metadata"]["labels"]
+    assert set(labels) & {f"rbac.authorization.k8s.io/aggregate-to-{one}" for one in ("view", "edit", "admin")}
+    applied("create", "clusterrolebinding", role, f"--clusterrole={role}", f"--user={role}")
+    assert may(applied, role, "list", "modelcaches.modelcache.io", "models")
+    assert may(applied, role, "create", "modelcaches.modelcache.io", "models") is allowed
+    assert not may(applied, role, "update", "modelcaches.modelcache.io/status", "models")
+
+
+def test_every_sample_is_accepted_and_no_field_of_it_is_dropped(applied, built):
+    applied("apply", "-k", str(CONFIG / "samples"))
+    samples = [one for one in built["samples"] if one["kind"] == "ModelCache"]
+    assert len(samples) == 4
+    for sample in samples:
+        stored = applied.get("modelcache", sample["metadata"]["name"], "-n", "models")
+        assert contains(stored["spec"], sample["spec"]), (sample["metadata"]["name"], stored["spec"])
+
+
+def contains(whole, part) -> bool:
+    if isinstance(part, dict):
+        return isinstance(whole, dict) and all(key in whole and contains(whole[key], value) for key, value in part.items())
+    if isinstance(part, list):
+        return isinstance(whole, list) and len(whole) == len(part) and all(map(contains, whole, part))
+    return whole == part
+
+
+def test_the_smallest_sample_has_five_lines():
+    lines = (CONFIG / "samples/modelcache_minimal.yaml").read_text().splitlines()
+    assert len([line for line in lines if line.strip() and not line.startswith("#")]) == 5

@@ -1,0 +1,129 @@
+import Controller
+import CRD
+import Kubernetes
+import Testing
+
+@Suite struct StatusTests {
+    private let now = WallTime(seconds: 1_800_000_000)
+
+    private func picture(_ change: (inout Picture) -> Void = { _ in }) -> Picture {
+        var picture = Picture()
+        picture.source = .resolved
+        picture.facts = ResolvedSource(totalBytes: 1000, files: 3, digest: "sha256:aa")
+        picture.candidates = 2
+        picture.desired = ["a", "b"]
+        picture.ready = ["a"]
+        picture.warming = ["b"]
+        picture.cachedOn = ["a": 1000, "b": 420]
+        picture.bytesCached = 1420
+        change(&picture)
+        return picture
+    }
+
+    private func status(_ picture: Picture, before: ModelCacheStatus? = nil, at time: WallTime? = nil) -> ModelCacheStatus {
+        ModelCacheStatus(picture, before: before, generation: 3, now: time ?? now)
+    }
+
+    @Test func transitionTimesMoveWithTheStatusAlone() {
+        let first = status(picture())
+        let second = status(picture { $0.bytesCached = 1900 }, before: first, at: now + .seconds(60))
+        #expect(first.condition(.ready)?.lastTransitionTime == second.condition(.ready)?.lastTransitionTime)
+        let third = status(picture { $0.ready = ["a", "b"]; $0.warming = [] }, before: second, at: now + .seconds(90))
+        #expect(third.condition(.ready)?.status == .true)
+        #expect(third.condition(.ready)?.lastTransitionTime != first.condition(.ready)?.lastTransitionTime)
+        #expect(third.conditions.allSatisfy { $0.observedGeneration == 3 })
+    }
+
+    @Test func percentIsRoundedDownAndHundredOnlyWhenAllIsReady() {
+        #expect(status(picture()).progress?.percent == 71)
+        #expect(status(picture { $0.bytesCached = 2000 }).progress?.percent == 99)
+        #expect(status(picture { $0.bytesCached = 2000; $0.ready = ["a", "b"]; $0.warming = [] }).progress?.percent == 100)
+    }
+
+    @Test func detailsNameEachNode() {
+        let details = status(picture { picture in
+            picture.desired = ["a", "b", "c"]
+            picture.failures = [.init(node: "c", reason: "DeadlineExceeded", message: "too slow")]
+        }).nodes?.details
+        #expect(details?.map(\.name) == ["c", "b", "a"])
+        #expect(details?.map(\.percent) == [0, 42, 100])
+        #expect(details?.first?.message?.contains("too slow") == true)
+    }
+
+    @Test func progressWaitsTwoSecondsAndBytesAloneAreNoReason() {
+        let first = status(picture())
+        let same = status(picture { $0.bytesCached = 1421; $0.bytesPerSecond = 99 }, before: first)
+        #expect(StatusWrite.decide(from: first, to: same, lastWrite: now, now: now + .seconds(3600)) == .none)
+        let percent = status(picture { $0.bytesCached = 1500 }, before: first)
+        #expect(StatusWrite.decide(from: first, to: percent, lastWrite: now, now: now + .milliseconds(500)) == .at(now + .seconds(2)))
+        #expect(StatusWrite.decide(from: first, to: percent, lastWrite: now, now: now + .seconds(2)) == .now)
+        #expect(StatusWrite.decide(from: first, to: first, lastWrite: nil, now: now) == .none)
+    }
+
+    @Test func aConditionIsWrittenAtOnce() {
+        let first = status(picture())
+        let ready = status(picture { $0.ready = ["a", "b"]; $0.warming = [] }, before: first)
+        #expect(StatusWrite.decide(from: first, to: ready, lastWrite: now, now: now) == .now)
+    }
+
+    @Test func aMergePatchHoldsTheDifferenceAlone() {
+        let old: JSONValue = ["a": 1, "b": ["c": 2, "d": 3], "e": [1, 2]]
+        let new: JSONValue = ["a": 1, "b": ["c": 4], "e": [1, 3], "f": "x"]
+        #expect(MergePatch.difference(from: old, to: new) == ["b": ["c": 4, "d": nil], "e": [1, 3], "f": "x"])
+        #expect(MergePatch.difference(from: old, to: old) == nil)
+    }
+
+    @Test func anEventIsRaisedOnceForEachChange() {
+        var announced: Set<String> = []
+        let first = status(picture())
+        let events = TransitionEvents.between(nil, first, picture: picture(), announced: &announced)
+        #expect(events.map(\.reason) == ["Resolved"])
+        let failed = picture { $0.failures = [.init(node: "b", reason: "BackoffLimitExceeded", message: "no")]; $0.warming = [] }
+        let second = status(failed, before: first)
+        let more = TransitionEvents.between(first, second, picture: failed, announced: &announced)
+        #expect(more.map(\.reason) == ["BackoffLimitExceeded", "WarmupFailed"])
+        #expect(TransitionEvents.between(second, second, picture: failed, announced: &announced).isEmpty)
+        // After a restart the status tells what was said.
+        var forgotten: Set<String> = []
+        #expect(TransitionEvents.between(second, second, picture: failed, announced: &forgotten).isEmpty)
+    }
+
+    @Test func anAttemptSurvivesItsTextAndForeignTextIsAnotherAttempt() {
+        let attempt = Attempt(generation: 4, secretVersion: "77", agentInstance: "x-y", retries: 2)
+        #expect(Attempt(text: attempt.text) == attempt)
+        #expect(Attempt(text: "nonsense").isOutdated(by: attempt))
+        #expect(!attempt.isOutdated(by: attempt))
+        var unknown = attempt
+        unknown.secretVersion = ""
+        #expect(!attempt.isOutdated(by: unknown))
+        #expect(attempt.failureBackoff == .seconds(2400))
+        #expect(Attempt(retries: 60).failureBackoff == .seconds(3600))
+    }
+
+    @Test func theWarmupPodPassesRestrictedAndHoldsNoSecretValue() throws {
+        let owner = Owner(namespace: "team", name: "qwen", uid: FakeWorld.uid)
+        let spec = CacheSpec(
+            source: .init(uri: "oss://models/qwen/", endpoint: "https://store", region: "cn-beijing", include: ["*.gguf", "a b"]),
+            secretName: "keys", activeDeadlineSeconds: 60)
+        let template = WarmupTemplate(
+            owner: owner, spec: spec, source: spec.source,
+            secret: SecretView(name: "keys", resourceVersion: "1", keys: .init(keyID: "akId", secret: "akSecret", token: "securityToken")),
+            image: "agent:1")
+        let job = template.manifest(WarmupJob(name: "qwen-warm-0", node: "node-1", attempt: Attempt(generation: 1)))
+        let pod = try #require(job.spec?.template.spec)
+        let container = try #require(pod.containers.first)
+        #expect(pod.automountServiceAccountToken == false && pod.hostNetwork == nil && pod.nodeName == nil)
+        #expect(pod.securityContext?.runAsNonRoot == true && pod.securityContext?.seccompProfile?.type == "RuntimeDefault")
+        #expect(container.securityContext?.allowPrivilegeEscalation == false && container.securityContext?.readOnlyRootFilesystem == true)
+        #expect(container.securityContext?.capabilities?.drop == ["ALL"])
+        #expect(container.command == ["/modelcache", "warm", "--json"])
+        let environment = Dictionary((container.env ?? []).map { ($0.name, $0) }, uniquingKeysWith: { a, _ in a })
+        #expect(environment["MODELCACHE_SOCKET"]?.value == "/cache/.modelcache/agent.sock")
+        #expect(environment["MODELCACHE_INCLUDE"]?.value == "*.gguf,a b")
+        #expect(environment["OSS_ACCESS_KEY_SECRET"]?.value == nil)
+        #expect(environment["OSS_ACCESS_KEY_SECRET"]?.valueFrom?.secretKeyRef?.key == "akSecret")
+        #expect(environment["OSS_SESSION_TOKEN"]?.valueFrom?.secretKeyRef?.optional == true)
+        #expect(job.spec?.backoffLimit == 6 && job.spec?.activeDeadlineSeconds == 60)
+        #expect(job.metadata.ownerReferences?.first?.controller == true)
+    }
+}

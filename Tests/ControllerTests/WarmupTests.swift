@@ -1,0 +1,238 @@
+import AgentAPI
+import Controller
+import CRD
+import Testing
+
+@Suite struct WarmupTests {
+    @Test func noMoreJobsRunThanParallelismAllows() {
+        var world = FakeWorld(nodes: (1...9).map { "node-\($0)" }) { $0.parallelism = 2 }
+        world.run { world in
+            #expect(world.jobs.values.count { $0.isUnfinished } <= 2)
+            return world.isReady
+        }
+        #expect(world.isReady)
+    }
+
+    @Test func seedersAreWarmedFirst() {
+        var world = FakeWorld(nodes: (1...9).map { "node-\($0)" }) { $0.parallelism = 2; $0.seeders = 2 }
+        world.run(seconds: 1)
+        #expect(Set(world.madeJobs) == Set(world.status?.seeders ?? []))
+    }
+
+    @Test func onDemandWarmsTheSeedersAloneAndPreparesAll() {
+        var world = FakeWorld(nodes: (1...5).map { "node-\($0)" }) { $0.isEager = false; $0.seeders = 2 }
+        world.run { $0.isReady }
+        #expect(world.isReady)
+        #expect(world.madeJobs.count == 2)
+        #expect(world.status?.nodes?.summary == "2/2")
+        #expect(world.agents.values.allSatisfy { $0.caches.count == 1 })
+        #expect(world.agents.values.count { $0.caches.values.contains { $0.pinned } } == 2)
+    }
+
+    @Test func volumeAndClaimComeBeforeTheFirstJob() {
+        var world = FakeWorld(nodes: ["node-1"])
+        var seen: [String] = []
+        for _ in 0..<8 {
+            world.reconcile()
+            for action in world.actions {
+                switch action {
+                case .createVolume: seen.append("volume")
+                case .createClaim: seen.append("claim")
+                case .createJob: seen.append("job")
+                default: break
+                }
+            }
+        }
+        #expect(seen == ["volume", "claim", "job"])
+    }
+
+    @Test func aNodeThatJoinsIsWarmed() {
+        var world = FakeWorld(nodes: ["node-1"])
+        world.run { $0.isReady }
+        world.addNode("node-2")
+        world.run { $0.isReady && $0.status?.nodes?.desired == 2 }
+        #expect(world.holds("node-2"))
+        #expect(world.madeJobs == ["node-1", "node-2"])
+    }
+
+    @Test func theJobOfANodeThatIsGoneIsDeleted() {
+        var world = FakeWorld(nodes: ["node-1", "node-2"])
+        world.run { $0.isReady }
+        world.nodes["node-2"] = nil
+        world.agents["node-2"] = nil
+        world.run(seconds: 3)
+        #expect(world.job(on: "node-2") == nil)
+        #expect(world.isReady)
+        #expect(world.status?.nodes?.summary == "1/1")
+    }
+
+    @Test func aCopyLostWithItsAgentIsWarmedAgain() {
+        var world = FakeWorld(nodes: ["node-1", "node-2"])
+        world.run { $0.isReady }
+        world.restartAgent("node-2")
+        world.tick()
+        world.reconcile()
+        #expect(!world.isReady)
+        world.run { $0.isReady }
+        #expect(world.isReady)
+        #expect(world.madeJobs.count { $0 == "node-2" } == 2)
+        #expect(world.madeJobs.count { $0 == "node-1" } == 1)
+    }
+
+    @Test func aFailedJobIsToldAndTriedAgainWhenTheSpecChanges() {
+        var world = FakeWorld(nodes: ["node-1", "node-2"])
+        world.failing = ["node-2"]
+        world.run(seconds: 10)
+        #expect(world.condition(.degraded)?.reason == "BackoffLimitExceeded")
+        #expect(world.status?.phase == .degraded)
+        #expect(world.status?.nodes?.failed == 1)
+        #expect(world.madeJobs.count { $0 == "node-2" } == 1)
+        world.failing = []
+        world.generation += 1
+        world.run { $0.isReady }
+        #expect(world.isReady)
+        #expect(world.condition(.degraded)?.status == .false)
+    }
+
+    @Test func aFailedJobIsTriedAgainAfterTenMinutesAndThenTwenty() {
+        var world = FakeWorld(nodes: ["node-1"])
+        world.failing = ["node-1"]
+        world.run(seconds: 590)
+        #expect(world.madeJobs.count == 1)
+        world.run(seconds: 30)
+        #expect(world.madeJobs.count == 2)
+        world.run(seconds: 1180)
+        #expect(world.madeJobs.count == 2)
+        world.run(seconds: 40)
+        #expect(world.madeJobs.count == 3)
+    }
+
+    @Test func aFailedJobIsTriedAgainWhenTheSecretChanges() {
+        var world = FakeWorld(nodes: ["node-1"]) { $0.secretName = "keys" }
+        world.failing = ["node-1"]
+        world.run(seconds: 10)
+        #expect(world.madeJobs.count == 1)
+        world.failing = []
+        world.secretVersion = "2"
+        world.run(seconds: 70) { $0.isReady }
+        #expect(world.isReady)
+        #expect(world.madeJobs.count == 2)
+    }
+
+    @Test func aFailedJobIsTriedAgainWhenItsAgentIsAnother() {
+        var world = FakeWorld(nodes: ["node-1"])
+        world.failing = ["node-1"]
+        world.run(seconds: 10)
+        world.failing = []
+        world.restartAgent("node-1")
+        world.run { $0.isReady }
+        #expect(world.isReady)
+    }
+
+    @Test func theAgentsOwnWordsReachTheCondition() {
+        var world = FakeWorld(nodes: ["node-1"])
+        world.failing = ["node-1"]
+        world.run(seconds: 3)
+        world.agents["node-1"]?.caches[FakeWorld.uid]?.error = CacheReport.Failure(code: "AccessDenied", message: "the key may not read it")
+        world.run(seconds: 5)
+        #expect(world.condition(.degraded)?.message.contains("the key may not read it") == true)
+    }
+
+    @Test func suspendEndsUnfinishedJobsAndKeepsCopies() {
+        var world = FakeWorld(nodes: ["node-1", "node-2", "node-3"]) { $0.parallelism = 1 }
+        world.run { $0.status?.nodes?.ready == 1 }
+        world.spec.isSuspended = true
+        world.generation += 1
+        world.run(seconds: 10)
+        #expect(world.jobs.values.allSatisfy { !$0.isUnfinished })
+        #expect(world.condition(.progressing)?.reason == "Suspended")
+        #expect(world.condition(.progressing)?.status == .false)
+        #expect(world.status?.phase == .suspended)
+        #expect(world.status?.nodes?.ready == 1)
+        world.spec.isSuspended = false
+        world.generation += 1
+        world.run { $0.isReady }
+        #expect(world.isReady)
+    }
+
+    @Test func aNodeWithoutRoomIsNamedAndTheOthersGoOn() {
+        var world = FakeWorld(nodes: ["node-1", "node-2"])
+        world.agents["node-2"]?.budget = 10
+        world.run(seconds: 10)
+        #expect(world.holds("node-1"))
+        #expect(world.condition(.capacityExceeded)?.status == .true)
+        #expect(world.condition(.capacityExceeded)?.message.contains("node-2 needs 1.0 kB and has 10 B free") == true)
+        #expect(world.job(on: "node-2") == nil)
+        world.agents["node-2"]?.budget = 1 << 40
+        world.run(seconds: 120) { $0.isReady }
+        #expect(world.isReady)
+        #expect(world.condition(.capacityExceeded)?.status == .false)
+    }
+
+    @Test func missingAgentsAreNamedAndTheOthersGoOn() {
+        var world = FakeWorld(nodes: ["node-1"])
+        for name in ["node-5", "node-6", "node-7", "node-8"] { world.addNode(name, agent: false) }
+        world.run(seconds: 10)
+        #expect(world.holds("node-1"))
+        #expect(world.condition(.progressing)?.reason == "WaitingForAgents")
+        #expect(world.condition(.progressing)?.message.contains("node-5, node-6, node-7 and 1 more") == true)
+    }
+
+    @Test func anAgentOutOfReachCountsAfterHalfAMinute() {
+        var world = FakeWorld(nodes: ["node-1", "node-2"])
+        world.run { $0.isReady }
+        world.setReachable("node-2", false)
+        world.run(seconds: 20)
+        #expect(world.isReady)
+        world.run(seconds: 20)
+        #expect(!world.isReady)
+        #expect(world.condition(.degraded)?.reason == "AgentUnreachable")
+        world.setReachable("node-2", true)
+        world.run(seconds: 3)
+        #expect(world.isReady)
+        #expect(world.madeJobs.count == 2)
+    }
+
+    @Test func noNodeThatMatchesIsSaid() {
+        var world = FakeWorld(nodes: ["node-1"]) { $0.placement = PlacementRules(nodeSelector: ["gpu": "yes"]) }
+        world.run(seconds: 5)
+        #expect(world.condition(.progressing)?.reason == "NoMatchingNodes")
+        #expect(world.jobs.isEmpty)
+    }
+
+    @Test func anotherDigestOnAReadyNodeIsAskedAboutOnceAndThenSettled() {
+        var world = FakeWorld(nodes: ["node-1", "node-2"])
+        world.run { $0.isReady }
+        // The source was replaced; one node has fetched the new version already.
+        world.digest = "sha256:bb"
+        world.agents["node-1"]?.caches[FakeWorld.uid]?.digest = "sha256:bb"
+        world.run { $0.isReady && $0.status?.source?.digest == "sha256:bb" }
+        #expect(world.isReady)
+        #expect(world.holds("node-2"))
+        #expect(world.madeJobs.count { $0 == "node-1" } == 1)
+        #expect(world.madeJobs.count { $0 == "node-2" } == 2)
+    }
+
+    @Test func anEvictionRequestedByAPersonIsCarriedOutOnceAndTheCopyComesBack() {
+        var world = FakeWorld(nodes: ["node-1", "node-2"])
+        world.run { $0.isReady }
+        world.eviction = EvictionWish(node: "node-1", text: "node-1@2026-01-01T00:00:00Z")
+        world.reconcile()
+        #expect(world.eviction == nil)
+        #expect(!world.holds("node-1"))
+        world.run { $0.isReady }
+        #expect(world.madeJobs.count { $0 == "node-1" } == 2)
+        #expect(world.madeJobs.count { $0 == "node-2" } == 1)
+    }
+
+    @Test func suspendedAndEvictedPromisesNoMemory() {
+        var world = FakeWorld(nodes: ["node-1"])
+        world.run { $0.isReady }
+        world.spec.isSuspended = true
+        world.generation += 1
+        world.eviction = EvictionWish(node: nil, text: "*@2026-01-01T00:00:00Z")
+        world.run(seconds: 10)
+        #expect(world.agents["node-1"]?.caches[FakeWorld.uid]?.pinned == false)
+        #expect(world.agents["node-1"]?.caches[FakeWorld.uid]?.bytesCached == 0)
+    }
+}
