@@ -188,6 +188,7 @@ extension LeaderElection {
 
     /// Candidates with skewed wall clocks that stall, a server that loses requests and answers: never two leaders.
     @Test func noRandomHistoryHasTwoLeaders() throws {
+        var terms = 0
         for _ in 0..<200 {
             let seed = UInt64.random(in: .min ... .max)
             var world = World(seed: seed)
@@ -195,8 +196,10 @@ extension LeaderElection {
                 world.next()
                 #expect(world.leaders <= 1, "seed \(seed)")
             }
-            #expect(world.terms > 2, "seed \(seed)")
+            terms += world.terms
         }
+        // A history may pass without a change of leader, not most of them.
+        #expect(terms > 400, "\(terms) terms")
     }
 }
 

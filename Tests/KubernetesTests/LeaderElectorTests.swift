@@ -11,7 +11,8 @@ private final class Leases: LeaseStore {
         var version = 0
         var isAway = false
         var hangs = false
-        var writes = 0
+        /// Whom each write named, in order.
+        var holders: [String] = []
     }
 
     let state = Mutex(State())
@@ -23,7 +24,7 @@ private final class Leases: LeaseStore {
 
     private func store(_ lease: Lease, _ state: inout State) -> Lease {
         state.version += 1
-        state.writes += 1
+        state.holders.append(lease.spec?.holderIdentity ?? "")
         var lease = lease
         lease.metadata.resourceVersion = "\(state.version)"
         state.lease = lease
@@ -56,11 +57,15 @@ private final class Leases: LeaseStore {
     }
 }
 
-/// The durations of these tests are a tenth of the usual ones; the lease's own duration is a whole second at least.
-private func elector(_ identity: String, _ leases: Leases, metrics: MetricsRegistry? = nil) -> LeaderElector {
+/// Tries often. Its lease outlives any pause of a busy machine: what must not wait for the lease to run out would run into the test's time limit.
+private func elector(
+    _ identity: String, _ leases: Leases, leaseDuration: Duration = .seconds(90), renewDeadline: Duration = .seconds(60),
+    metrics: MetricsRegistry? = nil
+) -> LeaderElector {
     LeaderElector(
         store: leases, namespace: "ns", name: "lease",
-        options: LeaderElectionOptions(identity: identity, leaseDuration: .seconds(1), renewDeadline: .milliseconds(600), retryPeriod: .milliseconds(100)),
+        options: LeaderElectionOptions(
+            identity: identity, leaseDuration: leaseDuration, renewDeadline: renewDeadline, retryPeriod: .milliseconds(100)),
         metrics: metrics, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
 }
 
@@ -70,40 +75,36 @@ private func elector(_ identity: String, _ leases: Leases, metrics: MetricsRegis
         let first = elector("a", leases)
         let second = elector("b", leases)
         try await first.acquire()
-        let waiting = Task {
-            try await second.acquire()
-            return ContinuousClock.now
-        }
-        let ended = try await first.lead {
-            try await Task.sleep(for: .milliseconds(1500))
-            return ContinuousClock.now
-        }
+        let waiting = Task { try await second.acquire() }
+        try await first.lead { try await Task.sleep(for: .milliseconds(500)) }
         #expect(!first.isLeader)
-        let took = try await waiting.value
-        #expect(took - ended < .milliseconds(500), "without waiting for the lease to run out")
+        try await waiting.value
+        let holders = leases.state.withLock { $0.holders }
+        #expect(holders.first == "a" && Array(holders.drop { $0 == "a" }.prefix(2)) == ["", "b"], "released, so that nobody waits for it to run out")
         #expect(leases.state.withLock { $0.lease?.spec?.leaseTransitions } == 1)
     }
 
     @Test(.timeLimit(.minutes(1))) func aKilledLeaderIsFollowedWhenItsLeaseRanOut() async throws {
         let leases = Leases()
-        let first = elector("a", leases)
+        let first = elector("a", leases, leaseDuration: .seconds(1), renewDeadline: .milliseconds(600))
         try await first.acquire()
         // Never renews: as good as dead.
         let began = ContinuousClock.now
         let second = elector("b", leases)
         try await second.acquire()
         let waited = ContinuousClock.now - began
-        #expect(waited >= .seconds(1) && waited < .milliseconds(1800))
+        #expect(waited >= .seconds(1))
+        #expect(leases.state.withLock { $0.holders } == ["a", "b"])
     }
 
     @Test(.timeLimit(.minutes(1))) func losingTheServerForTooLongCancelsTheWorkAndThrows() async throws {
         for hangs in [false, true] {
             let leases = Leases()
             let metrics = MetricsRegistry()
-            let me = elector("a", leases, metrics: metrics)
+            let me = elector("a", leases, leaseDuration: .seconds(15), renewDeadline: .milliseconds(800), metrics: metrics)
             try await me.acquire()
             #expect(metrics.expose().contains("leader_election_master_status{name=\"lease\"} 1"))
-            let told = Mutex<LeaseLost?>(nil)
+            let told = Shared<LeaseLost?>(nil)
             let began = ContinuousClock.now
             leases.state.withLock { state in
                 if hangs { state.hangs = true } else { state.isAway = true }
@@ -112,7 +113,7 @@ private func elector(_ identity: String, _ leases: Leases, metrics: MetricsRegis
                 try await me.lead(onLost: { lost in told.withLock { $0 = lost } }) { try await Task.sleep(for: .seconds(1000)) }
             }
             let waited = ContinuousClock.now - began
-            #expect(waited > .milliseconds(400) && waited < .milliseconds(900), "before anyone else may lead")
+            #expect(waited > .milliseconds(600) && waited < .seconds(15), "before anyone else may lead")
             #expect(told.withLock { $0 } != nil)
             #expect(metrics.expose().contains("leader_election_master_status{name=\"lease\"} 0"))
         }
@@ -125,8 +126,11 @@ private func elector(_ identity: String, _ leases: Leases, metrics: MetricsRegis
         let value = try await me.lead {
             leases.state.withLock { $0.isAway = true }
             try await Task.sleep(for: .milliseconds(350))
-            leases.state.withLock { $0.isAway = false }
-            try await Task.sleep(for: .seconds(1))
+            let before = leases.state.withLock { state in
+                state.isAway = false
+                return state.holders.count
+            }
+            try await eventually("it renews again") { leases.state.withLock { $0.holders.count } > before + 2 }
             return 7
         }
         #expect(value == 7)
@@ -172,8 +176,8 @@ private func elector(_ identity: String, _ leases: Leases, metrics: MetricsRegis
 
     @Test(.timeLimit(.minutes(1))) func fiveCandidatesTakeTurnsAndNeverLeadTogether() async throws {
         let leases = Leases()
-        let leading = Mutex(0)
-        let turns = Mutex([String]())
+        let leading = Shared(0)
+        let turns = Shared([String]())
         try await withThrowingTaskGroup(of: Void.self) { group in
             for n in 0..<5 {
                 group.addTask {

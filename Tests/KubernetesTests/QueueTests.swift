@@ -160,9 +160,9 @@ private func at(_ seconds: Double) -> ContinuousClock.Instant { start + .seconds
 
     @Test(.timeLimit(.minutes(1))) func workersNeverShareAKeyAndEveryAddIsSeen() async {
         let queue = WorkQueue<Int>(name: "q", logger: logger)
-        let version = Mutex([Int: Int]())
-        let seen = Mutex([Int: Int]())
-        let busy = Mutex(Set<Int>())
+        let version = Shared([Int: Int]())
+        let seen = Shared([Int: Int]())
+        let busy = Shared(Set<Int>())
         await withTaskGroup(of: Void.self) { group in
             group.addTask {
                 await queue.run(workers: 4) { key in
@@ -194,7 +194,7 @@ private func at(_ seconds: Double) -> ContinuousClock.Instant { start + .seconds
         struct Broken: Error {}
         let metrics = MetricsRegistry()
         let queue = WorkQueue<String>(name: "q", metrics: metrics, logger: logger)
-        let tries = Mutex([ContinuousClock.Instant]())
+        let tries = Shared([ContinuousClock.Instant]())
         queue.add("a")
         await queue.run(workers: 2) { key in
             let count = tries.withLock { tries in
@@ -240,7 +240,7 @@ private func at(_ seconds: Double) -> ContinuousClock.Instant { start + .seconds
 
     @Test(.timeLimit(.minutes(1))) func requeueAfterComesBackInItsTime() async {
         let queue = WorkQueue<String>(name: "q", logger: logger)
-        let times = Mutex([ContinuousClock.Instant]())
+        let times = Shared([ContinuousClock.Instant]())
         queue.add("a")
         await queue.run(workers: 1) { _ in
             let count = times.withLock { times in
@@ -256,7 +256,7 @@ private func at(_ seconds: Double) -> ContinuousClock.Instant { start + .seconds
 
     @Test(.timeLimit(.minutes(1))) func shuttingDownWaitsForTheReconcileInFlight() async {
         let queue = WorkQueue<String>(name: "q", logger: logger)
-        let finished = Mutex([String]())
+        let finished = Shared([String]())
         queue.add(["a", "b"])
         await queue.run(workers: 1) { key in
             queue.shutDown()
@@ -279,6 +279,22 @@ private func at(_ seconds: Double) -> ContinuousClock.Instant { start + .seconds
         try? await Task.sleep(for: .milliseconds(50))
         run.cancel()
         await run.value
+    }
+}
+
+/// A value that several tasks of a test change. A class, because a `Mutex` of its own cannot be captured by two.
+final class Shared<Value: Sendable>: Sendable {
+    private let value: Mutex<Value>
+
+    init(_ value: Value) { self.value = Mutex(value) }
+
+    func withLock<Result: Sendable>(_ body: (inout Value) -> Result) -> Result {
+        value.withLock { value in
+            var copy = value
+            let result = body(&copy)
+            value = copy
+            return result
+        }
     }
 }
 

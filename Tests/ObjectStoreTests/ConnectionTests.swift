@@ -6,9 +6,9 @@ import Testing
 /// Connections that cannot be made, stall, are cancelled, or must leave from given addresses.
 @Suite struct ConnectionTests {
     @Test func `a port where nothing listens is a refused connection`() async throws {
-        let responder = try Responder { _, _ in false }
-        let port = responder.port
-        responder.stop()
+        // Bound, so that no other test listens there meanwhile.
+        let (socket, port) = try Responder.bindLoopback()
+        defer { close(socket) }
         let error = try await Fixture.client("http://127.0.0.1:\(port)").fetch().error
         #expect(error?.kind == .connectionRefused)
         #expect(error?.description.contains("127.0.0.1:\(port) refuses connections") == true)

@@ -168,30 +168,4 @@ import Testing
             #expect(responder.requests == 1)
         }
     }
-
-    @Test func `no more connections than allowed, and what waits can be cancelled`() async throws {
-        let open = Mutex((now: 0, most: 0))
-        let responder = try Responder { _, line in
-            open.withLock { $0 = ($0.now + 1, max($0.most, $0.now + 1)) }
-            usleep(5000)
-            open.withLock { $0.now -= 1 }
-            line.write(Array(Fixture.rightHead.utf8) + Fixture.body)
-            return true
-        }
-        let engine = try TransferEngine(TransferEngineConfiguration(threads: 1, maximumConnections: 2))
-        let client = try Fixture.client(responder.endpoint, engine: engine)
-        await withTaskGroup { group in
-            for _ in 0..<10 { group.addTask { #expect(await client.fetch().error == nil) } }
-            group.addTask {
-                let result = await withCheckedContinuation { continuation in
-                    let id = client.get(Fixture.range, into: Collector()) { continuation.resume(returning: $0) }
-                    client.cancel(id)
-                }
-                #expect(result.error == nil || result.error?.kind == .cancelled)
-            }
-        }
-        #expect(open.withLock { $0.most } <= 2)
-        #expect(responder.peers.count <= 3)
-        #expect(engine.inFlight == 0)
-    }
 }

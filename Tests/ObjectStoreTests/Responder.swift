@@ -57,19 +57,26 @@ final class Responder: Sendable {
     var peers: [String] { connections.withLock { $0 } }
     var endpoint: String { "http://127.0.0.1:\(port)" }
 
-    init(_ handler: @escaping Handler) throws {
-        let listener = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-        self.listener = listener
+    /// A socket on a free port of 127.0.0.1 that does not listen yet: connections to it are refused.
+    static func bindLoopback() throws -> (socket: Int32, port: UInt16) {
+        let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
         var name = sockaddr_in()
         name.sin_family = sa_family_t(AF_INET)
         name.sin_addr.s_addr = inet_addr("127.0.0.1")
         var length = socklen_t(MemoryLayout<sockaddr_in>.size)
         let failed = withUnsafeMutableBytes(of: &name) { bytes in
             let address = bytes.baseAddress!.assumingMemoryBound(to: sockaddr.self)
-            return bind(listener, address, length) != 0 || listen(listener, 512) != 0 || getsockname(listener, address, &length) != 0
+            return bind(descriptor, address, length) != 0 || getsockname(descriptor, address, &length) != 0
         }
         guard !failed else { throw POSIXError(POSIXErrorCode(rawValue: errno) ?? .EIO) }
-        self.port = UInt16(bigEndian: name.sin_port)
+        return (descriptor, UInt16(bigEndian: name.sin_port))
+    }
+
+    init(_ handler: @escaping Handler) throws {
+        let (listener, port) = try Self.bindLoopback()
+        guard listen(listener, 512) == 0 else { throw POSIXError(POSIXErrorCode(rawValue: errno) ?? .EIO) }
+        self.listener = listener
+        self.port = port
         Thread.detachNewThread { [self] in
             while true {
                 var peer = sockaddr_in()

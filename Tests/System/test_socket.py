@@ -58,6 +58,7 @@ RUBBISH = {
     "settings without an end": packet(OPEN, b"OSS_PATH=oss://a/b/"),
     "settings that are no UTF-8": packet(OPEN, b"OSS_PATH=\xff\xfe\0"),
     "half a demand": packet(DEMAND, b"\1\2\3"),
+    "a demand of no byte": packet(DEMAND, struct.pack("<IIQQ", 0, 0, 0, 0)),
     "a demand before an open": packet(DEMAND, struct.pack("<IIQQ", 0, 0, 0, 1)),
     "a subscription before an open": packet(SUBSCRIBE),
     "a message that only agents send": packet(OPENED, b"\0" * 32),
@@ -115,7 +116,7 @@ def test_demands_far_outside_a_file_are_ignored(place, agent, store, bucket):
     one.send(packet(OPEN, settings(store.environment(model.prefix))))
     assert answer(one)[0] == OPENED
     top = (1 << 64) - 1
-    for file, offset, length in ((0, top, top), (0, 0, top), (0, top, 1), (0xFFFFFFFF, 0, 1), (7, 0, 1), (0, model.bytes, 1), (0, 0, 0), (0, 1 << 63, 1 << 63)):
+    for file, offset, length in ((0, top, top), (0, 0, top), (0, top, 1), (0xFFFFFFFF, 0, 1), (7, 0, 1), (0, model.bytes, 1), (0, 1 << 63, 1 << 63)):
         one.send(packet(DEMAND, struct.pack("<IIQQ", file, 0, offset, length)))
     result = place.modelcache("warm", environment=store.environment(model.prefix))
     assert result.returncode == 0, result.stderr

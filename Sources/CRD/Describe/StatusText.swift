@@ -27,7 +27,7 @@ public enum StatusText {
         lines += status?.conditions.compactMap(complaint) ?? []
         guard let nodes = status?.nodes, !nodes.details.isEmpty else { return lines.map { fit($0, width) } }
         lines.append("")
-        let room = height.map { max(1, $0 - lines.count - 2) } ?? nodes.details.count
+        let room = height.map { max(1, $0 - lines.count - 1) } ?? nodes.details.count
         lines += nodeLines(nodes, seeders: Set(status?.seeders ?? []), count: room, withBars: width != nil)
         let hidden = nodes.desired - min(room, nodes.details.count)
         if hidden > 0 { lines.append("and \(hidden) more \(hidden == 1 ? "node" : "nodes")") }

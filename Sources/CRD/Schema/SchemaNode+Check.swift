@@ -13,7 +13,9 @@ extension SchemaNode {
     private func check(_ value: JSONTree, _ path: String, _ found: inout [FieldProblem]) {
         guard found.count < Self.maximumProblems else { return }
         func report(_ problem: String, _ remedy: String) {
-            found.append(FieldProblem(path: path, value: value.text(limit: 80), problem: problem, remedy: remedy))
+            // What stands before an @ in an endpoint may be a password.
+            let text = value.text(limit: 80)
+            found.append(FieldProblem(path: path, value: text.contains("@") ? nil : text, problem: problem, remedy: remedy))
         }
         switch (kind, value) {
         case (.object(let properties, let required), .object(let members)):

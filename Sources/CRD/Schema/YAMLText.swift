@@ -67,6 +67,16 @@ enum YAMLText {
                 (0x30...0x39).contains(byte) || (0x41...0x5a).contains(byte) || (0x61...0x7a).contains(byte)
                     || " -_./()".utf8.contains(byte)
             }
-        return isPlain ? text : JSONTree.string(text).text()
+        guard !isPlain else { return text }
+        // JSON lets through what YAML does not, or reads as a line's end.
+        return JSONTree.string(text).text().unicodeScalars.reduce(into: "") { quoted, scalar in
+            switch scalar.value {
+            case 0x7f...0x9f, 0x2028, 0x2029, 0xfeff:
+                let digits = String(scalar.value, radix: 16)
+                quoted += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
+            default:
+                quoted.unicodeScalars.append(scalar)
+            }
+        }
     }
 }

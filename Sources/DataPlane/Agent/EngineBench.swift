@@ -24,7 +24,7 @@ public struct EngineBench: Sendable {
         }
         let (bucket, key) = (path[0], path[1])
         let endpoint = try StoreEndpoint(parsing: "\(scheme)://\(host):\(url.port ?? 80)", forcePathStyle: true, field: "--url")
-        let engine = try TransferEngine(TransferEngineConfiguration(threads: threads, maximumConnections: connections))
+        let engine = try TransferEngine(TransferEngineConfiguration(threads: threads))
         defer { engine.shutDown() }
         let client = StoreClient(
             try StoreConfiguration(
@@ -41,8 +41,7 @@ public struct EngineBench: Sendable {
         let model = try root.open(manifest)
         let fill = ModelFill(
             model: model, client: client, pool: StagingPool(limitBytes: Int(inFlightBytes)),
-            // Two more than connections wait in the engine, so that no connection waits for the planner.
-            limits: FillLimits(maximumTransfers: connections + 2, initialTransfers: connections + 2), logger: Logger(label: "bench"))
+            limits: FillLimits(maximumTransfers: connections, initialTransfers: connections), logger: Logger(label: "bench"))
         let started = ContinuousClock.now
         await fill.run()
         let seconds = started.duration(to: .now) / .seconds(1)

@@ -5,6 +5,7 @@ import Glibc
 @main
 enum Entry {
     static func main() async {
+        Allocation.settle()
         // A reader of standard error that went away must not end the operator.
         signal(SIGPIPE, SIG_IGN)
         do {

@@ -36,6 +36,8 @@ public final class ModelCacheController: Sendable {
     private let directory = Mutex(AgentDirectory())
     private let auth: AgentAuth
     private let authSignals: AsyncStream<Void>
+    /// Ends when the shared Secret has been read once: unsigned questions are refused, and look like agents out of reach.
+    private let authLoaded = AsyncStream.makeStream(of: Void.self)
 
     /// Changes that come in bursts (the Jobs of one ModelCache, the nodes of a cluster) make one plan.
     private static let gathering: Duration = .milliseconds(20)
@@ -106,7 +108,10 @@ public final class ModelCacheController: Sendable {
                     try await self.watches.waitUntilSynced()
                     self.logger.info("synced", metadata: ["modelcaches": "\(self.world.cacheKeys.count)"])
                     await withDiscardingTaskGroup { group in
-                        group.addTask { await self.poller.run() }
+                        group.addTask {
+                            for await _ in self.authLoaded.stream {}
+                            await self.poller.run()
+                        }
                         group.addTask { await self.sweep.run() }
                         group.addTask { await self.resolutions.run() }
                         group.addTask {
@@ -181,6 +186,7 @@ public final class ModelCacheController: Sendable {
                         metadata: ["secret": "\(options.systemNamespace)/\(AgentAuth.secretName)"])
                 }
                 agents.use(secret)
+                authLoaded.continuation.finish()
             } catch {
                 try Task.checkCancellation()
                 logger.warning("the Secret shared with the agents could not be read or made", metadata: ["reason": "\(error)"])

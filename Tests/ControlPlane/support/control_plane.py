@@ -6,6 +6,7 @@ signed, webhooks are called. Any of the processes can be stopped, killed and sta
 
 As a program it runs one until interrupted: python3 control_plane.py [FOLDER]
 """
+import base64
 import contextlib
 import json
 import os
@@ -131,10 +132,35 @@ class ExistingCluster:
 
     def __init__(self, kubeconfig):
         self.admin_kubeconfig = pathlib.Path(kubeconfig)
-        self.kubectl = Kubectl(kubeconfig)
+        self.kubectl = Kubectl(kubeconfig, shutil.which("kubectl") or assets() / "kubectl")
+        self._folder = pathlib.Path(tempfile.mkdtemp(prefix="mc-existing-"))
+        view = json.loads(self.kubectl("config", "view", "--raw", "--minify", "--flatten", "-o", "json"))
+        self._cluster = view["clusters"][0]["cluster"]
+        self.server = self._cluster["server"]
+
+    def tls(self) -> ssl.SSLContext:
+        authority = base64.b64decode(self._cluster.get("certificate-authority-data", "")).decode()
+        return ssl.create_default_context(cadata=authority or None)
+
+    def service_account_kubeconfig(self, namespace, name) -> pathlib.Path:
+        """A kubeconfig with a token of this ServiceAccount, which must exist."""
+        token = self.kubectl("create", "token", name, "-n", namespace, "--duration=1h").strip()
+        file = self._folder / f"{namespace}-{name}.kubeconfig"
+        file.write_text(json.dumps(token_config(self._cluster, token, name)))
+        return file
 
     def close(self) -> None:
-        pass
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def token_config(cluster, token, name) -> dict:
+    """A kubeconfig's content for a bearer token on this cluster entry."""
+    return {
+        "apiVersion": "v1", "kind": "Config", "current-context": "cluster",
+        "clusters": [{"name": "cluster", "cluster": cluster}],
+        "users": [{"name": name, "user": {"token": token}}],
+        "contexts": [{"name": "cluster", "context": {"cluster": "cluster", "user": name}}],
+    }
 
 
 class ControlPlane:
@@ -171,6 +197,11 @@ class ControlPlane:
         self.ready()
         if self.controllers:
             self.controllers.start()
+            # They work when the first thing they make is there; pods need it too.
+            try:
+                self.kubectl("wait", "--for=create", "serviceaccount/default", "-n", "default", "--timeout=60s")
+            except AssertionError as error:
+                raise AssertionError(f"{error}: {self.controllers.last_words()}") from None
         return self
 
     def ready(self, seconds=60) -> None:
@@ -236,13 +267,7 @@ class ControlPlane:
     def token_kubeconfig(self, token, name, server=None) -> pathlib.Path:
         """A kubeconfig that carries a bearer token (a ServiceAccount's, or admin_token)."""
         file = self.folder / f"{name}.kubeconfig"
-        config = {
-            "apiVersion": "v1", "kind": "Config", "current-context": "cluster",
-            "clusters": [{"name": "cluster", "cluster": {
-                "server": server or self.server, "certificate-authority": str(self.certificates / "ca.crt")}}],
-            "users": [{"name": name, "user": {"token": token}}],
-            "contexts": [{"name": "cluster", "context": {"cluster": "cluster", "user": name}}],
-        }
+        config = token_config({"server": server or self.server, "certificate-authority": str(self.certificates / "ca.crt")}, token, name)
         file.touch(mode=0o600)
         file.write_text(json.dumps(config))
         return file
@@ -302,12 +327,15 @@ class ControlPlane:
     def _controllers(self, program) -> Process:
         pki = self.certificates
         kubeconfig = self.kubeconfig("controllers")
+        # Up to 1.23 it also opens a fixed port without TLS, which a second control plane would find taken.
+        known = subprocess.run([program, "--help"], capture_output=True, text=True).stdout
+        insecure = ["--port=0"] if " --port int" in known else []
         return Process([
             program, f"--kubeconfig={kubeconfig}", f"--authentication-kubeconfig={kubeconfig}",
             f"--authorization-kubeconfig={kubeconfig}", f"--controllers={CONTROLLERS}", "--leader-elect=false",
             f"--root-ca-file={pki}/ca.crt", f"--service-account-private-key-file={pki}/service-account.key",
             "--use-service-account-credentials=true", "--bind-address=127.0.0.1", f"--secure-port={free_port()}",
-            f"--cert-dir={self.folder}",
+            f"--cert-dir={self.folder}", *insecure,
         ], self.folder / "kube-controller-manager.log")
 
 
@@ -316,7 +344,11 @@ def control_plane(folder=None, **options):
     """One for the length of a `with`: the existing cluster when USE_EXISTING_CLUSTER says so, else one of its own
     whose folder is removed at the end (kept with MODELCACHE_TESTS_KEEP)."""
     if os.environ.get("USE_EXISTING_CLUSTER", "").lower() == "true":
-        yield ExistingCluster(os.environ.get("KUBECONFIG") or pathlib.Path.home() / ".kube" / "config")
+        existing = ExistingCluster(os.environ.get("KUBECONFIG") or pathlib.Path.home() / ".kube" / "config")
+        try:
+            yield existing
+        finally:
+            existing.close()
         return
     made = folder is None
     if made:

@@ -49,9 +49,13 @@ class Operator:
             raise AssertionError(f"the operator did not end within {seconds} s of SIGTERM: {self.last_words()}") from None
 
     def close(self) -> None:
-        if self.alive:
+        """Ends it, with a moment to give the Lease back: the next one leads at once."""
+        self.process.terminate()
+        try:
+            self.process.wait(8)
+        except subprocess.TimeoutExpired:
             self.process.kill()
-        self.process.wait()
+            self.process.wait()
 
     def metrics(self) -> str:
         with urllib.request.urlopen(f"http://127.0.0.1:{self.metrics_port}/metrics", timeout=5) as answer:

@@ -6,6 +6,7 @@ node's agent "fill", and writes the Job's status as the Job controller would. No
 """
 import asyncio
 import base64
+import collections
 import hashlib
 import hmac
 import json
@@ -257,18 +258,25 @@ class Kubelets:
         self.sources = {}
         self.created = {}
         self.deleted = {}
+        # How often a Job of each (namespace, name) was made, and who else hears of Jobs: f(kind, job).
+        self.made = collections.Counter()
+        self.listeners = []
         self._running = {}
+        self._asking = {}
         self.paused = False
 
     async def run(self):
         async for kind, job in self.api.watch("/apis/batch/v1/jobs", labelSelector=MANAGED):
             uid = job["metadata"]["uid"]
+            for listener in self.listeners:
+                listener(kind, job)
             if kind == "DELETED":
                 self.deleted[uid] = time.monotonic()
                 if task := self._running.pop(uid, None):
                     task.cancel()
             elif uid not in self.created:
                 self.created[uid] = time.monotonic()
+                self.made[job["metadata"]["namespace"], job["metadata"]["name"]] += 1
                 if not self._is_finished(job):
                     self._running[uid] = asyncio.create_task(self._run_job(job))
 
@@ -277,14 +285,25 @@ class Kubelets:
         return any(c["type"] in ("Complete", "Failed") and c["status"] == "True" for c in job.get("status", {}).get("conditions", []))
 
     async def source(self, namespace, name, uid):
-        """(digest, bytes) as the ModelCache's status tells."""
-        while uid not in self.sources:
-            status = (await self.api.get(f"{GROUP}/namespaces/{namespace}/modelcaches/{name}")).get("status", {})
-            if digest := status.get("source", {}).get("digest"):
-                self.sources[uid] = (digest, status["source"]["totalBytes"])
-            else:
-                await asyncio.sleep(0.2)
-        return self.sources[uid]
+        """(digest, bytes) as the ModelCache's status tells; asked for once, however many Jobs wait."""
+        known = self.sources.get(uid)
+        if known is None:
+            if uid not in self._asking:
+                self._asking[uid] = asyncio.create_task(self._ask_source(namespace, name, uid))
+            known = await asyncio.shield(self._asking[uid])
+        return known
+
+    async def _ask_source(self, namespace, name, uid):
+        try:
+            while uid not in self.sources:
+                status = (await self.api.get(f"{GROUP}/namespaces/{namespace}/modelcaches/{name}")).get("status", {})
+                if digest := status.get("source", {}).get("digest"):
+                    self.sources[uid] = (digest, status["source"]["totalBytes"])
+                else:
+                    await asyncio.sleep(0.2)
+            return self.sources[uid]
+        finally:
+            self._asking.pop(uid, None)
 
     async def _run_job(self, job):
         metadata = job["metadata"]

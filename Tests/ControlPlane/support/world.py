@@ -132,6 +132,9 @@ class World:
     def get(self, name="qwen") -> dict | None:
         return self.kubectl.get("modelcache", name, "-n", self.namespace)
 
+    def items(self, *arguments) -> list[dict]:
+        return (self.kubectl.get(*arguments) or {}).get("items", [])
+
     def status(self, name="qwen") -> dict:
         return (self.get(name) or {}).get("status", {})
 
@@ -139,14 +142,14 @@ class World:
         return next((one for one in self.status(name).get("conditions", []) if one["type"] == kind), {})
 
     def jobs(self) -> list[dict]:
-        return self.kubectl.get("jobs", "-n", self.namespace, "-l", MANAGED)["items"]
+        return self.items("jobs", "-n", self.namespace, "-l", MANAGED)
 
     def events(self, reason=None) -> list[dict]:
-        found = self.kubectl.get("events", "-n", self.namespace)["items"]
+        found = self.items("events", "-n", self.namespace)
         return [one for one in found if reason in (None, one["reason"])]
 
     def volumes(self) -> list[dict]:
-        return self.kubectl.get("persistentvolumes", "-l", MANAGED)["items"]
+        return self.items("persistentvolumes", "-l", MANAGED)
 
     def copies(self, name="qwen") -> dict[str, str]:
         """node -> state of its copy of this ModelCache."""
@@ -179,7 +182,7 @@ class World:
             with contextlib.suppress(AssertionError):
                 return command()
             return "(no answer)"
-        parts = [text(lambda: json.dumps(self.kubectl.get("modelcaches", "-n", self.namespace)["items"], indent=1)[:6000]),
+        parts = [text(lambda: json.dumps(self.items("modelcaches", "-n", self.namespace), indent=1)[:6000]),
                  f"jobs: {text(lambda: [j['metadata']['name'] for j in self.jobs()])}"]
         if self.operator:
             parts.append(self.operator.last_words())

@@ -239,8 +239,6 @@ struct RealServerTests {
         }
         let named = try await version { $0.tls.serverName = "kubernetes.default.svc" }
         #expect(named == nil)
-        let misnamed = try await version { $0.tls.serverName = "another.example" }
-        #expect(misnamed.map { "\($0)" }?.contains("tls-server-name") == true, "\(String(describing: misnamed))")
         let system = try await version { $0.tls.certificateAuthority = nil }
         #expect(system.map { "\($0)" }?.contains("certificate-authority") == true, "\(String(describing: system))")
         let unchecked = try await version {

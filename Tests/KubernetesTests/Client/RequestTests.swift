@@ -149,10 +149,8 @@ private let key = ObjectKey(namespace: "ns", name: "p")
             }, options: { $0.requestTimeout = .milliseconds(200); $0.readAttempts = 1 }
         ) { _, client in
             for name in ["p", "late"] {
-                let started = ContinuousClock.now
                 let error = await failure { _ = try await client.get(Pod.self, ObjectKey(namespace: "ns", name: name)) }
                 guard case .timeout = error?.cause else { return #expect(Bool(false), "\(String(describing: error))") }
-                #expect(started.duration(to: .now) < .seconds(5))
             }
         }
     }
@@ -179,9 +177,11 @@ private let key = ObjectKey(namespace: "ns", name: "p")
     }
 
     @Test func `a refused connection says so`() async throws {
-        let server = try await FaultServer { _, answer in await answer.cut() }
-        let client = try server.client { $0.readAttempts = 1 }
-        await server.stop()
+        let port = try UnusedPort()
+        defer { port.free() }
+        var options = ClientOptions()
+        options.readAttempts = 1
+        let client = try KubernetesClient(configuration: ClientConfiguration(server: "http://127.0.0.1:\(port.number)"), options: options)
         let error = await failure { _ = try await client.get(Pod.self, key) }
         #expect(text(error).contains("refused the connection"))
         #expect(error?.isTransient == true)
@@ -192,10 +192,9 @@ private let key = ObjectKey(namespace: "ns", name: "p")
         try await withServer({ _, answer in await answer.hang() }) { server, client in
             let task = Task { try await client.get(Pod.self, key) }
             try await eventually("the request arrives") { !server.requests.isEmpty }
-            let started = ContinuousClock.now
             task.cancel()
+            // The answer never comes: only the cancellation, or the time limit of the request with another error, ends this.
             await #expect(throws: CancellationError.self) { try await task.value }
-            #expect(started.duration(to: .now) < .seconds(2))
         }
     }
 }

@@ -1,4 +1,5 @@
 import Foundation
+import Glibc
 import Kubernetes
 import NIOCore
 import NIOHTTP1
@@ -161,6 +162,30 @@ func withServer(
     }
     try? await client.shutdown()
     await server.stop()
+}
+
+/// A port of 127.0.0.1 on which nobody listens, nor can begin to while this holds it.
+struct UnusedPort {
+    let number: Int
+    private let socket: Int32
+
+    init() throws {
+        socket = Glibc.socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+        var address = sockaddr_in()
+        address.sin_family = sa_family_t(AF_INET)
+        address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
+        var size = socklen_t(MemoryLayout<sockaddr_in>.size)
+        let isBound = withUnsafeMutablePointer(to: &address) { [socket, size] pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { bind(socket, $0, size) } == 0
+        }
+        guard isBound else { throw NeverHappened(what: "a port of its own") }
+        withUnsafeMutablePointer(to: &address) { [socket] pointer in
+            _ = pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { getsockname(socket, $0, &size) }
+        }
+        number = Int(UInt16(bigEndian: address.sin_port))
+    }
+
+    func free() { close(socket) }
 }
 
 /// Waits until `condition` holds, five seconds at most.

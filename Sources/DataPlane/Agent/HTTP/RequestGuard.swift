@@ -8,7 +8,8 @@ package import Logging
 /// | --- | --- | --- |
 /// | `/healthz`, `/readyz` | open | open |
 /// | `/metrics`, `/v1/status` | open | loopback peers, or signed |
-/// | everything else | refused | signed |
+/// | `/v1/caches` | refused | signed |
+/// | everything else | not found | signed |
 package struct RequestGuard: Sendable {
     private let file: AuthSecretFile?
     private let node: String
@@ -35,7 +36,8 @@ package struct RequestGuard: Sendable {
         let isReport = path == "/metrics" || path == "/v1/status"
         if path == "/healthz" || path == "/readyz" { return .accepted }
         guard let file else {
-            if isReport { return .accepted }
+            // Nothing else exists then: such paths get their 404.
+            guard path == CachePath.collection || path.hasPrefix(CachePath.collection + "/") else { return .accepted }
             return .refused(
                 AgentError(
                     .notConfigured, "this agent takes no orders over HTTP",

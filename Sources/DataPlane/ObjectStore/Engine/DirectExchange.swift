@@ -61,10 +61,9 @@ final class DirectExchange {
             } else if errno != EINTR {
                 // The server may have answered before it closed: what it said counts more.
                 let problem = errno
-                if case .waits = receive(scratch) {
-                    return lost(CURLE_SEND_ERROR, "Send failure: \(String(cString: strerror(problem)))")
-                }
-                break
+                let outcome = receive(scratch)
+                guard case .waits = outcome else { return outcome }
+                return lost(CURLE_SEND_ERROR, "Send failure: \(String(cString: strerror(problem)))")
             }
         }
         return receive(scratch)

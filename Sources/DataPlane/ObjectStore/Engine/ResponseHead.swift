@@ -7,6 +7,9 @@ package struct ResponseHead: Sendable, Hashable {
     package static let maximumLines = 128
     package static let maximumLineBytes = 8192
 
+    /// Two different lengths, ranges, codings or versions are an attempt to mislead, or a broken proxy.
+    private static let singular: Set = ["content-length", "content-range", "content-encoding", "transfer-encoding", "etag"]
+
     package init() {}
 
     /// Takes one line without its end. False when the head is malformed or too large.
@@ -28,8 +31,7 @@ package struct ResponseHead: Sendable, Hashable {
         guard let colon = line.firstIndex(of: ":"), status != 0 else { return false }
         let name = line[..<colon].lowercased()
         let value = Self.trimmed(line[line.index(after: colon)...])
-        // Two different lengths or ranges are an attempt to mislead, or a broken proxy.
-        if name == "content-length" || name == "content-range", let other = fields[name], other != value { return false }
+        if Self.singular.contains(name), let other = fields[name], other != value { return false }
         fields[name] = value
         return true
     }

@@ -6,9 +6,6 @@ import Synchronization
 public struct TransferEngineConfiguration: Sendable {
     /// Threads that receive, decrypt and hand bytes to sinks. Nil: one for each two cores, 2 to 8.
     public var threads: Int?
-    /// Most transfers under way at once over all threads, each on a connection of its own; further ones wait in the engine, so
-    /// that the next request goes out the moment an answer is whole. Nil: no limit. Rounded up to a multiple of the threads.
-    public var maximumConnections: Int?
     /// `HTTP_SOURCE_IP`: connections leave from these addresses, evenly. Empty: the kernel chooses.
     public var sourceAddresses: [String]
     /// PEM file of trusted authorities; nil: `SSL_CERT_FILE` of the process, else the system's.
@@ -21,10 +18,8 @@ public struct TransferEngineConfiguration: Sendable {
 
     public init(
         threads: Int? = nil, sourceAddresses: [String] = [], authorityFile: String? = nil,
-        connectTimeout: Duration = .seconds(10), stallTimeout: Duration = .seconds(15), stallBytesPerSecond: Int = 1024,
-        maximumConnections: Int? = nil
+        connectTimeout: Duration = .seconds(10), stallTimeout: Duration = .seconds(15), stallBytesPerSecond: Int = 1024
     ) {
-        self.maximumConnections = maximumConnections
         self.threads = threads
         self.sourceAddresses = sourceAddresses
         self.authorityFile = authorityFile
@@ -36,7 +31,7 @@ public struct TransferEngineConfiguration: Sendable {
 
 /// HTTP transfers on threads of its own, shared by every `StoreClient` of the process.
 ///
-/// Submitted transfers start at once, up to `maximumConnections`: whoever submits decides how many are in flight.
+/// Submitted transfers start at once: whoever submits decides how many are in flight.
 ///
 /// libcurl resolves, connects, binds source addresses and speaks TLS. Ranged GETs over plain HTTP are then spoken by the engine
 /// itself on the connected socket (`DirectExchange`): libcurl hands a body out in pieces of 16 KiB from its own buffer, which
@@ -66,9 +61,8 @@ public final class TransferEngine: Sendable {
         let cores = sysconf(Int32(_SC_NPROCESSORS_ONLN))
         let count = max(1, min(configuration.threads ?? min(max(cores / 2, 2), 8), 64))
         var workers: [Worker] = []
-        let maximumActive = configuration.maximumConnections.map { max(1, ($0 + count - 1) / count) } ?? .max
         for _ in 0..<count where Self.initialized {
-            if let worker = Worker(configuration, maximumActive: maximumActive, authorityFile: authorityFile, sources: sources) { workers.append(worker) }
+            if let worker = Worker(configuration, authorityFile: authorityFile, sources: sources) { workers.append(worker) }
         }
         guard !workers.isEmpty else {
             throw SettingError(

@@ -36,9 +36,6 @@ final class Worker: @unchecked Sendable {
     private let authorityFile: String?
     private var thread = pthread_t()
     private var active: [UInt64: Active] = [:]
-    /// Transfers that wait until one of the `maximumActive` is done, first come first.
-    private var waiting: [Transfer] = []
-    private let maximumActive: Int
     private var pool: HandlePool
     private var idle = DirectIdle()
     /// The sockets of the exchanges in `active`, and the exchanges in the same order.
@@ -51,11 +48,10 @@ final class Worker: @unchecked Sendable {
     /// libcurl reads up to this many bytes at once. 128 to 512 KiB measured alike, 16 KiB slower.
     private static let receiveBufferBytes = 128 * 1024
 
-    init?(_ configuration: TransferEngineConfiguration, maximumActive: Int, authorityFile: String?, sources: SourceAddresses) {
+    init?(_ configuration: TransferEngineConfiguration, authorityFile: String?, sources: SourceAddresses) {
         guard let multi = curl_multi_init() else { return nil }
         self.multi = multi
         self.configuration = configuration
-        self.maximumActive = maximumActive
         self.authorityFile = authorityFile
         self.pool = HandlePool(sources)
         // As many idle connections as a busy node has in flight, so that none is dialled again.
@@ -125,31 +121,24 @@ final class Worker: @unchecked Sendable {
                 return (inbox.submitted, inbox.cancelled, inbox.stops)
             }
             // In this order: a transfer that is repeated under its identifier may be submitted and cancelled at once.
-            waiting += submitted
-            startWaiting()
+            for transfer in submitted { start(transfer) }
             for identifier in cancelled { end(identifier, with: StoreError(.cancelled, detail: "cancelled")) }
             if stops { break }
             var running: Int32 = 0
             curl_multi_perform(multi, &running)
             var result = CURLE_OK
             while let handle = mc_curl_multi_finished(multi, &result) { finish(handle, result) }
-            startWaiting()
             curl_multi_poll(multi, &watched, UInt32(watched.count), 1000, nil)
             proceed()
-            startWaiting()
             look()
         }
-        for identifier in waiting.map(\.identifier) + Array(active.keys) {
+        for identifier in Array(active.keys) {
             end(identifier, with: StoreError(.cancelled, detail: "the transfer engine was shut down"))
         }
         inbox.withLock { $0.ended = true }
         idle.drain()
         pool.drain()
         curl_multi_cleanup(multi)
-    }
-
-    private func startWaiting() {
-        while active.count < maximumActive, !waiting.isEmpty { start(waiting.removeFirst()) }
     }
 
     private func start(_ transfer: Transfer) {
@@ -270,10 +259,6 @@ final class Worker: @unchecked Sendable {
     }
 
     private func end(_ identifier: UInt64, with error: StoreError) {
-        if let index = waiting.firstIndex(where: { $0.identifier == identifier }) {
-            load.wrappingSubtract(1, ordering: .relaxed)
-            return waiting.remove(at: index).finish(with: error)
-        }
         guard let ended = active.removeValue(forKey: identifier) else { return }
         if case .direct(let exchange) = ended.way {
             forget(exchange)

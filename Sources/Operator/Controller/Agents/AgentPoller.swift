@@ -17,6 +17,9 @@ final class AgentPoller: Sendable {
     private let signals: AsyncStream<Void>
     private let signal: AsyncStream<Void>.Continuation
 
+    /// Agents whose times are so close to each other are asked together.
+    private static let resolution: Duration = .milliseconds(10)
+
     init(
         client: AgentClient, world: World, logger: Logger, wake: @escaping @Sendable (World.Wakes) -> Void,
         inspect: @escaping @Sendable (AgentReport, AgentAddress) -> Void, refused: @escaping @Sendable () -> Void
@@ -49,27 +52,40 @@ final class AgentPoller: Sendable {
     func run() async {
         await withDiscardingTaskGroup { group in
             var iterator = signals.makeAsyncIterator()
+            var timer: (due: WallTime, task: Task<Void, Never>)?
             while !Task.isCancelled {
-                for address in schedule.withLock({ $0.take(now: .now) }) {
+                let (due, next) = schedule.withLock { ($0.take(now: .now), $0.nextDue) }
+                for address in due {
                     group.addTask { await self.ask(address) }
                 }
-                let next = schedule.withLock { $0.nextDue }
-                let timer = next.map { next in
-                    Task { [signal] in
-                        // A cancelled timer signals too, once too often: harmless.
-                        try? await Task.sleep(for: max(.milliseconds(1), next - .now))
-                        signal.yield()
-                    }
-                }
+                timer = arm(timer, for: next)
                 await withTaskCancellationHandler {
                     _ = await iterator.next()
                 } onCancel: {
                     signal.yield()
                 }
-                timer?.cancel()
             }
+            timer?.task.cancel()
             group.cancelAll()
         }
+    }
+
+    /// A timer that ends no later than `next`. The one that runs is kept whenever it will do: a cancelled sleep holds its memory
+    /// until the time it was meant to end, and every answer of an agent comes by here.
+    private func arm(
+        _ timer: (due: WallTime, task: Task<Void, Never>)?, for next: WallTime?
+    ) -> (due: WallTime, task: Task<Void, Never>)? {
+        let now = WallTime.now
+        let running = timer.flatMap { $0.due > now ? $0 : nil }
+        guard let next else { return running }
+        if let running, running.due <= next { return running }
+        running?.task.cancel()
+        let pause = max(Self.resolution, next - now)
+        let task = Task { [signal] in
+            // A cancelled one says nothing: it would wake the loop that cancels the next one.
+            if (try? await Task.sleep(for: pause)) != nil { signal.yield() }
+        }
+        return (now + pause, task)
     }
 
     private func ask(_ address: AgentAddress) async {

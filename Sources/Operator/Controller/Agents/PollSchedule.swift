@@ -2,13 +2,13 @@
 ///
 /// An agent with a cache that fills is asked every second, another every fifteen, all a little apart from each other, and any
 /// at once when there is a reason. An agent is asked one question at a time.
-struct PollSchedule {
-    static let busyInterval: Duration = .seconds(1)
-    static let idleInterval: Duration = .seconds(15)
+package struct PollSchedule {
+    package static let busyInterval: Duration = .seconds(1)
+    package static let idleInterval: Duration = .seconds(15)
     /// One that does not answer is asked more often than an idle one: people wait for it.
-    static let silentInterval: Duration = .seconds(5)
+    package static let silentInterval: Duration = .seconds(5)
     /// Questions in flight at most.
-    static let width = 64
+    package static let width = 64
 
     private struct Entry {
         var address: AgentAddress
@@ -21,27 +21,29 @@ struct PollSchedule {
     private var entries: [String: Entry] = [:]
     private var inFlight = 0
 
+    package init() {}
+
     /// A new or moved agent is asked at once.
-    mutating func set(_ address: AgentAddress, now: WallTime) {
+    package mutating func set(_ address: AgentAddress, now: WallTime) {
         guard entries[address.node]?.address != address else { return }
         entries[address.node] = Entry(address: address, dueAt: now, isAsked: entries[address.node]?.isAsked ?? false)
     }
 
-    mutating func remove(_ node: String) {
+    package mutating func remove(_ node: String) {
         if let gone = entries.removeValue(forKey: node), gone.isAsked { inFlight -= 1 }
     }
 
     /// Ask this one at once.
-    mutating func want(_ node: String, now: WallTime) {
+    package mutating func want(_ node: String, now: WallTime) {
         guard var entry = entries[node] else { return }
         if entry.isAsked { entry.isWanted = true } else { entry.dueAt = min(entry.dueAt, now) }
         entries[node] = entry
     }
 
-    func address(_ node: String) -> AgentAddress? { entries[node]?.address }
+    package func address(_ node: String) -> AgentAddress? { entries[node]?.address }
 
     /// Takes the agents whose time has come, as far as the width allows, longest waiting first.
-    mutating func take(now: WallTime) -> [AgentAddress] {
+    package mutating func take(now: WallTime) -> [AgentAddress] {
         guard inFlight < Self.width else { return [] }
         let due = entries.values.filter { !$0.isAsked && $0.dueAt <= now }
             .sorted { ($0.dueAt, $0.address.node) < ($1.dueAt, $1.address.node) }
@@ -52,15 +54,15 @@ struct PollSchedule {
     }
 
     /// When somebody is due next; nil when nobody is, or no more may be asked at once.
-    var nextDue: WallTime? {
+    package var nextDue: WallTime? {
         inFlight < Self.width ? entries.values.lazy.filter { !$0.isAsked }.map(\.dueAt).min() : nil
     }
 
-    enum Outcome {
+    package enum Outcome {
         case busy, idle, silent
     }
 
-    mutating func answered(_ address: AgentAddress, _ outcome: Outcome, now: WallTime) {
+    package mutating func answered(_ address: AgentAddress, _ outcome: Outcome, now: WallTime) {
         guard var entry = entries[address.node], entry.isAsked else { return }
         inFlight -= 1
         let interval: Duration = switch outcome {

@@ -17,9 +17,10 @@ extension Applier {
                 try await agents.evict(uid, force: world.report(uid: uid, node: node)?.users == 0, on: address)
                 report = try await agents.prepare(uid, definition, on: address)
             }
+            // Asked first: the world's lock is held while its memory changes.
+            let instance = world.agent(node)?.instanceID ?? ""
             world.remember(uid: uid) { memory in
-                memory.sent[node] = Memory.Sent(
-                    definitionHash: definition.stableHash, agentInstance: world.agent(node)?.instanceID ?? "")
+                memory.sent[node] = Memory.Sent(definitionHash: definition.stableHash, agentInstance: instance)
                 memory.refusedNodes[node] = nil
                 if definition.pinned { memory.shortages[node] = nil }
             }

@@ -4,10 +4,9 @@ extension Applier {
     /// Under a name that follows from ModelCache and node: one that is there already is what an earlier attempt made.
     func create(_ job: Job) async throws {
         do {
-            let made = try await client.create(job, WriteOptions(fieldManager: Names.fieldOwner))
-            enter(made)
+            enter(try await client.create(job, answer: JobOutline.self, WriteOptions(fieldManager: Names.fieldOwner)))
         } catch let error as KubernetesError where error.isAlreadyExists {
-            guard let there = try await client.find(Job.self, job.objectKey) else { return wakeOwner(job.metadata) }
+            guard let there = try await client.find(JobOutline.self, job.objectKey) else { return wakeOwner(job.metadata) }
             guard there.metadata.labels?[Names.uidLabel] == job.metadata.labels?[Names.uidLabel] else {
                 throw WriteRefused(message: "a Job named \(job.objectKey.name) is there that is not this ModelCache's; delete it")
             }
@@ -19,7 +18,7 @@ extension Applier {
         }
     }
 
-    private func enter(_ job: Job) {
+    private func enter(_ job: JobOutline) {
         if let view = JobView(job, now: .now) { wake(world.set(view, isConfirmed: false)) }
     }
 
@@ -31,7 +30,7 @@ extension Applier {
     func delete(_ job: JobView) async throws {
         do {
             try await client.delete(
-                Job.self, ObjectKey(namespace: job.namespace, name: job.name),
+                JobOutline.self, ObjectKey(namespace: job.namespace, name: job.name),
                 DeleteOptions(propagation: .background, uid: job.uid))
             world.markDeleting(job)
         } catch let error as KubernetesError where error.isNotFound {

@@ -1,4 +1,4 @@
-public import Kubernetes
+internal import Kubernetes
 
 /// What the plan needs of a warm-up Job.
 public struct JobView: Sendable, Hashable {
@@ -40,7 +40,7 @@ public struct JobView: Sendable, Hashable {
     }
 
     /// Nil for a Job that is not one of ours after all.
-    public init?(_ job: Job, now: WallTime) {
+    public init?(_ job: JobOutline, now: WallTime) {
         guard let cacheUID = job.metadata.labels?[Names.uidLabel], let node = job.metadata.annotations?[Names.nodeAnnotation]
         else { return nil }
         name = job.objectKey.name
@@ -66,4 +66,11 @@ public struct JobView: Sendable, Hashable {
     }
 
     public var isUnfinished: Bool { phase == .unfinished }
+
+    /// Equal in everything that a plan goes by.
+    func isSame(as other: JobView) -> Bool {
+        var other = other
+        other.version = version
+        return self == other
+    }
 }

@@ -172,7 +172,10 @@ extension Planner {
         guard let agent = observed.agents[name] else { return .waitingForAgent }
         if case .unreachable(let since, _) = agent.reach, agent.isCredible(at: now) { wake(at: since + AgentView.silenceGrace) }
         guard agent.isCredible(at: now) else {
-            if case .unreachable = agent.reach { return .unreachable }
+            guard case .unreachable(let since, _) = agent.reach else { return .waitingForAgent }
+            // One that never answered has the same grace as one that did.
+            guard now - since < AgentView.silenceGrace else { return .unreachable }
+            wake(at: since + AgentView.silenceGrace)
             return .waitingForAgent
         }
         let report = observed.reports[name]

@@ -6,7 +6,7 @@ internal import Logging
 struct Watches: Sendable {
     private let caches: Reflector<ModelCache, ModelCache>
     private let nodes: Reflector<Node, NodeView>
-    private let jobs: Reflector<Job, JobView>
+    private let jobs: Reflector<JobOutline, JobView>
     private let claims: Reflector<PersistentVolumeClaim, ClaimView>
     private let volumes: Reflector<PersistentVolume, VolumeView>
     private let agents: Reflector<Pod, AgentPod>

@@ -23,7 +23,8 @@ struct ConditionDraft: Equatable {
             type: type, status: status, observedGeneration: generation,
             lastTransitionTime: before.flatMap { $0.status == status && !$0.lastTransitionTime.isEmpty ? $0.lastTransitionTime : nil }
                 ?? now.timestamp.description,
-            reason: reason, message: Words.line(message, limit: Self.longestMessage))
+            // Kubernetes 1.20 takes an empty text for null and refuses the whole status.
+            reason: reason, message: message.isEmpty ? reason.rawValue : Words.line(message, limit: Self.longestMessage))
     }
 }
 
@@ -113,12 +114,12 @@ extension Picture {
             return ConditionDraft(.degraded, .true, shared ?? .nodesFailed, failureMessage)
         }
         if !unreachable.isEmpty { return ConditionDraft(.degraded, .true, .agentUnreachable, unreachableMessage) }
-        return ConditionDraft(.degraded, .false, .allHealthy, "")
+        return ConditionDraft(.degraded, .false, .allHealthy, "no node has failed")
     }
 
     private var capacityCondition: ConditionDraft {
         shortages.isEmpty
-            ? ConditionDraft(.capacityExceeded, .false, .sufficientCapacity, "")
+            ? ConditionDraft(.capacityExceeded, .false, .sufficientCapacity, "every node has room for the model")
             : ConditionDraft(.capacityExceeded, .true, .insufficientCapacity, shortageMessage)
     }
 

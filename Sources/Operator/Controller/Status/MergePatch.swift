@@ -6,13 +6,16 @@ public import Kubernetes
 public enum MergePatch {
     /// Nil when nothing differs.
     public static func difference(from old: JSONValue?, to new: JSONValue) -> JSONValue? {
-        guard case .object(let members) = new, case .object(let before)? = old else { return old == new ? nil : new }
+        guard case .object(let members) = new, case .object(let before)? = old else {
+            // A bare nil would be JSON's null here.
+            return old == new ? Optional.none : new
+        }
         var patch: [String: JSONValue] = [:]
         for (name, value) in members {
             if let change = difference(from: before[name], to: value) { patch[name] = change }
         }
         for name in before.keys where members[name] == nil { patch[name] = .null }
-        return patch.isEmpty ? nil : .object(patch)
+        return patch.isEmpty ? Optional.none : .object(patch)
     }
 
     static func json(_ value: some Encodable) throws -> JSONValue {

@@ -56,14 +56,17 @@ extension World {
                 // Seen to happen: this machine's clock tells, whatever the API server's says.
                 node.notReadySince = before.notReadySince ?? .now
             }
-            guard state.nodes[node.name] != node else { return [] }
+            let before = state.nodes[node.name]
+            guard before != node else { return [] }
             state.nodes[node.name] = node
-            return Array(state.caches.keys)
+            return state.concerned(by: node.name, [before, node].compactMap { $0 })
         }
     }
 
     func removeNode(_ name: String) -> [ObjectKey] {
-        state.withLock { $0.nodes.removeValue(forKey: name) == nil ? [] : Array($0.caches.keys) }
+        state.withLock { state in
+            state.nodes.removeValue(forKey: name).map { state.concerned(by: name, [$0]) } ?? []
+        }
     }
 
     // MARK: Jobs
@@ -80,7 +83,10 @@ extension World {
                     if before.isDeleting { job.isDeleting = true }
                 }
             }
-            state.jobs[job.cacheUID, default: [:]][job.name] = JobEntry(view: job, madeAt: isConfirmed ? nil : .now)
+            let before = state.jobs[job.cacheUID, default: [:]].updateValue(
+                JobEntry(view: job, madeAt: isConfirmed ? nil : .now), forKey: job.name)
+            // Mostly the watch's word on what the answer to our creation said already.
+            if before?.view.isSame(as: job) ?? false { return [] }
             return state.keys[job.cacheUID].map { [$0] } ?? []
         }
     }
@@ -143,6 +149,17 @@ extension World {
 }
 
 extension World.State {
+    /// The ModelCaches to which a change of a node means something: those whose placement names it, before or after, those that
+    /// have something on it, and those that are about to go.
+    fileprivate func concerned(by node: String, _ views: [NodeView]) -> [ObjectKey] {
+        caches.compactMap { key, cache in
+            guard let uid = cache.metadata.uid else { return nil }
+            if cache.metadata.deletionTimestamp != nil || reports[uid]?[node] != nil { return key }
+            if case .valid(let spec)? = readings[uid], views.contains(where: { spec.placement.selects($0) }) { return key }
+            return jobs[uid]?.values.contains { $0.view.node == node } ?? false ? key : nil
+        }
+    }
+
     /// Jobs, claim, volume and reports stay: they tell what is left to clean up.
     mutating func forget(_ cache: ModelCache) {
         guard let uid = cache.metadata.uid else { return }

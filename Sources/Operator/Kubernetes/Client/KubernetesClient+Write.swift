@@ -5,13 +5,20 @@ extension KubernetesClient {
     public func create<Resource: KubernetesResource>(
         _ object: Resource, _ options: WriteOptions = WriteOptions()
     ) async throws -> Resource {
+        try await create(object, answer: Resource.self, options)
+    }
+
+    /// As ``create(_:_:)``, reading of the server's answer, which is the whole object, what `answer` declares.
+    public func create<Resource: KubernetesResource, Answer: Decodable & Sendable>(
+        _ object: Resource, answer: Answer.Type, _ options: WriteOptions = WriteOptions()
+    ) async throws -> Answer {
         let namespace = object.objectKey.namespace
         var request = try APIRequest(
             .create, .POST, Resource.self, namespace: namespace.isEmpty ? nil : namespace)
         request.key = object.objectKey.name.isEmpty ? nil : object.objectKey
         request.apply(options)
         request.body = try request.encode(TypedObject(object))
-        return try await transport.decoded(Resource.self, request)
+        return try await transport.decoded(Answer.self, request)
     }
 
     /// Replaces an object, or its status. With a resource version in it a Conflict says that someone else wrote

@@ -63,7 +63,8 @@ public struct ClientConfiguration: Sendable, Hashable {
 public struct TLSSettings: Sendable, Hashable {
     /// Certificates that may have signed the server's; nil: the system's.
     public var certificateAuthority: Material?
-    /// The name in the server's certificate, when it is not the one in the address.
+    /// The name in the server's certificate, when it is not the one in the address. A certificate that names the IP
+    /// address we are connected to is taken as well: the TLS library accepts either.
     public var serverName: String?
     /// Accept any certificate. Whoever answers gets our credentials.
     public var insecureSkipVerify: Bool

@@ -59,6 +59,8 @@ public final class WorkQueue<Key: Hashable & Sendable>: Sendable {
 
     /// As ``add(_:)-(Key)`` for many, with one lock.
     public func add(_ keys: some Sequence<Key>) {
+        // Not under the lock: a lazy sequence may ask this queue while it is gone through.
+        let keys = Array(keys)
         state.withLock { state in
             let now = clock.now
             for key in keys { count(state.queue.add(key, now: now) ? 1 : 0) }
@@ -217,7 +219,9 @@ public final class WorkQueue<Key: Hashable & Sendable>: Sendable {
         guard !state.queue.isEnded else { return nil }
         count(state.queue.promote(now: clock.now))
         handOut(&state)
-        let until = state.queue.nextDue ?? clock.now + .seconds(3600)
+        // A sleep that is cut short holds its memory until the time it was meant to end: none is long.
+        let latest = clock.now + .seconds(5)
+        let until = min(state.queue.nextDue ?? latest, latest)
         let nap = Task<Void, Never> { [clock] in _ = try? await clock.sleep(until: until) }
         state.nap = (nap, until)
         return nap

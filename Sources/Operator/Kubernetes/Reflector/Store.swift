@@ -103,17 +103,20 @@ public final class Store<Stored: Sendable>: Sendable {
 
     /// Sets or (nil) removes one object. Nil when nothing changed.
     func apply(_ key: ObjectKey, version: String, _ stored: Stored?) -> ReflectorEvent<Stored>? {
+        // Index functions are others' code, which may read this store: not under the lock. Nobody else writes meanwhile.
+        let old = get(key)
+        let before = old.map { indexValues(key, $0) } ?? []
+        let after = stored.map { indexValues(key, $0) } ?? []
         state.withLock { state in
-            let old = state.entries[key]
-            if let old { unindex(key, old.stored, &state) }
-            guard let stored else {
-                state.entries.removeValue(forKey: key)
-                return old.map { .deleted(key, $0.stored) }
+            for (name, value) in before {
+                state.indices[name]?[value]?.remove(key)
+                if state.indices[name]?[value]?.isEmpty ?? false { state.indices[name]?[value] = nil }
             }
-            state.entries[key] = Entry(version: version, stored: stored)
-            index(key, stored, &state)
-            return old.map { .modified(key, old: $0.stored, new: stored) } ?? .added(key, stored)
+            for (name, value) in after { state.indices[name, default: [:]][value, default: []].insert(key) }
+            state.entries[key] = stored.map { Entry(version: version, stored: $0) }
         }
+        guard let stored else { return old.map { .deleted(key, $0) } }
+        return old.map { .modified(key, old: $0, new: stored) } ?? .added(key, stored)
     }
 
     /// Replaces everything at once.
@@ -151,20 +154,7 @@ public final class Store<Stored: Sendable>: Sendable {
         return events
     }
 
-    private func index(_ key: ObjectKey, _ stored: Stored, _ state: inout State) {
-        for (name, function) in indexFunctions {
-            for value in function(key, stored) {
-                state.indices[name, default: [:]][value, default: []].insert(key)
-            }
-        }
-    }
-
-    private func unindex(_ key: ObjectKey, _ stored: Stored, _ state: inout State) {
-        for (name, function) in indexFunctions {
-            for value in function(key, stored) {
-                state.indices[name]?[value]?.remove(key)
-                if state.indices[name]?[value]?.isEmpty ?? false { state.indices[name]?[value] = nil }
-            }
-        }
+    private func indexValues(_ key: ObjectKey, _ stored: Stored) -> [(name: String, value: String)] {
+        indexFunctions.flatMap { name, function in function(key, stored).map { (name, $0) } }
     }
 }

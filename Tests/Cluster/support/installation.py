@@ -1,0 +1,70 @@
+"""ModelCache installed on the cluster as docs/install.md says, with the images of hack/images."""
+import os
+import subprocess
+
+from .cluster import REPOSITORY, Cluster, wait_until
+from .system import paths
+
+SYSTEM = "modelcache-system"
+OPERATOR, AGENT = "app.kubernetes.io/name=modelcache-operator", "app.kubernetes.io/name=modelcache-agent"
+
+
+class Installation:
+    """config/testbed on a cluster: the operator and an agent on every node."""
+
+    def __init__(self, cluster: Cluster):
+        self.cluster = cluster
+
+    def install(self) -> None:
+        table = subprocess.run([REPOSITORY / "hack/images", "operator", "agent"], check=True, text=True, stdout=subprocess.PIPE).stdout
+        self.cluster.load_image(*(line.split()[-1] for line in table.splitlines()[1:]))
+        there = self.cluster.get("deployment", "-n", SYSTEM, "modelcache-operator")
+        self.cluster.kubectl("apply", "-k", REPOSITORY / "config/testbed")
+        if there:
+            # The images keep their tag: what runs already would go on with the old ones.
+            self.cluster.kubectl("rollout", "restart", "-n", SYSTEM, "deployment/modelcache-operator", "daemonset/modelcache-agent")
+        self.wait_ready()
+
+    def wait_ready(self, seconds=90) -> None:
+        for one in ("deployment/modelcache-operator", "daemonset/modelcache-agent"):
+            self.cluster.kubectl("rollout", "status", "-n", SYSTEM, one, f"--timeout={seconds}s", seconds=seconds + 30)
+
+    def remove(self) -> None:
+        self.cluster.kubectl("delete", "modelcaches", "--all", "--all-namespaces", "--timeout=60s", check=False)
+        self.cluster.kubectl("delete", "-k", REPOSITORY / "config/testbed", "--ignore-not-found", "--timeout=90s", check=False)
+
+    def pods(self, label) -> list[dict]:
+        return self.cluster.get("pods", "-n", SYSTEM, "-l", label)["items"]
+
+    def agent_on(self, node) -> dict | None:
+        """The node's agent pod that is not on its way out."""
+        return next((pod for pod in self.pods(AGENT) if pod["spec"].get("nodeName") == node
+                     and "deletionTimestamp" not in pod["metadata"]), None)
+
+    def delete_agent(self, node) -> None:
+        """Deletes the node's agent pod and waits until the DaemonSet's next one is ready."""
+        old = self.agent_on(node)["metadata"]
+        self.cluster.kubectl("delete", "pod", "-n", SYSTEM, old["name"], "--wait=false")
+
+        def next_is_ready():
+            pod = self.agent_on(node)
+            return pod and pod["metadata"]["uid"] != old["uid"] and all(
+                status["ready"] for status in pod["status"].get("containerStatuses") or [{"ready": False}])
+        wait_until(next_is_ready, 60, f"a new agent on {node}")
+
+    def logs(self, label) -> str:
+        """What the pods that are there said, and their former containers."""
+        text = self.cluster.kubectl("logs", "-n", SYSTEM, "-l", label, "--tail=-1", "--prefix")
+        for pod in self.pods(label):
+            if any(status["restartCount"] for status in pod["status"].get("containerStatuses", [])):
+                text += self.cluster.kubectl("logs", "-n", SYSTEM, pod["metadata"]["name"], "--previous", "--tail=-1", check=False)
+        return text
+
+    def plugin(self, *arguments, check=True) -> str:
+        """`kubectl modelcache`, found in the PATH by kubectl itself, as a person calls it."""
+        programs = (self.cluster.state / "programs").read_text().strip()
+        environment = os.environ | {
+            "KUBECONFIG": str(self.cluster.kubeconfig), "PATH": f"{paths.DIST / 'bin'}:{programs}:{os.environ['PATH']}"}
+        done = subprocess.run(["kubectl", "modelcache", *arguments], env=environment, text=True, capture_output=True, timeout=60)
+        assert not check or done.returncode == 0, done.stdout + done.stderr
+        return done.stdout

@@ -1,0 +1,100 @@
+"""A ModelCache as the tests follow it: its status, its copies on the nodes, what it left behind."""
+import time
+
+from .cluster import Cluster, wait_until
+from .system import ACCESS_KEY, REGION, SECRET
+
+NODES = ("node-1", "node-2", "node-3")
+FOLDERS = {"Memory": "/run/modelcache/caches", "Disk": "/var/lib/modelcache/caches"}
+
+# What Pod Security's level `restricted` asks of a container: the 1.20 server of this cluster does not check it itself.
+# https://kubernetes.io/docs/concepts/security/pod-security-standards/#restricted
+RESTRICTED = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}, "readOnlyRootFilesystem": True}
+
+
+class Model:
+    """One ModelCache by namespace and name."""
+
+    def __init__(self, cluster: Cluster, namespace: str, name: str):
+        self.cluster, self.namespace, self.name = cluster, namespace, name
+        self.uid = ""
+
+    def apply(self, endpoint: str, prefix="gemma/", **spec) -> "Model":
+        self.cluster.kubectl("apply", "-n", self.namespace, "-f", "-", input={
+            "apiVersion": "modelcache.io/v1alpha1", "kind": "ModelCache", "metadata": {"name": self.name},
+            "spec": {"source": {"uri": f"oss://models/{prefix}", "endpoint": endpoint, "region": REGION,
+                                "credentialsSecretRef": {"name": "oss-keys"}}, **spec}})
+        self.uid = self.get()["metadata"]["uid"]
+        return self
+
+    def get(self) -> dict | None:
+        return self.cluster.get("modelcache", "-n", self.namespace, self.name)
+
+    @property
+    def status(self) -> dict:
+        return (self.get() or {}).get("status") or {}
+
+    def wait(self, condition, seconds, what) -> dict:
+        """The status once `condition` takes it; else an error that tells the last one, the Events and the operator's log."""
+        last: dict = {}
+
+        def met():
+            last.clear()
+            last.update(self.status)
+            return last and condition(last)
+        try:
+            wait_until(met, seconds, f"{self.namespace}/{self.name}: {what}", every=0.2)
+        except AssertionError as error:
+            raise AssertionError("\n".join([
+                str(error), str(last),
+                self.cluster.kubectl("get", "events,pods", "-n", self.namespace, check=False)[-4000:],
+                self.cluster.kubectl("logs", "-n", "modelcache-system", "deployment/modelcache-operator", "--tail=40", check=False),
+            ])) from None
+        return last
+
+    def wait_ready(self, nodes=3, seconds=60) -> dict:
+        return self.wait(lambda s: s.get("phase") == "Ready" and (s.get("nodes") or {}).get("summary") == f"{nodes}/{nodes}",
+                         seconds, f"Ready on {nodes} of {nodes} nodes")
+
+    def wait_percent(self, percent, seconds=40) -> dict:
+        return self.wait(lambda s: (s.get("progress") or {}).get("percent", 0) >= percent, seconds, f"{percent}% there")
+
+    def digests(self, node, medium="Memory") -> dict[str, str]:
+        """SHA-256 of every file a reader sees in the node's copy."""
+        folder = f"{FOLDERS[medium]}/{self.uid}"
+        text = self.cluster.on(node, "sh", "-c", f"cd {folder} && find . -name '.?*' -prune -o -type f -exec sha256sum {{}} +")
+        return {name.removeprefix("./"): digest for digest, name in (line.split(maxsplit=1) for line in text.splitlines())}
+
+    def jobs(self) -> list[dict]:
+        found = self.cluster.get("jobs", "-n", self.namespace, "-l", f"modelcache.io/uid={self.uid}")["items"]
+        return sorted(found, key=lambda job: job["metadata"]["annotations"]["modelcache.io/node"])
+
+    def delete(self, seconds=60) -> float:
+        """Seconds until it was gone."""
+        started = time.monotonic()
+        self.cluster.kubectl("delete", "modelcache", "-n", self.namespace, self.name, f"--timeout={seconds}s", seconds=seconds + 30)
+        return time.monotonic() - started
+
+    def traces(self) -> list[str]:
+        """All that names it on the nodes and at the API server: files, sockets, mounts, objects."""
+        found = []
+        for node in NODES:
+            seen = self.cluster.on(
+                node, "sh", "-c",
+                f"find {' '.join(FOLDERS.values())} -name '*{self.uid}*' 2>/dev/null; grep -h {self.uid} /proc/mounts /proc/net/unix; true")
+            found += [f"{node}: {line}" for line in seen.splitlines()]
+        listed = self.cluster.kubectl("get", "jobs,pods,persistentvolumeclaims,persistentvolumes", "--all-namespaces", "-o", "name",
+                                      "-l", f"modelcache.io/uid={self.uid}")
+        found += listed.splitlines()
+        found += [one for one in self.cluster.kubectl("get", "persistentvolumes", "-o", "name").splitlines() if self.uid in one]
+        return found
+
+
+def namespace_with_keys(cluster: Cluster, name: str) -> None:
+    """A namespace that only takes `restricted` pods, with the store's keys in the Secret `oss-keys`."""
+    cluster.kubectl("apply", "-f", "-", input={
+        "apiVersion": "v1", "kind": "Namespace",
+        "metadata": {"name": name, "labels": {"pod-security.kubernetes.io/enforce": "restricted"}}})
+    cluster.kubectl("apply", "-n", name, "-f", "-", input={
+        "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "oss-keys"},
+        "stringData": {"OSS_ACCESS_KEY_ID": ACCESS_KEY, "OSS_ACCESS_KEY_SECRET": SECRET}})

@@ -1,0 +1,206 @@
+"""ModelCache on three real nodes: applied, watched, disturbed, deleted. The tests are one story and run in their order."""
+import base64
+import hashlib
+import re
+import time
+
+import pytest
+
+from support.cluster import wait_until
+from support.installation import AGENT, OPERATOR, SYSTEM, Installation
+from support.models import FOLDERS, NODES, RESTRICTED, Model, namespace_with_keys
+from support.system import ACCESS_KEY, SECRET, Running, Store, paths
+
+SPACE, OTHER_SPACE = "show-models", "show-other"
+# 253 MB at this rate take twelve seconds: long enough to disturb a fill in its middle.
+SLOW = {"bandwidthLimit": "20Mi"}
+
+
+@pytest.fixture(scope="module")
+def installation(cluster):
+    one = Installation(cluster)
+    one.install()
+    yield one
+    cluster.kubectl("uncordon", *NODES, check=False)
+    one.remove()
+    cluster.kubectl("delete", "namespace", SPACE, OTHER_SPACE, "--ignore-not-found", "--timeout=60s", check=False)
+
+
+@pytest.fixture(scope="module")
+def store(cluster, installation, tmp_path_factory):
+    one = Store({"models": paths.models()}, tmp_path_factory.mktemp("store") / "store.log", address=cluster.host_address)
+    yield one
+    one.stop()
+
+
+@pytest.fixture(scope="module")
+def digest():
+    with open(paths.gemma(), "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@pytest.fixture(scope="module")
+def size():
+    return paths.gemma().stat().st_size
+
+
+@pytest.fixture(scope="module")
+def gemma(cluster, installation, store, tmp_path_factory):
+    """The sample, applied while `kubectl get mcache -w` looks on, until it is Ready."""
+    for space in (SPACE, OTHER_SPACE):
+        namespace_with_keys(cluster, space)
+    log = tmp_path_factory.mktemp("watch") / "watch.txt"
+    programs = (cluster.state / "programs").read_text().strip()
+    watch = Running([f"{programs}/kubectl", "--kubeconfig", cluster.kubeconfig, "get", "mcache", "-n", SPACE, "-w"], log)
+    model, started = Model(cluster, SPACE, "gemma"), time.monotonic()
+    try:
+        model.apply(store.endpoint)
+        model.wait_ready()
+        model.seconds = time.monotonic() - started
+        wait_until(lambda: " Ready " in watch.output(), 5, "the watch shows it")
+    finally:
+        watch.stop()
+    model.watched = watch.output()
+    print(f"\n{model.watched}\nfrom apply to Ready: {model.seconds:.1f} s")
+    return model
+
+
+def served(store) -> int:
+    return store.requests()["bytesServed"]
+
+
+def digests_everywhere(model, medium="Memory"):
+    return [model.digests(node, medium) for node in NODES]
+
+
+def test_three_nodes_warm_while_kubectl_shows_it(gemma, size):
+    lines = [line.split() for line in gemma.watched.splitlines()[1:]]
+    shown = [line[1:-1] for line in lines if len(line) > 3]
+    assert gemma.watched.splitlines()[0].split() == ["NAME", "PHASE", "SIZE", "READY", "PROGRESS", "AGE"]
+    assert shown[-1] == ["Ready", "253", "MB", "3/3", "100%"], gemma.watched
+    percents = [int(line[4].removesuffix("%")) for line in shown if len(line) == 5]
+    assert percents == sorted(percents) and len(set(percents)) >= 3, gemma.watched
+    status = gemma.status
+    assert status["source"]["totalBytes"] == size and status["source"]["files"] == 1
+    assert status["progress"]["bytesCached"] == 3 * size == status["traffic"]["originBytes"]
+    assert len(status["seeders"]) == 1
+    assert {c["type"]: c["status"] for c in status["conditions"]}["Ready"] == "True"
+
+
+def test_every_node_has_the_models_bytes_and_read_them_once(gemma, store, digest, size):
+    assert digests_everywhere(gemma) == [{paths.gemma().name: digest}] * 3
+    assert 3 * size <= served(store) <= 3.05 * size
+
+
+def test_warm_up_jobs_ran_unprivileged_and_completed(cluster, gemma):
+    jobs = gemma.jobs()
+    assert [job["metadata"]["annotations"]["modelcache.io/node"] for job in jobs] == list(NODES)
+    for job in jobs:
+        assert job["status"]["succeeded"] == 1 and not job["status"].get("failed"), job["status"]
+    for pod in cluster.get("pods", "-n", SPACE)["items"]:
+        spec = pod["spec"]
+        container, = spec["containers"]
+        state = spec.get("securityContext", {}) | container["securityContext"]
+        assert pod["status"]["phase"] == "Succeeded"
+        assert state | RESTRICTED == state and state["runAsNonRoot"] and state["runAsUser"] == 65532
+        assert state["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert spec["automountServiceAccountToken"] is False and not spec.get("hostNetwork")
+        assert all(set(volume) <= {"name", "persistentVolumeClaim", "emptyDir"} for volume in spec["volumes"])
+        assert SECRET not in str(pod) and ACCESS_KEY not in str(pod)
+
+
+def test_the_plugin_tells_how_it_stands_and_that_nothing_is_missing(installation, gemma):
+    page = installation.plugin("status", "gemma", "-n", SPACE)
+    assert "Ready" in page and "253 MB in 1 file, 3 of 3 nodes ready" in page and "seeder" in page
+    for node in NODES:
+        assert re.search(rf"^{node} +Ready +100%", page, re.MULTILINE), page
+    assert installation.plugin("why", "gemma", "-n", SPACE) == "gemma is ready on 3 nodes.\n"
+
+
+def test_a_node_that_lost_its_memory_is_noticed_and_warmed_again(cluster, installation, gemma, store, digest, size):
+    before, folder = served(store), f"{FOLDERS['Memory']}/{gemma.uid}"
+    cluster.on("node-3", "umount", "--lazy", folder)
+    installation.delete_agent("node-3")
+    wait_until(lambda: digest in cluster.on("node-3", "sh", "-c", f"sha256sum {folder}/*.gguf", check=False), 60, "the model on node-3 again", every=1)
+    gemma.wait_ready()
+    assert size <= served(store) - before <= 1.05 * size
+    assert digests_everywhere(gemma) == [{paths.gemma().name: digest}] * 3
+
+
+def test_a_drained_node_keeps_its_copy_and_takes_no_new_model(cluster, gemma, store, digest):
+    before = served(store)
+    cluster.kubectl("drain", "node-2", "--ignore-daemonsets", "--delete-emptydir-data", "--force", "--timeout=60s")
+    try:
+        other = Model(cluster, SPACE, "shards").apply(store.endpoint, "shards/", cache={"medium": "Disk"})
+        other.wait_ready(nodes=2)
+        assert cluster.on("node-2", "ls", FOLDERS["Disk"], check=False) == ""
+        gemma.wait_ready()
+        assert gemma.digests("node-2") == {paths.gemma().name: digest}
+        assert served(store) - before <= 2.05 * other.status["source"]["totalBytes"]
+    finally:
+        cluster.kubectl("uncordon", "node-2")
+    # Back in service it is as a node that joins.
+    other.wait_ready(nodes=3)
+    expected = dict(reversed(line.split(maxsplit=1)) for line in (paths.models() / "SHA256SUMS").read_text().splitlines() if "/shards/" in line)
+    expected = {name.rsplit("/", 1)[1]: digest for name, digest in expected.items()}
+    assert len(expected) == 15 and digests_everywhere(other, "Disk") == [expected] * 3
+    mounts = cluster.on("node-1", "cat", "/proc/mounts")
+    assert f"{FOLDERS['Disk']}/{other.uid} tmpfs" not in mounts
+    other.delete()
+    assert other.traces() == []
+
+
+def test_agent_and_operator_killed_in_the_middle_of_a_fill_cost_nothing_but_time(cluster, installation, gemma, store, digest, size):
+    """In another namespace, under the same name: two ModelCaches that have nothing to do with each other."""
+    before = served(store)
+    twin = Model(cluster, OTHER_SPACE, "gemma").apply(store.endpoint, warmup=SLOW)
+    twin.wait_percent(15)
+    found = cluster.on("node-1", "sh", "-c", "for p in /proc/[0-9]*; do tr '\\0' ' ' <$p/cmdline | grep -q '^/modelcache warm' && "
+                                            "grep -E '^(Uid|NoNewPrivs|CapEff|Seccomp):' $p/status; done; true", check=False).split()
+    assert found and found[:5] == ["Uid:", "65532", "65532", "65532", "65532"] and found[found.index("CapEff:") + 1] == "0" * 16, found
+    assert found[found.index("NoNewPrivs:") + 1] == "1" and found[found.index("Seccomp:") + 1] == "2"
+    why = installation.plugin("why", "gemma", "-n", OTHER_SPACE)
+    assert why.startswith("gemma is not ready") and "node" in why, why
+    operator, = (pod["metadata"]["name"] for pod in installation.pods(OPERATOR))
+    cluster.kubectl("delete", "pod", "-n", SYSTEM, operator, "--grace-period=0", "--force")
+    installation.delete_agent("node-1")
+    twin.wait_ready(seconds=90)
+    assert twin.uid != gemma.uid
+    assert digests_everywhere(twin) == [{paths.gemma().name: digest}] * 3
+    # The agent found what it had: at most the ranges in flight were read twice.
+    assert served(store) - before <= 3.3 * size
+    assert all(job["status"].get("succeeded") == 1 for job in twin.jobs()) and len(twin.jobs()) == 3
+    installation.wait_ready()
+    gemma.wait_ready()
+
+
+def test_deleted_in_the_middle_of_a_fill_it_leaves_nothing(cluster, gemma, store):
+    model = Model(cluster, OTHER_SPACE, "brief").apply(store.endpoint, cache={"medium": "Disk"}, warmup=SLOW)
+    model.wait_percent(10)
+    model.delete()
+    wait_until(lambda: not model.traces(), 30, f"nothing left of it: {model.traces()}", every=1)
+
+
+def test_deleted_models_leave_no_file_mount_socket_or_object(cluster, gemma, digest):
+    twin = Model(cluster, OTHER_SPACE, "gemma")
+    twin.uid = twin.get()["metadata"]["uid"]
+    print(f"deleted in {gemma.delete():.1f} s")
+    wait_until(lambda: not gemma.traces(), 20, "nothing left of it", every=1)
+    # The one of the same name in the other namespace is as it was.
+    assert digests_everywhere(twin) == [{paths.gemma().name: digest}] * 3
+    twin.delete()
+    wait_until(lambda: not twin.traces(), 20, "nothing left of it", every=1)
+    for node in NODES:
+        left = cluster.on(node, "sh", "-c", f"find {FOLDERS['Memory']} {FOLDERS['Disk']} -mindepth 1 2>/dev/null; true")
+        assert left == "", left
+
+
+def test_logs_hold_no_secret_and_the_operator_was_refused_nothing(cluster, installation, gemma):
+    shared = base64.b64decode(cluster.get("secret", "-n", SYSTEM, "modelcache-agent-auth")["data"]["secret"]).decode().strip()
+    agents, operator = installation.logs(AGENT), installation.logs(OPERATOR)
+    for text in (agents, operator):
+        assert text and not any(secret in text for secret in (SECRET, shared))
+    assert not re.search(r"\b403\b|orbidden", operator), operator
+    # None ended by itself: what was restarted above was a new pod.
+    for pod in installation.pods(AGENT) + installation.pods(OPERATOR):
+        assert all(status["restartCount"] == 0 for status in pod["status"]["containerStatuses"]), pod["metadata"]["name"]

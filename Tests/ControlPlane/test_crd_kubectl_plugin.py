@@ -1,0 +1,131 @@
+"""`kubectl modelcache` as people run it, on a real API server without an operator: the test plays the operator."""
+import json
+import os
+import subprocess
+import time
+
+import pytest
+
+from support.control_plane import REPOSITORY
+from support.operator_process import PROGRAM as OPERATOR
+
+PLUGIN = OPERATOR.parent / "kubectl-modelcache"
+
+pytestmark = pytest.mark.skipif(not PLUGIN.exists(), reason=f"{PLUGIN} is not built")
+
+
+@pytest.fixture
+def plugin(control_plane, namespace):
+    control_plane.kubectl("apply", "-k", REPOSITORY / "config/crd")
+    control_plane.kubectl("wait", "--for=condition=Established", "crd/modelcaches.modelcache.io", "--timeout=30s")
+
+    def run(*arguments, code=0):
+        # Through kubectl itself, which finds plugins in the PATH.
+        environment = os.environ | {"PATH": f"{PLUGIN.parent}:{os.environ['PATH']}", "KUBECONFIG": str(control_plane.kubectl.kubeconfig)}
+        done = subprocess.run(
+            [control_plane.kubectl.program, "modelcache", *arguments, "-n", namespace], capture_output=True, text=True, timeout=60, env=environment)
+        assert done.returncode == code, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    run.command = lambda *arguments: [str(PLUGIN), *arguments, "-n", namespace, "--kubeconfig", str(control_plane.kubectl.kubeconfig)]
+    return run
+
+
+def apply(kubectl, namespace, name="one", **source):
+    kubectl.apply({
+        "apiVersion": "modelcache.io/v1alpha1", "kind": "ModelCache", "metadata": {"name": name, "namespace": namespace},
+        "spec": {"source": {"uri": "oss://models/gemma/", "region": "cn-test", **source}}})
+
+
+def report(kubectl, namespace, percent, ready=0, name="one"):
+    status = {
+        "observedGeneration": 1, "phase": "Warming",
+        "conditions": [{"type": "Ready", "status": "False", "reason": "Warming", "message": f"{ready} of 2 nodes are ready",
+                        "lastTransitionTime": "2026-01-02T03:04:05Z"}],
+        "source": {"totalBytes": 253000000, "files": 1, "size": "253 MB"}, "seeders": ["node-1"],
+        "nodes": {"desired": 2, "ready": ready, "warming": 2 - ready, "failed": 0, "summary": f"{ready}/2", "details": [
+            {"name": "node-1", "state": "Warming", "percent": percent}, {"name": "node-2", "state": "Pending", "percent": 0}]},
+        "progress": {"bytesCached": 253000000 * percent // 200, "bytesTotal": 506000000, "bytesPerSecond": 100000000, "percent": percent // 2,
+                     "summary": f"{percent // 2}%"}}
+    kubectl("patch", "modelcache", name, "-n", namespace, "--subresource=status", "--type=merge", "-p", json.dumps({"status": status}))
+
+
+def test_status_shows_a_table_a_page_and_the_object(plugin, kubectl, namespace):
+    assert "no ModelCaches in the namespace" in plugin("status")
+    apply(kubectl, namespace)
+    report(kubectl, namespace, 42)
+    table = plugin("status").splitlines()
+    assert table[0].split() == ["NAME", "PHASE", "SIZE", "READY", "PROGRESS", "AGE"]
+    assert table[1].split()[:5] == ["one", "Warming", "253", "MB", "0/2"]
+    page = plugin("status", "one")
+    assert "one: Warming, 253 MB in 1 file, 0 of 2 nodes ready, 2 warming" in page
+    assert "node-1   Warming    42%   seeder" in page and "█" not in page
+    assert json.loads(plugin("status", "one", "-o", "json"))["status"]["nodes"]["summary"] == "0/2"
+    assert json.loads(plugin("status", "-o", "json"))["kind"] == "List"
+
+
+def test_watch_prints_a_line_for_each_change_and_ends_with_the_object(plugin, kubectl, namespace):
+    apply(kubectl, namespace)
+    process = subprocess.Popen(plugin.command("status", "one", "--watch"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout.readline() == "one Pending - 0%\n"
+        report(kubectl, namespace, 42)
+        assert process.stdout.readline() == "one Warming 0/2 21%  node-1 Warming 42%  node-2 Pending 0%\n"
+        report(kubectl, namespace, 84)
+        assert "node-1 Warming 84%" in process.stdout.readline()
+        kubectl("delete", "modelcache", "one", "-n", namespace)
+        assert process.wait(20) == 0
+        assert "one is gone" in process.stderr.read()
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_watch_draws_bars_on_a_terminal(plugin, kubectl, namespace):
+    apply(kubectl, namespace)
+    report(kubectl, namespace, 50)
+    controller, terminal = os.openpty()
+    process = subprocess.Popen(plugin.command("status", "one", "--watch"), stdout=terminal, stderr=terminal, env=os.environ | {"TERM": "xterm"})
+    os.close(terminal)
+    try:
+        seen, deadline = "", time.monotonic() + 20
+        while "[████████████············]    50%" not in seen and time.monotonic() < deadline:
+            seen += os.read(controller, 65536).decode(errors="replace")
+        report(kubectl, namespace, 100)
+        while "[████████████████████████]   100%" not in seen and time.monotonic() < deadline:
+            seen += os.read(controller, 65536).decode(errors="replace")
+        assert "\x1b[" in seen and "[████████████████████████]   100%" in seen
+    finally:
+        process.kill()
+        process.wait()
+        os.close(controller)
+
+
+def test_why_names_a_missing_secret_and_the_missing_agents(plugin, kubectl, namespace):
+    apply(kubectl, namespace, credentialsSecretRef={"name": "keys"})
+    report(kubectl, namespace, 0)
+    said = plugin("why", "one", "--system-namespace", "nowhere")
+    assert "one is not ready:" in said
+    assert f"The Secret keys is missing in the namespace {namespace}" in said and "create secret generic keys" in said
+    assert "No agent runs on any node" in said
+    kubectl("create", "secret", "generic", "keys", "-n", namespace, "--from-literal=akId=secret-value-1")
+    said = plugin("why", "one", "--system-namespace", "nowhere")
+    assert "has no access key secret" in said and "secret-value-1" not in said
+
+
+def test_evict_leaves_a_request_that_the_operator_can_read(plugin, kubectl, namespace):
+    apply(kubectl, namespace)
+    report(kubectl, namespace, 42)
+    plugin("evict", "one", "--node", "node-1")
+    assert kubectl.get("modelcache", "one", "-n", namespace)["metadata"]["annotations"]["modelcache.io/evict-requested"].startswith("node-1@20")
+    plugin("evict", "one", "--all")
+    assert kubectl.get("modelcache", "one", "-n", namespace)["metadata"]["annotations"]["modelcache.io/evict-requested"].startswith("*@20")
+    assert "no copy on node-9" in plugin("evict", "one", "--node", "node-9", code=1)
+
+
+def test_wrong_calls_have_their_own_exit_codes(plugin, namespace):
+    assert f"no ModelCache missing in the namespace {namespace}" in plugin("why", "missing", code=1)
+    assert "no ModelCache missing" in plugin("status", "missing", code=1)
+    plugin("evict", "one", code=64)
+    plugin("status", "one", "-A", code=64)
+    assert "Example" in plugin("status", "--help")
