@@ -79,7 +79,7 @@ def test_three_nodes_warm_while_kubectl_shows_it(gemma, size):
     assert gemma.watched.splitlines()[0].split() == ["NAME", "PHASE", "SIZE", "READY", "PROGRESS", "AGE"]
     assert shown[-1] == ["Ready", "253", "MB", "3/3", "100%"], gemma.watched
     percents = [int(line[4].removesuffix("%")) for line in shown if len(line) == 5]
-    assert percents == sorted(percents) and len(set(percents)) >= 3, gemma.watched
+    assert "Warming" in {line[0] for line in shown} and percents == sorted(percents), gemma.watched
     status = gemma.status
     assert status["source"]["totalBytes"] == size and status["source"]["files"] == 1
     assert status["progress"]["bytesCached"] == 3 * size == status["traffic"]["originBytes"]
@@ -121,7 +121,7 @@ def test_a_node_that_lost_its_memory_is_noticed_and_warmed_again(cluster, instal
     before, folder = served(store), f"{FOLDERS['Memory']}/{gemma.uid}"
     cluster.on("node-3", "umount", "--lazy", folder)
     installation.delete_agent("node-3")
-    wait_until(lambda: digest in cluster.on("node-3", "sh", "-c", f"sha256sum {folder}/*.gguf", check=False), 60, "the model on node-3 again", every=1)
+    wait_until(lambda: digest in cluster.on("node-3", "sh", "-c", f"sha256sum {folder}/*.gguf", check=False), 90, "the model on node-3 again", every=1)
     gemma.wait_ready()
     assert size <= served(store) - before <= 1.05 * size
     assert digests_everywhere(gemma) == [{paths.gemma().name: digest}] * 3
@@ -147,14 +147,15 @@ def test_a_drained_node_keeps_its_copy_and_takes_no_new_model(cluster, gemma, st
     mounts = cluster.on("node-1", "cat", "/proc/mounts")
     assert f"{FOLDERS['Disk']}/{other.uid} tmpfs" not in mounts
     other.delete()
-    assert other.traces() == []
+    wait_until(lambda: not other.traces(), 20, "nothing left of it", every=1)
 
 
 def test_agent_and_operator_killed_in_the_middle_of_a_fill_cost_nothing_but_time(cluster, installation, gemma, store, digest, size):
     """In another namespace, under the same name: two ModelCaches that have nothing to do with each other."""
     before = served(store)
     twin = Model(cluster, OTHER_SPACE, "gemma").apply(store.endpoint, warmup=SLOW)
-    twin.wait_percent(15)
+    seen = twin.wait_percent(1)["progress"]["percent"]
+    assert seen < twin.wait_percent(seen + 5)["progress"]["percent"] < 100
     found = cluster.on("node-1", "sh", "-c", "for p in /proc/[0-9]*; do tr '\\0' ' ' <$p/cmdline | grep -q '^/modelcache warm' && "
                                             "grep -E '^(Uid|NoNewPrivs|CapEff|Seccomp):' $p/status; done; true", check=False).split()
     assert found and found[:5] == ["Uid:", "65532", "65532", "65532", "65532"] and found[found.index("CapEff:") + 1] == "0" * 16, found
@@ -178,7 +179,7 @@ def test_deleted_in_the_middle_of_a_fill_it_leaves_nothing(cluster, gemma, store
     model = Model(cluster, OTHER_SPACE, "brief").apply(store.endpoint, cache={"medium": "Disk"}, warmup=SLOW)
     model.wait_percent(10)
     model.delete()
-    wait_until(lambda: not model.traces(), 30, f"nothing left of it: {model.traces()}", every=1)
+    wait_until(lambda: not model.traces(), 30, "nothing left of it", every=1)
 
 
 def test_deleted_models_leave_no_file_mount_socket_or_object(cluster, gemma, digest):

@@ -170,9 +170,7 @@ import Testing
     @Test(arguments: ["Content-Length", "Content-Range", "Content-Encoding", "Transfer-Encoding", "ETag"])
     func `a head that says two different things of one body is refused`(field: String) {
         var head = ResponseHead()
-        #expect(head.consume(line: "HTTP/1.1 206 Partial Content"))
-        #expect(head.consume(line: "\(field): 1"))
-        #expect(head.consume(line: "\(field): 1"))
-        #expect(!head.consume(line: "\(field): 2"))
+        let taken = ["HTTP/1.1 206 Partial Content", "\(field): 1", "\(field): 1", "\(field): 2"].map { head.consume(line: $0) }
+        #expect(taken == [true, true, true, false])
     }
 }

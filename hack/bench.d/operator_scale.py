@@ -233,7 +233,10 @@ async def measure(options, plane, api, agents, kubelets, follower, operator, nod
     await asyncio.sleep(options.pause_seconds)
     processor.spent()
     say(f"churn: {options.churn_rate} changes a second for {options.churn_seconds} s")
+    account = await Account(api, operator).start()
     await churn(options, api, kubelets, follower, nodes, pools, result)
+    await account.end()
+    result["churnWrites"], result["churnWritesOnServer"] = account.writes, account.server_writes
     result["cpuChurn"] = processor.spent()
     await until(lambda: operator.must_live() and follower.are_ready(options.modelcaches), 300, "all Ready after churn")
     result["residentAfterChurn"] = operator.resident()
@@ -320,8 +323,8 @@ async def churn(options, api, kubelets, follower, nodes, pools, result):
         at = lambda share: round(values[min(len(values) - 1, int(share * len(values)))] * 1000, 1) if values else None
         result["churn"][what] = {"wanted": wanted[what], "seen": len(values), "p50ms": at(0.5), "p99ms": at(0.99), "maxms": at(1)}
     result["churnMissing"] = sum(abs(wanted[what] - len(values)) for what, values in delays.items())
-    everything = sorted(value for values in delays.values() for value in values)
-    result["churnP99ms"] = everything[min(len(everything) - 1, int(0.99 * len(everything)))] * 1000 if everything else float("inf")
+    # Of the slowest kind: Jobs are many and would hide the others.
+    result["churnP99ms"] = max(float("inf") if found["p99ms"] is None else found["p99ms"] for found in result["churn"].values())
 
 
 def show(result, options):
@@ -336,6 +339,7 @@ def show(result, options):
     for what, found in result["churn"].items():
         rows.append([f"churn: {what}, p50 / p99 / max ms ({found['seen']} of {found['wanted']})", f"{found['p50ms']} / {found['p99ms']} / {found['maxms']}"])
     rows += [
+        [f"churn: operator's writes in all ({options.churn_rate:g} changes a second for {options.churn_seconds} s)", f"{result['churnWrites']}"],
         ["idle: API requests/s (Lease apart)", f"{result['idleRequestsPerSecond']:.3f}"], ["idle: writes", f"{result['idleWrites']}"],
         ["idle: questions to agents/s", f"{result['idleAgentRequestsPerSecond']:.1f}"],
         ["resident MiB at start (peak)", mib(result["residentAtStart"])], ["resident MiB after warm-up (peak)", mib(result["residentAfterWarm"])],
@@ -358,7 +362,7 @@ def main():
     parser.add_argument("--pool", type=int, default=100, help="nodes of one ModelCache")
     parser.add_argument("--modelcaches", type=int, default=100)
     parser.add_argument("--fill-seconds", type=float, default=2)
-    parser.add_argument("--churn-rate", type=float, default=2, help="changes a second; a node's is ten Jobs by default")
+    parser.add_argument("--churn-rate", type=float, default=1, help="changes a second; a node's is ten Jobs by default")
     parser.add_argument("--churn-seconds", type=int, default=60)
     parser.add_argument("--start-seconds", type=int, default=5, help="for the operator to start")
     parser.add_argument("--pause-seconds", type=int, default=10, help="between warm-up and churn")
@@ -384,7 +388,7 @@ def main():
     common.record("operator", result)
     show(result, options)
     peak = max(result["residentAtEnd"]["VmHWM"], result["again"]["resident"]["VmHWM"]) / MIB
-    good = common.verdict("p99 ms from a change to the write for it", result["churnP99ms"], 500, at_least=False)
+    good = common.verdict("p99 ms from a change to the write for it, slowest kind", result["churnP99ms"], 500, at_least=False)
     good &= common.verdict("changes without their write, or with one too many", result["churnMissing"], 0, at_least=False)
     good &= common.verdict("idle writes", result["idleWrites"], 0, at_least=False)
     good &= common.verdict("idle requests/s", result["idleRequestsPerSecond"], 1, at_least=False)

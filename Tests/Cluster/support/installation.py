@@ -18,6 +18,9 @@ class Installation:
     def install(self) -> None:
         table = subprocess.run([REPOSITORY / "hack/images", "operator", "agent"], check=True, text=True, stdout=subprocess.PIPE).stdout
         self.cluster.load_image(*(line.split()[-1] for line in table.splitlines()[1:]))
+        space = self.cluster.get("namespace", SYSTEM)
+        if space and "deletionTimestamp" in space["metadata"]:
+            self.cluster.kubectl("wait", "--for=delete", f"namespace/{SYSTEM}", "--timeout=110s")
         there = self.cluster.get("deployment", "-n", SYSTEM, "modelcache-operator")
         self.cluster.kubectl("apply", "-k", REPOSITORY / "config/testbed")
         if there:
@@ -31,7 +34,7 @@ class Installation:
 
     def remove(self) -> None:
         self.cluster.kubectl("delete", "modelcaches", "--all", "--all-namespaces", "--timeout=60s", check=False)
-        self.cluster.kubectl("delete", "-k", REPOSITORY / "config/testbed", "--ignore-not-found", "--timeout=90s", check=False)
+        self.cluster.kubectl("delete", "-k", REPOSITORY / "config/testbed", "--ignore-not-found", "--wait=false", check=False)
 
     def pods(self, label) -> list[dict]:
         return self.cluster.get("pods", "-n", SYSTEM, "-l", label)["items"]
@@ -45,6 +48,9 @@ class Installation:
         """Deletes the node's agent pod and waits until the DaemonSet's next one is ready."""
         old = self.agent_on(node)["metadata"]
         self.cluster.kubectl("delete", "pod", "-n", SYSTEM, old["name"], "--wait=false")
+        wait_until(lambda: not self.cluster.on(node, "ss", "-Hltn", "sport = :9417"), 30, f"the old agent of {node} ends")
+        # The kubelet of 1.20 tells the API server only up to a minute later that the pod is no more.
+        self.cluster.kubectl("delete", "pod", "-n", SYSTEM, old["name"], "--force", "--grace-period=0", "--ignore-not-found")
 
         def next_is_ready():
             pod = self.agent_on(node)

@@ -52,11 +52,11 @@ class Model:
             ])) from None
         return last
 
-    def wait_ready(self, nodes=3, seconds=60) -> dict:
+    def wait_ready(self, nodes=3, seconds=90) -> dict:
         return self.wait(lambda s: s.get("phase") == "Ready" and (s.get("nodes") or {}).get("summary") == f"{nodes}/{nodes}",
                          seconds, f"Ready on {nodes} of {nodes} nodes")
 
-    def wait_percent(self, percent, seconds=40) -> dict:
+    def wait_percent(self, percent, seconds=75) -> dict:
         return self.wait(lambda s: (s.get("progress") or {}).get("percent", 0) >= percent, seconds, f"{percent}% there")
 
     def digests(self, node, medium="Memory") -> dict[str, str]:

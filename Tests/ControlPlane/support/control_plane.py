@@ -8,6 +8,7 @@ As a program it runs one until interrupted: python3 control_plane.py [FOLDER]
 """
 import base64
 import contextlib
+import ctypes
 import json
 import os
 import pathlib
@@ -82,6 +83,14 @@ class Kubectl:
             self("apply", *(["--server-side"] if server_side else []), "-f", "-", input=one)
 
 
+_libc = ctypes.CDLL(None)
+
+
+def _end_with_parent() -> None:
+    """prctl(PR_SET_PDEATHSIG): a test run that is killed leaves no server behind."""
+    _libc.prctl(1, signal.SIGKILL)
+
+
 class Process:
     """One program of the control plane; its arguments stay, so it can start again where it was."""
 
@@ -99,7 +108,8 @@ class Process:
             return
         with open(self.log, "ab") as output:
             self.process = subprocess.Popen(
-                self.arguments, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True)
+                self.arguments, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
+                preexec_fn=_end_with_parent)
 
     def stop(self, seconds=20) -> None:
         """SIGTERM, and SIGKILL after `seconds`."""

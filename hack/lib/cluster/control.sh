@@ -61,7 +61,7 @@ run_controllers() {
         --leader-elect=false --use-service-account-credentials=true \
         --root-ca-file="$pki/ca.crt" --service-account-private-key-file="$pki/service-account.key" \
         --cluster-signing-cert-file="$pki/ca.crt" --cluster-signing-key-file="$pki/ca.key" \
-        --flex-volume-plugin-dir=/run/volume-plugins --pvclaimbinder-sync-period=1m --attach-detach-reconcile-sync-period=10m
+        --flex-volume-plugin-dir=/run/volume-plugins --attach-detach-reconcile-sync-period=10m
 }
 
 run_scheduler() {

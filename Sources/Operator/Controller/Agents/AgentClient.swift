@@ -121,7 +121,7 @@ public final class AgentClient: Sendable {
             date = response.headers.first(name: "Date")
             answer = Array((try await response.body.collect(upTo: Self.maximumAnswerBytes)).readableBytesView)
         } catch {
-            throw .unreachable("\(agent.host):\(agent.port) does not answer: \(Self.words(error))")
+            throw .unreachable("\(agent.host):\(agent.port) does not answer: \(Self.words(error)); see its pod, and whether the operator may reach that port")
         }
         guard !(200..<300).contains(status) else { return answer }
         let known = try? JSONDecoder().decode(AgentError.self, from: Data(answer))

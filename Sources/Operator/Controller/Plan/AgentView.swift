@@ -26,6 +26,8 @@ public struct AgentView: Sendable, Hashable {
         case unreachable(since: WallTime, why: String)
         /// Its pod is there and it was not asked yet.
         case unknown(since: WallTime)
+
+        var why: String? { if case .unreachable(_, let why) = self { why } else { nil } }
     }
 
     public var node: String

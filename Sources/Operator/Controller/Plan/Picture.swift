@@ -60,6 +60,8 @@ public struct Picture: Sendable, Hashable {
     public var queued: [String] = []
     public var waitingForAgent: [String] = []
     public var unreachable: [String] = []
+    /// What the first of them said, or did not.
+    public var unreachableWhy: String?
     public var shortages: [Shortage] = []
     public var failures: [Failure] = []
     /// The API server's words when it refuses Jobs or claims.

@@ -54,7 +54,9 @@ extension Planner {
                 picture.queued.append(name)
                 isRemainingKnown = false
             case .waitingForAgent: picture.waitingForAgent.append(name)
-            case .unreachable: picture.unreachable.append(name)
+            case .unreachable:
+                picture.unreachable.append(name)
+                if picture.unreachableWhy == nil { picture.unreachableWhy = observed.agents[name]?.reach.why }
             case .shortage(let needed, let free):
                 picture.shortages.append(Picture.Shortage(node: name, needed: needed, free: free))
             case .failed(let reason, let message):

@@ -130,8 +130,8 @@ extension Picture {
         "no agent answers on \(Words.list(waitingForAgent)); see the pods of the DaemonSet modelcache-agent there"
     }
     private var unreachableMessage: String {
-        "the \(unreachable.count == 1 ? "agent" : "agents") on \(Words.list(unreachable)) cannot be reached; see "
-            + "\(unreachable.count == 1 ? "its pod" : "their pods") and whether port 9417 is open to the operator"
+        "the \(unreachable.count == 1 ? "agent" : "agents") on \(Words.list(unreachable)) cannot be asked: "
+            + (unreachableWhy ?? "no answer")
     }
     private var failureMessage: String {
         let told = failures.prefix(3).map { "\($0.node): \($0.message)" }.joined(separator: "; ")
