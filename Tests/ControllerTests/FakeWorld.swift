@@ -143,9 +143,9 @@ struct FakeWorld {
         case .deleteVolume: volume = nil
         case .deleteClaim: claim = nil
         case .prepare(let node, let definition): prepare(node, definition)
-        case .evict(let node, let force):
+        case .evict(let node):
             guard let agent = agents[node], agent.isReachable else { return }
-            if force || agent.caches[Self.uid]?.users == 0 { agents[node]?.caches[Self.uid] = nil }
+            if agent.caches[Self.uid]?.users == 0 { agents[node]?.caches[Self.uid] = nil }
         case .refresh(let node, let job):
             guard let agent = agents[node], agent.isReachable, agent.caches[Self.uid]?.users ?? 0 == 0 else { return }
             agents[node]?.caches[Self.uid] = nil

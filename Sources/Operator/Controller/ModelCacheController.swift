@@ -178,6 +178,7 @@ public final class ModelCacheController: Sendable {
     private func followAuth() async throws {
         var signals = authSignals.makeAsyncIterator()
         while true {
+            let loaded = ContinuousClock.now
             do {
                 let secret = try await auth.load()
                 if secret == nil {
@@ -194,7 +195,8 @@ public final class ModelCacheController: Sendable {
                 continue
             }
             guard await signals.next() != nil else { throw CancellationError() }
-            try await Task.sleep(for: Self.authPause)
+            // At once after a refusal, unless it was read a moment ago: rotation must not look like silence.
+            try await Task.sleep(until: loaded + Self.authPause, clock: .continuous)
         }
     }
 }

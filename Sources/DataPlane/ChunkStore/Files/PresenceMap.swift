@@ -53,7 +53,9 @@ final class PresenceMap: @unchecked Sendable {
     /// Makes a fresh file at `temporary` and renames it to `path`, so that nobody sees half a header. It is written through
     /// the mapping: on a tmpfs with huge=always a write(2) would cost 2 MiB.
     static func create(at path: String, temporary: String, fixed: Fixed) throws(ChunkStoreError) -> PresenceMap {
-        let fd = mc_openat(MC_AT_CWD, temporary, MC_OPEN_WRITE.rawValue | MC_OPEN_CREATE.rawValue | MC_OPEN_TRUNCATE.rawValue, 0o644)
+        // Left by a crash, or a link that somebody else put there: neither is to be written through.
+        unlink(temporary)
+        let fd = mc_openat(MC_AT_CWD, temporary, MC_OPEN_WRITE.rawValue | MC_OPEN_CREATE.rawValue | MC_OPEN_EXCLUSIVE.rawValue | MC_OPEN_NO_FOLLOW.rawValue, 0o644)
         if fd < 0 { throw .from(Int(fd), "create", temporary) }
         defer { close(fd) }
         let layout = fixed.layout

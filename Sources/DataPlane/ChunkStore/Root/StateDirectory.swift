@@ -108,7 +108,9 @@ enum SmallFile {
     /// Written aside, synced, renamed.
     static func write(_ data: Data, to path: String) throws(ChunkStoreError) {
         let aside = path + ".new"
-        let fd = mc_openat(MC_AT_CWD, aside, MC_OPEN_WRITE.rawValue | MC_OPEN_CREATE.rawValue | MC_OPEN_TRUNCATE.rawValue, 0o644)
+        // Left by a crash, or a link that somebody else put there: neither is to be written through.
+        unlink(aside)
+        let fd = mc_openat(MC_AT_CWD, aside, MC_OPEN_WRITE.rawValue | MC_OPEN_CREATE.rawValue | MC_OPEN_EXCLUSIVE.rawValue | MC_OPEN_NO_FOLLOW.rawValue, 0o644)
         if fd < 0 { throw .from(Int(fd), "create", aside) }
         defer { close(fd) }
         var result = data.withUnsafeBytes { mc_pwrite_all(fd, $0.baseAddress, $0.count, 0) }

@@ -13,7 +13,7 @@ public final class StoreClient: Sendable {
     /// A page of 1000 keys of 1 KiB, each percent-encoded, with their fields.
     private static let listAnswerLimit = 8 << 20
     /// Ten million keys: a store that invents continuation tokens for ever is not believed.
-    private static let maximumListPages = 10_000
+    public static let maximumListPages = 10_000
     /// Stores may send a page without a key now and then, but not page after page.
     private static let maximumEmptyPages = 32
     /// Error answers are a few hundred bytes of XML.
@@ -28,7 +28,12 @@ public final class StoreClient: Sendable {
     /// Every object under the location's prefix, nested ones included (ListObjectsV2, all pages).
     ///
     /// Throws `noSuchBucket` and the like, and `malformedAnswer` for a listing that does not end; an empty prefix is an empty listing. Retries by `configuration.retry`.
-    public func list() async throws(StoreError) -> ObjectListing {
+    ///
+    /// - Parameters:
+    ///   - maximumPages: of a thousand keys each.
+    ///   - deadline: for all pages together, looked at after each; nil: none.
+    public func list(maximumPages: Int = StoreClient.maximumListPages, within deadline: Duration? = nil) async throws(StoreError) -> ObjectListing {
+        let began = ContinuousClock.now
         var listing = ObjectListing()
         var token: String?
         var pages = 0
@@ -60,7 +65,12 @@ public final class StoreClient: Sendable {
             token = page.next
             pages += 1
             emptyPages = page.objects.isEmpty && page.directories.isEmpty ? emptyPages + 1 : 0
-            if token != nil, pages >= Self.maximumListPages || emptyPages >= Self.maximumEmptyPages {
+            if token != nil, let deadline, began.duration(to: .now) > deadline {
+                throw StoreError(
+                    .stalled, detail: "the listing of \(configuration.location) is not through after \(pages) pages and \(deadline)",
+                    remedy: "check what answers at OSS_ENDPOINT, or name a longer prefix")
+            }
+            if token != nil, pages >= maximumPages || emptyPages >= Self.maximumEmptyPages {
                 throw StoreError(
                     .malformedAnswer, detail: "the listing of \(configuration.location) does not end after \(pages) pages",
                     remedy: "check what answers at OSS_ENDPOINT, or name a longer prefix")

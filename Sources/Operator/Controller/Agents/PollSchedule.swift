@@ -45,7 +45,8 @@ package struct PollSchedule {
     /// Takes the agents whose time has come, as far as the width allows, longest waiting first.
     package mutating func take(now: WallTime) -> [AgentAddress] {
         guard inFlight < Self.width else { return [] }
-        let due = entries.values.filter { !$0.isAsked && $0.dueAt <= now }
+        // One that is due later than it can be was set before the clock was turned back.
+        let due = entries.values.filter { !$0.isAsked && ($0.dueAt <= now || $0.dueAt - now > Self.idleInterval) }
             .sorted { ($0.dueAt, $0.address.node) < ($1.dueAt, $1.address.node) }
             .prefix(Self.width - inFlight)
         for entry in due { entries[entry.address.node]?.isAsked = true }

@@ -14,7 +14,7 @@ extension Applier {
                 report = try await agents.prepare(uid, definition, on: address)
             } catch where error.code == .sourceImmutable {
                 // Medium or derived endpoint changed: what it holds is of no use any more.
-                try await agents.evict(uid, force: world.report(uid: uid, node: node)?.users == 0, on: address)
+                try await agents.evict(uid, force: false, on: address)
                 report = try await agents.prepare(uid, definition, on: address)
             }
             // Asked first: the world's lock is held while its memory changes.
@@ -51,10 +51,10 @@ extension Applier {
         logger.warning("an agent did not prepare a cache", metadata: ["node": "\(node)", "reason": "\(failure)"])
     }
 
-    func evict(_ node: String, force: Bool, uid: String) async {
+    func evict(_ node: String, uid: String) async {
         guard let address = poller.address(node) else { return }
         do throws(AgentFailure) {
-            try await agents.evict(uid, force: force, on: address)
+            try await agents.evict(uid, force: false, on: address)
             wake(world.removeReport(uid: uid, node: node))
         } catch {
             switch error {

@@ -98,7 +98,7 @@ struct Applier: Sendable {
         case .deleteVolume(let volume): try await delete(volume)
         case .deleteClaim(let claim): try await delete(claim)
         case .prepare(let node, let definition): await prepare(node, definition, uid: uid)
-        case .evict(let node, let force): await evict(node, force: force, uid: uid)
+        case .evict(let node): await evict(node, uid: uid)
         case .refresh(let node, let job): try await refresh(node, job, cache: cache)
         case .clearEvictionRequest(let wish): try await clear(wish, cache: cache)
         case .deleteJob(let job): try await delete(job)
@@ -159,7 +159,7 @@ extension Action {
         case .deleteVolume: "delete volume"
         case .deleteClaim: "delete claim"
         case .prepare(let node, let definition): "prepare on \(node)\(definition.pinned ? ", pinned" : "")"
-        case .evict(let node, let force): "evict on \(node)\(force ? "" : " unless in use")"
+        case .evict(let node): "evict on \(node)"
         case .refresh(let node, _): "refresh on \(node)"
         case .clearEvictionRequest: "clear the eviction request"
         case .deleteJob(let job): "delete Job of \(job.node)"

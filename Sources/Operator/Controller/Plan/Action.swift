@@ -14,8 +14,8 @@ public enum Action: Sendable, Equatable {
     case deleteClaim(ClaimView)
     /// Ask a node's agent for the cache's directory and socket, or to change pin and limits.
     case prepare(node: String, CacheDefinition)
-    /// Ask a node's agent to drop the cache; `force`: although somebody may have opened it this moment.
-    case evict(node: String, force: Bool)
+    /// Ask a node's agent to drop the cache, which it does unless somebody reads it: it knows that better than its last report.
+    case evict(node: String)
     /// On a person's request: drop one node's copy, and then its Job, so that the copy comes back as the spec says. Tried once.
     case refresh(node: String, JobView?)
     /// The request was carried out, or could not be.

@@ -61,4 +61,15 @@ public struct Memory: Sendable, Hashable {
     public var evictionAsked: [String: WallTime] = [:]
 
     public init() {}
+
+    /// Drops what is remembered of nodes that have no agent any more: clusters that scale make new names every day.
+    mutating func forgetNodes(besides agents: [String: AgentView]) {
+        func kept<Value>(_ table: [String: Value]) -> [String: Value] {
+            table.count > agents.count ? table.filter { agents[$0.key] != nil } : table
+        }
+        shortages = kept(shortages)
+        sent = kept(sent)
+        refusedNodes = kept(refusedNodes)
+        evictionAsked = kept(evictionAsked)
+    }
 }

@@ -44,6 +44,7 @@ struct Planner {
         self.observed = observed
         self.now = now
         memory = observed.memory
+        memory.forgetNodes(besides: observed.agents)
     }
 
     var owner: Owner { observed.owner }

@@ -27,7 +27,7 @@ extension Planner {
                 } else {
                     memory.evictionAsked[name] = now
                     wake(at: now + Self.askInterval)
-                    actions.append(.evict(node: name, force: report.users == 0))
+                    actions.append(.evict(node: name))
                 }
             case .unknown(let since), .unreachable(let since, _):
                 guard observed.nodes[name]?.isReady ?? false else { continue }

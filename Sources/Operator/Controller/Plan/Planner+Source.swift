@@ -42,11 +42,15 @@ extension Planner {
         actions.append(wanted)
     }
 
+    /// A source may be rolled back to a version that was asked about before.
+    private static let answerLifetime: Duration = .seconds(600)
+
     /// An agent holds another version of the source than the one recorded. Either the source has changed since, or the agent's
     /// copy is old; the store knows.
     /// - Returns: whether the copy is old for certain.
     mutating func question(_ digest: String, spec: CacheSpec) -> Bool {
-        guard let asked = memory.questioned[digest] else {
+        guard let asked = memory.questioned[digest], now - asked < Self.answerLifetime else {
+            memory.questioned = memory.questioned.filter { now - $0.value < Self.answerLifetime }
             memory.questioned[digest] = now
             resolve()
             return false

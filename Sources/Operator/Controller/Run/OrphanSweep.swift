@@ -63,7 +63,7 @@ final class OrphanSweep: Sendable {
                 while !Task.isCancelled {
                     let orphans = self.world.orphanedVolumes
                     // Those that were there a while ago too.
-                    for volume in orphans where known.contains(volume.uid) { await self.remove(volume) }
+                    for volume in orphans where known.contains(volume.uid) && (self.namespace == nil || volume.namespace == self.namespace) { await self.remove(volume) }
                     known = Set(orphans.map(\.uid))
                     try? await Task.sleep(for: Self.interval)
                 }
@@ -85,7 +85,7 @@ final class OrphanSweep: Sendable {
             !(await exists(namespace: report.namespace, name: report.name, uid: report.uid))
         else { return }
         do throws(AgentFailure) {
-            try await agents.evict(report.uid, force: report.users == 0, on: address)
+            try await agents.evict(report.uid, force: false, on: address)
             _ = world.removeReport(uid: report.uid, node: address.node)
             logger.notice(
                 "removed a copy whose ModelCache is gone",

@@ -4,7 +4,7 @@ internal import ObjectStore
 
 /// Lists sources with their ModelCache's own credentials.
 ///
-/// At most ``width`` at a time; each within seconds, whatever the endpoint does.
+/// At most ``width`` at a time; each within a minute and a bounded number of pages, whatever the endpoint does.
 public actor SourceResolver {
     /// What to look at.
     public struct Request: Sendable, Equatable {
@@ -31,6 +31,9 @@ public actor SourceResolver {
     }
 
     static let width = 8
+    /// A model has files by the hundred; two hundred thousand keys are no model.
+    private static let maximumPages = 200
+    private static let listingDeadline: Duration = .seconds(60)
     /// A person waits for the first answer, and a failure is tried again anyway.
     private static let retry = RetryPolicy(
         maximumAttempts: 3, baseDelay: .milliseconds(200), maximumDelay: .seconds(2), deadline: .seconds(15))
@@ -94,7 +97,8 @@ public actor SourceResolver {
         }
         let listing: ObjectListing
         do throws(StoreError) {
-            listing = try await StoreClient(configuration, engine: engine).list()
+            listing = try await StoreClient(configuration, engine: engine)
+                .list(maximumPages: Self.maximumPages, within: Self.listingDeadline)
         } catch {
             throw SourceFailure(error)
         }

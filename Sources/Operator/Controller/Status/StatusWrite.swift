@@ -20,7 +20,7 @@ public enum StatusWrite: Sendable, Equatable {
         if old == new { return .none }
         if old.urgentPart != new.urgentPart { return .now }
         func after(_ interval: Duration) -> StatusWrite {
-            guard let lastWrite, now - lastWrite < interval else { return .now }
+            guard let lastWrite, now >= lastWrite, now - lastWrite < interval else { return .now }
             return .at(lastWrite + interval)
         }
         if old.countedPart != new.countedPart { return after(progressInterval) }

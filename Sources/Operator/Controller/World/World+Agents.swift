@@ -101,13 +101,6 @@ extension World {
         }
     }
 
-    /// Whether something on the node moves or ended just now, so that its agent is asked every second.
-    func isBusy(_ node: String) -> Bool {
-        state.withLock { state in
-            state.reports.values.contains { nodes in nodes[node]?.state == .filling }
-        }
-    }
-
     /// Caches that an agent reports and that no ModelCache stands for.
     func orphans(on report: AgentReport, namespace: String?) -> [CacheReport] {
         state.withLock { state in

@@ -48,7 +48,6 @@ final class World: Sendable {
 
     func cache(_ key: ObjectKey) -> ModelCache? { state.withLock { $0.caches[key] } }
     func key(uid: String) -> ObjectKey? { state.withLock { $0.keys[uid] } }
-    func uid(_ key: ObjectKey) -> String? { state.withLock { $0.caches[key]?.metadata.uid } }
     var cacheKeys: [ObjectKey] { state.withLock { Array($0.caches.keys) } }
     func report(uid: String, node: String) -> CacheReport? { state.withLock { $0.reports[uid]?[node] } }
     func resolution(uid: String) -> Resolution { state.withLock { $0.resolutions[uid] ?? Resolution() } }
