@@ -26,18 +26,11 @@ final class DirectExchange {
     private var framing = AnswerFraming()
     private(set) var bytesIn: UInt64 = 0
     private var speed: SpeedWatch
-    /// Bytes below which the kernel does not wake us.
-    private var lowWaterMark: Int32 = 1
-    /// Whether to be woken for whole pieces instead of for every segment.
-    private var isFast = false
-    private var bytesAtLastLook: UInt64 = 0
 
     /// A piece is received and summed while the processor's second-level cache holds it.
     private static let pieceBytes = 256 * 1024
     /// Then it is another connection's turn.
     private static let turnBytes = 1024 * 1024
-    /// One receive that brings so much says that the sender is fast.
-    private static let fastBytes = 64 * 1024
 
     init(
         transfer: Transfer, entry: HandlePool.Entry, connection: DirectConnection, target: Substring, isReused: Bool, speed: SpeedWatch
@@ -53,16 +46,7 @@ final class DirectExchange {
     /// What to wait for.
     var events: Int16 { Int16(sent < request.count ? CURL_WAIT_POLLOUT | CURL_WAIT_POLLIN : CURL_WAIT_POLLIN) }
 
-    /// To be asked about once a second.
-    func isStalled(now: ContinuousClock.Instant) -> Bool {
-        if bytesIn == bytesAtLastLook {
-            // Less than a piece a second: from now on every byte counts, here and in the judgement of the speed.
-            isFast = false
-            setLowWaterMark(1)
-        }
-        bytesAtLastLook = bytesIn
-        return speed.isStalled(bytes: bytesIn, now: now)
-    }
+    func isStalled(now: ContinuousClock.Instant) -> Bool { speed.isStalled(bytes: bytesIn, now: now) }
 
     /// Goes on as far as the socket lets it. `scratch` is for heads and small bodies.
     func proceed(_ scratch: UnsafeMutableRawBufferPointer) -> Outcome {
@@ -86,25 +70,6 @@ final class DirectExchange {
     }
 
     private func receive(_ scratch: UnsafeMutableRawBufferPointer) -> Outcome {
-        let outcome = receivePieces(scratch)
-        switch outcome {
-        case .waits: setLowWaterMark(isFast ? Int32(max(1, min(framing.plainBytesLeft, UInt64(Self.pieceBytes)))) : 1)
-        // The next answer's head is small.
-        case .done(reusable: true): setLowWaterMark(1)
-        default: break
-        }
-        return outcome
-    }
-
-    /// SO_RCVLOWAT (socket(7)): poll(2) reports the socket once so much is there, at its end, and when its buffer is full (tcp(7)).
-    private func setLowWaterMark(_ bytes: Int32) {
-        guard bytes != lowWaterMark else { return }
-        lowWaterMark = bytes
-        var value = bytes
-        _ = setsockopt(connection.descriptor, SOL_SOCKET, SO_RCVLOWAT, &value, socklen_t(MemoryLayout<Int32>.size))
-    }
-
-    private func receivePieces(_ scratch: UnsafeMutableRawBufferPointer) -> Outcome {
         var left = Self.turnBytes
         while left > 0 {
             if framing.isDone { return .done(reusable: framing.allowsReuse(transfer.head) && sent == request.count) }
@@ -123,7 +88,6 @@ final class DirectExchange {
                 guard goesOn else { return .refused }
                 wanted = asked
                 if count > 0 { framing.tookPlain(count) }
-                if count >= Self.fastBytes { isFast = true }
             } else {
                 count = recv(connection.descriptor, scratch.baseAddress, scratch.count, 0)
                 problem = errno
