@@ -83,10 +83,9 @@ public final class AgentClient: Sendable {
         return try Self.decoded(answer)
     }
 
-    /// - Throws: ``AgentFailure/refused(status:code:message:neededBytes:freeBytes:users:)`` with `InUse` when it has readers and
-    ///   `force` is not set.
-    public func evict(_ uid: String, force: Bool, on agent: AgentAddress) async throws(AgentFailure) {
-        _ = try await send("DELETE", CachePath.cache(uid, force: force), to: agent, timeout: Self.orderTimeout)
+    /// - Throws: ``AgentFailure/refused(status:code:message:neededBytes:freeBytes:users:)`` with `InUse` when it has readers.
+    public func evict(_ uid: String, on agent: AgentAddress) async throws(AgentFailure) {
+        _ = try await send("DELETE", CachePath.cache(uid), to: agent, timeout: Self.orderTimeout)
     }
 
     private static func decoded<Value: Decodable>(_ body: [UInt8]) throws(AgentFailure) -> Value {

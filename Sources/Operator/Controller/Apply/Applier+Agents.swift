@@ -14,13 +14,11 @@ extension Applier {
                 report = try await agents.prepare(uid, definition, on: address)
             } catch where error.code == .sourceImmutable {
                 // Medium or derived endpoint changed: what it holds is of no use any more.
-                try await agents.evict(uid, force: false, on: address)
+                try await agents.evict(uid, on: address)
                 report = try await agents.prepare(uid, definition, on: address)
             }
-            // Asked first: the world's lock is held while its memory changes.
-            let instance = world.agent(node)?.instanceID ?? ""
             world.remember(uid: uid) { memory in
-                memory.sent[node] = Memory.Sent(definitionHash: definition.stableHash, agentInstance: instance)
+                memory.sent[node] = definition.stableHash
                 memory.refusedNodes[node] = nil
                 if definition.pinned { memory.shortages[node] = nil }
             }
@@ -54,7 +52,7 @@ extension Applier {
     func evict(_ node: String, uid: String) async {
         guard let address = poller.address(node) else { return }
         do throws(AgentFailure) {
-            try await agents.evict(uid, force: false, on: address)
+            try await agents.evict(uid, on: address)
             wake(world.removeReport(uid: uid, node: node))
         } catch {
             switch error {
@@ -77,7 +75,7 @@ extension Applier {
             return
         }
         do throws(AgentFailure) {
-            try await agents.evict(cache.uid, force: false, on: address)
+            try await agents.evict(cache.uid, on: address)
         } catch {
             if error.code == .inUse, case .refused(_, _, _, _, _, let users) = error {
                 say(.warning, "EvictionBlocked", "\(node): \(Words.count(users ?? 1, "reader")) hold the model open; its copy stays")

@@ -34,19 +34,9 @@ public struct Memory: Sendable, Hashable {
         }
     }
 
-    /// What was last sent to an agent, so that a changed limit reaches it although its report does not show limits.
-    public struct Sent: Sendable, Hashable {
-        public var definitionHash: Int
-        public var agentInstance: String
-
-        public init(definitionHash: Int, agentInstance: String) {
-            self.definitionHash = definitionHash
-            self.agentInstance = agentInstance
-        }
-    }
-
     public var shortages: [String: Shortage] = [:]
-    public var sent: [String: Sent] = [:]
+    /// By node, the hash of the definition that its agent took last: a changed limit must reach it, and reports do not show limits.
+    public var sent: [String: Int] = [:]
     /// Agents that refused to prepare the cache, by node.
     public var refusedNodes: [String: Refusal] = [:]
     /// The API server refused a Job, claim or volume.

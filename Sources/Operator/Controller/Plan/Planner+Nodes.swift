@@ -134,7 +134,7 @@ extension Planner {
         // Suspended and evicted frees the memory for good: no new promise is asked for.
         let isHeld = spec.isSuspended && !(observed.reports[name]?.pinned ?? false)
         let definition = definition(spec, source: source, facts: facts, isPinned: isPinned && !lacksRoom && !isHeld)
-        if isCurrent(definition, node: name, agent: agent) { return }
+        if isCurrent(definition, node: name) { return }
         actions.append(.prepare(node: name, definition))
     }
 
@@ -148,9 +148,9 @@ extension Planner {
 
     /// Whether the agent already has this definition. Its report shows the pin; for the limits we go by what was sent, or after
     /// a restart by whether the spec changed while nobody looked.
-    private func isCurrent(_ definition: CacheDefinition, node: String, agent: AgentView) -> Bool {
+    private func isCurrent(_ definition: CacheDefinition, node: String) -> Bool {
         guard let report = observed.reports[node], report.pinned == definition.pinned else { return false }
-        if let sent = memory.sent[node] { return sent.definitionHash == definition.stableHash }
+        if let sent = memory.sent[node] { return sent == definition.stableHash }
         return observed.recorded.generation == observed.generation
     }
 

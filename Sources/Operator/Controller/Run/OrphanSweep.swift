@@ -85,7 +85,7 @@ final class OrphanSweep: Sendable {
             !(await exists(namespace: report.namespace, name: report.name, uid: report.uid))
         else { return }
         do throws(AgentFailure) {
-            try await agents.evict(report.uid, force: false, on: address)
+            try await agents.evict(report.uid, on: address)
             _ = world.removeReport(uid: report.uid, node: address.node)
             logger.notice(
                 "removed a copy whose ModelCache is gone",

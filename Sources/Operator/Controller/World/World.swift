@@ -52,7 +52,6 @@ final class World: Sendable {
     func report(uid: String, node: String) -> CacheReport? { state.withLock { $0.reports[uid]?[node] } }
     func resolution(uid: String) -> Resolution { state.withLock { $0.resolutions[uid] ?? Resolution() } }
     func memory(uid: String) -> Memory { state.withLock { $0.memories[uid] ?? Memory() } }
-    func agent(_ node: String) -> AgentView? { state.withLock { $0.agents[node] } }
 
     /// What one plan is made from; nil when the ModelCache is gone.
     func observe(_ key: ObjectKey, now: WallTime) -> (cache: ModelCache, observed: Observed)? {
