@@ -24,6 +24,7 @@ let package = Package(
     products: [
         .executable(name: "modelcache", targets: ["Command"]),
         .executable(name: "modelcache-devstore", targets: ["DevStoreCommand"]),
+        .executable(name: "modelcache-sim", targets: ["Simulator"]),
         .executable(name: "modelcache-operator", targets: ["OperatorCommand"]),
         .executable(name: "kubectl-modelcache", targets: ["KubectlPlugin"]),
         .library(name: "ossc_preload", type: .dynamic, targets: ["Preload"]),
@@ -31,6 +32,8 @@ let package = Package(
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
         .package(url: "https://github.com/apple/swift-atomics", from: "1.3.0"),
+        .package(url: "https://github.com/apple/swift-asn1", from: "1.7.0"),
+        .package(url: "https://github.com/apple/swift-certificates", from: "1.21.0"),
         .package(url: "https://github.com/apple/swift-crypto", from: "4.5.0"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.0"),
@@ -39,6 +42,7 @@ let package = Package(
         .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
         .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
+        .package(url: "https://github.com/vapor/jwt-kit", from: "5.7.0"),
     ],
     targets: [
         // MARK: Contracts and small rooms that know nothing else
@@ -83,13 +87,33 @@ let package = Package(
         .target(
             name: "Agent",
             dependencies: [
-                "AgentAPI", "AgentWire", "ChunkStore", "LinuxShim", "ObjectStore", "Transfer",
+                "AgentAPI", "AgentWire", "CRD", "ChunkStore", "LinuxShim", "ObjectStore", "Swarm", "Transfer",
+                .product(name: "JWTKit", package: "jwt-kit"),
                 .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "Hummingbird", package: "hummingbird"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
             ],
             path: "Sources/DataPlane/Agent", swiftSettings: strict),
+        // Which chunk from whom, and when: values that the agent and the simulator share. Knows nothing else.
+        .target(name: "SwarmPlan", path: "Sources/DataPlane/Swarm/Plan", swiftSettings: strict),
+        // Peers: who they are, what they hold, how bytes go between them.
+        .target(
+            name: "Swarm",
+            dependencies: [
+                "Checksum", "ChunkStore", "LinuxShim", "SwarmPlan",
+                .product(name: "Crypto", package: "swift-crypto"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "NIOSSL", package: "swift-nio-ssl"),
+            ],
+            path: "Sources/DataPlane/Swarm/Peers", swiftSettings: strict),
+        .executableTarget(
+            name: "Simulator",
+            dependencies: ["SwarmPlan", .product(name: "ArgumentParser", package: "swift-argument-parser")],
+            path: "Sources/DataPlane/Simulator", swiftSettings: strict),
         .executableTarget(
             name: "Command",
             dependencies: [
@@ -133,10 +157,25 @@ let package = Package(
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
             ],
             path: "Sources/Operator/Controller", swiftSettings: strict),
+        // The mutating webhook: which pods are injected, with what, and the certificates it is called by.
+        .target(
+            name: "Admission",
+            dependencies: [
+                "CRD", "Kubernetes",
+                .product(name: "Crypto", package: "swift-crypto"),
+                .product(name: "Hummingbird", package: "hummingbird"),
+                .product(name: "HummingbirdTLS", package: "hummingbird"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOSSL", package: "swift-nio-ssl"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+                .product(name: "SwiftASN1", package: "swift-asn1"),
+                .product(name: "X509", package: "swift-certificates"),
+            ],
+            path: "Sources/Operator/Admission", swiftSettings: strict),
         .executableTarget(
             name: "OperatorCommand",
             dependencies: [
-                "Controller", "CRD", "Kubernetes",
+                "Admission", "Controller", "CRD", "Kubernetes",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Hummingbird", package: "hummingbird"),
                 .product(name: "Logging", package: "swift-log"),
@@ -192,6 +231,8 @@ let package = Package(
         .testTarget(name: "ChunkStoreTests", dependencies: ["ChunkStore", "Checksum", "AgentWire", "LinuxShim"], swiftSettings: strict),
         .testTarget(name: "TransferTests", dependencies: ["Transfer"], swiftSettings: strict),
         .testTarget(name: "AgentTests", dependencies: ["Agent", "AgentAPI", "AgentWire"], swiftSettings: strict),
+        .testTarget(name: "SwarmTests", dependencies: ["Swarm", "SwarmPlan"], swiftSettings: strict),
+        .testTarget(name: "AdmissionTests", dependencies: ["Admission", "CRD", "Kubernetes"], swiftSettings: strict),
         .testTarget(name: "CRDTests", dependencies: ["CRD", .product(name: "Yams", package: "Yams")], swiftSettings: strict),
         .testTarget(
             name: "KubernetesTests",
