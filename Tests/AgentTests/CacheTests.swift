@@ -36,13 +36,30 @@ private let valid = CacheDefinition(
         ("10.0.0.1", true), ("192.168.1.1", true), ("100.100.100.201", true), ("fd00::1", true), ("oss-cn-hangzhou-internal.aliyuncs.com", true),
         ("localhost.example", true),
     ]) func aCacheIsNotFilledFromTheNodeItself(host: String, isAllowed: Bool) {
-        #expect((EndpointGuard.problem(with: host, allowsLoopback: false) == nil) == isAllowed)
+        #expect(isAccepted(rules, host) == isAllowed)
     }
 
     @Test func aTestbedMayUseLoopbackButNoMetadataService() {
-        for host in ["127.0.0.1", "localhost", "::1"] { #expect(EndpointGuard.problem(with: host, allowsLoopback: true) == nil) }
-        for host in ["169.254.169.254", "100.100.100.200", "fe80::1"] {
-            #expect(EndpointGuard.problem(with: host, allowsLoopback: true) != nil)
+        let rules = DefinitionRules(allowsLoopbackEndpoints: true)
+        for host in ["127.0.0.1", "localhost", "::1"] { #expect(isAccepted(rules, host)) }
+        for host in ["169.254.169.254", "100.100.100.200", "fe80::1"] { #expect(!isAccepted(rules, host)) }
+    }
+
+    @Test func aBucketAndAnEndpointMustNotMakeAMetadataServiceTogether() {
+        #expect(!isAccepted(rules, "google.internal", bucket: "metadata"))
+        #expect(!isAccepted(rules, "ec2.internal", bucket: "instance-data"))
+        #expect(isAccepted(rules, "google.internal", bucket: "metadatas"))
+    }
+
+    private func isAccepted(_ rules: DefinitionRules, _ host: String, bucket: String = "models") -> Bool {
+        var definition = valid
+        definition.source.uri = "oss://\(bucket)/qwen/"
+        definition.source.endpoint = "http://\(host.contains(":") ? "[\(host)]" : host):80"
+        do {
+            _ = try rules.check(definition)
+            return true
+        } catch {
+            return false
         }
     }
 }
@@ -86,7 +103,7 @@ private let valid = CacheDefinition(
         let file = NSTemporaryDirectory() + "/mc-secret-\(UUID().uuidString)"
         defer { try? FileManager.default.removeItem(atPath: file) }
         try Data("a-secret-of-the-test\n".utf8).write(to: URL(fileURLWithPath: file))
-        let closed = RequestGuard(secretFile: file, node: "n", logger: Logger(label: "test"))
+        let closed = RequestGuard(secretFile: file, node: "n", startedAt: 0, logger: Logger(label: "test"))
         let open = RequestGuard(secretFile: nil, node: "n", logger: Logger(label: "test"))
         func isAccepted(_ guarding: RequestGuard, _ target: String, _ peer: String?) -> Bool {
             guarding.check(method: "GET", target: target, authorization: nil, body: [], peer: peer, now: 0) == .accepted

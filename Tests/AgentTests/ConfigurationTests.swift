@@ -122,4 +122,16 @@ import Testing
         #expect(Set(typed) == Set(sampled))
         #expect(typed.count == Set(typed).count)
     }
+
+    @Test func forEverybodyAModelHasNoName() throws {
+        var status = try JSONDecoder().decode(AgentStatus.self, from: Data(Self.json.utf8))
+        status.models[0].id = "Secret-Model-0123456789abcdef"
+        #expect(MetricsText.encode(status, naming: .nobody).contains(#"modelcache_origin_bytes_total{model="0123456789abcdef"} 7"#))
+        status.models[0].id = "5c0e9f0a-0000-4000-8000-000000000001"
+        status.models[0].namespace = "team"
+        status.models[0].name = "secret"
+        let text = MetricsText.encode(status, naming: .nobody)
+        #expect(text.contains(#"modelcache_model_bytes{model="5c0e9f0a-0000-4000-8000-000000000001"} 10"#))
+        for word in ["team", "secret", "oss://"] { #expect(!text.contains(word)) }
+    }
 }

@@ -42,12 +42,22 @@ import Testing
     @Test(arguments: [
         "", "ftp://host", "https://user:password@host", "https://host/path", "host:0", "host:70000", "host:x", "http://", "a b", "[::1", "::1",
         "169.254.169.254", "http://169.254.1.1:80", "http://100.100.100.200", "[fe80::1]", "[::ffff:169.254.169.254]", "[64:ff9b::a9fe:a9fe]",
-        "metadata.google.internal", "metadata", "http://metadata.google.internal./", "[fd00:ec2::254]", "0.0.0.0", "255.255.255.255", "[::]",
+        "metadata.google.internal", "metadata", "http://metadata.google.internal./", "[fd00:ec2::254]", "168.63.129.16", "metadata.tencentyun.com", "0.0.0.0", "255.255.255.255", "[::]",
         "224.0.0.1", "2130706433", "127.1", "0x7f000001", "http://0177.0.0.1", "169.254.43518", "a..b", "-a.b", "256.1.1.1", "1.2.3.4.5",
         "127.0.0.1", "http://127.8.9.1:80", "localhost", "x.localhost", "[::1]:9000", "LOCALHOST", "[::ffff:127.0.0.1]", "localhost.",
     ])
     func `bad endpoints and those of the node or a metadata service name endpoint`(endpoint: String) {
         #expect(paths { $0.source.endpoint = endpoint } == ["spec.source.endpoint"])
+    }
+
+    @Test(arguments: [("metadata", "google.internal"), ("metadata", "http://goog:80"), ("metadata", "tencentyun.com"), ("instance-data", "ec2.internal")])
+    func `a bucket and an endpoint that make a metadata service together are refused`(bucket: String, endpoint: String) {
+        func write(_ spec: inout ModelCacheSpec) {
+            spec.source.uri = "s3://\(bucket)/x/"
+            spec.source.endpoint = endpoint
+        }
+        #expect(paths(ValidationPolicy(), write) == ["spec.source.endpoint"])
+        #expect(paths(ValidationPolicy(allowsLoopbackEndpoints: true), write) == ["spec.source.endpoint"])
     }
 
     @Test func `loopback is allowed by the operator's setting, metadata never`() {
@@ -168,6 +178,8 @@ import Testing
             $0.placement.seeders = 9
         }
         #expect(Immutability.problems(old: old, new: new).map(\.path) == ["spec.source.region", "spec.source.include"])
+        let moved = Documents.spec { $0.cache.medium = old.cache.medium == .disk ? .memory : .disk }
+        #expect(Immutability.problems(old: old, new: moved).map(\.path) == ["spec.cache.medium"])
         #expect(SourceFingerprint.of(old.source) != SourceFingerprint.of(new.source))
         #expect(SourceFingerprint.of(old.source) == SourceFingerprint.of(Documents.full.spec.source))
     }

@@ -13,6 +13,9 @@ import pytest
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
 from support.cluster import Cluster  # noqa: E402
+from support.installation import Installation  # noqa: E402
+from support.models import NODES  # noqa: E402
+from support.system import Store, paths  # noqa: E402
 
 
 @pytest.fixture(scope="session")
@@ -31,6 +34,24 @@ def cluster():
 def tools(cluster):
     """The name of an image with busybox that every node has."""
     return cluster.load_tools()
+
+
+@pytest.fixture(scope="session")
+def installation(cluster):
+    """ModelCache on the cluster, one for all tests."""
+    one = Installation(cluster)
+    one.install()
+    yield one
+    cluster.kubectl("uncordon", *NODES, check=False)
+    one.remove()
+
+
+@pytest.fixture(scope="session")
+def store(cluster, tmp_path_factory):
+    """The store emulator on this machine, with the real models, as pods reach it."""
+    one = Store({"models": paths.models()}, tmp_path_factory.mktemp("store") / "store.log", address=cluster.host_address)
+    yield one
+    one.stop()
 
 
 @pytest.fixture

@@ -1,5 +1,7 @@
 """config/ as people apply it: every overlay builds, an API server takes it, and it grants what it says, no more."""
 import json
+import os
+import shutil
 
 import pytest
 import yaml
@@ -113,6 +115,40 @@ def test_the_agents_budget_is_its_memory_request(built):
         assert "memory" in agent["resources"]["requests"] and "limits" not in agent["resources"]
 
 
+def test_the_webhook_asks_the_operators_pods_about_labelled_pods_alone_and_blocks_none(built):
+    service = find(built["default"], "Service", "modelcache-webhook")["spec"]
+    pod = find(built["default"], "Deployment", "modelcache-operator")["spec"]["template"]
+    assert service["selector"].items() <= pod["metadata"]["labels"].items()
+    [port] = [one["containerPort"] for one in pod["spec"]["containers"][0]["ports"] if one["name"] == service["ports"][0]["targetPort"]]
+    assert f"--webhook-bind-address=:{port}" in pod["spec"]["containers"][0]["args"]
+    [webhook] = find(built["default"], "MutatingWebhookConfiguration", "modelcache-operator")["webhooks"]
+    assert webhook["clientConfig"]["service"] == {
+        "namespace": "modelcache-system", "name": "modelcache-webhook", "path": "/mutate-v1-pod", "port": service["ports"][0]["port"]}
+    assert webhook["rules"] == [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"], "scope": "Namespaced"}]
+    assert (webhook["failurePolicy"], webhook["timeoutSeconds"], webhook["sideEffects"]) == ("Ignore", 3, "None")
+    assert webhook["objectSelector"]["matchExpressions"] == [{"key": "modelcache.io/inject", "operator": "Exists"}]
+
+
+@pytest.mark.parametrize("component", ["certmanager", "replicas"])
+def test_components_build_on_an_overlay(plane, component):
+    overlay = CONFIG.parent / "dist" / f"test-{component}-{os.getpid()}"
+    overlay.mkdir(parents=True)
+    try:
+        (overlay / "kustomization.yaml").write_text(f"resources: [../../config/default]\ncomponents: [../../config/{component}]\n")
+        objects = list(yaml.safe_load_all(plane.kubectl("kustomize", str(overlay))))
+    finally:
+        shutil.rmtree(overlay)
+    operator = find(objects, "Deployment", "modelcache-operator")["spec"]
+    if component == "replicas":
+        assert operator["replicas"] == 2 and find(objects, "PodDisruptionBudget", "modelcache-operator")
+        return
+    certificate = find(objects, "Certificate", "modelcache-webhook")["spec"]
+    [volume] = [one["secret"]["secretName"] for one in operator["template"]["spec"]["volumes"] if one["name"] == "webhook-certificate"]
+    assert volume == certificate["secretName"]
+    injected = find(objects, "MutatingWebhookConfiguration", "modelcache-operator")["metadata"]["annotations"]["cert-manager.io/inject-ca-from"]
+    assert injected == "modelcache-system/modelcache-webhook"
+
+
 def test_agents_find_each_other_through_a_headless_service_that_selects_their_pods(built):
     service = find(built["default"], "Service", "modelcache-agents")["spec"]
     labels = find(built["default"], "DaemonSet", "modelcache-agent")["spec"]["template"]["metadata"]["labels"]
@@ -131,9 +167,11 @@ ALLOWED = [
     *((verb, "persistentvolumes", None) for verb in ("get", "list", "watch", "create", "delete")),
     *((verb, "events", "models") for verb in ("create", "patch")),
     ("get", "secrets/oss-keys", "models"),
-    *((verb, "pods", "modelcache-system") for verb in ("list", "watch")),
+    *((verb, "pods", namespace) for verb in ("list", "watch") for namespace in ("modelcache-system", "models")),
     ("create", "secrets", "modelcache-system"),
     ("get", "secrets/modelcache-agent-auth", "modelcache-system"),
+    *((verb, "secrets/modelcache-webhook-certificate", "modelcache-system") for verb in ("list", "watch", "update")),
+    *((verb, "mutatingwebhookconfigurations.admissionregistration.k8s.io/modelcache-operator", None) for verb in ("list", "watch", "patch")),
     ("create", "leases.coordination.k8s.io", "modelcache-system"),
     *((verb, "leases.coordination.k8s.io/modelcache-operator", "modelcache-system") for verb in ("get", "update")),
     *((verb, "events", "modelcache-system") for verb in ("create", "patch")),
@@ -146,6 +184,10 @@ REFUSED = [
     ("patch", "secrets/modelcache-agent-auth", "modelcache-system"),
     ("patch", "secrets/oss-keys", "models"), ("patch", "secrets/other", "modelcache-system"),
     ("delete", "secrets/modelcache-agent-auth", "modelcache-system"),
+    ("list", "secrets", "modelcache-system"), ("watch", "secrets", "modelcache-system"), ("delete", "secrets/modelcache-webhook-certificate", "modelcache-system"),
+    ("patch", "mutatingwebhookconfigurations.admissionregistration.k8s.io/other", None),
+    ("list", "mutatingwebhookconfigurations.admissionregistration.k8s.io", None),
+    ("create", "mutatingwebhookconfigurations.admissionregistration.k8s.io", None),
     ("get", "pods", "models"), ("create", "pods", "models"), ("create", "pods/exec", "modelcache-system"),
     ("update", "leases.coordination.k8s.io/other", "modelcache-system"), ("get", "leases.coordination.k8s.io", "models"),
     ("create", "clusterrolebindings.rbac.authorization.k8s.io", None), ("create", "serviceaccounts/token", "models"),
@@ -180,10 +222,17 @@ def test_agents_may_do_nothing(applied, built):
     assert pod["automountServiceAccountToken"] is False
 
 
+@pytest.mark.parametrize("overlay", ["default", "namespaced"])
+def test_the_operator_reads_the_issuers_documents_and_no_other_path(built, overlay):
+    rules = [rule for one in built[overlay] if one["kind"] == "ClusterRole" for rule in one["rules"] if "nonResourceURLs" in rule]
+    assert rules == [{"nonResourceURLs": ["/.well-known/openid-configuration", "/openid/v1/jwks"], "verbs": ["get"]}]
+
+
 def test_in_the_namespaced_variant_secrets_of_other_namespaces_are_out_of_reach(plane, built):
     """The rules are compared as data: applying them would change what the other tests ask about."""
     [cluster] = [one for one in built["namespaced"] if one["kind"] == "ClusterRole" and one["metadata"]["name"] == "modelcache-operator"]
-    assert {resource for rule in cluster["rules"] for resource in rule["resources"]} == {"nodes", "persistentvolumes"}
+    assert {resource for rule in cluster["rules"] for resource in rule.get("resources", [])} == {
+        "nodes", "persistentvolumes", "mutatingwebhookconfigurations"}
     default = find(built["default"], "ClusterRole", "modelcache-operator")
     [role] = [one for one in built["namespaced"] if one["kind"] == "Role" and one["metadata"]["namespace"] == "models"]
     assert rights(cluster) | rights(role) == rights(default)
@@ -191,8 +240,8 @@ def test_in_the_namespaced_variant_secrets_of_other_namespaces_are_out_of_reach(
 
 
 def rights(role):
-    return {(group, resource, verb) for rule in role["rules"] for group in rule["apiGroups"]
-            for resource in rule["resources"] for verb in rule["verbs"]}
+    return {(group, resource, name, verb) for rule in role["rules"] for group in rule.get("apiGroups", [])
+            for resource in rule.get("resources", []) for name in rule.get("resourceNames", ["*"]) for verb in rule["verbs"]}
 
 
 @pytest.mark.parametrize("role, allowed", [("modelcache-viewer", False), ("modelcache-editor", True)])

@@ -1,6 +1,7 @@
 """The operator as a process: flags, probes, metrics, and how it ends."""
 import json
 import os
+import re
 import socket
 import subprocess
 import time
@@ -10,7 +11,7 @@ import urllib.request
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from support.control_plane import free_port
+from support.control_plane import REPOSITORY, free_port
 from support.operator_process import PROGRAM, Operator
 
 
@@ -70,6 +71,19 @@ def test_help_names_every_flag_the_environment_and_examples():
     ):
         assert flag in text
     assert "print-crd" not in text and "--allow-loopback-endpoints" not in text
+
+
+def test_the_documentation_and_the_help_name_the_same_flags_with_the_same_defaults():
+    section = (REPOSITORY / "docs/configuration.md").read_text().split("## The operator\n")[1].split("\n## ")[0]
+    rows = [[cell.strip().strip("`") for cell in line.split("|")[1:-1]] for line in section.splitlines() if line.startswith("| `--")]
+    text = " ".join(run("--help").stdout.split())
+    helped = {flag for flag in re.findall(r"--[a-z-]+", text.split("OPTIONS:")[1]) if not flag.startswith("--no-")} - {"--version", "--help"}
+    assert {flag for flag, *_ in rows} == helped
+    for flag, variable, default, _ in rows:
+        assert variable == "MODELCACHE_" + flag[2:].upper().replace("-", "_")
+        told = re.search(rf"{flag} <[^>]*> (.*?)Default: ([^ ]*)\.(?: |$)", text)
+        if told and "--" not in told[1]:
+            assert default == told[2], flag
 
 
 @pytest.mark.parametrize(

@@ -57,6 +57,47 @@ import Testing
         #expect(world.isGone)
     }
 
+    @Test func anAgentThatAnswersWithAnErrorIsNamedTriedAgainAndLeftBehindAfterTwoMinutes() {
+        var world = ready(["node-1", "node-2"])
+        world.agents["node-2"]?.refusal = "HTTP 500: cannot unmount"
+        world.deletedAt = world.now
+        world.run(seconds: 100)
+        #expect(!world.isGone)
+        #expect(world.condition(.ready)?.reason == "EvictionRefused")
+        #expect(world.condition(.ready)?.message.contains("node-2: HTTP 500: cannot unmount") == true)
+        // After 5, 15, 35 and 75 s.
+        #expect(world.evictionsRefused == 5)
+        #expect(world.events.isEmpty)
+        world.run(seconds: 30) { $0.isGone }
+        #expect(world.isGone && world.claim == nil && world.volume == nil)
+        #expect(world.events.map(\.reason) == ["CopiesLeft"])
+        #expect(world.events.first?.message.contains("node-2 (node-2: HTTP 500: cannot unmount)") == true)
+        #expect(world.events.first?.message.contains("/run/modelcache/caches/\(FakeWorld.uid)") == true)
+    }
+
+    @Test func anAgentThatRecoversFromAnErrorEvictsAndNothingIsLeft() {
+        var world = ready(["node-1"])
+        world.agents["node-1"]?.refusal = "HTTP 500"
+        world.deletedAt = world.now
+        world.run(seconds: 20)
+        world.agents["node-1"]?.refusal = nil
+        world.run(seconds: 30) { $0.isGone }
+        #expect(world.isGone && world.events.isEmpty)
+        #expect(world.agents["node-1"]?.caches.isEmpty == true)
+    }
+
+    @Test func theGraceIsCountedFromWhenTheDeletionWasSeen() {
+        var world = ready(["node-1", "node-2"])
+        world.setReachable("node-2", false)
+        // The API server's clock is an hour behind ours.
+        world.deletedAt = world.now + .seconds(-3600)
+        world.run(seconds: 28)
+        #expect(!world.isGone)
+        world.run(seconds: 5) { $0.isGone }
+        #expect(world.isGone)
+        #expect(world.events.map(\.reason) == ["CopiesLeft"])
+    }
+
     @Test(arguments: 0..<12) func deletionAtAnyMomentLeavesNothing(steps: Int) {
         var world = FakeWorld(nodes: ["node-1", "node-2"])
         for step in 0..<steps {

@@ -12,6 +12,8 @@ struct FakeWorld {
         var isReachable = true
         var budget: Int64 = 1 << 40
         var unreachableSince: WallTime?
+        /// What it answers to an eviction, in place of carrying it out.
+        var refusal: String?
         var caches: [String: CacheReport] = [:]
     }
 
@@ -35,6 +37,8 @@ struct FakeWorld {
     /// Nil: the source resolves.
     var sourceFailure: SourceFailure?
     var secretVersion: String?
+    /// What the operator knows of those who may open caches.
+    var callers = CallerKnowledge.unverified
     /// Nodes whose Jobs fail.
     var failing: Set<String> = []
     var now = WallTime(seconds: 1_800_000_000)
@@ -45,8 +49,11 @@ struct FakeWorld {
 
     // What tests count.
     var madeJobs: [String] = []
+    var prepared: [String] = []
     var statusWrites = 0
+    var evictionsRefused = 0
     var actions: [Action] = []
+    var events: [PlannedEvent] = []
     private var serial = 0
 
     init(nodes names: [String], configure: (inout CacheSpec) -> Void = { _ in }) {
@@ -80,7 +87,9 @@ struct FakeWorld {
         if let source = status?.source, let digest = source.digest {
             recorded.sourceHash = source.resolvedSpecHash ?? ""
             recorded.source = ResolvedSource(totalBytes: source.totalBytes, files: source.files, digest: digest)
+            recorded.region = source.region
         }
+        recorded.medium = status?.medium.map { $0 == .disk ? .disk : .memory }
         var views: [String: AgentView] = [:]
         var reports: [String: CacheReport] = [:]
         for (name, agent) in agents {
@@ -91,10 +100,12 @@ struct FakeWorld {
                 instanceID: agent.instance, reportedAt: now, memory: AgentView.Room(budget: agent.budget, used: used))
             reports[name] = agent.caches[Self.uid]
         }
-        return Observed(
+        var observed = Observed(
             owner: owner, generation: generation, hasFinalizer: hasFinalizer, deletedAt: deletedAt, evictionRequest: eviction,
             spec: invalid.map { .invalid($0) } ?? .valid(spec), recorded: recorded, nodes: nodes, agents: views, reports: reports,
             jobs: Array(jobs.values), claim: claim, volume: volume, resolution: resolution, memory: memory)
+        observed.callers = callers
+        return observed
     }
 
     /// One reconcile. `actionLimit`: the operator dies after so many writes, and before the status if it got that far.
@@ -104,6 +115,7 @@ struct FakeWorld {
         let plan = Plan.make(observed: observe(), now: now)
         memory = plan.memory
         actions = plan.actions
+        events += plan.events
         for (index, action) in plan.actions.enumerated() {
             if let actionLimit, index >= actionLimit {
                 crash()
@@ -117,10 +129,10 @@ struct FakeWorld {
         }
         guard let picture = plan.picture, !isGone else { return plan }
         let draft = ModelCacheStatus(picture, before: status, generation: generation, now: now)
-        if StatusWrite.decide(from: status, to: draft, lastWrite: memory.statusWrittenAt, now: now) == .now {
+        if StatusWrite.decide(from: status, to: draft, memory: &memory, now: now) == .now {
             status = draft
             statusWrites += 1
-            memory.statusWrittenAt = now
+            StatusWrite.written(at: now, memory: &memory)
         }
         return plan
     }
@@ -145,6 +157,11 @@ struct FakeWorld {
         case .prepare(let node, let definition): prepare(node, definition)
         case .evict(let node):
             guard let agent = agents[node], agent.isReachable else { return }
+            if let refusal = agent.refusal {
+                memory.evictionRefused[node] = .next(after: memory.evictionRefused[node], message: refusal, now: now)
+                evictionsRefused += 1
+                return
+            }
             if agent.caches[Self.uid]?.users == 0 { agents[node]?.caches[Self.uid] = nil }
         case .refresh(let node, let job):
             guard let agent = agents[node], agent.isReachable, agent.caches[Self.uid]?.users ?? 0 == 0 else { return }
@@ -192,6 +209,9 @@ struct FakeWorld {
             uid: Self.uid, namespace: owner.namespace, name: owner.name, source: definition.source, medium: definition.medium,
             state: .prepared, bytesTotal: definition.sizeBytes, pinned: definition.pinned)
         report.pinned = definition.pinned
+        // An agent keeps the keys that it has from an operator that knows none.
+        if definition.callers?.hasKeys != false || report.callersDigest == nil { report.callersDigest = definition.callers?.digest }
+        prepared.append(node)
         agent.caches[Self.uid] = report
         agents[node] = agent
     }

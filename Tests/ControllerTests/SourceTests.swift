@@ -10,7 +10,7 @@ import Testing
         #expect(world.reconcile().actions == [.addFinalizer])
     }
 
-    @Test(arguments: SourceFailure.Reason.allCases.filter { $0 != .invalidSpec && $0 != .sourceImmutable })
+    @Test(arguments: SourceFailure.Reason.allCases.filter { !$0.isOfSpec })
     func eachFailureHasItsReasonAndIsTriedAgainMoreAndMoreSlowly(reason: SourceFailure.Reason) {
         var world = FakeWorld(nodes: ["node-1"])
         world.sourceFailure = SourceFailure(reason, "what and how to mend it")
@@ -64,10 +64,61 @@ import Testing
         world.run { $0.isReady }
         let source = world.agents["node-1"]?.caches[FakeWorld.uid]?.source
         #expect(source?.endpoint == "https://oss-cn-beijing-internal.aliyuncs.com")
+    }
+
+    @Test func nodesOfSeveralRegionsLeaveTheSourceOpen() {
+        var world = FakeWorld(nodes: [])
+        world.spec = CacheSpec(source: CacheDefinition.Source(uri: "oss://models/qwen/"))
+        world.addNode("node-1", labels: [NodeView.regionLabel: "cn-beijing"])
         world.addNode("node-2", labels: [NodeView.regionLabel: "cn-shanghai"])
         world.run(seconds: 3)
         #expect(world.condition(.sourceResolved)?.reason == "InvalidSpec")
         #expect(world.condition(.sourceResolved)?.message.contains("cn-beijing, cn-shanghai") == true)
+    }
+
+    @Test func aRegionThatWasTakenFromTheNodesIsKept() {
+        var world = FakeWorld(nodes: [])
+        world.spec = CacheSpec(source: CacheDefinition.Source(uri: "oss://models/qwen/"))
+        world.run(seconds: 3)
+        #expect(world.condition(.sourceResolved)?.status == .unknown)
+        #expect(world.condition(.ready)?.reason == "NoMatchingNodes" && world.status?.phase == .pending)
+        #expect(world.status?.source == nil)
+        world.addNode("node-1", labels: [NodeView.regionLabel: "cn-beijing"])
+        world.run { $0.isReady }
+        #expect(world.status?.source?.region == "cn-beijing")
+        // Others join, the first one goes, the operator starts anew: the source stays where it is.
+        world.addNode("node-2", labels: [NodeView.regionLabel: "cn-shanghai"])
+        world.run { $0.isReady && $0.holds("node-2") }
+        world.nodes["node-1"] = nil
+        world.agents["node-1"] = nil
+        world.crash()
+        world.run(seconds: 5)
+        #expect(world.isReady)
+        #expect(world.agents["node-2"]?.caches[FakeWorld.uid]?.source.endpoint == "https://oss-cn-beijing-internal.aliyuncs.com")
+        world.nodes["node-2"] = nil
+        world.agents["node-2"] = nil
+        world.run(seconds: 3)
+        #expect(world.condition(.ready)?.reason == "NoMatchingNodes")
+        #expect(world.condition(.sourceResolved)?.status == .true)
+        #expect(world.status?.source?.region == "cn-beijing")
+    }
+
+    @Test func aChangedMediumIsRefusedAndTheOldOneIsServed() {
+        var world = FakeWorld(nodes: ["node-1"])
+        world.run { $0.isReady }
+        #expect(world.status?.medium == .memory)
+        world.spec.medium = .disk
+        world.generation += 1
+        world.run(seconds: 5)
+        #expect(world.condition(.sourceResolved)?.reason == "MediumImmutable")
+        #expect(world.condition(.ready)?.message.contains("make a new ModelCache for the other medium") == true)
+        #expect(world.status?.phase == .failed && world.status?.medium == .memory)
+        #expect(world.agents["node-1"]?.caches[FakeWorld.uid]?.medium == .memory)
+        #expect(world.holds("node-1") && world.volume != nil && world.madeJobs.count == 1)
+        world.spec.medium = .memory
+        world.generation += 1
+        world.run { $0.isReady }
+        #expect(world.isReady && world.madeJobs.count == 1)
     }
 
     @Test func aStoreThatIsAwayLaterDoesNotTakeReadyBack() {
@@ -83,7 +134,7 @@ import Testing
     }
 
     @Test func aResolverTellsARefusedConnection() async throws {
-        let resolver = try SourceResolver { _ in nil }
+        let resolver = try SourceResolver(allowsLoopback: true) { _ in nil }
         let source = CacheDefinition.Source(uri: "oss://models/qwen/", endpoint: "http://127.0.0.1:1")
         guard case .failed(let failure) = try await resolver.resolve(.init(namespace: "a", source: source, secretName: nil)) else {
             Issue.record("resolved")
@@ -97,6 +148,18 @@ import Testing
         }
         #expect(failure.reason == .secretNotFound)
         #expect(failure.message.contains("keys"))
+    }
+
+    /// A name passes validation whatever it resolves to.
+    @Test func aResolverConnectsToNoAddressOfItsOwnMachine() async throws {
+        let resolver = try SourceResolver { _ in nil }
+        let source = CacheDefinition.Source(uri: "oss://models/qwen/", endpoint: "http://localhost:1")
+        guard case .failed(let failure) = try await resolver.resolve(.init(namespace: "a", source: source, secretName: nil)) else {
+            Issue.record("resolved")
+            return
+        }
+        #expect(failure.reason == .invalidSpec)
+        #expect(failure.message.contains("which is this machine itself"))
     }
 
     @Test(arguments: [

@@ -53,17 +53,47 @@ import Testing
     @Test func progressWaitsTwoSecondsAndBytesAloneAreNoReason() {
         let first = status(picture())
         let same = status(picture { $0.bytesCached = 1421; $0.bytesPerSecond = 99 }, before: first)
-        #expect(StatusWrite.decide(from: first, to: same, lastWrite: now, now: now + .seconds(3600)) == .none)
+        var memory = Memory()
+        StatusWrite.written(at: now, memory: &memory)
+        func decide(_ new: ModelCacheStatus, after pause: Duration) -> StatusWrite {
+            StatusWrite.decide(from: first, to: new, memory: &memory, now: now + pause)
+        }
+        #expect(decide(same, after: .seconds(3600)) == .none)
         let percent = status(picture { $0.bytesCached = 1500 }, before: first)
-        #expect(StatusWrite.decide(from: first, to: percent, lastWrite: now, now: now + .milliseconds(500)) == .at(now + .seconds(2)))
-        #expect(StatusWrite.decide(from: first, to: percent, lastWrite: now, now: now + .seconds(2)) == .now)
-        #expect(StatusWrite.decide(from: first, to: first, lastWrite: nil, now: now) == .none)
+        #expect(decide(percent, after: .milliseconds(500)) == .at(now + .seconds(2)))
+        #expect(decide(percent, after: .seconds(2)) == .now)
+        #expect(decide(first, after: .zero) == .none)
     }
 
-    @Test func aConditionIsWrittenAtOnce() {
+    @Test func aConditionWaitsAMomentForWhatComesWithItAndNoLonger() {
+        var memory = Memory()
         let first = status(picture())
+        func decide(_ new: ModelCacheStatus, after milliseconds: Int) -> StatusWrite {
+            StatusWrite.decide(from: first, to: new, memory: &memory, now: now + .milliseconds(milliseconds))
+        }
+        let joined = status(picture { $0.desired = ["a", "b", "c"]; $0.queued = ["c"] }, before: first)
         let ready = status(picture { $0.ready = ["a", "b"]; $0.warming = [] }, before: first)
-        #expect(StatusWrite.decide(from: first, to: ready, lastWrite: now, now: now) == .now)
+        #expect(decide(joined, after: 0) == .at(now + .milliseconds(300)))
+        // More of the burst does not put it off.
+        #expect(decide(ready, after: 200) == .at(now + .milliseconds(300)))
+        #expect(decide(ready, after: 300) == .now)
+        StatusWrite.written(at: now, memory: &memory)
+        #expect(decide(joined, after: 400) == .at(now + .milliseconds(700)))
+        // What went back to where it was is no change.
+        #expect(decide(first, after: 500) == .none)
+        #expect(memory.statusHeldSince == nil)
+    }
+
+    @Test func whatAPersonEditedAndWhatWasResolvedIsWrittenAtOnce() {
+        var memory = Memory()
+        let first = status(picture())
+        var edited = first
+        edited.observedGeneration = 99
+        #expect(StatusWrite.decide(from: first, to: edited, memory: &memory, now: now) == .now)
+        var resolved = first
+        resolved.source?.digest = "sha256:other"
+        #expect(StatusWrite.decide(from: first, to: resolved, memory: &memory, now: now) == .now)
+        #expect(StatusWrite.decide(from: nil, to: first, memory: &memory, now: now) == .now)
     }
 
     @Test func aMergePatchHoldsTheDifferenceAlone() {

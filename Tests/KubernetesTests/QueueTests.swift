@@ -58,6 +58,43 @@ private func at(_ seconds: Double) -> ContinuousClock.Instant { start + .seconds
         #expect(queue.nextDue == nil)
     }
 
+    @Test func whatIsRoutineComesAfterWhatIsPrompt() {
+        var queue = WorkQueueState<String>()
+        queue.add("words", priority: .routine, now: at(0))
+        queue.add("more words", priority: .routine, now: at(0))
+        queue.add("job", now: at(1))
+        // Something happened to one that waited: it is prompt from now on, and there once.
+        #expect(queue.add("more words", now: at(2)) == false)
+        #expect(queue.add("job", priority: .routine, now: at(2)) == false)
+        #expect(queue.depth == 3)
+        #expect((0..<3).map { _ in queue.take(now: at(3))?.key } == ["job", "more words", "words"])
+        #expect(queue.take(now: at(3)) == nil && queue.depth == 0)
+    }
+
+    @Test func aKeyInWorkThatIsAddedTwiceKeepsTheGreaterHaste() {
+        var queue = WorkQueueState<String>()
+        queue.add("a", now: at(0))
+        _ = queue.take(now: at(0))
+        queue.add("a", priority: .routine, now: at(1))
+        queue.add("b", priority: .routine, now: at(1))
+        queue.add("a", now: at(2))
+        #expect(queue.depth == 1)
+        queue.done("a", now: at(3))
+        #expect(queue.depth == 2)
+        #expect((0..<2).map { _ in queue.take(now: at(3))?.key } == ["a", "b"])
+        #expect(queue.take(now: at(3)) == nil)
+    }
+
+    @Test func aRoutineDelayNeverHoldsAPromptOneUp() {
+        var queue = WorkQueueState<String>()
+        queue.add("a", priority: .routine, due: at(10), now: at(0))
+        queue.add("b", priority: .routine, due: at(1), now: at(0))
+        queue.add("a", due: at(1), now: at(0))
+        #expect(queue.nextDue == at(1))
+        #expect(queue.promote(now: at(1)) == 2)
+        #expect((0..<2).map { _ in queue.take(now: at(1))?.key } == ["a", "b"])
+    }
+
     @Test func drainingWorksOffWhatIsReadyAndDropsWhatIsDelayed() {
         var queue = WorkQueueState<String>()
         queue.add("a", now: at(0))

@@ -96,6 +96,7 @@ def main():
     p.add_argument("--error", default="", help="answer MC_OPEN with this message")
     p.add_argument("--generation", default="G")
     p.add_argument("--no-device", action="store_true")
+    p.add_argument("--record", default="", help="file that each MC_OPEN's settings are appended to, a line each, NULs as blanks")
     p.add_argument("--seed", type=int, default=None)
     a = p.parse_args()
     GENERATION = a.generation.encode() * 16
@@ -163,6 +164,9 @@ def main():
                 magic, version, kind, length, _ = HEADER.unpack_from(packet)
                 body = packet[16:16 + length]
                 if kind == OPEN:
+                    if a.record:
+                        with open(a.record, "ab") as record:
+                            record.write(body.replace(b"\0", b" ") + b"\n")
                     if a.error:
                         s.send(HEADER.pack(MAGIC, 1, ERROR, 9 + len(a.error), 0) + struct.pack("<II", 2, 0) + a.error.encode() + b"\0")
                         return

@@ -29,6 +29,13 @@ class World:
             self.sums[name] = hashlib.sha256(data).hexdigest()
         self.process = None
 
+    def as_volume(self):
+        """As in a pod: MODEL_DIR is the ModelCache's directory itself, and the socket lies in it."""
+        self.model = self.cache
+        self.socket = self.cache + "/.modelcache/agent.sock"
+        os.makedirs(os.path.dirname(self.socket), exist_ok=True)
+        return self
+
     def agent(self, *options):
         self.process = subprocess.Popen([sys.executable, HERE + "/fake_agent.py", "--source", self.source, "--cache", self.cache,
                                          "--socket", self.socket, *options])

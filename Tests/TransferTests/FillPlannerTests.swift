@@ -97,6 +97,45 @@ import Transfer
         #expect(Set(drain(&planner)) == [address(0, 1), address(0, 3), address(1, 0), address(1, 2)])
     }
 
+    @Test func aRunTakesWhatFollowsAndHeadsAndTailsGoAlone() {
+        var planner = FillPlanner(chunkCounts: [10])
+        planner.demand(file: 0, chunks: 6..<7)
+        #expect(planner.next(now: now, upTo: 3) == ChunkRun(file: 0, chunks: 6..<9))
+        #expect(planner.next(now: now, upTo: 4) == ChunkRun(file: 0, chunks: 9..<10))
+        #expect(planner.next(now: now, upTo: 4) == ChunkRun(file: 0, chunks: 0..<1))
+        #expect(planner.next(now: now, upTo: 4) == ChunkRun(file: 0, chunks: 1..<5))
+        #expect(planner.next(now: now, upTo: 4) == ChunkRun(file: 0, chunks: 5..<6))
+        #expect(planner.next(now: now, upTo: 4) == nil)
+    }
+
+    @Test func withoutPrefetchARunGoesNoFurtherThanTheDemands() {
+        var planner = FillPlanner(chunkCounts: [20], prefetches: false, readAheadChunks: 0)
+        planner.demand(file: 0, chunks: 5..<8)
+        #expect(planner.next(now: now, upTo: 9) == ChunkRun(file: 0, chunks: 5..<8))
+        #expect(planner.next(now: now, upTo: 9) == nil)
+    }
+
+    @Test func aRunEndsWithItsFile() {
+        var planner = FillPlanner(chunkCounts: [3, 3])
+        for _ in 0..<4 { _ = planner.next(now: now) }
+        #expect(planner.next(now: now, upTo: 9) == ChunkRun(file: 0, chunks: 1..<2))
+    }
+
+    @Test func runsAreShortUntilTheRateIsKnownAndAtTheEnd() {
+        let length = RunLength()
+        func chunks(_ rate: Double?, missing: Int = 10_000, transfers: Int = 4, isLimited: Bool = false) -> Int {
+            length.chunks(chunkBytes: 4 << 20, medianBytesPerSecond: rate, missingChunks: missing, transfers: transfers, isLimited: isLimited)
+        }
+        #expect(chunks(nil) == 1)
+        #expect(chunks(1e6) == 1)
+        #expect(chunks(1e12) == 8)
+        #expect(chunks(64 * 1_048_576) == 4)
+        #expect(chunks(1e12, missing: 20) == 2)
+        #expect(chunks(1e12, missing: 3) == 1)
+        #expect(chunks(1e12, isLimited: true) == 1)
+        #expect(chunks(1e12, missing: 0, transfers: 0) == 1)
+    }
+
     /// Beside a model that is too simple to be wrong: a set of missing chunks and a set of those in flight.
     @Test(arguments: [UInt64.random(in: 0 ... .max), 1, 2, 3]) func randomEventsNeverLoseOrDoubleAChunk(seed: UInt64) {
         var random = SplitMix(state: seed)
@@ -109,9 +148,11 @@ import Transfer
             time += .milliseconds(Int.random(in: 0...20, using: &random))
             switch Int.random(in: 0...5, using: &random) {
             case 0, 1:
-                guard let next = planner.next(now: time) else { continue }
-                #expect(missing.contains(next) && !inFlight.contains(next), "seed \(seed)")
-                inFlight.insert(next)
+                guard let run = planner.next(now: time, upTo: Int.random(in: 1...4, using: &random)) else { continue }
+                for next in run.addresses {
+                    #expect(missing.contains(next) && !inFlight.contains(next), "seed \(seed)")
+                    inFlight.insert(next)
+                }
             case 2:
                 guard let chunk = inFlight.sorted().first else { continue }
                 inFlight.remove(chunk)
@@ -140,7 +181,7 @@ import Transfer
             #expect(missing.remove(chunk) != nil, "seed \(seed)")
             planner.arrived(chunk)
         }
-        #expect(missing.isEmpty, "seed \(seed)")
+        #expect(missing.isEmpty && planner.missing == 0, "seed \(seed)")
         #expect(planner.isComplete, "seed \(seed)")
     }
 }

@@ -20,6 +20,7 @@ public struct Why: Sendable, Equatable {
         findings += Self.source(seen)
         findings += Self.progress(model)
         findings += WhyNodes.findings(seen)
+        findings += WhyPods.findings(seen)
         let ready = model.status?.condition(.ready)?.status == .true && Self.isCurrent(model) && model.metadata.deletionTimestamp == nil
         if ready {
             // What went wrong on the way is past; what stands in a spec or a condition is not.
@@ -143,6 +144,7 @@ public struct Why: Sendable, Equatable {
         case .endpointUnreachable: "check endpoint and region, and that the cluster reaches it (an -internal endpoint works in its own region alone)"
         case .clockSkewed: "set the clock of the node the operator runs on (chrony, NTP)"
         case .sourceImmutable: "put spec.source back, or make a new ModelCache"
+        case .mediumImmutable: "put spec.cache.medium back, or make a new ModelCache"
         default: nil
         }
     }

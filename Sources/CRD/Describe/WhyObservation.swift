@@ -81,6 +81,21 @@ public struct WhyObservation: Sendable {
         }
     }
 
+    /// A pod that names the ModelCache and got nothing of it.
+    public struct UnservedPod: Sendable, Equatable {
+        public var name: String
+        /// What the webhook wrote into it; nil: the webhook never saw it.
+        public var status: String?
+        /// Kind and name of what makes it again when it is deleted.
+        public var controller: String?
+
+        public init(name: String, status: String? = nil, controller: String? = nil) {
+            self.name = name
+            self.status = status
+            self.controller = controller
+        }
+    }
+
     public var model: ModelCache
     public var secret: Secret
     /// Nil: the caller may not read pods in the system namespace.
@@ -89,13 +104,14 @@ public struct WhyObservation: Sendable {
     public var systemNamespace: String
     public var warmups: [Warmup]
     public var warnings: [Warning]
+    public var unservedPods: [UnservedPod]
     /// What could not be read, and why.
     public var blindSpots: [String]
 
     public init(
         model: ModelCache, secret: Secret = .notNeeded, agents: [PodState]? = nil, operators: [PodState]? = nil,
         systemNamespace: String = "modelcache-system", warmups: [Warmup] = [], warnings: [Warning] = [],
-        blindSpots: [String] = []
+        unservedPods: [UnservedPod] = [], blindSpots: [String] = []
     ) {
         self.model = model
         self.secret = secret
@@ -104,6 +120,7 @@ public struct WhyObservation: Sendable {
         self.systemNamespace = systemNamespace
         self.warmups = warmups
         self.warnings = warnings
+        self.unservedPods = unservedPods
         self.blindSpots = blindSpots
     }
 }

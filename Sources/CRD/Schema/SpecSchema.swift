@@ -69,7 +69,9 @@ enum SpecSchema {
     private static let cache: SchemaNode = .fields(
         "What copies are kept on, and for how long.",
         [
-            "medium": .choice(Cache.Medium.self, "Memory or Disk.", default: Cache.defaultMedium),
+            "medium": .choice(
+                Cache.Medium.self, "Memory or Disk. Immutable: volumes name the medium's directory.", default: Cache.defaultMedium
+            ).with([.init(rule: "self == oldSelf", message: Immutability.mediumMessage)]),
             "idleSeconds": .whole(
                 "Copies that are neither a seeder's nor Eager go after so long without a reader. 0: with the ModelCache.",
                 0...31_536_000, default: Cache.defaultIdleSeconds),
@@ -80,6 +82,12 @@ extension SchemaNode {
     func defaulting(to fallback: JSONTree) -> SchemaNode {
         var node = self
         node.fallback = fallback
+        return node
+    }
+
+    func with(_ rules: [CELRule]) -> SchemaNode {
+        var node = self
+        node.rules = rules
         return node
     }
 }

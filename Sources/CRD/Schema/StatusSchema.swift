@@ -11,6 +11,7 @@ enum StatusSchema {
                 "Ready, SourceResolved, Progressing, Degraded and CapacityExceeded.", of: condition, atMost: 32,
                 merged: .map(keys: ["type"])),
             "source": source, "nodes": nodes,
+            "medium": .choice(Cache.Medium.self, "What the copies are kept on."),
             "seeders": .list(
                 "The nodes that keep a pinned full copy.", of: .text("", length: 1...253), atMost: 50),
             "progress": progress, "traffic": traffic,
@@ -35,6 +36,7 @@ enum StatusSchema {
             "digest": .text("sha256 over the sorted keys, sizes and ETags.", length: 0...128),
             "size": .text("totalBytes for people.", length: 0...32),
             "resolvedSpecHash": .text("A hash of the source that was resolved.", length: 0...128),
+            "region": .text("The nodes' region, where the spec names neither endpoint nor region.", length: 0...63),
         ])
 
     private static let nodes: SchemaNode = .fields(

@@ -5,6 +5,7 @@ public struct Cache: Codable, Sendable, Equatable {
         case disk = "Disk"
     }
 
+    /// Immutable: volume and claim name the medium's directory, and a volume's path cannot be changed.
     public var medium: Medium
     /// Copies that are neither a seeder's nor Eager go after so long without a reader; 0: with the ModelCache.
     public var idleSeconds: Int

@@ -61,6 +61,7 @@ public enum ConditionReason: String, Sendable, CaseIterable {
     case secretInvalid = "SecretInvalid"
     case invalidSpec = "InvalidSpec"
     case sourceImmutable = "SourceImmutable"
+    case mediumImmutable = "MediumImmutable"
     case accessDenied = "AccessDenied"
     case noSuchBucket = "NoSuchBucket"
     case sourceEmpty = "SourceEmpty"
@@ -73,6 +74,7 @@ public enum ConditionReason: String, Sendable, CaseIterable {
     case warming = "Warming"
     case suspended = "Suspended"
     case waitingForAgents = "WaitingForAgents"
+    case tokenKeysUnknown = "TokenKeysUnknown"
     case noMatchingNodes = "NoMatchingNodes"
     case complete = "Complete"
     // Degraded
@@ -89,4 +91,5 @@ public enum ConditionReason: String, Sendable, CaseIterable {
     // Deletion
     case evicting = "Evicting"
     case inUse = "InUse"
+    case evictionRefused = "EvictionRefused"
 }

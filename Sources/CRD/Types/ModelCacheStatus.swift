@@ -7,6 +7,8 @@ public struct ModelCacheStatus: Codable, Sendable, Equatable {
     /// One per type.
     public var conditions: [Condition]
     public var source: SourceStatus?
+    /// What the copies are kept on: the volume was made for it, and where the server does not hold it immutable, the operator does.
+    public var medium: Cache.Medium?
     public var nodes: NodesStatus?
     /// Names of the nodes that keep a pinned full copy.
     public var seeders: [String]
@@ -15,12 +17,13 @@ public struct ModelCacheStatus: Codable, Sendable, Equatable {
 
     public init(
         observedGeneration: Int64? = nil, phase: Phase? = nil, conditions: [Condition] = [], source: SourceStatus? = nil,
-        nodes: NodesStatus? = nil, seeders: [String] = [], progress: ProgressStatus? = nil, traffic: TrafficStatus? = nil
+        medium: Cache.Medium? = nil, nodes: NodesStatus? = nil, seeders: [String] = [], progress: ProgressStatus? = nil, traffic: TrafficStatus? = nil
     ) {
         self.observedGeneration = observedGeneration
         self.phase = phase
         self.conditions = conditions
         self.source = source
+        self.medium = medium
         self.nodes = nodes
         self.seeders = seeders
         self.progress = progress
@@ -28,7 +31,7 @@ public struct ModelCacheStatus: Codable, Sendable, Equatable {
     }
 
     enum CodingKeys: String, CodingKey, CaseIterable {
-        case observedGeneration, phase, conditions, source, nodes, seeders, progress, traffic
+        case observedGeneration, phase, conditions, source, medium, nodes, seeders, progress, traffic
     }
 
     public init(from decoder: any Decoder) throws {
@@ -37,6 +40,7 @@ public struct ModelCacheStatus: Codable, Sendable, Equatable {
         self.phase = try container.decodeIfPresent(Phase.self, forKey: .phase)
         self.conditions = try container.decode(.conditions, or: [])
         self.source = try container.decodeIfPresent(SourceStatus.self, forKey: .source)
+        self.medium = try container.decodeIfPresent(Cache.Medium.self, forKey: .medium)
         self.nodes = try container.decodeIfPresent(NodesStatus.self, forKey: .nodes)
         self.seeders = try container.decode(.seeders, or: [])
         self.progress = try container.decodeIfPresent(ProgressStatus.self, forKey: .progress)

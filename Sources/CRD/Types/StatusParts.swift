@@ -8,17 +8,24 @@ public struct SourceStatus: Codable, Sendable, Equatable {
     public var size: String?
     /// A hash of the `spec.source` that was resolved: where the server does not hold it immutable, the operator does.
     public var resolvedSpecHash: String?
+    /// The region that the nodes' labels gave where the spec names neither endpoint nor region; nodes that come and go later do
+    /// not change it.
+    public var region: String?
 
-    public init(totalBytes: Int64, files: Int, digest: String? = nil, size: String? = nil, resolvedSpecHash: String? = nil) {
+    public init(
+        totalBytes: Int64, files: Int, digest: String? = nil, size: String? = nil, resolvedSpecHash: String? = nil,
+        region: String? = nil
+    ) {
         self.totalBytes = totalBytes
         self.files = files
         self.digest = digest
         self.size = size
         self.resolvedSpecHash = resolvedSpecHash
+        self.region = region
     }
 
     enum CodingKeys: String, CodingKey, CaseIterable {
-        case totalBytes, files, digest, size, resolvedSpecHash
+        case totalBytes, files, digest, size, resolvedSpecHash, region
     }
 
     public init(from decoder: any Decoder) throws {
@@ -28,6 +35,7 @@ public struct SourceStatus: Codable, Sendable, Equatable {
         self.digest = try container.decodeIfPresent(String.self, forKey: .digest)
         self.size = try container.decodeIfPresent(String.self, forKey: .size)
         self.resolvedSpecHash = try container.decodeIfPresent(String.self, forKey: .resolvedSpecHash)
+        self.region = try container.decodeIfPresent(String.self, forKey: .region)
     }
 }
 

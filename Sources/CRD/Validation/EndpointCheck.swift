@@ -1,14 +1,10 @@
-import Foundation
 
-/// Which endpoints the operator and the agents may be sent to.
-///
-/// Both speak from inside the cluster's network, the agents from the nodes' own: an endpoint that a user writes must not
-/// make them read a cloud's metadata service or something bound to the node. Names are judged as written; what they
-/// resolve to is for whoever connects.
+/// Which endpoints the operator and the agents may be sent to: ``StoreHost`` says which hosts, this how it is told.
 enum EndpointCheck {
     private static let path = "spec.source.endpoint"
 
-    static func problems(_ endpoint: String, _ policy: ValidationPolicy) -> [FieldProblem] {
+    /// - Parameter bucket: of the source's uri; a store is asked for it as `<bucket>.<host>`.
+    static func problems(_ endpoint: String, bucket: Substring, _ policy: ValidationPolicy) -> [FieldProblem] {
         func wrong(_ problem: String, _ remedy: String) -> [FieldProblem] {
             // What stands before an @ may be a password.
             let shown = endpoint.contains("@") ? nil : JSONTree.string(endpoint).text(limit: 80)
@@ -20,7 +16,10 @@ enum EndpointCheck {
         if let port = parts.port, !(1...65535).contains(port) {
             return wrong("has the port \(port)", "write a port from 1 to 65535")
         }
-        switch HostKind(parts.host) {
+        if StoreHost.kind(of: "\(bucket).\(parts.host)") == .metadata {
+            return wrong("makes a cloud's metadata service of the bucket \(bucket)", "write the store's endpoint")
+        }
+        switch StoreHost.kind(of: parts.host) {
         case .malformed:
             return wrong("names a host that is neither a name nor an address", "write the store's host name")
         case .metadata:
@@ -70,79 +69,5 @@ private struct HostAndPort {
         } else {
             port = nil
         }
-    }
-}
-
-/// What a host is, as far as its text tells.
-private enum HostKind {
-    case ordinary, loopback, linkLocal, metadata, unusable, malformed
-
-    /// Metadata services by name or by an address that is not link-local.
-    /// https://help.aliyun.com/zh/ecs/user-guide/view-instance-metadata (100.100.100.200), AWS fd00:ec2::254, Google.
-    private static let metadataHosts: Set<String> = [
-        "metadata", "metadata.google.internal", "metadata.goog", "instance-data", "instance-data.ec2.internal",
-    ]
-
-    init(_ host: String) {
-        let name = host.hasSuffix(".") ? String(host.dropLast()) : host
-        if let address = Self.address(AF_INET6, host, count: 16) {
-            self = Self.sixth(address)
-        } else if let address = Self.address(AF_INET, host, count: 4) {
-            self = Self.fourth(address)
-        } else if host.contains(":") || Self.looksNumeric(name) {
-            self = .malformed
-        } else if name == "localhost" || name.hasSuffix(".localhost") {
-            self = .loopback
-        } else if Self.metadataHosts.contains(name) {
-            self = .metadata
-        } else {
-            self = Self.isName(name) ? .ordinary : .malformed
-        }
-    }
-
-    /// `127.1`, `2130706433` and `0x7f000001` are addresses to a resolver.
-    private static func looksNumeric(_ name: String) -> Bool {
-        guard let last = name.split(separator: ".").last else { return true }
-        let digits = last.hasPrefix("0x") ? last.dropFirst(2) : last
-        return last.hasPrefix("0x") ? digits.allSatisfy(\.isHexDigit) : digits.allSatisfy(\.isNumber)
-    }
-
-    /// RFC 1123.
-    private static func isName(_ name: String) -> Bool {
-        name.utf8.count <= 253 && name.split(separator: ".", omittingEmptySubsequences: false).allSatisfy { label in
-            (1...63).contains(label.utf8.count) && !label.hasPrefix("-") && !label.hasSuffix("-")
-        }
-    }
-
-    private static func address(_ family: Int32, _ text: String, count: Int) -> [UInt8]? {
-        guard text.utf8.allSatisfy({ $0 != 0 }) else { return nil }
-        var bytes = [UInt8](repeating: 0, count: count)
-        return inet_pton(family, text, &bytes) == 1 ? bytes : nil
-    }
-
-    private static func fourth(_ bytes: [UInt8]) -> HostKind {
-        switch (bytes[0], bytes[1]) {
-        case (127, _): .loopback
-        case (169, 254): bytes[2] == 169 && bytes[3] == 254 ? .metadata : .linkLocal
-        case (100, 100) where bytes[2] == 100 && bytes[3] == 200: .metadata
-        case (0, _), (224..., _): .unusable
-        default: .ordinary
-        }
-    }
-
-    private static func sixth(_ bytes: [UInt8]) -> HostKind {
-        let head = bytes[..<12]
-        if head.allSatisfy({ $0 == 0 }) {
-            if bytes[12...14].allSatisfy({ $0 == 0 }) { return bytes[15] == 1 ? .loopback : .unusable }
-            return fourth(Array(bytes[12...]))
-        }
-        // IPv4-mapped (::ffff:a.b.c.d) and NAT64 (64:ff9b::a.b.c.d) reach the IPv4 address inside.
-        let mapped: [UInt8] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff]
-        let translated: [UInt8] = [0, 0x64, 0xff, 0x9b, 0, 0, 0, 0, 0, 0, 0, 0]
-        if Array(head) == mapped || Array(head) == translated { return fourth(Array(bytes[12...])) }
-        if bytes[0] == 0xfe && bytes[1] & 0xc0 == 0x80 { return .linkLocal }
-        if bytes[0] == 0xff { return .unusable }
-        let amazon: [UInt8] = [0xfd, 0, 0x0e, 0xc2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0x54]
-        return bytes == amazon ? .metadata : .ordinary
     }
 }

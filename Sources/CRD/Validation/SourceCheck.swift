@@ -3,13 +3,18 @@ enum SourceCheck {
     static func problems(_ source: Source, _ policy: ValidationPolicy) -> [FieldProblem] {
         var found = uriProblems(source.uri)
         if let endpoint = source.endpoint {
-            found += EndpointCheck.problems(endpoint, policy)
+            found += EndpointCheck.problems(endpoint, bucket: bucket(source.uri), policy)
         } else if source.region == nil, !policy.nodesNameRegion {
             found.append(FieldProblem(
                 path: "spec.source.endpoint", problem: "is missing, and so is region, and no node has the label topology.kubernetes.io/region",
                 remedy: "set endpoint or region"))
         }
         return found + includeProblems(source.include)
+    }
+
+    private static func bucket(_ uri: String) -> Substring {
+        guard let mark = uri.range(of: "://") else { return "" }
+        return uri[mark.upperBound...].prefix { $0 != "/" }
     }
 
     private static func uriProblems(_ uri: String) -> [FieldProblem] {
@@ -20,7 +25,7 @@ enum SourceCheck {
             return wrong("has no scheme", "write oss://bucket/prefix/ or s3://bucket/prefix/")
         }
         let rest = uri[mark.upperBound...]
-        let bucket = rest.prefix { $0 != "/" }
+        let bucket = Self.bucket(uri)
         if bucket.contains("..") { return wrong("names a bucket with two dots in a row", "write the bucket's name") }
         let prefix = rest.dropFirst(bucket.count).dropFirst()
         // OSS and S3 both limit keys to 1024 (1023) bytes of UTF-8.

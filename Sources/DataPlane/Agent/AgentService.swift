@@ -5,6 +5,7 @@ internal import Glibc
 internal import LinuxShim
 public import Logging
 internal import ServiceLifecycle
+internal import Swarm
 
 /// One agent: holds the root, serves the socket and HTTP, until told to stop.
 ///
@@ -45,11 +46,22 @@ public struct AgentService: Sendable {
             throw error
         }
         await registry.recoverCaches()
-        let started = ContinuousClock.now
-        let status: @Sendable () async -> AgentStatus = { [options] in
-            await Self.status(options: options, registry: registry, server: server, since: started)
+        if let peers = options.peers {
+            do {
+                try await Self.join(peers, options: options, registry: registry, logger: logger)
+            } catch {
+                await registry.close()
+                throw error
+            }
         }
-        let sessions = Sessions(registry: registry, logger: logger, status: status)
+        let started = ContinuousClock.now
+        let refusals = CallerRefusals()
+        let status: @Sendable () async -> AgentStatus = { [options] in
+            var status = await Self.status(options: options, registry: registry, server: server, since: started)
+            status.refusedCallers = refusals.byProblem
+            return status
+        }
+        let sessions = Sessions(registry: registry, callers: CallerIdentity(refusals: refusals), logger: logger, status: status)
         let socketThread = SocketThread(server: server, handler: sessions)
         var services: [any Service] = [
             socketThread,
@@ -63,6 +75,9 @@ public struct AgentService: Sendable {
                     guarding: RequestGuard(secretFile: options.authSecretFile, node: options.nodeName, logger: logger),
                     logger: logger
                 ).service)
+        }
+        if let address = options.metricsAddress {
+            services.append(try StatusServer(metricsAt: address, status: status, logger: logger).service)
         }
         let group = ServiceGroup(
             configuration: ServiceGroupConfiguration(
@@ -82,6 +97,19 @@ public struct AgentService: Sendable {
         }
         await registry.close()
         logger.notice("agent ended")
+    }
+
+    /// Takes part in the swarms of the other nodes that `peers` names.
+    private static func join(_ peers: PeerSource, options: AgentOptions, registry: ModelRegistry, logger: Logger) async throws {
+        let secret = options.authSecretFile.map { AuthSecretFile(path: $0, logger: logger) }
+        if secret == nil {
+            logger.warning("no model is shared with peers: set MODELCACHE_AUTH_SECRET_FILE to the secret that all nodes hold")
+        }
+        let swarm = try Swarm(
+            SwarmConfiguration(peers: peers, listen: options.peerAddress, advertised: options.advertisedPeerAddress, tls: options.peerTLS),
+            secrets: { secret?.secret?.keys ?? [] }, logger: logger)
+        try await swarm.start()
+        try await registry.join(swarm)
     }
 
     /// Caches in memory lie in the root, which is locked already; those on the disk have a root of their own.

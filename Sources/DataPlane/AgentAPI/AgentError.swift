@@ -39,6 +39,8 @@ public enum AgentErrorCode: String, Sendable, CaseIterable {
     case unauthorized = "Unauthorized"
     /// 401: the signature is right, its time is not. The agent's own time is in the `Date` header.
     case clockSkewed = "ClockSkewed"
+    /// 409: the agent has carried out an order for this cache that was signed later, or started since; sign it anew.
+    case superseded = "Superseded"
     /// 403: the agent has no auth secret, so it takes no orders over HTTP.
     case notConfigured = "NotConfigured"
     /// 400: the body is no JSON, or a field's value cannot be; the message names the field.
@@ -47,7 +49,7 @@ public enum AgentErrorCode: String, Sendable, CaseIterable {
     case notFound = "NotFound"
     /// 405: the path knows other methods.
     case methodNotAllowed = "MethodNotAllowed"
-    /// 413: the body is longer than 64 KiB.
+    /// 413: the body is longer than ``CachePath/maximumBodyBytes``.
     case bodyTooLarge = "BodyTooLarge"
 
     // The cache.
@@ -80,7 +82,7 @@ public enum AgentErrorCode: String, Sendable, CaseIterable {
         case .notFound: 404
         case .methodNotAllowed: 405
         case .bodyTooLarge: 413
-        case .sourceImmutable, .inUse: 409
+        case .sourceImmutable, .inUse, .superseded: 409
         case .insufficientCapacity: 507
         case .volumeFailed, .accessDenied, .noSuchBucket, .sourceEmpty, .endpointUnreachable, .storeError, .contentMismatch: 500
         }

@@ -51,10 +51,12 @@ public struct CacheDefinition: Codable, Equatable, Sendable {
     public var idleSeconds: Int
     /// Most bytes a second its fill receives on this node; nil: no limit.
     public var bandwidthLimit: Int64?
+    /// Who may open the cache; nil: whoever can reach its socket, as where there is no cluster.
+    public var callers: CallerPolicy?
 
     public init(
         namespace: String, name: String, source: Source, medium: Medium = .memory, sizeBytes: Int64, pinned: Bool = true,
-        idleSeconds: Int = 0, bandwidthLimit: Int64? = nil
+        idleSeconds: Int = 0, bandwidthLimit: Int64? = nil, callers: CallerPolicy? = nil
     ) {
         self.namespace = namespace
         self.name = name
@@ -64,6 +66,7 @@ public struct CacheDefinition: Codable, Equatable, Sendable {
         self.pinned = pinned
         self.idleSeconds = idleSeconds
         self.bandwidthLimit = bandwidthLimit
+        self.callers = callers
     }
 
     public init(from decoder: any Decoder) throws {
@@ -76,5 +79,6 @@ public struct CacheDefinition: Codable, Equatable, Sendable {
         pinned = try container.decodeIfPresent(Bool.self, forKey: .pinned) ?? true
         idleSeconds = try container.decodeIfPresent(Int.self, forKey: .idleSeconds) ?? 0
         bandwidthLimit = try container.decodeIfPresent(Int64.self, forKey: .bandwidthLimit)
+        callers = try container.decodeIfPresent(CallerPolicy.self, forKey: .callers)
     }
 }

@@ -2,8 +2,8 @@
 public enum CachePath {
     /// `GET`: the agent's report.
     public static let collection = "/v1/caches"
-    /// Longest body of a request, in bytes.
-    public static let maximumBodyBytes = 64 << 10
+    /// Longest body of a request, in bytes: a key set of 64 KiB, its quotes escaped, and 64 KiB of everything else.
+    public static let maximumBodyBytes = 192 << 10
 
     /// `PUT`, `DELETE`: one cache. With `force`, clients do not hold a DELETE up.
     public static func cache(_ uid: String, force: Bool = false) -> String {

@@ -51,12 +51,14 @@ public struct CacheReport: Codable, Equatable, Sendable {
     /// Clients connected to the cache's socket that have the model open.
     public var users: Int
     public var error: Failure?
+    /// ``CallerPolicy/digest`` of the policy in force; nil: whoever can reach the socket is served.
+    public var callersDigest: String?
 
     public init(
         uid: String, namespace: String, name: String, source: CacheDefinition.Source, medium: CacheDefinition.Medium,
         state: State, digest: String? = nil, files: Int = 0, bytesTotal: Int64 = 0, bytesCached: Int64 = 0,
         bytesPerSecond: Int64 = 0, remainingSeconds: Int64? = nil, originBytes: Int64 = 0, peerBytes: Int64 = 0,
-        pinned: Bool, users: Int = 0, error: Failure? = nil
+        pinned: Bool, users: Int = 0, error: Failure? = nil, callersDigest: String? = nil
     ) {
         self.uid = uid
         self.namespace = namespace
@@ -75,5 +77,6 @@ public struct CacheReport: Codable, Equatable, Sendable {
         self.pinned = pinned
         self.users = users
         self.error = error
+        self.callersDigest = callersDigest
     }
 }

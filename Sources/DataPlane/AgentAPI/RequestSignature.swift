@@ -8,7 +8,8 @@ internal import Foundation
 /// Signature = HMAC-SHA256(key, method "\n" path?query "\n" timestamp "\n" node name "\n" hex SHA-256 of the body), RFC 2104.
 ///
 /// The node's name keeps a request that one agent saw from being played to another; the time keeps it from being played
-/// later than ``maximumSkewSeconds``. Within that time a repeated request is the same order again: all are idempotent.
+/// later than ``maximumSkewSeconds``. Within that time an agent carries out no order for a cache that is older than the last
+/// one for it, see ``Stamp``; the last one again is the same order twice, and all are idempotent.
 public enum RequestSignature {
     public static let scheme = "MODELCACHE-HMAC-SHA256"
     /// How far the caller's clock may be off, in seconds, either way.
@@ -40,6 +41,24 @@ public enum RequestSignature {
         case refused
         /// Signed rightly, but this many seconds ahead of the verifier's clock (negative: behind).
         case skewed(seconds: Int64)
+    }
+
+    /// When and as what a request was signed: what tells an order from another, once the signature is known to be right.
+    public struct Stamp: Equatable, Sendable {
+        /// Seconds since 1970, the caller's clock.
+        public var time: Int64
+        public var signature: [UInt8]
+
+        public init(time: Int64, signature: [UInt8]) {
+            self.time = time
+            self.signature = signature
+        }
+
+        /// Nil when the header is absent or malformed. Says nothing of whether the signature is right.
+        public init?(authorization: String?) {
+            guard let (timestamp, signature) = authorization.flatMap(parse), let time = Int64(timestamp) else { return nil }
+            self.init(time: time, signature: signature)
+        }
     }
 
     /// The value of the `Authorization` header.

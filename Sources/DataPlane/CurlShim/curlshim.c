@@ -1,4 +1,7 @@
+#define _GNU_SOURCE
 #include "curlshim.h"
+
+#include <sys/socket.h>
 
 CURLcode mc_curl_set_long(CURL *handle, CURLoption option, long value)
 {
@@ -23,6 +26,17 @@ CURLcode mc_curl_set_list(CURL *handle, CURLoption option, struct curl_slist *va
 CURLcode mc_curl_set_bytes(CURL *handle, CURLoption option, mc_curl_bytes function)
 {
     return curl_easy_setopt(handle, option, function);
+}
+
+CURLcode mc_curl_set_open_socket(CURL *handle, curl_opensocket_callback function, void *context)
+{
+    CURLcode result = curl_easy_setopt(handle, CURLOPT_OPENSOCKETDATA, context);
+    return result == CURLE_OK ? curl_easy_setopt(handle, CURLOPT_OPENSOCKETFUNCTION, function) : result;
+}
+
+curl_socket_t mc_curl_socket(const struct curl_sockaddr *address)
+{
+    return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
 }
 
 long mc_curl_long(CURL *handle, CURLINFO info)

@@ -132,8 +132,6 @@ int mc_stat_descriptor(int fd, struct mc_stat *out)
     return result;
 }
 
-int mc_touch(const char *path) { return RETRY(utimensat(AT_FDCWD, path, NULL, 0)); }
-
 int mc_filesystem_at(const char *path, struct mc_filesystem *out)
 {
     struct statfs s;

@@ -31,6 +31,11 @@ func startAgent(_ connectError: Int) -> Int {
 /// The node's agent serves a ModelCache's socket, and only it can: waits for it; answers a connection or ends the program.
 func awaitAgent(_ connectError: Int) -> Int {
     var error = connectError
+    report(socketPath, .warn) {
+        $0.append("waiting up to ")
+        $0.append(number: UInt64(agentDeadlineMilliseconds / 1000))
+        $0.append(" s for the node's agent")
+    }
     let deadline = ossc_now_milliseconds() + agentDeadlineMilliseconds
     while error < 0 && ossc_now_milliseconds() < deadline {
         ossc_sleep_milliseconds(100)
@@ -118,14 +123,15 @@ private func launch(_ path: UnsafeMutablePointer<CChar>, _ reason: inout Text) -
         arguments[5] = literal("--root") { $0 }
         arguments[6] = UnsafeMutablePointer(mutating: rootPath)
         arguments[7] = nil
-        return withUnsafeTemporaryAllocation(of: UnsafePointer<CChar>?.self, capacity: 7) { removed in
+        return withUnsafeTemporaryAllocation(of: UnsafePointer<CChar>?.self, capacity: 8) { removed in
             removed[0] = UnsafePointer(literal("LD_PRELOAD=") { $0 })
             removed[1] = UnsafePointer(literal("ENABLE_CONNECTOR=") { $0 })
             removed[2] = UnsafePointer(literal("OSS_ACCESS_KEY_") { $0 })
             removed[3] = UnsafePointer(literal("OSS_SESSION_TOKEN=") { $0 })
             removed[4] = UnsafePointer(literal("AWS_") { $0 })
             removed[5] = UnsafePointer(literal("OSS_SECURITY_TOKEN=") { $0 })
-            removed[6] = nil
+            removed[6] = UnsafePointer(literal("MODELCACHE_TOKEN=") { $0 })
+            removed[7] = nil
             return ossc_spawn_agent(path, arguments.baseAddress, removed.baseAddress)
         }
     }

@@ -192,7 +192,9 @@ func checkDeadlines(_ file: File, since began: Int64) -> Int32? {
                 $0.append(socketPath)
                 $0.append(" for ")
                 $0.append(number: UInt64(milliseconds / 1000))
-                $0.append(" s; start `modelcache agent`, then the program again")
+                $0.append(volumePath == nil
+                    ? " s; start `modelcache agent`, then the program again"
+                    : " s; see that the node's modelcache-agent pod runs, then start the program again")
             }
         }
         return 5

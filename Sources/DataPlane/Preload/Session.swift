@@ -44,6 +44,10 @@ func ensureSession() {
     ossc_lock(sessionLock)
     if cacheDirectory == nil {
         var descriptor = ossc_connect_seqpacket(socketPath)
+        if descriptor < 0, acceptWhole(descriptor) {
+            ossc_unlock(sessionLock)
+            return
+        }
         if descriptor < 0 { descriptor = volumePath == nil ? startAgent(descriptor) : awaitAgent(descriptor) }
         withBuffer { message in
             switch open(Int32(descriptor), &message, patience: deadlineMilliseconds) {
@@ -103,7 +107,7 @@ private func open(_ connected: Int32, _ message: inout Text, patience: Int64) ->
             return .refused(UInt32(MC_ERROR_INTERNAL.rawValue))
         }
         generation = (first, second)
-        if !opened {
+        if cacheDirectory == nil {
             cacheFlags = body.load(as: mc_opened.self).flags
             accept(UnsafePointer((body + MemoryLayout<mc_opened>.size).assumingMemoryBound(to: CChar.self)))
         }
@@ -127,6 +131,7 @@ private func sendSettings(_ descriptor: Int32) -> Bool {
     let limit = Int(MC_WIRE_MAX_PACKET) - MemoryLayout<mc_header>.size
     return withUnsafeTemporaryAllocation(of: CChar.self, capacity: Int(MC_WIRE_MAX_PACKET)) { buffer in
         var body = Text(buffer)
+        appendToken(&body)
         var entry = ossc_environment_all()
         while let list = entry, let variable = list.pointee {
             if isSetting(variable) {
@@ -141,7 +146,9 @@ private func sendSettings(_ descriptor: Int32) -> Bool {
 }
 
 private func isSetting(_ variable: UnsafePointer<CChar>) -> Bool {
-    hasPrefix(variable, "OSS_") || hasPrefix(variable, "AWS_") || hasPrefix(variable, "MODELCACHE_")
+    // The token comes from its file alone, which is renewed.
+    if hasPrefix(variable, "MODELCACHE_TOKEN=") { return false }
+    return hasPrefix(variable, "OSS_") || hasPrefix(variable, "AWS_") || hasPrefix(variable, "MODELCACHE_")
         || hasPrefix(variable, "MODEL_DIR=") || hasPrefix(variable, "HTTP_SOURCE_IP=")
 }
 
@@ -152,6 +159,18 @@ private func refuseTooLong(_ variable: UnsafePointer<CChar>) -> Never {
         $0.append(": does not fit: the OSS_, AWS_ and MODELCACHE_ variables together may hold 64 KiB; shorten it or unset those not needed")
     }
     ossc_exit(ExitStatus.configuration)
+}
+
+/// The node's agent is away and the model is whole: the program needs nothing of it. `connectError` is what connecting said.
+/// The lock is held.
+private func acceptWhole(_ connectError: Int) -> Bool {
+    // ENOENT, ECONNREFUSED: nobody is there.
+    guard connectError == -2 || connectError == -111, let volume = volumePath, let whole = wholeGeneration(of: volume) else { return false }
+    report(socketPath, .warn) { $0.append("no agent answers, but every file of the model is there and verified: going on without it") }
+    generation = whole
+    opened = true
+    accept(volume)
+    return true
 }
 
 /// Takes the cache directory and makes MODEL_DIR lead there when it does not exist.

@@ -9,7 +9,7 @@ nonisolated(unsafe) var modelDirectory: UnsafePointer<CChar>! = nil
 nonisolated(unsafe) var faultsBlock = false
 /// Safe: written once by `start`. How long nothing may arrive in the whole model.
 nonisolated(unsafe) var deadlineMilliseconds: Int64 = 300_000
-/// Safe: written once by `start`. How long the agent may be gone.
+/// Safe: written once by `start`. How long the agent may be gone; a node's agent, which others start, has longer.
 nonisolated(unsafe) var agentDeadlineMilliseconds: Int64 = 30_000
 /// Safe: written once by `start`.
 nonisolated(unsafe) var socketPath: UnsafePointer<CChar>! = nil
@@ -42,8 +42,9 @@ private func seconds(_ name: StaticString, default value: Int64) -> Int64 {
 }
 
 private func checkSource() {
-    // A ModelCache's socket knows its source.
-    if volumePath != nil && environment("OSS_PATH") == nil { return }
+    // A ModelCache's socket knows its source, and these variables are inherited by every program of a pod: its agent judges them
+    // when one of those programs touches the model.
+    if volumePath != nil { return }
     guard let path = environment("OSS_PATH") else {
         refuse("OSS_PATH", "is not set; set it to the model's place, such as oss://bucket/path/")
     }
@@ -57,7 +58,7 @@ private func checkSource() {
     guard find("/", in: bucket) != nil else {
         refuse("OSS_PATH", "names no path in the bucket; write oss://bucket/path/, or oss://bucket/ for all of it")
     }
-    if isOSS && environment("OSS_ENDPOINT") == nil && volumePath == nil {
+    if isOSS && environment("OSS_ENDPOINT") == nil {
         refuse("OSS_ENDPOINT", "is not set; set it to the bucket's endpoint, such as oss-cn-hangzhou-internal.aliyuncs.com")
     }
     if (environment("OSS_ACCESS_KEY_ID") == nil) != (environment("OSS_ACCESS_KEY_SECRET") == nil) {
@@ -174,7 +175,7 @@ public func start() {
     checkFaults()
     checkConfiguration()
     deadlineMilliseconds = seconds("MODELCACHE_DEADLINE_SECONDS", default: 300_000)
-    agentDeadlineMilliseconds = seconds("MODELCACHE_AGENT_DEADLINE_SECONDS", default: 30_000)
+    agentDeadlineMilliseconds = seconds("MODELCACHE_AGENT_DEADLINE_SECONDS", default: volumePath == nil ? 30_000 : 60_000)
     ossc_claim_process()
     rememberLink()
     adoptInheritedDescriptors()

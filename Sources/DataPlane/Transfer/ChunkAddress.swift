@@ -16,3 +16,17 @@ public struct ChunkAddress: Hashable, Comparable, Sendable, CustomStringConverti
 
     public var description: String { "file \(file) chunk \(chunk)" }
 }
+
+/// Consecutive chunks of one file that one transfer brings.
+public struct ChunkRun: Hashable, Sendable {
+    public let file: Int
+    /// Never empty.
+    public let chunks: Range<Int>
+
+    public init(file: Int, chunks: Range<Int>) {
+        self.file = file
+        self.chunks = chunks
+    }
+
+    public var addresses: [ChunkAddress] { chunks.map { ChunkAddress(file: file, chunk: $0) } }
+}

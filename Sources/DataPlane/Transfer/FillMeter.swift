@@ -9,6 +9,8 @@ public final class FillMeter: Sendable {
     }
 
     private let bytes = Atomic<Int64>(0)
+    private let peerByteCount = Atomic<Int64>(0)
+    private let wrongCount = Atomic<Int64>(0)
     private let requestCount = Atomic<Int64>(0)
     private let retryCount = Atomic<Int64>(0)
     private let throttleCount = Atomic<Int64>(0)
@@ -20,6 +22,12 @@ public final class FillMeter: Sendable {
 
     /// Body bytes received from the store, repeated ones included.
     public var receivedBytes: Int64 { bytes.load(ordering: .relaxed) }
+    /// Body bytes received from other nodes, repeated ones included.
+    public var peerBytes: Int64 { peerByteCount.load(ordering: .relaxed) }
+    /// Blocks that came from other nodes with wrong bytes, and assertions about them that turned out wrong.
+    public var wrongPeerBlocks: Int64 { wrongCount.load(ordering: .relaxed) }
+    /// From wherever they came.
+    public var allBytes: Int64 { receivedBytes + peerBytes }
     public var requests: Int64 { requestCount.load(ordering: .relaxed) }
     public var retries: Int64 { retryCount.load(ordering: .relaxed) }
     public var throttled: Int64 { throttleCount.load(ordering: .relaxed) }
@@ -30,6 +38,8 @@ public final class FillMeter: Sendable {
     public var bytesPerSecond: Double { rate.withLock { $0.bytesPerSecond } }
 
     func received(_ count: Int) { bytes.wrappingAdd(Int64(count), ordering: .relaxed) }
+    func receivedFromPeer(_ count: Int) { peerByteCount.wrappingAdd(Int64(count), ordering: .relaxed) }
+    func wrongPeerBlock() { wrongCount.wrappingAdd(1, ordering: .relaxed) }
     func requested() { requestCount.wrappingAdd(1, ordering: .relaxed) }
     func retried() { retryCount.wrappingAdd(1, ordering: .relaxed) }
     func wasThrottled() { throttleCount.wrappingAdd(1, ordering: .relaxed) }
@@ -37,7 +47,7 @@ public final class FillMeter: Sendable {
 
     func sample(inFlight: Int, now: ContinuousClock.Instant) {
         transfers.store(inFlight, ordering: .relaxed)
-        let total = receivedBytes
+        let total = allBytes
         rate.withLock { rate in
             guard let last = rate.lastTime else {
                 rate.lastTime = now

@@ -11,6 +11,9 @@
 /// A chunk whose transfer failed comes back after its back-off, unless a reader demands it sooner than
 /// that: back-off protects the store, so a demand does not shorten it.
 ///
+/// One transfer may bring several consecutive chunks (``next(now:upTo:)``): each is visible as soon as it is whole, and the store is
+/// asked less often. Heads and tails go alone: they are what a loading program waits for first.
+///
 /// Every chunk is handed out to at most one transfer at a time. Each event costs constant time, but for
 /// ``reset(file:)``, which costs the chunks of one file.
 public struct FillPlanner: Sendable {
@@ -29,7 +32,11 @@ public struct FillPlanner: Sendable {
     private let base: [Int]
     private var states: [ChunkState]
     private var missingPerFile: [Int]
+    /// Chunks of all files that are not present.
+    public private(set) var missing: Int
     private let prefetchOrder: [ChunkAddress]
+    /// So many entries of `prefetchOrder` are heads and tails.
+    private let edges: Int
     private var prefetchCursor = 0
     private var demands: [ChunkAddress] = []
     private var demandsHead = 0
@@ -63,12 +70,14 @@ public struct FillPlanner: Sendable {
         states = Array(repeating: .missing, count: total)
         missingPerFile = chunkCounts
         prefetchOrder = Self.prefetchOrder(chunkCounts)
+        edges = chunkCounts.reduce(0) { $0 + min($1, 2) }
         for file in chunkCounts.indices {
             for chunk in 0..<chunkCounts[file] where isPresent(ChunkAddress(file: file, chunk: chunk)) {
                 states[base[file] + chunk] = .present
                 missingPerFile[file] -= 1
             }
         }
+        missing = missingPerFile.reduce(0, +)
     }
 
     static func prefetchOrder(_ chunkCounts: [Int]) -> [ChunkAddress] {
@@ -97,12 +106,28 @@ public struct FillPlanner: Sendable {
 
     /// The next chunk to fetch, now in flight; nil when there is nothing to do at `now`.
     public mutating func next(now: Instant) -> ChunkAddress? {
-        guard let address = pick(now: now) else { return nil }
+        guard let (address, _) = pick(now: now) else { return nil }
         states[index(address)] = .inFlight
         return address
     }
 
-    private mutating func pick(now: Instant) -> ChunkAddress? {
+    /// As ``next(now:)``, with the chunks that follow in the file as long as they are wanted too, `count` at most.
+    public mutating func next(now: Instant, upTo count: Int) -> ChunkRun? {
+        guard let (first, mayGoOn) = pick(now: now) else { return nil }
+        states[index(first)] = .inFlight
+        var end = first.chunk + 1
+        let chunks = base[first.file + 1] - base[first.file]
+        while mayGoOn, end < chunks, end - first.chunk < count {
+            let state = states[base[first.file] + end]
+            // Where nothing is fetched ahead, a run goes no further than the demands.
+            guard state == .demanded || (state == .missing && prefetches) else { break }
+            states[base[first.file] + end] = .inFlight
+            end += 1
+        }
+        return ChunkRun(file: first.file, chunks: first.chunk..<end)
+    }
+
+    private mutating func pick(now: Instant) -> (ChunkAddress, mayGoOn: Bool)? {
         while demandsHead < demands.count {
             let address = demands[demandsHead]
             demandsHead += 1
@@ -110,13 +135,13 @@ public struct FillPlanner: Sendable {
                 demands.removeAll(keepingCapacity: true)
                 demandsHead = 0
             }
-            if states[index(address)] == .demanded { return address }
+            if states[index(address)] == .demanded { return (address, true) }
         }
         if !backingOff.isEmpty,
             let due = backingOff.filter({ $0.value <= now }).keys.min()
         {
             backingOff[due] = nil
-            return due
+            return (due, false)
         }
         while let ahead = readAhead {
             if ahead.next.chunk >= ahead.end {
@@ -124,16 +149,16 @@ public struct FillPlanner: Sendable {
                 break
             }
             readAhead = (ChunkAddress(file: ahead.next.file, chunk: ahead.next.chunk + 1), ahead.end)
-            if states[index(ahead.next)] == .missing { return ahead.next }
+            if states[index(ahead.next)] == .missing { return (ahead.next, true) }
         }
         guard prefetches else { return nil }
         while let address = returned.popLast() {
-            if states[index(address)] == .missing { return address }
+            if states[index(address)] == .missing { return (address, true) }
         }
         while prefetchCursor < prefetchOrder.count {
             let address = prefetchOrder[prefetchCursor]
             prefetchCursor += 1
-            if states[index(address)] == .missing { return address }
+            if states[index(address)] == .missing { return (address, prefetchCursor > edges) }
         }
         return nil
     }
@@ -165,6 +190,7 @@ public struct FillPlanner: Sendable {
         states[index(address)] = .present
         backingOff[address] = nil
         missingPerFile[address.file] -= 1
+        missing -= 1
         return missingPerFile[address.file] == 0
     }
 
@@ -193,6 +219,7 @@ public struct FillPlanner: Sendable {
             backingOff[address] = nil
             returned.append(address)
         }
+        missing += count - missingPerFile[file]
         missingPerFile[file] = count
     }
 
@@ -204,6 +231,7 @@ public struct FillPlanner: Sendable {
             states[index(address)] = .abandoned
             backingOff[address] = nil
         }
+        missing -= missingPerFile[file]
         missingPerFile[file] = 0
     }
 

@@ -32,15 +32,14 @@ public struct FillLimits: Sendable {
 
 /// Fills one model: carries out what a ``FillPlanner`` decides.
 ///
-/// The bytes never pass through this actor: the engine's threads hand them to a ``ChunkSink`` and make the chunk visible
-/// themselves. Here only starts, ends and retries are counted, a few hundred a second at most.
+/// The bytes never pass through this actor: the engine's threads hand them to a ``RunSink``, which makes each chunk visible as soon
+/// as it is whole. Here only starts, ends and retries are counted, a few hundred a second at most.
 ///
 /// Guarantees: a chunk has at most one writer; a failed transfer goes on where it stopped (every request carries
 /// `If-Match`, so the rest belongs to the same object); when ``run()`` returns, every file is published or failed.
 public actor ModelFill {
     private struct InFlight {
-        let writer: ChunkWriter
-        let sink: ChunkSink
+        let sink: RunSink
         var transfer: TransferID?
         var startedAt: ContinuousClock.Instant
         var bytesAtStart: Int64 = 0
@@ -52,7 +51,7 @@ public actor ModelFill {
     }
 
     enum Outcome: Sendable {
-        case chunkArrived(isLast: Bool)
+        case arrived
         case transferFailed(StoreError)
         case storeFailed(ChunkStoreError)
     }
@@ -65,10 +64,12 @@ public actor ModelFill {
     private var client: StoreClient
     private var planner: FillPlanner
     private var controller: ConcurrencyController
+    /// By the first chunk of the run.
     private var inFlight: [ChunkAddress: InFlight] = [:]
     private var completing: Set<Int> = []
     private var recentRates: [Double] = []
     private let slowness = SlowTransferPolicy()
+    private let runLength = RunLength()
     private var retryPolicy = RetryPolicy(
         maximumAttempts: .max, baseDelay: .milliseconds(50), maximumDelay: .seconds(5), deadline: nil)
     private var lastProgress: ContinuousClock.Instant
@@ -175,7 +176,7 @@ public actor ModelFill {
         }
         if isStopping {
             for (address, flight) in inFlight where flight.transfer == nil {
-                flight.writer.abort()
+                flight.sink.abort()
                 inFlight[address] = nil
             }
         }
@@ -185,21 +186,42 @@ public actor ModelFill {
     private func pump() {
         guard !isStopping else { return }
         let now = clock.now
-        while inFlight.count < controller.limit, bucket.isOpen(now: now), let address = planner.next(now: now) {
-            let file = model.files[address.file]
+        let rate = medianRate
+        while inFlight.count < controller.limit, bucket.isOpen(now: now) {
+            let length = runLength.chunks(
+                chunkBytes: model.manifest.chunkBytes, medianBytesPerSecond: rate, missingChunks: planner.missing,
+                transfers: controller.limit, isLimited: bucket.bytesPerSecond != nil)
+            guard let run = planner.next(now: now, upTo: length) else { return }
+            let file = model.files[run.file]
+            let address = ChunkAddress(file: run.file, chunk: run.chunks.lowerBound)
             do {
                 guard let writer = try file.beginChunk(address.chunk, pool: pool) else {
-                    planner.putBack(address)
+                    for address in run.addresses.reversed() { planner.putBack(address) }
                     return
                 }
-                bucket.take(writer.remaining)
-                inFlight[address] = InFlight(writer: writer, sink: ChunkSink(writer: writer, meter: meter), startedAt: now)
+                let sink = RunSink(run: run, file: file, writer: writer, meter: meter)
+                bucket.take(sink.remaining)
+                inFlight[address] = InFlight(sink: sink, startedAt: now)
                 submit(address)
             } catch .chunkReceived {
-                if planner.arrived(address) { complete(address.file) }
+                settle(run, retryAt: now)
+            } catch .chunkBusy {
+                // The writer before has made the chunk received, or given it up, and has not let go of it yet.
+                settle(run, retryAt: now + .milliseconds(10))
             } catch {
                 fail(.cache(error), "\(error)")
                 return
+            }
+        }
+    }
+
+    /// Takes note of what came of a run whose transfer ended: chunks that are there, and those that are to be asked for again.
+    private func settle(_ run: ChunkRun, retryAt: ContinuousClock.Instant) {
+        for address in run.addresses {
+            if !model.files[address.file].isReceived(address.chunk) {
+                planner.failed(address, retryAt: retryAt)
+            } else if planner.arrived(address) {
+                complete(address.file)
             }
         }
     }
@@ -208,26 +230,20 @@ public actor ModelFill {
         guard var flight = inFlight[address] else { return }
         let file = model.files[address.file]
         let entry = model.manifest.files[address.file]
+        let sink = flight.sink
         flight.resumeAt = nil
         flight.restartRequested = false
         flight.startedAt = clock.now
-        flight.bytesAtStart = flight.sink.receivedBytes
-        let writer = flight.writer
+        flight.bytesAtStart = sink.receivedBytes
         let range = ObjectRange(
             key: client.configuration.location.prefix + file.key, etag: entry.etag, objectSize: file.size,
-            offset: writer.position, length: writer.remaining)
+            offset: sink.position, length: sink.remaining)
         meter.requested()
-        let sink = flight.sink
         flight.transfer = client.get(range, into: sink) { [weak self] result in
-            // On the engine's thread: the chunk is made visible here, without a detour.
+            // On the engine's thread.
             let outcome: Outcome
             switch result {
-            case .success:
-                do throws(ChunkStoreError) {
-                    outcome = .chunkArrived(isLast: try writer.finish())
-                } catch {
-                    outcome = .storeFailed(error)
-                }
+            case .success: outcome = .arrived
             case .failure(let error):
                 if error.kind == .sink, let cause = sink.failure {
                     outcome = .storeFailed(cause)
@@ -249,16 +265,17 @@ public actor ModelFill {
         let now = clock.now
         let progress = flight.sink.receivedBytes - flight.bytesAtStart
         switch outcome {
-        case .chunkArrived(let isLast):
+        case .arrived:
             inFlight[address] = nil
             remember(rate: Double(progress) / max(0.001, flight.startedAt.duration(to: now) / .seconds(1)))
-            if planner.arrived(address) || isLast { complete(address.file) }
+            settle(flight.sink.run, retryAt: now)
+            if flight.sink.broughtLast { complete(address.file) }
         case .storeFailed(let error):
             inFlight[address] = nil
-            if case .stale = error {
-                planner.failed(address, retryAt: now)
-            } else {
-                fail(.cache(error), "\(error)")
+            flight.sink.abort()
+            switch error {
+            case .stale, .chunkReceived, .chunkBusy: settle(flight.sink.run, retryAt: now + .milliseconds(10))
+            default: fail(.cache(error), "\(error)")
             }
         case .transferFailed(let error):
             if progress > 0 { flight.fruitlessAttempts = 0 }
@@ -268,14 +285,18 @@ public actor ModelFill {
                 return
             }
             if isStopping || error.kind == .cancelled {
-                flight.writer.abort()
-                inFlight[address] = nil
-                planner.failed(address, retryAt: now)
+                giveUp(flight, at: address, retryAt: now)
                 return
             }
             retry(address, flight, after: error, now: now)
         }
         pump()
+    }
+
+    private func giveUp(_ flight: InFlight, at address: ChunkAddress, retryAt: ContinuousClock.Instant) {
+        flight.sink.abort()
+        inFlight[address] = nil
+        settle(flight.sink.run, retryAt: retryAt)
     }
 
     private func retry(_ address: ChunkAddress, _ failed: InFlight, after error: StoreError, now: ContinuousClock.Instant) {
@@ -291,8 +312,7 @@ public actor ModelFill {
         // Full jitter can draw zero; at least a moment lies between two attempts.
         let delay = retryPolicy.delay(afterFailedAttempts: flight.fruitlessAttempts, elapsed: .zero, error: error)
         guard let delay, flight.fruitlessAttempts < limits.maximumFruitlessAttempts else {
-            flight.writer.abort()
-            inFlight[address] = nil
+            giveUp(flight, at: address, retryAt: now)
             let explanation =
                 error.kind == .objectChanged || error.kind == .noSuchKey
                 ? "\(name) was replaced or deleted at the store while it was being loaded; start again to load the new version (\(error))"
@@ -303,9 +323,7 @@ public actor ModelFill {
         logger.debug("transfer failed, trying again", metadata: ["file": "\(name)", "chunk": "\(address.chunk)", "reason": "\(error)"])
         // A long wait gives the staging buffer back; a short one keeps what has come.
         if delay > .seconds(1) {
-            flight.writer.abort()
-            inFlight[address] = nil
-            planner.failed(address, retryAt: now + delay)
+            giveUp(flight, at: address, retryAt: now + delay)
         } else {
             flight.resumeAt = now + max(delay, .milliseconds(10))
             inFlight[address] = flight
@@ -363,9 +381,13 @@ public actor ModelFill {
         if recentRates.count > 32 { recentRates.removeFirst() }
     }
 
+    /// Of the transfers that ended lately; nil while there are too few to tell.
+    private var medianRate: Double? {
+        recentRates.count >= 4 ? recentRates.sorted()[recentRates.count / 2] : nil
+    }
+
     private func restartSlowTransfers(now: ContinuousClock.Instant) {
-        guard recentRates.count >= 4 else { return }
-        let median = recentRates.sorted()[recentRates.count / 2]
+        guard let median = medianRate else { return }
         for (address, flight) in inFlight {
             guard let transfer = flight.transfer, !flight.restartRequested else { continue }
             let age = flight.startedAt.duration(to: now)

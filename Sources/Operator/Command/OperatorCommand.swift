@@ -37,8 +37,8 @@ struct OperatorCommand: AsyncParsableCommand {
             Each flag can also be set by the environment: --agent-port is MODELCACHE_AGENT_PORT, and so on. A flag wins.
             The API server is the one of --kubeconfig, else of KUBECONFIG, else of the pod, else of ~/.kube/config.
 
-            The probe server answers /healthz and /readyz (ready: everything to be watched has been listed; a replica that does not lead is
-            ready too). The metrics server answers /metrics under the names of controller-runtime.
+            The probe server answers /healthz and /readyz (ready: everything to be watched has been listed, and the API server has been told to
+            believe the webhook's certificate; a replica that does not lead is ready too). The metrics server answers /metrics under the names of controller-runtime.
             SIGTERM: reconciles in flight end, the Lease is given up, exit 0.
 
             EXIT CODES
@@ -88,6 +88,26 @@ struct OperatorCommand: AsyncParsableCommand {
     @Option(help: ArgumentHelp("host:port of the probe server; 0: none. Default: :8081.", valueName: "address"))
     var healthProbeBindAddress: String?
 
+    @Option(help: ArgumentHelp("host:port of the webhook that injects pods; 0: none. Default: :9443.", valueName: "address"))
+    var webhookBindAddress: String?
+
+    @Option(help: ArgumentHelp("self: the operator makes and renews them; files: as in --webhook-certificate-directory. Default: self.", valueName: "source"))
+    var webhookCertificates: String?
+
+    @Option(help: ArgumentHelp("Folder with tls.crt and tls.key, read again when they change.", valueName: "folder"))
+    var webhookCertificateDirectory: String?
+
+    @Option(help: ArgumentHelp("How long the webhook still answers after SIGTERM. Default: 5s.", valueName: "duration"))
+    var webhookDrainTimeout: String?
+
+    @Option(help: ArgumentHelp("Issuer of the ServiceAccount tokens. Default: as the API server's discovery document says.", valueName: "issuer"))
+    var serviceAccountIssuer: String?
+
+    @Flag(
+        inversion: .prefixedNo,
+        help: "Where the cluster's token keys cannot be read, let agents serve whoever reaches a ModelCache's socket. Default: off.")
+    var allowUnverifiedCallers: Bool?
+
     @Option(help: ArgumentHelp("ModelCaches worked on at once. Default: 8.", valueName: "number"))
     var maxConcurrentReconciles: String?
 
@@ -104,6 +124,19 @@ struct OperatorCommand: AsyncParsableCommand {
     @Flag(inversion: .prefixedNo, help: .hidden)
     var allowLoopbackEndpoints: Bool?
 
+    // For tests: API servers that call the webhook by address, and certificates that are renewed while one looks on.
+    @Option(help: .hidden)
+    var webhookExtraNames: String?
+
+    @Option(help: .hidden)
+    var webhookAuthorityLifetime: String?
+
+    @Option(help: .hidden)
+    var webhookCertificateLifetime: String?
+
+    @Option(help: .hidden)
+    var webhookSettleTime: String?
+
     func run() async throws {
         let settings = try OperatorSettings.resolve(
             flags: [
@@ -113,6 +146,11 @@ struct OperatorCommand: AsyncParsableCommand {
                 "metrics-bind-address": metricsBindAddress, "health-probe-bind-address": healthProbeBindAddress,
                 "max-concurrent-reconciles": maxConcurrentReconciles, "graceful-shutdown-timeout": gracefulShutdownTimeout, "log-level": logLevel,
                 "log-format": logFormat, "allow-loopback-endpoints": allowLoopbackEndpoints.map(String.init),
+                "service-account-issuer": serviceAccountIssuer, "allow-unverified-callers": allowUnverifiedCallers.map(String.init),
+                "webhook-bind-address": webhookBindAddress, "webhook-certificates": webhookCertificates,
+                "webhook-certificate-directory": webhookCertificateDirectory, "webhook-drain-timeout": webhookDrainTimeout,
+                "webhook-extra-names": webhookExtraNames, "webhook-authority-lifetime": webhookAuthorityLifetime,
+                "webhook-certificate-lifetime": webhookCertificateLifetime, "webhook-settle-time": webhookSettleTime,
             ].compactMapValues { $0 },
             environment: ProcessInfo.processInfo.environment)
         LogOutput.bootstrap(level: settings.logLevel, format: settings.logFormat)

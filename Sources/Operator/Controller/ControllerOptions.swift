@@ -12,10 +12,15 @@ public struct ControllerOptions: Sendable {
     /// ModelCaches worked on at a time.
     public var workers: Int
     public var validation: ValidationPolicy
+    /// The tokens' issuer; nil: as the API server's discovery document says.
+    public var serviceAccountIssuer: String?
+    /// Where the cluster's token keys cannot be had, agents serve whoever reaches a ModelCache's socket.
+    public var allowsUnverifiedCallers: Bool
 
     public init(
         namespace: String? = nil, systemNamespace: String = "modelcache-system", agentImage: String, agentPort: Int = 9417,
-        workers: Int = 8, validation: ValidationPolicy = ValidationPolicy()
+        workers: Int = 8, validation: ValidationPolicy = ValidationPolicy(), serviceAccountIssuer: String? = nil,
+        allowsUnverifiedCallers: Bool = false
     ) {
         self.namespace = namespace
         self.systemNamespace = systemNamespace
@@ -23,5 +28,7 @@ public struct ControllerOptions: Sendable {
         self.agentPort = agentPort
         self.workers = workers
         self.validation = validation
+        self.serviceAccountIssuer = serviceAccountIssuer
+        self.allowsUnverifiedCallers = allowsUnverifiedCallers
     }
 }

@@ -26,6 +26,7 @@ struct Observation {
         let jobPods = jobs.isEmpty ? [] : await pods(in: key.namespace, "job-name", "the Jobs' pods", &blindSpots) ?? []
         let podsByJob = Dictionary(grouping: jobPods) { $0.metadata.labels?["job-name"] ?? "" }
         seen.warmups = jobs.map { Self.warmup($0, podsByJob[$0.objectKey.name] ?? []) }.sorted { $0.node < $1.node }
+        seen.unservedPods = await unservedPods(key, &blindSpots)
         seen.warnings = await warnings(model, jobs: Set(jobs.map(\.uid)), &blindSpots)
         seen.blindSpots = blindSpots
         return seen
@@ -54,6 +55,20 @@ struct Observation {
         } catch {
             blindSpots.append("\(what): \(Self.reason(error))")
             return nil
+        }
+    }
+
+    private func unservedPods(_ key: ObjectKey, _ blindSpots: inout [String]) async -> [WhyObservation.UnservedPod] {
+        // A longer name does not fit a label.
+        guard key.name.utf8.count <= 63 else { return [] }
+        let named = await pods(in: key.namespace, "\(InjectionMark.label)=\(key.name)", "pods that name it", &blindSpots) ?? []
+        return named.compactMap { pod in
+            let annotations = pod.metadata.annotations ?? [:]
+            let isOver = pod.status?.phase == "Succeeded" || pod.status?.phase == "Failed" || pod.metadata.deletionTimestamp != nil
+            guard !isOver, annotations[InjectionMark.injected] == nil else { return nil }
+            let controller = pod.metadata.ownerReferences?.first { $0.controller == true }
+            return WhyObservation.UnservedPod(
+                name: pod.objectKey.name, status: annotations[InjectionMark.status], controller: controller.map { "\($0.kind) \($0.name)" })
         }
     }
 

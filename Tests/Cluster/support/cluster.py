@@ -89,6 +89,10 @@ class Cluster:
         text = self.kubectl("get", *arguments, "-o", "json", "--ignore-not-found")
         return json.loads(text) if text.strip() else None
 
+    def items(self, *arguments) -> list[dict]:
+        """What a list holds; empty when there is none."""
+        return (self.get(*arguments) or {"items": []})["items"]
+
     def apply(self, *objects) -> None:
         for one in objects:
             self.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", input=one)

@@ -15,9 +15,13 @@ class Installation:
     def __init__(self, cluster: Cluster):
         self.cluster = cluster
 
-    def install(self) -> None:
-        table = subprocess.run([REPOSITORY / "hack/images", "operator", "agent"], check=True, text=True, stdout=subprocess.PIPE).stdout
+    def load(self, *images) -> None:
+        """Gives every node these images of hack/images."""
+        table = subprocess.run([REPOSITORY / "hack/images", *images], check=True, text=True, stdout=subprocess.PIPE).stdout
         self.cluster.load_image(*(line.split()[-1] for line in table.splitlines()[1:]))
+
+    def install(self) -> None:
+        self.load("operator", "agent")
         space = self.cluster.get("namespace", SYSTEM)
         if space and "deletionTimestamp" in space["metadata"]:
             self.cluster.kubectl("wait", "--for=delete", f"namespace/{SYSTEM}", "--timeout=110s")
@@ -26,6 +30,11 @@ class Installation:
         if there:
             # The images keep their tag: what runs already would go on with the old ones.
             self.cluster.kubectl("rollout", "restart", "-n", SYSTEM, "deployment/modelcache-operator", "daemonset/modelcache-agent")
+        self.wait_ready()
+
+    def restore(self) -> None:
+        """Undoes what a test changed in the operator's or the agents' own settings."""
+        self.cluster.kubectl("apply", "-k", REPOSITORY / "config/testbed")
         self.wait_ready()
 
     def wait_ready(self, seconds=90) -> None:
@@ -37,7 +46,7 @@ class Installation:
         self.cluster.kubectl("delete", "-k", REPOSITORY / "config/testbed", "--ignore-not-found", "--wait=false", check=False)
 
     def pods(self, label) -> list[dict]:
-        return self.cluster.get("pods", "-n", SYSTEM, "-l", label)["items"]
+        return self.cluster.items("pods", "-n", SYSTEM, "-l", label)
 
     def agent_on(self, node) -> dict | None:
         """The node's agent pod that is not on its way out."""
@@ -57,6 +66,11 @@ class Installation:
             return pod and pod["metadata"]["uid"] != old["uid"] and all(
                 status["ready"] for status in pod["status"].get("containerStatuses") or [{"ready": False}])
         wait_until(next_is_ready, 60, f"a new agent on {node}")
+
+    def operator_runs(self) -> bool:
+        """Whether a node has its process: the kubelet of 1.20 tells only up to a minute later that a pod is no more."""
+        return any("/modelcache-operator" in self.cluster.on(node, "sh", "-c", "readlink /proc/[0-9]*/exe; true").split()
+                   for node in self.cluster.nodes())
 
     def logs(self, label) -> str:
         """What the pods that are there said, and their former containers."""

@@ -92,6 +92,9 @@ class Model:
 
 def namespace_with_keys(cluster: Cluster, name: str) -> None:
     """A namespace that only takes `restricted` pods, with the store's keys in the Secret `oss-keys`."""
+    there = cluster.get("namespace", name)
+    if there and "deletionTimestamp" in there["metadata"]:
+        cluster.kubectl("wait", "--for=delete", f"namespace/{name}", "--timeout=110s")
     cluster.kubectl("apply", "-f", "-", input={
         "apiVersion": "v1", "kind": "Namespace",
         "metadata": {"name": name, "labels": {"pod-security.kubernetes.io/enforce": "restricted"}}})

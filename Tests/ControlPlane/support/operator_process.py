@@ -13,14 +13,15 @@ PROGRAM = pathlib.Path(os.environ.get("MODELCACHE_DIST", REPOSITORY / "dist")) /
 
 
 class Operator:
-    """modelcache-operator on one kubeconfig. All of its command line is in this class."""
+    """modelcache-operator on one kubeconfig. All of its command line is in this class. Without `webhook_port` it injects no pods."""
 
-    def __init__(self, kubeconfig, log, *flags, agent_port=9417, leader_elect=True):
+    def __init__(self, kubeconfig, log, *flags, agent_port=9417, leader_elect=True, webhook_port=None):
         self.log = pathlib.Path(log)
         self.metrics_port, self.health_port = free_port(), free_port()
         self.arguments = [
             str(PROGRAM), f"--kubeconfig={kubeconfig}", f"--agent-port={agent_port}", "--agent-image=modelcache/agent:dev",
             f"--metrics-bind-address=127.0.0.1:{self.metrics_port}", f"--health-probe-bind-address=127.0.0.1:{self.health_port}",
+            "--webhook-bind-address=" + (f"127.0.0.1:{webhook_port}" if webhook_port else "0"), "--webhook-extra-names=127.0.0.1",
             "--allow-loopback-endpoints", *(["--leader-elect"] if leader_elect else []), *map(str, flags),
         ]
         self.process = None

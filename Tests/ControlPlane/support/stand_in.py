@@ -151,6 +151,9 @@ class Cache:
             report["digest"] = self.digest
         if self.error:
             report["error"] = self.error
+        if callers := self.definition.get("callers"):
+            text = "".join(f"{len(part.encode())}:{part}" for part in (callers["issuer"], callers["audience"], callers["keys"]))
+            report["callersDigest"] = "sha256:" + hashlib.sha256(text.encode()).hexdigest()
         return report
 
 
@@ -240,6 +243,9 @@ class Agents:
                     return web.json_response(
                         {"code": "InsufficientCapacity", "message": f"{definition['sizeBytes']} bytes do not fit", "remedy": "raise the budget"}, status=507)
                 cache = agent.caches[uid] = Cache(uid, definition)
+            # Keys that are known stay when an operator does not know them.
+            if cache.definition.get("callers") and "callers" in definition and not definition["callers"]["keys"]:
+                definition["callers"] = cache.definition["callers"]
             cache.definition = definition
             return web.json_response(cache.report(now))
         if request.method == "DELETE":

@@ -239,6 +239,8 @@ struct RealServerTests {
         }
         let named = try await version { $0.tls.serverName = "kubernetes.default.svc" }
         #expect(named == nil)
+        let misnamed = try await version { $0.tls.serverName = "another.example" }
+        #expect(misnamed != nil, "a certificate for another name was taken")
         let system = try await version { $0.tls.certificateAuthority = nil }
         #expect(system.map { "\($0)" }?.contains("certificate-authority") == true, "\(String(describing: system))")
         let unchecked = try await version {

@@ -29,9 +29,11 @@ def main() -> None:
     parser.add_argument("--output", type=pathlib.Path, required=True)
     parser.add_argument("--distribution", type=pathlib.Path, required=True)
     parser.add_argument("--llama", type=pathlib.Path)
+    parser.add_argument("--readers", type=pathlib.Path)
+    parser.add_argument("--old", type=pathlib.Path)
     parser.add_argument("--tree", type=pathlib.Path)
     arguments = parser.parse_args()
-    places = Places(arguments.distribution, arguments.llama)
+    places = Places(arguments.distribution, arguments.llama, arguments.readers, arguments.old)
     rows = [("IMAGE", "SIZE", "ID", "PATH")]
     for name in arguments.names or RECIPES:
         image = RECIPES[name](places)

@@ -19,10 +19,12 @@ CERTIFICATES = pathlib.Path("/etc/ssl/certs/ca-certificates.crt")
 
 
 class Places(NamedTuple):
-    """Where the built products and the unpacked llama.cpp are."""
+    """Where the built products, the unpacked llama.cpp the built readers and the unpacked old Debian are."""
 
     distribution: pathlib.Path
     llama: pathlib.Path | None
+    readers: pathlib.Path | None = None
+    old: pathlib.Path | None = None
 
 
 def base() -> Tree:
@@ -80,6 +82,7 @@ def devstore(places: Places) -> Image:
     return single("modelcache/devstore:dev", product(places, "bin", "modelcache-devstore"), trusted=False)
 
 
+C_LIBRARY_PARTS = ("libdl.so.2", "libm.so.6", "libpthread.so.0", "libresolv.so.2", "librt.so.1")
 LLAMA_PROGRAMS = ("llama-server", "llama-completion", "llama-bench", "llama-cli", "llama-gguf-split")
 
 
@@ -107,9 +110,14 @@ def llama(places: Places) -> Image:
             place(file)
     for plugin in plugins:
         place(plugin)
+    # Every image with glibc has these names; a library that also runs on an old glibc asks for them.
+    for name in C_LIBRARY_PARTS:
+        below.program(f"usr/lib/{TRIPLE}/{name}", folder / name)
     below.program(interpreter, loader)
     for program in programs:
         top.program(f"usr/bin/{program.name}", program)
+    # What a pod's preStop hook runs where the kubelet has no sleep of its own (before Kubernetes 1.29).
+    below.program("usr/bin/sleep", pathlib.Path("/usr/bin/sleep"))
     return Image("modelcache/llama.cpp:dev", [below, top], ["/usr/bin/llama-server"],
                  {"HOME": "/tmp", "LLAMA_CACHE": "/tmp/llama.cpp", "PATH": "/usr/bin"})
 
@@ -122,6 +130,33 @@ def repointed(file: pathlib.Path, loader: pathlib.Path, folder: pathlib.Path, ro
         subprocess.run([loader, "--library-path", folder, root / "usr/bin/patchelf", "--force-rpath", "--set-rpath",
                         f"/usr/lib/{TRIPLE}:/usr/lib/{TRIPLE}/llama", copy], check=True)
         return copy.read_bytes()
+
+
+def reader(places: Places, kind: str) -> Image:
+    """One small program that reads a file, built without glibc's loader: what a musl or a static image is to the preload library."""
+    if places.readers is None:
+        sys.exit("images: the readers are not built: call hack/images")
+    program = places.readers / f"reader-{kind}"
+    tree = base()
+    tree.program("reader", program)
+    if kind == "musl":
+        loader = interpreter_of(program)
+        tree.program(loader, pathlib.Path(loader))
+    return Image(f"modelcache/reader:{kind}", [tree], ["/reader"], {})
+
+
+def old_glibc(places: Places) -> Image:
+    """busybox and the C library of the oldest Debian that mirrors still carry, as hack/images unpacked them."""
+    if places.old is None:
+        sys.exit("images: the old Debian's packages are not unpacked: call hack/images")
+    folder = places.old / "lib" / TRIPLE
+    tree = base()
+    tree.program("bin/busybox", places.old / "bin/busybox")
+    for name in ("libc.so.6", *C_LIBRARY_PARTS):
+        tree.program(f"lib/{TRIPLE}/{name}", folder / name)
+    [loader] = folder.glob("ld-linux-*.so.*")
+    tree.program(interpreter_of(places.old / "bin/busybox"), loader)
+    return Image("modelcache/reader:old-glibc", [tree], ["/bin/busybox"], {})
 
 
 def interpreter_of(program: pathlib.Path) -> str:
@@ -138,4 +173,7 @@ RECIPES: dict[str, Callable[[Places], Image]] = {
     "agent": agent,
     "llama.cpp": llama,
     "devstore": devstore,
+    "reader-musl": lambda places: reader(places, "musl"),
+    "reader-old-glibc": old_glibc,
+    "reader-static": lambda places: reader(places, "static"),
 }

@@ -1,6 +1,7 @@
 package import AgentAPI
 package import ChunkStore
 package import Foundation
+internal import CRD
 internal import ObjectStore
 
 /// Turns a request's body into a definition that may be acted on. Every refusal names the field.
@@ -41,10 +42,14 @@ package struct DefinitionRules: Sendable {
                 throw Self.invalid("source.include", "has an empty pattern, one of more than 1024 bytes or one with control characters")
             }
         }
+        if let callers = definition.callers { try check(callers) }
         do throws(SettingError) {
             let location = try ObjectLocation(parsing: definition.source.uri, field: "source.uri")
             let endpoint = try StoreEndpoint(parsing: try Self.endpointText(definition.source, location.scheme), field: "source.endpoint")
-            if let problem = EndpointGuard.problem(with: endpoint.host, allowsLoopback: allowsLoopbackEndpoints) {
+            // A store is asked for a bucket as <bucket>.<host>.
+            let asked = "\(location.bucket).\(endpoint.host)"
+            let host = StoreHost.kind(of: asked) == .metadata ? asked : endpoint.host
+            if let problem = StoreHost.problem(with: host, allowsLoopback: allowsLoopbackEndpoints) {
                 throw SettingError(
                     field: "source.endpoint", value: nil, problem: "\(problem), which a cache may not be filled from",
                     remedy: "name the store's own endpoint")
@@ -52,6 +57,21 @@ package struct DefinitionRules: Sendable {
             return SourceIdentity(endpoint: endpoint.canonical, bucket: location.bucket, prefix: location.prefix)
         } catch {
             throw AgentError(.invalidDefinition, "\(error)", remedy: "correct the ModelCache's source")
+        }
+    }
+
+    /// That the keys can be used is for the one who verifies: a set of keys that are all too new is no reason to lose the cache.
+    private func check(_ callers: CallerPolicy) throws(AgentError) {
+        guard callers.keys.utf8.count <= CallerPolicy.maximumKeysBytes else {
+            throw Self.invalid("callers.keys", "has more than \(CallerPolicy.maximumKeysBytes) bytes")
+        }
+        for (field, text) in [("callers.issuer", callers.issuer), ("callers.audience", callers.audience)] {
+            guard text.utf8.count <= CallerPolicy.maximumNameBytes, !text.utf8.contains(where: { $0 < 0x20 || $0 == 0x7f }) else {
+                throw Self.invalid(field, "has more than \(CallerPolicy.maximumNameBytes) bytes, or control characters")
+            }
+        }
+        guard !callers.hasKeys || !callers.issuer.isEmpty, !callers.audience.isEmpty else {
+            throw Self.invalid("callers", "lacks issuer or audience")
         }
     }
 

@@ -6,10 +6,11 @@ internal import Foundation
 extension ModelRegistry {
     /// Gives the caller the model of one cache, filling it if need be. The caller holds it until ``release(_:)``.
     package func open(
-        _ variables: [String: String], cache uid: String, peer: PeerCredentials, identity: CallerIdentity = CallerIdentity()
+        _ variables: [String: String], cache uid: String, identity: CallerIdentity = CallerIdentity()
     ) async throws(AgentFailure) -> OpenModel {
         guard let definition = caches[uid]?.definition else { throw Self.gone }
-        try identity.check(peer, variables: variables, cache: definition)
+        var variables = variables
+        try await identity.check(token: variables.removeValue(forKey: CallerIdentity.tokenSetting), cache: definition)
         let merged = try CacheSource.variables(of: variables, for: definition, defaults: options.sourceDefaults)
         do throws(AgentFailure) {
             switch try await prove(merged, for: .cache(uid), include: definition.source.include) {
@@ -66,6 +67,7 @@ extension ModelRegistry {
             throw Self.failure(error)
         }
         caches[uid]?.pastOriginBytes += model.originBytes
+        caches[uid]?.pastPeerBytes += model.peerBytes
         caches[uid]?.model = nil
         audit.record(event: "evict", model: uid, source: cache.definition.source.uri, bytes: model.cached.manifest.totalBytes)
         logger.info("cache emptied", metadata: ["cache": "\(cache.fullName)", "reason": "\(why)"])
@@ -96,6 +98,9 @@ extension ModelRegistry {
 
     /// The state that a cache's own socket shows.
     package func modelStatus(ofCache uid: String) -> ModelStatus? { caches[uid]?.status(now: Self.wallClockSeconds) }
+
+    /// Whether the cache's socket answers those alone who opened it with a token.
+    package func isGuarded(cache uid: String) -> Bool { caches[uid]?.definition.callers != nil }
 
     private static let gone = AgentFailure(.internal, "the ModelCache was deleted from this node; wait until it is prepared again")
 }

@@ -21,6 +21,9 @@ extension ModelRegistry {
     ) async throws(AgentError) -> CacheReport {
         guard !isClosed else { throw Self.volumeFailed(Self.closing) }
         let known = caches[uid]
+        var definition = definition
+        // An operator that has just started may not know the keys yet; what was verified with so far stays good.
+        if definition.callers?.hasKeys == false, let callers = known?.definition.callers { definition.callers = callers }
         if let known, known.identity != identity || Set(known.definition.source.include) != Set(definition.source.include)
             || known.definition.medium != definition.medium
         {
@@ -50,6 +53,7 @@ extension ModelRegistry {
                 cache = PreparedCache(uid: uid, volume: volume, definition: definition, identity: identity)
                 try adoptModel(into: &cache)
             }
+            try preloadLibrary?.place(in: cache.volume.directory)
         } catch {
             throw Self.volumeFailed(error)
         }
@@ -108,6 +112,9 @@ extension ModelRegistry {
 
     /// Takes up the caches that an earlier agent prepared, and listens at their sockets. To be called once, first.
     package func recoverCaches() {
+        if preloadLibrary == nil {
+            logger.warning("no libossc_preload.so lies beside this program, so pods find none in their ModelCache's directory; install it or set \(PreloadLibrary.setting)")
+        }
         for (medium, volumes) in volumes {
             for volume in volumes.all {
                 guard let data = try? volume.readDefinition(), let stored = StoredDefinition(data, uid: volume.name),
@@ -122,6 +129,7 @@ extension ModelRegistry {
                 var cache = PreparedCache(uid: volume.name, volume: volume, definition: stored.definition, identity: identity)
                 do {
                     try adoptModel(into: &cache)
+                    try preloadLibrary?.place(in: volume.directory)
                     try sockets?.listen(at: volume.socketPath, for: .cache(cache.uid))
                 } catch {
                     logger.error("cache cannot be served", metadata: ["cache": "\(cache.fullName)", "error": "\(error)"])

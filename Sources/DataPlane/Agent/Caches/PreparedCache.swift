@@ -14,6 +14,7 @@ struct PreparedCache {
     var failure: CacheReport.Failure?
     /// Of models that were dropped.
     var pastOriginBytes: Int64 = 0
+    var pastPeerBytes: Int64 = 0
 
     /// `namespace/name`
     var fullName: String { "\(definition.namespace)/\(definition.name)" }
@@ -56,8 +57,8 @@ struct PreparedCache {
             bytesTotal: manifest.map { Int64(clamping: $0.totalBytes) } ?? definition.sizeBytes,
             bytesCached: status?.presentBytes ?? 0, bytesPerSecond: rate,
             remainingSeconds: status?.remainingSeconds.map { Int64($0.rounded(.up)) },
-            originBytes: pastOriginBytes + (status?.originBytes ?? 0), peerBytes: 0, pinned: definition.pinned,
-            users: status?.users ?? 0, error: error)
+            originBytes: pastOriginBytes + (status?.originBytes ?? 0), peerBytes: pastPeerBytes + (status?.peerBytes ?? 0), pinned: definition.pinned,
+            users: status?.users ?? 0, error: error, callersDigest: definition.callers?.digest)
     }
 
     func status(now: Int64) -> ModelStatus {
@@ -67,12 +68,13 @@ struct PreparedCache {
                 id: uid, source: definition.source.uri, endpoint: identity.endpoint, directory: volume.directory,
                 phase: failure == nil ? .prepared : .failed, message: failure?.message, files: 0, completeFiles: 0,
                 totalBytes: definition.sizeBytes, presentBytes: 0, bytesPerSecond: 0, remainingSeconds: nil, originBytes: 0,
-                requests: 0, retries: 0, throttled: 0, refilledFiles: 0, transfersInFlight: 0, users: 0, pinned: false,
+                peerBytes: 0, servedBytes: 0, wrongPeerBlocks: 0, requests: 0, retries: 0, throttled: 0, refilledFiles: 0, transfersInFlight: 0, users: 0, pinned: false,
                 idleSeconds: 0)
         status.namespace = definition.namespace
         status.name = definition.name
         status.pinned = definition.pinned
         status.originBytes += pastOriginBytes
+        status.peerBytes += pastPeerBytes
         return status
     }
 

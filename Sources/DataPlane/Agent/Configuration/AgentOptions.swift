@@ -1,5 +1,6 @@
 internal import Foundation
 internal import ObjectStore
+public import Swarm
 
 /// How one agent runs. Made by ``resolve(flags:environment:config:)`` from four sources, the first that
 /// names a value wins: command-line flag, environment variable, configuration file, default.
@@ -27,6 +28,8 @@ public struct AgentOptions: Equatable, Sendable {
     public var socket: String
     /// `address:port` of the HTTP server; nil for none.
     public var http: String?
+    /// `address:port` that serves `/metrics` alone, open to whoever reaches it and without the names of models; nil: none.
+    public var metricsAddress: String?
     public var medium: Medium
     public var verification = Verification.streaming
     /// Most bytes of cached models; nil: what the medium allows.
@@ -53,6 +56,14 @@ public struct AgentOptions: Equatable, Sendable {
     public var allowsLoopbackEndpoints = false
     /// For clients of a ModelCache's socket that do not say: the agent's own `HTTP_SOURCE_IP` and `SSL_CERT_FILE`.
     public var sourceDefaults: [String: String] = [:]
+    /// Where the other nodes are found; nil: models come from the store alone.
+    public var peers: PeerSource?
+    /// Where this node serves the others.
+    public var peerAddress = PeerAddress(host: "0.0.0.0", port: 9418)
+    /// By which the others know this node; nil: the one among `peers` that is this machine's.
+    public var advertisedPeerAddress: PeerAddress?
+    /// Nil: peers speak plain HTTP.
+    public var peerTLS: SwarmConfiguration.TLSFiles?
     public var logLevel = 1
     public var logPath: String?
     public var auditPath: String?
@@ -62,6 +73,7 @@ public struct AgentOptions: Equatable, Sendable {
         public var root: String?
         public var socket: String?
         public var http: String?
+        public var metricsBindAddress: String?
         public var medium: String?
         public var verify: String?
         public var budget: String?
@@ -71,6 +83,8 @@ public struct AgentOptions: Equatable, Sendable {
         public var connections: Int?
         public var threads: Int?
         public var expireSeconds: Int?
+        public var peers: String?
+        public var peerAddress: String?
         public var idleExit = false
         public var logLevel: Int?
         public init() {}
@@ -152,11 +166,44 @@ public struct AgentOptions: Equatable, Sendable {
         options.endsWhenIdle = flags.idleExit
         // 120 s is the connector's documented default; an agent that somebody runs as a daemon keeps what it has.
         options.expireTime = expire.map { .seconds($0) } ?? (flags.idleExit ? .seconds(120) : nil)
-        if let (raw, name) = text(flags.http, "MODELCACHE_HTTP"), raw != "off" {
+        func address(_ flag: String?, _ variable: String, such example: String) throws -> String? {
+            guard let (raw, name) = text(flag, variable), raw != "off" else { return nil }
             guard let colon = raw.lastIndex(of: ":"), let port = Int(raw[raw.index(after: colon)...]), (0...65535).contains(port) else {
-                throw SettingError(field: name, value: nil, problem: "is '\(raw)'", remedy: "set address:port, such as 127.0.0.1:9417, or off")
+                throw SettingError(field: name, value: nil, problem: "is '\(raw)'", remedy: "set address:port, such as \(example), or off")
             }
-            options.http = raw
+            return raw
+        }
+        options.http = try address(flags.http, "MODELCACHE_HTTP", such: "127.0.0.1:9417")
+        options.metricsAddress = try address(flags.metricsBindAddress, "MODELCACHE_METRICS_BIND_ADDRESS", such: "0.0.0.0:9419")
+        if let (raw, name) = text(flags.peers, "MODELCACHE_PEERS"), raw != "off" {
+            guard let peers = PeerSource(raw) else {
+                throw SettingError(
+                    field: name, value: nil, problem: "is '\(raw)'",
+                    remedy: "set dns:<name>[:port], static:<address>,<address>, file:<path>, or off")
+            }
+            options.peers = peers
+        }
+        if let (raw, name) = text(flags.peerAddress, "MODELCACHE_PEER_ADDRESS") {
+            guard let address = PeerAddress(raw) ?? (raw.hasSuffix(":0") ? PeerAddress(host: String(raw.dropLast(2)), port: 0) : nil) else {
+                throw SettingError(field: name, value: nil, problem: "is '\(raw)'", remedy: "set address:port, such as 0.0.0.0:9418")
+            }
+            options.peerAddress = address
+        } else if let http = options.http, let address = PeerAddress(http), address.port < 65535 {
+            options.peerAddress = PeerAddress(host: address.host, port: address.port + 1)
+        }
+        if let (raw, name) = text(nil, "MODELCACHE_PEER_ADVERTISE") {
+            guard let address = PeerAddress(raw) else {
+                throw SettingError(field: name, value: nil, problem: "is '\(raw)'", remedy: "set address:port, such as 10.0.0.7:9418")
+            }
+            options.advertisedPeerAddress = address
+        }
+        let files = ["CERTIFICATE", "KEY", "AUTHORITY"].map { nonEmpty(environment["MODELCACHE_PEER_\($0)"]) }
+        if let certificate = files[0], let key = files[1], let authority = files[2] {
+            options.peerTLS = SwarmConfiguration.TLSFiles(certificate: certificate, key: key, authority: authority)
+        } else if files.contains(where: { $0 != nil }) {
+            throw SettingError(
+                field: "MODELCACHE_PEER_CERTIFICATE", value: nil, problem: "or its companions are missing",
+                remedy: "set MODELCACHE_PEER_CERTIFICATE, MODELCACHE_PEER_KEY and MODELCACHE_PEER_AUTHORITY together, or none")
         }
         if let (raw, name) = text(flags.diskRoot, "MODELCACHE_DISK_ROOT") {
             guard raw.hasPrefix("/"), raw != "/", raw != options.root else {

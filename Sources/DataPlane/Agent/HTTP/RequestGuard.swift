@@ -13,9 +13,13 @@ package import Logging
 package struct RequestGuard: Sendable {
     private let file: AuthSecretFile?
     private let node: String
+    private let ledger: OrderLedger
 
-    /// - Parameter secretFile: nil: no orders are taken at all.
-    package init(secretFile: String?, node: String, logger: Logger) {
+    /// - Parameters:
+    ///   - secretFile: nil: no orders are taken at all.
+    ///   - startedAt: seconds since 1970; what was signed before is no order for this agent.
+    package init(secretFile: String?, node: String, startedAt: Int64 = Int64(Date.now.timeIntervalSince1970), logger: Logger) {
+        ledger = OrderLedger(startedAt: startedAt)
         file = secretFile.map { AuthSecretFile(path: $0, logger: logger) }
         self.node = node
     }
@@ -51,7 +55,7 @@ package struct RequestGuard: Sendable {
         guard let secret = file.secret else { return refusal }
         let request = RequestSignature.Request(method: method, target: target, node: node, body: body)
         return switch RequestSignature.verify(authorization: authorization, request: request, secret: secret, now: now) {
-        case .accepted: .accepted
+        case .accepted: isNew(method, path, authorization, now: now) ? .accepted : Self.superseded
         case .refused: refusal
         case .skewed(let seconds):
             .refused(
@@ -60,6 +64,18 @@ package struct RequestGuard: Sendable {
                     remedy: "set both clocks by NTP; \(RequestSignature.maximumSkewSeconds) s are tolerated"))
         }
     }
+
+    /// Reports change nothing and may be asked for again.
+    private func isNew(_ method: String, _ path: Substring, _ authorization: String?, now: Int64) -> Bool {
+        guard method != "GET", path.hasPrefix(CachePath.collection + "/") else { return true }
+        guard let stamp = RequestSignature.Stamp(authorization: authorization) else { return false }
+        return ledger.admit(stamp, for: String(path), now: now)
+    }
+
+    private static let superseded = Verdict.refused(
+        AgentError(
+            .superseded, "the order was signed before one for this cache that was carried out, or before this agent started",
+            remedy: "sign it anew; if that does not help, set the clocks of operator and nodes by NTP"))
 
     private static func isLoopback(_ peer: String?) -> Bool {
         guard let peer else { return false }

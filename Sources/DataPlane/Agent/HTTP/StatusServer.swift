@@ -15,17 +15,30 @@ struct StatusServer {
         address: String, status: @escaping @Sendable () async -> AgentStatus, orders: CacheOrders, guarding: RequestGuard,
         logger: Logger
     ) throws {
+        service = try Self.application(
+            address, "MODELCACHE_HTTP", AgentResponder(status: status, orders: orders, guarding: guarding), logger)
+    }
+
+    /// A server of `/metrics` alone, for a Prometheus that cannot sign: it says nothing of whose models there are.
+    ///
+    /// - Throws: ``SettingError`` when `address` is not `host:port`.
+    init(metricsAt address: String, status: @escaping @Sendable () async -> AgentStatus, logger: Logger) throws {
+        service = try Self.application(address, "MODELCACHE_METRICS_BIND_ADDRESS", MetricsResponder(status: status), logger)
+    }
+
+    private static func application(
+        _ address: String, _ variable: String, _ responder: some HTTPResponder<PeerContext>, _ logger: Logger
+    ) throws -> any Service {
         guard let colon = address.lastIndex(of: ":"), let port = Int(address[address.index(after: colon)...]) else {
-            throw SettingError(field: "MODELCACHE_HTTP", value: address, problem: "is not address:port", remedy: "set 127.0.0.1:9417 or off")
+            throw SettingError(field: variable, value: address, problem: "is not address:port", remedy: "set 127.0.0.1:9417 or off")
         }
         let host = address[..<colon].trimmingCharacters(in: CharacterSet(charactersIn: "[]"))
-        let application = Application(
-            responder: AgentResponder(status: status, orders: orders, guarding: guarding),
+        return Application(
+            responder: responder,
             // A client that sends or takes nothing for so long is let go.
             server: .http1(configuration: .init(idleTimeout: .seconds(60))),
             configuration: ApplicationConfiguration(address: .hostname(host.isEmpty ? "0.0.0.0" : host, port: port)),
             logger: logger)
-        service = application
     }
 }
 
@@ -37,6 +50,23 @@ private struct PeerContext: RequestContext {
     init(source: ApplicationRequestContextSource) {
         coreContext = .init(source: source)
         peer = source.channel.remoteAddress?.ipAddress
+    }
+}
+
+private struct MetricsResponder: HTTPResponder {
+    let status: @Sendable () async -> AgentStatus
+
+    func respond(to request: Request, context: PeerContext) async throws -> Response {
+        guard request.method == .get, request.uri.path == "/metrics" else { return Response(status: .notFound) }
+        return .metrics(MetricsText.encode(await status(), naming: .nobody))
+    }
+}
+
+extension Response {
+    fileprivate static func metrics(_ text: String) -> Response {
+        Response(
+            status: .ok, headers: [.contentType: "text/plain; version=0.0.4; charset=utf-8"],
+            body: ResponseBody(byteBuffer: ByteBuffer(string: text)))
     }
 }
 
@@ -68,9 +98,7 @@ private struct AgentResponder: HTTPResponder {
             // Ready: the sockets accept, which they do before this server starts, and the root is ours.
             return Response(status: .ok, headers: [.contentType: "text/plain; charset=utf-8"], body: ResponseBody(byteBuffer: ByteBuffer(string: "ok\n")))
         case ("GET", "/metrics"):
-            return Response(
-                status: .ok, headers: [.contentType: "text/plain; version=0.0.4; charset=utf-8"],
-                body: ResponseBody(byteBuffer: ByteBuffer(string: MetricsText.encode(await status()))))
+            return .metrics(MetricsText.encode(await status()))
         case ("GET", "/v1/status"):
             let encoder = JSONEncoder()
             encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]

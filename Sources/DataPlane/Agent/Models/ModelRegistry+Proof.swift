@@ -43,7 +43,7 @@ extension ModelRegistry {
             settings = try SourceSettings(variables)
             var configuration = settings.configuration
             configuration.retry = openingRetry
-            client = StoreClient(configuration, engine: try engine(for: settings))
+            client = StoreClient(configuration, engine: try engine(for: settings, target))
         } catch {
             throw AgentFailure(.settings, "\(error)")
         }
@@ -80,7 +80,7 @@ extension ModelRegistry {
             let hint = include.isEmpty ? "" : " that matches \(include.joined(separator: ","))"
             throw AgentFailure(.notFound, "OSS_PATH: no object\(hint) under \(location); check the prefix, `modelcache ls` shows what is there")
         }
-        return .listed(Listing(identity: identity, location: location, manifest: try manifest(identity, files), client: client))
+        return .listed(Listing(identity: identity, location: location, manifest: try manifest(identity, files, location.scheme), client: client))
     }
 
     private func held(_ target: OpenTarget, _ identity: SourceIdentity) -> OpenModel? {
@@ -130,6 +130,6 @@ extension ModelRegistry {
         } catch {
             throw AgentFailure(.internal, "\(error)")
         }
-        return try manifest(listing.identity, described)
+        return try manifest(listing.identity, described, listing.location.scheme)
     }
 }

@@ -2,7 +2,9 @@ package import AgentAPI
 package import ChunkStore
 internal import Foundation
 package import Logging
+internal import CRD
 internal import ObjectStore
+package import Swarm
 internal import Transfer
 
 /// The models of one agent: who may open which, what is kept, what goes.
@@ -25,16 +27,20 @@ package actor ModelRegistry {
     let volumes: [CacheDefinition.Medium: CacheVolumes]
     let sockets: SessionServer?
     let rules: DefinitionRules
+    let preloadLibrary = PreloadLibrary()
     /// Callers that listed a source successfully since this agent started. They may have the complete cached copy while the store is away.
     var proven: [SourceIdentity: [[UInt8]: ContinuousClock.Instant]] = [:]
     private var engines: [EngineKey: TransferEngine] = [:]
     private var isBusy = false
     private var waiting: [CheckedContinuation<Void, Never>] = []
     private(set) var isClosed = false
+    /// Nil: models come from the store alone.
+    var peers: PeerLink?
 
     private struct EngineKey: Hashable {
         let sourceAddresses: [String]
         let authorityFile: String?
+        let isGuarded: Bool
     }
 
     /// - Parameters:
@@ -54,7 +60,7 @@ package actor ModelRegistry {
         pool = StagingPool(limitBytes: Int(options.inFlightBytes))
         for model in root.models {
             let identity = model.manifest.identity
-            models[identity] = OpenModel(cached: model, source: Self.describe(identity))
+            models[identity] = OpenModel(cached: model, source: Self.describe(model.manifest))
         }
     }
 
@@ -117,9 +123,10 @@ package actor ModelRegistry {
         let id = model.cached.id
         let source = model.source
         let cached = model.cached
+        let limits = FillLimits(maximumTransfers: most, initialTransfers: options.connections ?? 8, bytesPerSecond: bytesPerSecond)
+        if let peers { model.share(peers: peers, limits: limits, logger: logger) }
         model.fill(
-            client: listing.client, pool: pool,
-            limits: FillLimits(maximumTransfers: most, initialTransfers: options.connections ?? 8, bytesPerSecond: bytesPerSecond),
+            client: listing.client, pool: pool, peers: peers, limits: limits,
             prefetches: true, logger: logger
         ) { [audit] in
             let isComplete = cached.files.allSatisfy { $0.state == .complete }
@@ -129,6 +136,23 @@ package actor ModelRegistry {
 
     /// The holder from ``open(_:)`` is done with the model.
     package nonisolated func release(_ model: OpenModel) { model.cached.release() }
+
+    /// From now on models are loaded together with other nodes, and what is whole here is served to them. To be called once,
+    /// after ``recoverCaches()``.
+    package func join(_ swarm: Swarm) throws {
+        // A dead peer is given up within a second; the planner asks another.
+        let engine = try TransferEngine(
+            TransferEngineConfiguration(
+                threads: max(1, options.receiveThreads / 2), authorityFile: options.peerTLS?.authority, verifiesHostName: false,
+                wakeInterval: .milliseconds(50), connectTimeout: .seconds(1), stallTimeout: .seconds(10)))
+        let link = PeerLink(swarm: swarm, engine: engine)
+        peers = link
+        for model in models.values { model.share(peers: link, limits: FillLimits(maximumTransfers: 1), logger: logger) }
+        for cache in caches.values {
+            cache.model?.share(
+                peers: link, limits: FillLimits(maximumTransfers: 1, bytesPerSecond: cache.definition.bandwidthLimit), logger: logger)
+        }
+    }
 
     // MARK: State
 
@@ -150,6 +174,8 @@ package actor ModelRegistry {
         isClosed = true
         for model in models.values { await model.stopFill() }
         for cache in caches.values { await cache.model?.stopFill() }
+        await peers?.swarm.shutDown()
+        peers?.engine.shutDown()
         for engine in engines.values { engine.shutDown() }
         for volume in volumes.values { volume.close() }
         root.close()
@@ -157,20 +183,23 @@ package actor ModelRegistry {
 
     // MARK: Parts
 
-    func engine(for settings: SourceSettings) throws(SettingError) -> TransferEngine {
-        let key = EngineKey(sourceAddresses: settings.sourceAddresses, authorityFile: settings.authorityFile)
+    /// - Parameter target: a ModelCache's endpoint is not the node's owner's, so its addresses are looked at.
+    func engine(for settings: SourceSettings, _ target: OpenTarget) throws(SettingError) -> TransferEngine {
+        let isGuarded = target != .standalone
+        let key = EngineKey(sourceAddresses: settings.sourceAddresses, authorityFile: settings.authorityFile, isGuarded: isGuarded)
         if let engine = engines[key] { return engine }
         let engine = try TransferEngine(
             TransferEngineConfiguration(
                 threads: options.receiveThreads, sourceAddresses: settings.sourceAddresses,
-                authorityFile: settings.authorityFile))
+                authorityFile: settings.authorityFile, wakeInterval: options.peers == nil ? nil : .milliseconds(50),
+                addressGuard: isGuarded ? AddressGuard { [rules] in StoreHost.problem(withAddress: $0, allowsLoopback: rules.allowsLoopbackEndpoints) } : nil))
         engines[key] = engine
         return engine
     }
 
-    func manifest(_ identity: SourceIdentity, _ files: [ManifestFile]) throws(AgentFailure) -> Manifest {
+    func manifest(_ identity: SourceIdentity, _ files: [ManifestFile], _ scheme: StoreScheme) throws(AgentFailure) -> Manifest {
         do {
-            return try Manifest(identity: identity, files: files)
+            return try Manifest(identity: identity, files: files, scheme: scheme.rawValue)
         } catch {
             throw Self.failure(error)
         }
@@ -198,8 +227,8 @@ package actor ModelRegistry {
     /// Seconds since 1970, the clock of `ModelUsage.lastUsed`, which outlives the agent.
     static var wallClockSeconds: Int64 { Int64(Date.now.timeIntervalSince1970) }
 
-    private static func describe(_ identity: SourceIdentity) -> String {
-        "oss://\(identity.bucket)/\(identity.prefix)"
+    private static func describe(_ manifest: Manifest) -> String {
+        "\(manifest.scheme ?? "oss")://\(manifest.identity.bucket)/\(manifest.identity.prefix)"
     }
 
     static let closing = AgentFailure(.unreachable, "the agent is shutting down; try again in a moment")

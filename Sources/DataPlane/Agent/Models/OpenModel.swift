@@ -2,6 +2,7 @@ package import ChunkStore
 internal import Foundation
 internal import Logging
 internal import ObjectStore
+internal import Swarm
 internal import Synchronization
 internal import Transfer
 
@@ -11,7 +12,9 @@ package final class OpenModel: Sendable {
     /// `oss://bucket/prefix/`, for people.
     package let source: String
     private struct State {
-        var fill: ModelFill?
+        var fill: (any Fill)?
+        /// This node's part in the model's swarm: outlives its fill, to serve what is whole.
+        var node: SwarmFill?
         var run: Task<Void, Never>?
         var pastCounters = Counters()
         var lastFailure: FillFailure?
@@ -19,6 +22,9 @@ package final class OpenModel: Sendable {
     }
     private struct Counters {
         var bytes: Int64 = 0
+        var peerBytes: Int64 = 0
+        var servedBytes: Int64 = 0
+        var wrongPeerBlocks: Int64 = 0
         var requests: Int64 = 0
         var retries: Int64 = 0
         var throttled: Int64 = 0
@@ -26,6 +32,8 @@ package final class OpenModel: Sendable {
 
         mutating func add(_ meter: FillMeter) {
             bytes += meter.receivedBytes
+            peerBytes += meter.peerBytes
+            wrongPeerBlocks += meter.wrongPeerBlocks
             requests += meter.requests
             retries += meter.retries
             throttled += meter.throttled
@@ -44,11 +52,26 @@ package final class OpenModel: Sendable {
     // MARK: Fill
 
     /// Starts to fill, or hands a running fill the newer client.
-    func fill(client: StoreClient, pool: StagingPool, limits: FillLimits, prefetches: Bool, logger: Logger, ended: @escaping @Sendable () -> Void) {
-        let running: ModelFill? = state.withLock { state in
+    ///
+    /// - Parameter peers: nil: from the store alone.
+    func fill(
+        client: StoreClient, pool: StagingPool, peers: PeerLink?, limits: FillLimits, prefetches: Bool, logger: Logger,
+        ended: @escaping @Sendable () -> Void
+    ) {
+        let running: (any Fill)? = state.withLock { state in
             if let fill = state.fill { return fill }
             guard cached.files.contains(where: { $0.state != .complete }) else { return nil }
-            let fill = ModelFill(model: cached, client: client, pool: pool, limits: limits, prefetches: prefetches, logger: logger)
+            let fill: any Fill
+            if let peers {
+                let node = SwarmFill(
+                    model: cached, client: client, swarm: peers.swarm, peerEngine: peers.engine, limits: limits, prefetches: prefetches,
+                    logger: logger)
+                retire(&state)
+                state.node = node
+                fill = node
+            } else {
+                fill = ModelFill(model: cached, client: client, pool: pool, limits: limits, prefetches: prefetches, logger: logger)
+            }
             state.fill = fill
             state.lastFailure = nil
             state.run = Task {
@@ -61,7 +84,27 @@ package final class OpenModel: Sendable {
         if let running { Task { await running.use(client) } }
     }
 
-    private func fillEnded(_ fill: ModelFill) {
+    /// Serves a model that is whole to other nodes, unless it is served already.
+    func share(peers: PeerLink, limits: FillLimits, logger: Logger) {
+        let node: SwarmFill? = state.withLock { state in
+            guard state.node == nil, state.fill == nil, cached.files.allSatisfy({ $0.state == .complete }) else { return nil }
+            let node = SwarmFill(
+                model: cached, client: nil, swarm: peers.swarm, peerEngine: peers.engine, limits: limits, logger: logger)
+            state.node = node
+            return node
+        }
+        if let node { Task { await node.serve() } }
+    }
+
+    /// A former part in the swarm makes way; it has ended or does soon.
+    private func retire(_ state: inout State) {
+        guard let node = state.node else { return }
+        state.pastCounters.servedBytes += node.servedBytes
+        state.node = nil
+        Task { await node.close() }
+    }
+
+    private func fillEnded(_ fill: any Fill) {
         state.withLock { state in
             state.pastCounters.add(fill.meter)
             state.lastFailure = fill.failure
@@ -75,12 +118,15 @@ package final class OpenModel: Sendable {
     /// What ended the last fill early; nil while one runs.
     var fillFailure: FillFailure? { state.withLock { $0.fill?.failure ?? $0.lastFailure } }
 
+    /// Bytes received from other nodes since this object was made.
+    var peerBytes: Int64 { state.withLock { $0.pastCounters.peerBytes + ($0.fill?.meter.peerBytes ?? 0) } }
+
     /// Bytes received from the store since this object was made.
     var originBytes: Int64 { state.withLock { $0.pastCounters.bytes + ($0.fill?.meter.receivedBytes ?? 0) } }
 
     /// From now on, for the fill that runs.
     func limit(bytesPerSecond: Int64?) {
-        guard let fill = state.withLock({ $0.fill }) else { return }
+        guard let fill = state.withLock({ $0.fill ?? $0.node }) else { return }
         Task { await fill.limit(bytesPerSecond: bytesPerSecond) }
     }
 
@@ -97,9 +143,15 @@ package final class OpenModel: Sendable {
 
     /// Stops the fill and waits until nothing writes to the files any more.
     func stopFill() async {
-        let (fill, run) = state.withLock { ($0.fill, $0.run) }
+        let (fill, run, node) = state.withLock { ($0.fill, $0.run, $0.node) }
         await fill?.stop()
         await run?.value
+        await node?.close()
+        state.withLock { state in
+            guard let node, state.node === node else { return }
+            state.pastCounters.servedBytes += node.servedBytes
+            state.node = nil
+        }
     }
 
     // MARK: Notices
@@ -121,8 +173,9 @@ package final class OpenModel: Sendable {
     // MARK: Status
 
     package func status(now: Int64) -> ModelStatus {
-        let (fill, past) = state.withLock { ($0.fill, $0.pastCounters) }
+        let (fill, node, past) = state.withLock { ($0.fill, $0.node, $0.pastCounters) }
         var counters = past
+        counters.servedBytes += node?.servedBytes ?? 0
         if let meter = fill?.meter { counters.add(meter) }
         let statistics = cached.statistics
         let usage = cached.usage
@@ -135,9 +188,17 @@ package final class OpenModel: Sendable {
             message: failed?.message, files: statistics.files, completeFiles: statistics.completeFiles,
             totalBytes: Int64(clamping: statistics.totalBytes), presentBytes: Int64(clamping: statistics.receivedBytes),
             bytesPerSecond: rate, remainingSeconds: missing > 0 && rate > 0 ? Double(missing) / rate : nil,
-            originBytes: counters.bytes, requests: counters.requests, retries: counters.retries,
+            originBytes: counters.bytes, peerBytes: counters.peerBytes, servedBytes: counters.servedBytes,
+            wrongPeerBlocks: counters.wrongPeerBlocks, requests: counters.requests, retries: counters.retries,
             throttled: counters.throttled, refilledFiles: counters.refilled,
             transfersInFlight: fill?.meter.transfersInFlight ?? 0, users: usage.inUse, pinned: usage.pinned,
             idleSeconds: usage.inUse > 0 ? 0 : Double(max(0, now - usage.lastUsed)))
     }
+}
+
+/// What the agent's models need to load together with other nodes.
+struct PeerLink: Sendable {
+    let swarm: Swarm
+    /// Receives from peers: it gives a dead one up within a second.
+    let engine: TransferEngine
 }

@@ -46,6 +46,8 @@ public struct AgentStatus: Codable, Equatable, Sendable {
     public var inFlightBytes: Int64
     public var sessions: Int
     public var models: [ModelStatus]
+    /// Callers that ModelCaches' sockets turned away, by the check that they failed; nil on a cache's own socket.
+    public var refusedCallers: [String: Int64]?
 }
 
 /// One cached model.
@@ -78,6 +80,12 @@ public struct ModelStatus: Codable, Equatable, Sendable {
     public var remainingSeconds: Double?
     /// Body bytes received from the store, repeated ones included.
     public var originBytes: Int64
+    /// Body bytes received from other nodes, repeated ones included.
+    public var peerBytes: Int64
+    /// Body bytes sent to other nodes.
+    public var servedBytes: Int64
+    /// Blocks that other nodes sent or described wrongly.
+    public var wrongPeerBlocks: Int64
     public var requests: Int64
     public var retries: Int64
     public var throttled: Int64

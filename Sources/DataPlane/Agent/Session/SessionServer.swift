@@ -50,8 +50,9 @@ package final class SessionServer: Sendable {
     ///
     /// - Throws: ``SocketError``.
     package func listen(at path: String, for scope: SessionScope) throws(SocketError) {
-        unlink(path)
-        let listener = mc_seqpacket_listen(path, 1024, 0o666)
+        Self.unlink(path)
+        let volume = CacheSocket.volume(of: path)
+        let listener = volume.map { mc_listen_beneath($0, CacheSocket.name, 1024, 0o666) } ?? mc_seqpacket_listen(path, 1024, 0o666)
         guard listener >= 0 else { throw SocketError(operation: "listen", path: path, errno: -listener) }
         state.withLock { $0.listeners[listener] = Listener(path: path, scope: scope) }
         _ = mc_eventfd_signal(wakeup)
@@ -61,7 +62,7 @@ package final class SessionServer: Sendable {
     package func close(_ scope: SessionScope) {
         let sessions = state.withLock { state in
             for (descriptor, listener) in state.listeners where listener.scope == scope {
-                unlink(listener.path)
+                Self.unlink(listener.path)
                 state.listeners[descriptor] = nil
                 state.closing.append(descriptor)
             }
@@ -107,10 +108,19 @@ package final class SessionServer: Sendable {
             handler.ended(session)
         }
         for (descriptor, listener) in listeners {
-            unlink(listener.path)
+            Self.unlink(listener.path)
             Glibc.close(descriptor)
         }
         for descriptor in closing { Glibc.close(descriptor) }
+    }
+
+    /// Pods may be able to write where a cache's own socket lies: no link there is followed.
+    private static func unlink(_ path: String) {
+        if let volume = CacheSocket.volume(of: path) {
+            _ = mc_unlink_beneath(volume, CacheSocket.name, false)
+        } else {
+            Glibc.unlink(path)
+        }
     }
 
     /// Ends ``run(handler:)``: no new client, all sessions closed.

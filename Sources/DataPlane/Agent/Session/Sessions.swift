@@ -25,9 +25,14 @@ package final class Sessions: SessionHandler {
     /// `/dev/userfaultfd` where the agent may open it: clients in containers may not, and get a copy of this descriptor.
     private let faultDevice: Int32
     private let statusOf: @Sendable () async -> AgentStatus
+    private let callers: CallerIdentity
 
-    package init(registry: ModelRegistry, logger: Logger, status: @escaping @Sendable () async -> AgentStatus) {
+    package init(
+        registry: ModelRegistry, callers: CallerIdentity = CallerIdentity(), logger: Logger,
+        status: @escaping @Sendable () async -> AgentStatus
+    ) {
         self.registry = registry
+        self.callers = callers
         self.logger = logger
         statusOf = status
         faultDevice = Glibc.open("/dev/userfaultfd", O_RDWR | O_CLOEXEC)
@@ -79,7 +84,7 @@ package final class Sessions: SessionHandler {
                 let model =
                     switch session.scope {
                     case .agent: try await registry.open(settings)
-                    case .cache(let uid): try await registry.open(settings, cache: uid, peer: session.peer)
+                    case .cache(let uid): try await registry.open(settings, cache: uid, identity: callers)
                     }
                 // The client may have gone meanwhile; `ended` then found nothing to release.
                 let stillThere = state.withLock { state in
@@ -114,7 +119,7 @@ package final class Sessions: SessionHandler {
     // MARK: Control
 
     /// The agent's own socket shows and takes orders for every model, so it is for root and the agent's own user. A cache's
-    /// socket shows that cache, to whoever may connect, and takes no orders.
+    /// socket shows that cache and takes no orders; where callers must prove who they are, it shows nothing before they did.
     private func control(_ json: [UInt8], for session: Session) {
         guard session.scope != .agent || session.peer.userID == 0 || session.peer.userID == getuid() else {
             return refuse(session, "control is only for root and the agent's own user")
@@ -122,7 +127,12 @@ package final class Sessions: SessionHandler {
         guard let request = try? JSONDecoder().decode(ControlRequest.self, from: Data(json)) else {
             return refuse(session, "a control request that is no JSON of this release")
         }
+        let isProven = openModel(of: session) != nil
         Task {
+            if !isProven, case .cache(let uid) = session.scope, await registry.isGuarded(cache: uid) {
+                session.send(.error(code: AgentFailure.Code.denied.rawValue, message: Self.unproven))
+                return session.dismiss()
+            }
             let response = await respond(to: request, in: session.scope)
             guard let json = try? JSONEncoder().encode(response) else { return session.dismiss() }
             for packet in ControlFraming.packets(Array(json)) {
@@ -136,6 +146,9 @@ package final class Sessions: SessionHandler {
         }
     }
 
+    private static let unproven =
+        "this ModelCache's socket answers those alone who opened it with their ServiceAccount token; use `modelcache warm`, or `modelcache status` with the agent's own socket on the node"
+
     private func respond(to request: ControlRequest, in scope: SessionScope) async -> ControlResponse {
         do throws(AgentFailure) {
             if case .cache(let uid) = scope {
@@ -144,6 +157,7 @@ package final class Sessions: SessionHandler {
                 }
                 var status = await statusOf()
                 status.models = await registry.modelStatus(ofCache: uid).map { [$0] } ?? []
+                status.refusedCallers = nil
                 status.cachedBytes = status.models.reduce(0) { $0 + $1.presentBytes }
                 return .status(status)
             }

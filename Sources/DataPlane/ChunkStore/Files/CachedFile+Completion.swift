@@ -78,8 +78,8 @@ extension CachedFile {
         while offset < range.upperBound {
             let n = Int(min(UInt64(piece.count), range.upperBound - offset))
             let got = mc_pread_all(descriptor, piece.baseAddress, n, offset)
-            if got < 0 { throw .from(got, "read", paths.partial) }
-            if got < n { throw .corrupt(path: paths.partial, why: "it is shorter than the object") }
+            if got < 0 { throw .from(got, "read", "\(paths.partial)") }
+            if got < n { throw .corrupt(path: "\(paths.partial)", why: "it is shorter than the object") }
             body(UnsafeRawBufferPointer(rebasing: piece[0..<n]))
             offset += UInt64(n)
         }
@@ -89,7 +89,7 @@ extension CachedFile {
     func publish() throws(ChunkStoreError) {
         if medium == .disk {
             let result = mc_fdatasync(descriptor)
-            if result < 0 { throw .from(Int(result), "sync", paths.partial) }
+            if result < 0 { throw .from(Int(result), "sync", "\(paths.partial)") }
         }
         try paths.publish()
         map.showAllReceived()

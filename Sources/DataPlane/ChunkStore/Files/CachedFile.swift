@@ -109,6 +109,16 @@ public final class CachedFile: Sendable {
     ///
     /// Errors: `.chunkReceived`, `.chunkBusy` (another writer has it), `.stale` (the model is closed).
     public func beginChunk(_ chunk: Int, pool: StagingPool) throws(ChunkStoreError) -> ChunkWriter? {
+        try claim(chunk)
+        guard let buffer = pool.acquire() else {
+            claims.release(chunk)
+            return nil
+        }
+        return ChunkWriter(file: self, chunk: chunk, pool: pool, buffer: buffer)
+    }
+
+    /// Takes the chunk for one writer. Errors as ``beginChunk(_:pool:)``.
+    func claim(_ chunk: Int) throws(ChunkStoreError) {
         precondition(chunk >= 0 && chunk < chunkCount, "no such chunk")
         if isClosed { throw .stale(key: key, chunk: chunk) }
         if map.isReceived(chunk) { throw .chunkReceived(key: key, chunk: chunk) }
@@ -118,11 +128,6 @@ public final class CachedFile: Sendable {
             claims.release(chunk)
             throw .chunkReceived(key: key, chunk: chunk)
         }
-        guard let buffer = pool.acquire() else {
-            claims.release(chunk)
-            return nil
-        }
-        return ChunkWriter(file: self, chunk: chunk, pool: pool, buffer: buffer)
     }
 
     /// Checksums the store gave after listing (HEAD, first GET). Fields that are nil change nothing.
@@ -146,7 +151,7 @@ public final class CachedFile: Sendable {
         if medium == .disk { _ = mc_start_writeback(descriptor, offset, UInt64(bytes.count)) }
     }
 
-    func writeError(_ result: Int) -> ChunkStoreError { .from(result, "write", paths.partial) }
+    func writeError(_ result: Int) -> ChunkStoreError { .from(result, "write", "\(paths.partial)") }
 
     /// Nil where writing through a mapping does not pay or is not to be had.
     func mapForWriting(_ range: Range<UInt64>) -> MappedRange? {

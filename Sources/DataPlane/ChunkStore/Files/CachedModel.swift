@@ -190,10 +190,10 @@ extension CachedFile {
     func sync() throws(ChunkStoreError) {
         var result = mc_fdatasync(descriptor)
         if result == 0 {
-            let fd = mc_openat(MC_AT_CWD, paths.presence, MC_OPEN_WRITE.rawValue, 0)
+            let fd = paths.presence.open(writing: true)
             result = fd < 0 ? fd : mc_fdatasync(fd)
             if fd >= 0 { Glibc.close(fd) }
         }
-        if result < 0 { throw .from(Int(result), "sync", paths.partial) }
+        if result < 0 { throw .from(Int(result), "sync", "\(paths.partial)") }
     }
 }

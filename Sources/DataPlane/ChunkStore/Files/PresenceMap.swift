@@ -52,30 +52,31 @@ final class PresenceMap: @unchecked Sendable {
 
     /// Makes a fresh file at `temporary` and renames it to `path`, so that nobody sees half a header. It is written through
     /// the mapping: on a tmpfs with huge=always a write(2) would cost 2 MiB.
-    static func create(at path: String, temporary: String, fixed: Fixed) throws(ChunkStoreError) -> PresenceMap {
-        // Left by a crash, or a link that somebody else put there: neither is to be written through.
-        unlink(temporary)
-        let fd = mc_openat(MC_AT_CWD, temporary, MC_OPEN_WRITE.rawValue | MC_OPEN_CREATE.rawValue | MC_OPEN_EXCLUSIVE.rawValue | MC_OPEN_NO_FOLLOW.rawValue, 0o644)
-        if fd < 0 { throw .from(Int(fd), "create", temporary) }
+    static func create(at path: InnerPath, temporary: InnerPath, fixed: Fixed) throws(ChunkStoreError) -> PresenceMap {
+        // Left by a crash.
+        _ = temporary.unlink()
+        let fd = temporary.create(mode: 0o644)
+        if fd < 0 { throw .from(Int(fd), "create", "\(temporary)") }
         defer { close(fd) }
         let layout = fixed.layout
-        if fchmod(fd, 0o644) != 0 || ftruncate(fd, Int(layout.bytes)) != 0 { throw .from(Int(-errno), "set the size of", temporary) }
-        let map = try PresenceMap(descriptor: fd, path: temporary, layout: layout)
+        if fchmod(fd, 0o644) != 0 || ftruncate(fd, Int(layout.bytes)) != 0 { throw .from(Int(-errno), "set the size of", "\(temporary)") }
+        let map = try PresenceMap(descriptor: fd, path: "\(temporary)", layout: layout)
         map.writeHeader(fixed)
-        if rename(temporary, path) != 0 { throw .from(Int(-errno), "rename to", path) }
+        let renamed = temporary.rename(to: path)
+        if renamed < 0 { throw .from(Int(renamed), "rename to", "\(path)") }
         return map
     }
 
     /// nil: there is none, or it is not the presence file of this object and generation.
-    static func open(at path: String, fixed: Fixed) throws(ChunkStoreError) -> PresenceMap? {
-        let fd = mc_openat(MC_AT_CWD, path, MC_OPEN_WRITE.rawValue | MC_OPEN_NO_FOLLOW.rawValue, 0)
-        if fd == -ENOENT { return nil }
-        if fd < 0 { throw .from(Int(fd), "open", path) }
+    static func open(at path: InnerPath, fixed: Fixed) throws(ChunkStoreError) -> PresenceMap? {
+        let fd = path.open(writing: true)
+        if fd == -ENOENT || fd == -ELOOP { return nil }
+        if fd < 0 { throw .from(Int(fd), "open", "\(path)") }
         defer { close(fd) }
         var status = mc_stat()
         let layout = fixed.layout
-        guard mc_stat_descriptor(fd, &status) == 0, status.is_file, status.bytes == layout.bytes else { return nil }
-        let map = try PresenceMap(descriptor: fd, path: path, layout: layout)
+        guard mc_stat_descriptor(fd, &status) == 0, status.bytes == layout.bytes else { return nil }
+        let map = try PresenceMap(descriptor: fd, path: "\(path)", layout: layout)
         return map.headerMatches(fixed) ? map : nil
     }
 

@@ -15,6 +15,8 @@ public struct Manifest: Hashable, Sendable {
     /// A multiple of 2 MiB, the huge page, so that no page belongs to two chunks.
     public let chunkBytes: UInt64
     public let generation: Generation
+    /// `oss` or `s3`, as the source was named: for people alone, no part of identity or generation. Nil: not recorded.
+    public let scheme: String?
 
     /// Sum of the sizes.
     public var totalBytes: UInt64 { files.reduce(0) { $0 + $1.size } }
@@ -23,7 +25,7 @@ public struct Manifest: Hashable, Sendable {
     ///
     /// Errors: `.badKey`, `.keyCollision`; `.corrupt` when the chunk size is not a multiple of 2 MiB or the sizes overflow.
     public init(
-        identity: SourceIdentity, files: [ManifestFile], chunkBytes: UInt64? = nil
+        identity: SourceIdentity, files: [ManifestFile], chunkBytes: UInt64? = nil, scheme: String? = nil
     ) throws(ChunkStoreError) {
         for file in files { try KeyRules.check(file.key) }
         try KeyRules.checkCollisions(files.map(\.key))
@@ -41,6 +43,7 @@ public struct Manifest: Hashable, Sendable {
             throw .corrupt(path: identity.prefix, why: "the chunk size \(chunk) is not a multiple of 2 MiB")
         }
         self.identity = identity
+        self.scheme = scheme
         self.files = files.sorted { $0.key.utf8.lexicographicallyPrecedes($1.key.utf8) }
         self.chunkBytes = chunk
         generation = Manifest.generation(identity: identity, files: self.files, chunkBytes: chunk)

@@ -12,6 +12,7 @@ extension Manifest {
         var files: [ManifestFile]
         var generation: String
         var identity: SourceIdentity
+        var scheme: String?
         var version: Int
     }
 
@@ -23,7 +24,7 @@ extension Manifest {
     public func encoded() throws(ChunkStoreError) -> Data {
         var stored = Stored(
             checksum: "", chunkBytes: chunkBytes, files: files, generation: generation.description,
-            identity: identity, version: Manifest.version)
+            identity: identity, scheme: scheme, version: Manifest.version)
         do {
             let encoder = JSONEncoder()
             encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
@@ -50,7 +51,7 @@ extension Manifest {
         } catch {
             throw .corrupt(path: "manifest", why: "it is not the JSON this program writes")
         }
-        try self.init(identity: stored.identity, files: stored.files, chunkBytes: stored.chunkBytes)
+        try self.init(identity: stored.identity, files: stored.files, chunkBytes: stored.chunkBytes, scheme: stored.scheme)
         if try encoded() != data { throw .corrupt(path: "manifest", why: "its checksum is wrong") }
     }
 }

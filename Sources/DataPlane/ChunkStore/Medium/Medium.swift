@@ -44,7 +44,7 @@ public enum Medium: String, Sendable {
         // Of a file: a directory does not tell.
         var status = mc_stat()
         let marker = StateDirectory(directory: directory).marker
-        let huge = mc_stat_at(MC_AT_CWD, marker, &status) == 0 && UInt64(status.block_bytes) >= Manifest.pieceBytes
+        let huge = marker.status(&status) == 0 && UInt64(status.block_bytes) >= Manifest.pieceBytes
         return huge ? .hugeTmpfs : .tmpfs
     }
 }

@@ -74,7 +74,7 @@ extension CacheRoot {
             let directory = "\(modelsPath)/\(name)"
             do throws(ChunkStoreError) {
                 if name.hasPrefix(OwnedDirectory.asidePrefix) {
-                    try OwnedDirectory.delete(directory)
+                    try OwnedDirectory.delete(name, in: modelsPath)
                 } else if try StateDirectory(directory: directory).isOurs() {
                     let model = try recoverModel(name)
                     state.withLock { $0.models[name] = model }

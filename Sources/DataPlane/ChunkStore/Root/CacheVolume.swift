@@ -35,12 +35,12 @@ public final class CacheVolume: Sendable {
         self.bootID = bootID
         self.logger = logger
         do throws(ChunkStoreError) {
-            guard access(state.manifest, F_OK) == 0 else { throw .corrupt(path: state.manifest, why: "it is missing") }
+            guard state.manifest.exists else { throw .corrupt(path: "\(state.manifest)", why: "it is missing") }
             let manifest = try state.readManifest()
             let model = try makeModel(manifest, fresh: false)
             current.withLock { $0 = model }
         } catch .corrupt(let path, let why) {
-            if access(state.manifest, F_OK) == 0 {
+            if state.manifest.exists {
                 logger.error("model is fetched anew", metadata: ["path": "\(path)", "reason": "\(why)"])
             }
             // Also what a drop that died half-way has left.
@@ -94,7 +94,7 @@ public final class CacheVolume: Sendable {
     /// Written aside and renamed.
     public func writeDefinition(_ data: Data) throws(ChunkStoreError) {
         try SmallFile.write(data, to: state.definition)
-        unlink(state.definition + ".damaged")
+        _ = state.definition.appending(".damaged").unlink()
     }
 
     public func readDefinition() throws(ChunkStoreError) -> Data { try SmallFile.read(state.definition) }
@@ -110,11 +110,12 @@ public final class CacheVolume: Sendable {
 
     /// The manifest first: what lies here without one is known to be remains.
     private func clear() throws(ChunkStoreError) {
-        if unlink(state.manifest) != 0 && errno != ENOENT { throw .from(Int(-errno), "remove", state.manifest) }
+        let gone = state.manifest.unlink()
+        if gone < 0 && gone != -ENOENT { throw .from(Int(gone), "remove", "\(state.manifest)") }
         let names: [String]
         do { names = try FileManager.default.contentsOfDirectory(atPath: directory) } catch {
             throw .io(operation: "list", path: directory, errno: EIO)
         }
-        for name in names where name != MC_STATE_DIRECTORY { try OwnedDirectory.delete("\(directory)/\(name)") }
+        for name in names where name != MC_STATE_DIRECTORY { try InnerPath(directory, name).removeAll() }
     }
 }

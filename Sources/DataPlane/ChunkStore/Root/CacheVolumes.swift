@@ -111,7 +111,7 @@ public final class CacheVolumes: Sendable {
     /// ``prepare(_:definition:modelBytes:)`` or ``removeRemains(_:)`` names it.
     public func setAside(_ volume: CacheVolume) {
         let definition = StateDirectory(directory: volume.directory).definition
-        rename(definition, definition + ".damaged")
+        _ = definition.rename(to: definition.appending(".damaged"))
         volumes.withLock { $0[volume.name] = nil }
     }
 
@@ -172,14 +172,14 @@ public final class CacheVolumes: Sendable {
             let state = StateDirectory(directory: directory)
             do throws(ChunkStoreError) {
                 if name.hasPrefix(OwnedDirectory.asidePrefix) {
-                    try OwnedDirectory.delete(directory)
+                    try OwnedDirectory.delete(name, in: path)
                 } else if try !state.isOurs() {
                     // A mount that went with its namespace leaves an empty directory, a crash half a one.
                     try OwnedDirectory.remove(directory, in: path)
-                } else if access(state.definition, F_OK) == 0 {
+                } else if state.definition.exists {
                     let volume = try open(name)
                     volumes.withLock { $0[name] = volume }
-                } else if access(state.definition + ".damaged", F_OK) == 0 {
+                } else if state.definition.appending(".damaged").exists {
                     logger.warning("cache stays aside until it is prepared again", metadata: ["path": "\(directory)"])
                 } else {
                     try OwnedDirectory.remove(directory, in: path)

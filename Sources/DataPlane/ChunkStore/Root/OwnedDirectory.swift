@@ -16,9 +16,9 @@ enum OwnedDirectory {
         let ours = try state.isOurs()
         switch ModelMount.standing(of: directory, parent: parent) {
         case .none where ours:
-            let aside = "\(parent)/\(asidePrefix)\(UUID().uuidString)"
-            if rename(directory, aside) != 0 { throw .from(Int(-errno), "rename", directory) }
-            try delete(aside)
+            let aside = "\(asidePrefix)\(UUID().uuidString)"
+            if rename(directory, "\(parent)/\(aside)") != 0 { throw .from(Int(-errno), "rename", directory) }
+            try delete(aside, in: parent)
             return
         case .none:
             state.clearBeginnings()
@@ -35,7 +35,7 @@ enum OwnedDirectory {
     }
 
     /// Symbolic links inside are removed, not followed.
-    static func delete(_ path: String) throws(ChunkStoreError) {
-        do { try FileManager.default.removeItem(atPath: path) } catch { throw .io(operation: "delete", path: path, errno: EIO) }
+    static func delete(_ name: String, in parent: String) throws(ChunkStoreError) {
+        try InnerPath("\(parent)/.", name).removeAll()
     }
 }

@@ -17,7 +17,7 @@ struct RootLock: Sendable {
         if result < 0 {
             close(fd)
             if result != -EWOULDBLOCK { throw .from(Int(result), "lock", path) }
-            let holder = (try? SmallFile.read(path)).map { String(decoding: $0, as: UTF8.self) }
+            let holder = (try? SmallFile.read(InnerPath("\(root)/.", "cache.lock"))).map { String(decoding: $0, as: UTF8.self) }
             throw .rootLocked(path: root, pid: holder.flatMap { Int32($0.split(separator: "\n").first ?? "") })
         }
         // Who holds it, for the message above. Nothing depends on it.

@@ -8,13 +8,13 @@ struct StateDirectory: Sendable {
     /// The model's directory.
     let directory: String
 
-    var path: String { "\(directory)/\(MC_STATE_DIRECTORY)" }
-    var marker: String { "\(path)/marker" }
-    var manifest: String { "\(path)/manifest.json" }
+    var path: InnerPath { InnerPath(directory, MC_STATE_DIRECTORY) }
+    var marker: InnerPath { path.appending("/marker") }
+    var manifest: InnerPath { path.appending("/manifest.json") }
     /// Of a volume: what it was prepared for.
-    var definition: String { "\(path)/definition.json" }
-    private var boot: String { "\(path)/boot" }
-    private var pin: String { "\(path)/pinned" }
+    var definition: InnerPath { path.appending("/definition.json") }
+    private var boot: InnerPath { path.appending("/boot") }
+    private var pin: InnerPath { path.appending("/pinned") }
     private static let markerText = "modelcache model directory 1\n"
 
     /// Only what carries the marker is ever deleted. Errors: `.io` when that cannot be told (too few descriptors, a bad
@@ -32,8 +32,10 @@ struct StateDirectory: Sendable {
     /// What a start that died before the marker has left: nothing but empty directories of our names and perhaps half a
     /// marker. Removes that; whatever else is there stays, and then the directory does.
     func clearBeginnings() {
-        unlink(marker + ".new")
-        for name in [MC_PARTIAL_DIRECTORY, MC_PRESENCE_DIRECTORY, MC_STATE_DIRECTORY] { rmdir("\(directory)/\(name)") }
+        _ = marker.appending(".new").unlink()
+        for name in [MC_PARTIAL_DIRECTORY, MC_PRESENCE_DIRECTORY, MC_STATE_DIRECTORY] {
+            _ = InnerPath(directory, name).removeDirectory()
+        }
     }
 
     func create(_ manifest: Manifest) throws(ChunkStoreError) {
@@ -43,13 +45,13 @@ struct StateDirectory: Sendable {
 
     /// The marker first: what has it can be removed by the next start, however little of the rest there is.
     func mark() throws(ChunkStoreError) {
-        try Directories.make(path)
+        try path.makeDirectory()
         try SmallFile.write(Data(StateDirectory.markerText.utf8), to: marker)
     }
 
     func describe(_ manifest: Manifest) throws(ChunkStoreError) {
-        try Directories.make("\(directory)/\(MC_PARTIAL_DIRECTORY)")
-        try Directories.make("\(directory)/\(MC_PRESENCE_DIRECTORY)")
+        try InnerPath(directory, MC_PARTIAL_DIRECTORY).makeDirectory()
+        try InnerPath(directory, MC_PRESENCE_DIRECTORY).makeDirectory()
         try SmallFile.write(try manifest.encoded(), to: self.manifest)
     }
 
@@ -59,7 +61,7 @@ struct StateDirectory: Sendable {
             data = try SmallFile.read(manifest)
         } catch {
             // A start that died between marker and manifest.
-            if case .io(_, _, ENOENT) = error { throw .corrupt(path: manifest, why: "it is missing") }
+            if case .io(_, _, ENOENT) = error { throw .corrupt(path: "\(manifest)", why: "it is missing") }
             throw error
         }
         return try Manifest(encoded: data)
@@ -78,60 +80,63 @@ struct StateDirectory: Sendable {
             try SmallFile.write(Data("\(bootID) \(closed ? "closed" : "open")\n".utf8), to: boot)
         } catch {
             // No record means "cut off", the safe side, and needs no room on a full disk.
-            unlink(boot + ".new")
+            _ = boot.appending(".new").unlink()
             if closed { throw error }
-            if unlink(boot) != 0 && errno != ENOENT { throw error }
+            let gone = boot.unlink()
+            if gone < 0 && gone != -ENOENT { throw error }
         }
     }
 
-    var isPinned: Bool { access(pin, F_OK) == 0 }
+    var isPinned: Bool { pin.exists }
 
     func setPinned(_ pinned: Bool) throws(ChunkStoreError) {
         if pinned {
             try SmallFile.write(Data(), to: pin)
-        } else if unlink(pin) != 0 && errno != ENOENT {
-            throw .from(Int(-errno), "remove", pin)
+            return
         }
+        let gone = pin.unlink()
+        if gone < 0 && gone != -ENOENT { throw .from(Int(gone), "remove", "\(pin)") }
     }
 
     /// Seconds since 1970: the time of the marker.
     var lastUsed: Int64 {
         var status = mc_stat()
-        return mc_stat_at(MC_AT_CWD, marker, &status) == 0 ? Int64(status.modified_seconds) : 0
+        return marker.status(&status) == 0 ? Int64(status.modified_seconds) : 0
     }
 
-    func touch() { _ = mc_touch(marker) }
+    func touch() { _ = marker.touch() }
 }
 
 /// Small files that are whole or absent.
 enum SmallFile {
     /// Written aside, synced, renamed.
-    static func write(_ data: Data, to path: String) throws(ChunkStoreError) {
-        let aside = path + ".new"
-        // Left by a crash, or a link that somebody else put there: neither is to be written through.
-        unlink(aside)
-        let fd = mc_openat(MC_AT_CWD, aside, MC_OPEN_WRITE.rawValue | MC_OPEN_CREATE.rawValue | MC_OPEN_EXCLUSIVE.rawValue | MC_OPEN_NO_FOLLOW.rawValue, 0o644)
-        if fd < 0 { throw .from(Int(fd), "create", aside) }
+    static func write(_ data: Data, to path: InnerPath) throws(ChunkStoreError) {
+        let aside = path.appending(".new")
+        // Left by a crash.
+        _ = aside.unlink()
+        let fd = aside.create(mode: 0o644)
+        if fd < 0 { throw .from(Int(fd), "create", "\(aside)") }
         defer { close(fd) }
         var result = data.withUnsafeBytes { mc_pwrite_all(fd, $0.baseAddress, $0.count, 0) }
         if result == 0 { result = mc_fdatasync(fd) }
         if result < 0 {
-            unlink(aside)
-            throw .from(Int(result), "write", aside)
+            _ = aside.unlink()
+            throw .from(Int(result), "write", "\(aside)")
         }
-        if rename(aside, path) != 0 { throw .from(Int(-errno), "rename to", path) }
+        result = aside.rename(to: path)
+        if result < 0 { throw .from(Int(result), "rename to", "\(path)") }
     }
 
-    static func read(_ path: String) throws(ChunkStoreError) -> Data {
-        let fd = mc_openat(MC_AT_CWD, path, MC_OPEN_NO_FOLLOW.rawValue, 0)
-        if fd < 0 { throw .from(Int(fd), "open", path) }
+    static func read(_ path: InnerPath) throws(ChunkStoreError) -> Data {
+        let fd = path.open(writing: false)
+        if fd < 0 { throw .from(Int(fd), "open", "\(path)") }
         defer { close(fd) }
         var status = mc_stat()
         _ = mc_stat_descriptor(fd, &status)
-        if status.bytes > 256 << 20 { throw .corrupt(path: path, why: "it is far too large") }
+        if status.bytes > 256 << 20 { throw .corrupt(path: "\(path)", why: "it is far too large") }
         var data = Data(count: Int(status.bytes))
         let got = data.withUnsafeMutableBytes { mc_pread_all(fd, $0.baseAddress, $0.count, 0) }
-        if got < 0 { throw .from(got, "read", path) }
+        if got < 0 { throw .from(got, "read", "\(path)") }
         return data.prefix(got)
     }
 }

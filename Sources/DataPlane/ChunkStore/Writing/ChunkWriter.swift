@@ -130,17 +130,36 @@ public final class ChunkWriter: @unchecked Sendable {
     ///
     /// Errors: `.wrongLength` when bytes are missing (the writer stays open for a resumed transfer), `.stale`.
     public func finish() throws(ChunkStoreError) -> Bool {
+        try received(keepingBuffer: false).isLast
+    }
+
+    /// As ``finish()``, and a writer for another chunk of the file, with this one's share of the in-flight budget: where one
+    /// range brings several chunks, none of them waits for memory in the middle.
+    ///
+    /// Errors: as `finish()`, and as `CachedFile.beginChunk` for the other chunk; this one is received then all the same.
+    public func finish(beginning next: Int) throws(ChunkStoreError) -> ChunkWriter {
+        guard let buffer = try received(keepingBuffer: true).buffer else { throw .stale(key: file.key, chunk: chunk) }
+        do {
+            try file.claim(next)
+        } catch {
+            pool.give(back: buffer)
+            throw error
+        }
+        return ChunkWriter(file: file, chunk: next, pool: pool, buffer: buffer)
+    }
+
+    private func received(keepingBuffer: Bool) throws(ChunkStoreError) -> (isLast: Bool, buffer: StagingPool.Buffer?) {
         if remaining > 0 {
             throw wrongLength(position - range.lowerBound)
         }
-        guard buffer != nil else { throw .stale(key: file.key, chunk: chunk) }
+        guard let buffer else { throw .stale(key: file.key, chunk: chunk) }
         if file.isClosed || file.fill != fill {
             abort()
             throw .stale(key: file.key, chunk: chunk)
         }
         let last = file.received(chunk, crc: crc)
-        abort()
-        return last
+        release(keepingBuffer: keepingBuffer)
+        return (last, keepingBuffer ? buffer : nil)
     }
 
     private func wrongLength(_ got: UInt64) -> ChunkStoreError {
@@ -148,12 +167,14 @@ public final class ChunkWriter: @unchecked Sendable {
     }
 
     /// Gives the chunk and the staging memory back. Idempotent; does nothing after `finish`.
-    public func abort() {
+    public func abort() { release(keepingBuffer: false) }
+
+    private func release(keepingBuffer: Bool) {
         guard let buffer else { return }
         self.buffer = nil
         mapped?.unmap()
         mapped = nil
         file.unclaim(chunk)
-        pool.give(back: buffer)
+        if !keepingBuffer { pool.give(back: buffer) }
     }
 }

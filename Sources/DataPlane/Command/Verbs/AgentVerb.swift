@@ -24,6 +24,11 @@ struct AgentVerb: AsyncParsableCommand {
     @Option(help: ArgumentHelp("address:port of the HTTP server, or off (MODELCACHE_HTTP).", valueName: "address"))
     var http: String?
 
+    @Option(help: ArgumentHelp(
+        "address:port that serves /metrics alone to whoever reaches it, without models' names (MODELCACHE_METRICS_BIND_ADDRESS).",
+        valueName: "address"))
+    var metricsBindAddress: String?
+
     @Option(help: "memory: own tmpfs mounts with huge pages; directory: the root as it is; disk (MODELCACHE_MEDIUM).")
     var medium: String?
 
@@ -51,6 +56,12 @@ struct AgentVerb: AsyncParsableCommand {
     @Option(help: ArgumentHelp("Evict what nobody used for so long (MODELCACHE_EXPIRE_SECONDS; expireTimeSec).", valueName: "seconds"))
     var expire: Int?
 
+    @Option(help: ArgumentHelp("Other nodes to share models with: dns:<name>[:port], static:<a>,<b> or file:<path> (MODELCACHE_PEERS).", valueName: "where"))
+    var peers: String?
+
+    @Option(help: ArgumentHelp("address:port where peers are served (MODELCACHE_PEER_ADDRESS; default: the HTTP server's port + 1).", valueName: "address"))
+    var peerAddress: String?
+
     @Flag(help: "End when no model is cached and nobody is connected.")
     var idleExit = false
 
@@ -63,6 +74,7 @@ struct AgentVerb: AsyncParsableCommand {
             flags.root = place.root
             flags.socket = place.socket
             flags.http = http ?? (idleExit ? "off" : nil)
+            flags.metricsBindAddress = metricsBindAddress
             flags.medium = medium
             flags.verify = verify
             flags.budget = budget
@@ -72,6 +84,8 @@ struct AgentVerb: AsyncParsableCommand {
             flags.connections = connections
             flags.threads = threads
             flags.expireSeconds = expire
+            flags.peers = peers
+            flags.peerAddress = peerAddress
             flags.idleExit = idleExit
             flags.logLevel = logLevel
             let environment = ProcessInfo.processInfo.environment

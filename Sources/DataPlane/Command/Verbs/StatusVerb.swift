@@ -50,8 +50,8 @@ struct StatusVerb: ParsableCommand {
         ]
         guard !status.models.isEmpty else { return (lines + ["no model is cached"]).joined(separator: "\n") }
         var table = Table(
-            ["MODEL", "PHASE", "FILES", "SIZE", "PRESENT", "RATE", "LEFT", "FROM STORE", "USERS", "SOURCE"],
-            rightAligned: [2, 3, 4, 5, 6, 7, 8])
+            ["MODEL", "PHASE", "FILES", "SIZE", "PRESENT", "RATE", "LEFT", "FROM STORE", "FROM PEERS", "TO PEERS", "USERS", "SOURCE"],
+            rightAligned: [2, 3, 4, 5, 6, 7, 8, 9, 10])
         for model in status.models {
             let share = model.totalBytes > 0 ? Double(model.presentBytes) / Double(model.totalBytes) * 100 : 100
             table.add([
@@ -59,7 +59,7 @@ struct StatusVerb: ParsableCommand {
                 ByteCount.format(model.totalBytes), "\(ByteCount.fixed(share.rounded(.down), decimals: 0))%",
                 model.bytesPerSecond > 0 ? ByteCount.format(Int64(model.bytesPerSecond)) + "/s" : "-",
                 model.remainingSeconds.map { ProgressLine.duration($0) } ?? "-", ByteCount.format(model.originBytes),
-                "\(model.users)", model.source,
+                ByteCount.format(model.peerBytes), ByteCount.format(model.servedBytes), "\(model.users)", model.source,
             ])
         }
         lines.append(table.text)

@@ -2,6 +2,7 @@ import Agent
 import ArgumentParser
 import Foundation
 import Glibc
+import ObjectStore
 
 struct WarmVerb: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -10,7 +11,8 @@ struct WarmVerb: ParsableCommand {
         discussion: """
             Starts an agent when none runs, then waits until every file is whole and verified. At a ModelCache's own socket
             (MODELCACHE_SOCKET=.../.modelcache/agent.sock) it waits for the node's agent instead, 60 s, also when the agent is
-            restarted meanwhile (MODELCACHE_AGENT_DEADLINE_SECONDS). Exit code 0: every file is whole; 1: it cannot be;
+            restarted meanwhile (MODELCACHE_AGENT_DEADLINE_SECONDS). MODELCACHE_TOKEN_FILE names the ServiceAccount token by which
+            that socket knows a pod. Exit code 0: every file is whole; 1: it cannot be;
             69: no agent or store answers; 78: a setting is wrong.
 
             EXAMPLES
@@ -63,7 +65,7 @@ struct WarmVerb: ParsableCommand {
         while true {
             do {
                 let client = try AgentClient(path: socket)
-                let directory = try client.open(settings: settings).directory
+                let directory = try client.open(settings: settings.merging(try CallerToken.settings()) { $1 }).directory
                 goneSince = nil
                 hasBegun = true
                 return try follow(client, directory: directory, shown: volume)
@@ -126,6 +128,26 @@ struct CacheSocketUnreachable: Error, CustomStringConvertible {
     var description: String {
         "no agent answers at \(path) (\(reason)); see that the modelcache-agent pod of this node runs and that the ModelCache's volume is mounted"
     }
+}
+
+/// The ServiceAccount token of `MODELCACHE_TOKEN_FILE`, by which a ModelCache's socket knows its callers.
+enum CallerToken {
+    /// What `MC_OPEN` carries of it. Read anew for each connection: the kubelet renews the file. Empty where none is named.
+    ///
+    /// - Throws: `SettingError` that names the file and never shows what is in it.
+    static func settings(environment: [String: String] = ProcessInfo.processInfo.environment) throws -> [String: String] {
+        guard let path = environment["MODELCACHE_TOKEN_FILE"], !path.isEmpty else { return [:] }
+        guard let file = FileHandle(forReadingAtPath: path), let data = try? file.read(upToCount: maximumBytes + 1) ?? Data(),
+            data.count <= maximumBytes, let text = String(data: data, encoding: .utf8)
+        else {
+            throw SettingError(
+                field: "MODELCACHE_TOKEN_FILE", value: nil, problem: "names no readable file of at most \(maximumBytes) bytes",
+                remedy: "mount a projected ServiceAccount token of audience modelcache.io there")
+        }
+        return ["MODELCACHE_TOKEN": text.trimmingCharacters(in: .whitespacesAndNewlines)]
+    }
+
+    private static let maximumBytes = 16 << 10
 }
 
 /// What Kubernetes shows of a container that ended: the container's `terminationMessagePath`, where there is such a file.

@@ -13,6 +13,11 @@ CURLcode mc_curl_set_pointer(CURL *handle, CURLoption option, void *value);
 CURLcode mc_curl_set_list(CURL *handle, CURLoption option, struct curl_slist *value);
 CURLcode mc_curl_set_bytes(CURL *handle, CURLoption option, mc_curl_bytes function);
 
+/* What is called for each address before it is connected to, instead of socket(2); CURL_SOCKET_BAD (-1) refuses it. */
+CURLcode mc_curl_set_open_socket(CURL *handle, curl_opensocket_callback function, void *context);
+/* What libcurl would have opened, closed on exec. */
+curl_socket_t mc_curl_socket(const struct curl_sockaddr *address);
+
 long mc_curl_long(CURL *handle, CURLINFO info);
 int64_t mc_curl_number(CURL *handle, CURLINFO info);
 /* Valid until the handle is used again; NULL when unknown. */

@@ -62,8 +62,29 @@ struct mc_stat {
 /* Symbolic links are not followed. */
 int mc_stat_at(int directory, const char *path, struct mc_stat *out);
 int mc_stat_descriptor(int fd, struct mc_stat *out);
-/* Sets access and modification time of `path` to now. */
-int mc_touch(const char *path);
+
+/* ---- names below a directory that others may be able to write ------------------------------- */
+
+/* `relative` is a path below `top` without "." and "..". No symbolic link is followed, in `top`'s last component neither:
+ * -ENOTDIR where one stands for a directory, -ELOOP where one stands for a file. */
+
+/* MC_OPEN_CREATE makes a new file (-EEXIST if the name is taken); without it a regular file is opened, and anything else is
+ * refused before it is opened: -ELOOP. */
+int mc_open_beneath(const char *top, const char *relative, uint32_t flags, uint32_t mode);
+int mc_stat_beneath(const char *top, const char *relative, struct mc_stat *out);
+/* Access and modification time to now. */
+int mc_touch_beneath(const char *top, const char *relative);
+/* With `mode` whatever the umask says; 0 when a directory is there already, which stays as it is. */
+int mc_make_directory_beneath(const char *top, const char *relative, uint32_t mode);
+int mc_unlink_beneath(const char *top, const char *relative, bool directory);
+int mc_link_beneath(const char *top, const char *from, const char *to);
+int mc_rename_beneath(const char *top, const char *from, const char *to);
+/* The name and all below it; 0 when there is none. Allocates one buffer a level. */
+int mc_remove_beneath(const char *top, const char *relative);
+/* As mc_seqpacket_listen, replacing what bears the name. */
+int mc_listen_beneath(const char *top, const char *relative, int backlog, uint32_t mode);
+
+/* ---- file systems --------------------------------------------------------------------------- */
 
 struct mc_filesystem {
     bool is_tmpfs;

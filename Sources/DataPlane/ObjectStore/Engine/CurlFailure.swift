@@ -14,6 +14,8 @@ struct CurlFailure {
     let url: String
     /// The address that the connection was to leave from.
     let source: String?
+    /// An address of the host that may not be connected to, and why.
+    var refusedAddress: String?
 
     var error: StoreError {
         let host = url.split(separator: "/").dropFirst().first.map(String.init) ?? "the store"
@@ -24,6 +26,11 @@ struct CurlFailure {
             return StoreError(
                 .nameResolution, detail: "\(host) cannot be resolved\(family)",
                 remedy: "check OSS_ENDPOINT, the bucket's name and DNS")
+        // Also where another address was tried and could not be reached: the refused one is what the person can mend.
+        case CURLE_COULDNT_CONNECT where refusedAddress != nil, CURLE_OPERATION_TIMEDOUT where refusedAddress != nil && !requestWasSent:
+            return StoreError(
+                .settings, detail: "\(host) resolves to \(refusedAddress ?? ""); a model may not be read from there",
+                remedy: "name the store's own endpoint in OSS_ENDPOINT")
         case CURLE_COULDNT_CONNECT: return unconnected(host, reason)
         case CURLE_INTERFACE_FAILED: return unbound(reason)
         case CURLE_OPERATION_TIMEDOUT:

@@ -26,6 +26,10 @@ final class DirectExchange {
     private var framing = AnswerFraming()
     private(set) var bytesIn: UInt64 = 0
     private var speed: SpeedWatch
+    private let wakeInterval: Duration?
+    private let began: ContinuousClock.Instant
+    /// Bytes below which the kernel does not wake us.
+    private var lowWaterMark: Int32 = 1
 
     /// A piece is received and summed while the processor's second-level cache holds it.
     private static let pieceBytes = 256 * 1024
@@ -33,7 +37,8 @@ final class DirectExchange {
     private static let turnBytes = 1024 * 1024
 
     init(
-        transfer: Transfer, entry: HandlePool.Entry, connection: DirectConnection, target: Substring, isReused: Bool, speed: SpeedWatch
+        transfer: Transfer, entry: HandlePool.Entry, connection: DirectConnection, target: Substring, isReused: Bool, speed: SpeedWatch,
+        wakeInterval: Duration?, now: ContinuousClock.Instant
     ) {
         self.transfer = transfer
         self.entry = entry
@@ -41,6 +46,8 @@ final class DirectExchange {
         self.isReused = isReused
         self.request = connection.origin.request(target: target, headers: transfer.headers)
         self.speed = speed
+        self.wakeInterval = wakeInterval
+        began = now
     }
 
     /// What to wait for.
@@ -70,6 +77,35 @@ final class DirectExchange {
     }
 
     private func receive(_ scratch: UnsafeMutableRawBufferPointer) -> Outcome {
+        let outcome = receivePieces(scratch)
+        if let wakeInterval {
+            switch outcome {
+            case .waits: setLowWaterMark(bytes(of: wakeInterval))
+            // The next answer's head is small.
+            case .done(reusable: true): setLowWaterMark(1)
+            default: break
+            }
+        }
+        return outcome
+    }
+
+    /// What comes in such a time at the rate so far, at most a piece and the rest of the body. On a slow link with many
+    /// connections a wake for every segment costs more than all else.
+    private func bytes(of interval: Duration) -> Int32 {
+        let seconds = max(0.001, began.duration(to: .now) / .seconds(1))
+        let expected = Double(bytesIn) / seconds * (interval / .seconds(1))
+        return Int32(max(1, min(Double(min(framing.plainBytesLeft, UInt64(Self.pieceBytes))), expected)))
+    }
+
+    /// SO_RCVLOWAT (socket(7)): poll(2) reports the socket once so much is there, at its end, and when its buffer is full (tcp(7)).
+    private func setLowWaterMark(_ bytes: Int32) {
+        guard bytes != lowWaterMark else { return }
+        lowWaterMark = bytes
+        var value = bytes
+        _ = setsockopt(connection.descriptor, SOL_SOCKET, SO_RCVLOWAT, &value, socklen_t(MemoryLayout<Int32>.size))
+    }
+
+    private func receivePieces(_ scratch: UnsafeMutableRawBufferPointer) -> Outcome {
         var left = Self.turnBytes
         while left > 0 {
             if framing.isDone { return .done(reusable: framing.allowsReuse(transfer.head) && sent == request.count) }

@@ -38,6 +38,10 @@ final class Transfer: AnswerReceiver, @unchecked Sendable {
     private var headHasEnded = false
     /// The source address, once a worker took the transfer.
     var source: String?
+    /// The engine's.
+    var addressGuard: AddressGuard?
+    /// Set when libcurl was kept from an address of the host.
+    var refusedAddress: String?
     var list: UnsafeMutablePointer<curl_slist>?
     /// Where libcurl says what went wrong; lives until the handle has been reset.
     let errorText = UnsafeMutablePointer<CChar>.allocate(capacity: Int(CURL_ERROR_SIZE))
@@ -153,7 +157,7 @@ final class Transfer: AnswerReceiver, @unchecked Sendable {
             : CurlFailure(
                 code: result, text: String(cString: errorText), systemError: Int32(mc_curl_long(handle, CURLINFO_OS_ERRNO)),
                 requestWasSent: mc_curl_number(handle, CURLINFO_PRETRANSFER_TIME_T) > 0, headHasEnded: headHasEnded,
-                url: url, source: source)
+                url: url, source: source, refusedAddress: refusedAddress)
         func text(_ info: CURLINFO) -> String { mc_curl_string(handle, info).map { String(cString: $0) } ?? "" }
         finish(
             problem, localAddress: text(CURLINFO_LOCAL_IP), remoteAddress: text(CURLINFO_PRIMARY_IP),

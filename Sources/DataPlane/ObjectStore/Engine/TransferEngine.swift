@@ -10,19 +10,31 @@ public struct TransferEngineConfiguration: Sendable {
     public var sourceAddresses: [String]
     /// PEM file of trusted authorities; nil: `SSL_CERT_FILE` of the process, else the system's.
     public var authorityFile: String?
+    /// Whether a certificate must name the host; false where an authority of our own signs nobody else.
+    public var verifiesHostName: Bool
+    /// How long bytes of a plain-HTTP range may gather in the kernel before a thread is woken for them; nil: not at all. Saves the
+    /// processor where links are slow and connections many.
+    public var wakeInterval: Duration?
     /// DNS, TCP and TLS together.
     public var connectTimeout: Duration
     /// A transfer that brings less than `stallBytesPerSecond` for this long has stalled.
     public var stallTimeout: Duration
     public var stallBytesPerSecond: Int
+    /// Asked before each connection is made; nil: any address will do.
+    public var addressGuard: AddressGuard?
 
     public init(
         threads: Int? = nil, sourceAddresses: [String] = [], authorityFile: String? = nil,
-        connectTimeout: Duration = .seconds(10), stallTimeout: Duration = .seconds(15), stallBytesPerSecond: Int = 1024
+        verifiesHostName: Bool = true, wakeInterval: Duration? = nil,
+        connectTimeout: Duration = .seconds(10), stallTimeout: Duration = .seconds(15), stallBytesPerSecond: Int = 1024,
+        addressGuard: AddressGuard? = nil
     ) {
+        self.addressGuard = addressGuard
         self.threads = threads
         self.sourceAddresses = sourceAddresses
         self.authorityFile = authorityFile
+        self.verifiesHostName = verifiesHostName
+        self.wakeInterval = wakeInterval
         self.connectTimeout = connectTimeout
         self.stallTimeout = stallTimeout
         self.stallBytesPerSecond = stallBytesPerSecond

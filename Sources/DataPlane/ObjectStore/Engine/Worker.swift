@@ -174,7 +174,8 @@ final class Worker: @unchecked Sendable {
         let seconds = max(1, (configuration.stallTimeout.milliseconds + 999) / 1000)
         let speed = SpeedWatch(bytesPerSecond: max(1, configuration.stallBytesPerSecond), limit: .seconds(seconds), now: .now)
         let exchange = DirectExchange(
-            transfer: transfer, entry: entry, connection: connection, target: target, isReused: isReused, speed: speed)
+            transfer: transfer, entry: entry, connection: connection, target: target, isReused: isReused, speed: speed,
+            wakeInterval: configuration.wakeInterval, now: .now)
         active[transfer.identifier] = Active(transfer: transfer, entry: entry, way: .direct(exchange))
         exchanges.append(exchange)
         watched.append(curl_waitfd(fd: connection.descriptor, events: exchange.events, revents: 0))
@@ -210,6 +211,10 @@ final class Worker: @unchecked Sendable {
             let line = UnsafeRawBufferPointer(start: bytes, count: size * count)
             return transfer.receive(header: line) ? size * count : 0
         }
+        if let guarding = configuration.addressGuard {
+            transfer.addressGuard = guarding
+            mc_curl_set_open_socket(handle, { context, _, address in AddressGuard.openSocket(context, address) }, context)
+        }
         if transfer.method == "HEAD" { set(CURLOPT_NOBODY, 1) }
         set(CURLOPT_BUFFERSIZE, Self.receiveBufferBytes)
         set(CURLOPT_HTTP_VERSION, CURL_HTTP_VERSION_1_1)
@@ -219,6 +224,7 @@ final class Worker: @unchecked Sendable {
         set(CURLOPT_NOSIGNAL, 1)
         // The store is named by its endpoint; a proxy from the environment would see signed requests.
         set(CURLOPT_PROXY, "")
+        if !configuration.verifiesHostName { set(CURLOPT_SSL_VERIFYHOST, 0) }
         set(CURLOPT_TCP_NODELAY, 1)
         set(CURLOPT_TCP_KEEPALIVE, 1)
         set(CURLOPT_TCP_KEEPIDLE, 30)

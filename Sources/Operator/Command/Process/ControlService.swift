@@ -13,6 +13,8 @@ final class ControlService: Service {
     /// Nil: this process always acts.
     private let elector: LeaderElector?
     private let shutdownTimeout: Duration
+    /// After which a process that was asked to end does so whatever hangs.
+    private let lastLimit: Duration
     private let logger: Logger
     private let isServerFound = Mutex(false)
 
@@ -21,17 +23,23 @@ final class ControlService: Service {
     /// Between a lost Lease and the end of the process in any case: another may lead after 15 s less 10 s.
     private static let lastGasp = Duration.seconds(3)
 
-    init(client: KubernetesClient, controller: ModelCacheController, elector: LeaderElector?, shutdownTimeout: Duration, logger: Logger) {
+    init(
+        client: KubernetesClient, controller: ModelCacheController, elector: LeaderElector?, shutdownTimeout: Duration, lastLimit: Duration, logger: Logger
+    ) {
         self.client = client
         self.controller = controller
         self.elector = elector
         self.shutdownTimeout = shutdownTimeout
+        self.lastLimit = lastLimit
         self.logger = logger
     }
 
+    /// The API server has answered.
+    var isConnected: Bool { isServerFound.withLock { $0 } }
+
     /// What readiness asks. A replica that waits to lead watches nothing and is ready: else a rolling update would wait for it for ever.
     func addChecks(to readiness: Readiness) {
-        readiness.add("api-server") { self.isServerFound.withLock { $0 } }
+        readiness.add("api-server") { self.isConnected }
         readiness.add("caches") {
             if let elector = self.elector, !elector.isLeader { return true }
             return self.controller.hasSynced
@@ -57,7 +65,11 @@ final class ControlService: Service {
     /// What only the leader does.
     @Sendable private func control() async throws {
         do {
-            try await cancelWhenGracefulShutdown { try await self.controller.run() }
+            try await withGracefulShutdownHandler {
+                try await self.controller.run()
+            } onGracefulShutdown: {
+                self.controller.stop()
+            }
         } catch is CancellationError where Task.isShuttingDownGracefully {}
     }
 
@@ -93,9 +105,8 @@ final class ControlService: Service {
 
     /// Whatever hangs, the process ends before a kubelet would kill it, after 30 s by default.
     private func endAnyhow() {
-        let limit = shutdownTimeout + .seconds(8)
-        Task.detached { [logger] in
-            try? await Task.sleep(for: limit)
+        Task.detached { [logger, lastLimit] in
+            try? await Task.sleep(for: lastLimit)
             logger.critical("still not ended, leaving")
             _exit(1)
         }

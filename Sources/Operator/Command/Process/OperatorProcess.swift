@@ -51,20 +51,29 @@ struct OperatorProcess {
                 store: APILeaseStore(client: leases), namespace: systemNamespace, name: "modelcache-operator", options: $0, events: events, metrics: registry,
                 logger: Logger(label: "leader-election"))
         }
+        let controller = try makeController(client, systemNamespace, events, registry)
+        let drain = settings.webhook?.drain ?? .zero
         let control = ControlService(
-            client: client, controller: try makeController(client, systemNamespace, events, registry), elector: elector,
-            shutdownTimeout: settings.shutdownTimeout, logger: logger)
+            client: client, controller: controller, elector: elector, shutdownTimeout: settings.shutdownTimeout, lastLimit: settings.shutdownTimeout + drain + .seconds(8),
+            logger: logger)
         control.addChecks(to: readiness)
 
-        // Ended last first: the controller hands over while probes, metrics and Events still work.
+        // Ended last first: the controller hands over at once, the webhook answers on while the cluster turns to other replicas, and
+        // probes, metrics and Events still work.
         var services: [any Service] = [EventsService(recorder: events)]
         if let address = settings.metrics { services.append(HTTPServer.metrics(address, registry: registry, logger: logger)) }
         if let address = settings.probes { services.append(HTTPServer.probes(address, readiness: readiness, logger: logger)) }
+        if let webhook = settings.webhook {
+            Injection(
+                settings: webhook, client: client, namespace: systemNamespace, controller: controller, leads: { elector?.isLeader ?? true },
+                isServerFound: { control.isConnected }, registry: registry
+            ).add(to: &services, readiness)
+        }
         services.append(control)
         var group = ServiceGroupConfiguration(
             services: services.map { .init(service: $0, successTerminationBehavior: .gracefullyShutdownGroup, failureTerminationBehavior: .cancelGroup) },
             gracefulShutdownSignals: [.sigterm, .sigint], logger: Logger(label: "services", factory: { _ in SwiftLogNoOpLogHandler() }))
-        group.maximumGracefulShutdownDuration = settings.shutdownTimeout + .seconds(3)
+        group.maximumGracefulShutdownDuration = settings.shutdownTimeout + drain + .seconds(3)
         do {
             try await ServiceGroup(configuration: group).run()
         } catch let failure as OperatorFailure {
@@ -97,7 +106,8 @@ struct OperatorProcess {
                 client: client,
                 options: ControllerOptions(
                     namespace: settings.namespace, systemNamespace: systemNamespace, agentImage: settings.agentImage, agentPort: settings.agentPort,
-                    workers: settings.reconciles, validation: ValidationPolicy(allowsLoopbackEndpoints: settings.allowLoopbackEndpoints)),
+                    workers: settings.reconciles, validation: ValidationPolicy(allowsLoopbackEndpoints: settings.allowLoopbackEndpoints),
+                    serviceAccountIssuer: settings.serviceAccountIssuer, allowsUnverifiedCallers: settings.allowUnverifiedCallers),
                 recorder: events, metrics: registry, logger: Logger(label: "controller"))
         } catch {
             throw OperatorFailure.wrongSetting("\(error)")

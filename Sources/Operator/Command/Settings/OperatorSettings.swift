@@ -20,6 +20,11 @@ struct OperatorSettings: Equatable {
     var logLevel: Logger.Level
     var logFormat: LogOutput.Format
     var allowLoopbackEndpoints: Bool
+    /// Nil: as the API server's discovery document says.
+    var serviceAccountIssuer: String?
+    var allowUnverifiedCallers: Bool
+    /// Nil: pods are not injected.
+    var webhook: WebhookSettings?
 
     /// From flags by their names without dashes; the environment is asked for what they leave out.
     ///
@@ -58,7 +63,12 @@ struct OperatorSettings: Equatable {
                 text == "warn" ? .warning : Logger.Level(rawValue: text)
             },
             logFormat: try values.get("log-format", "write text or json", otherwise: .text) { LogOutput.Format(rawValue: $0) },
-            allowLoopbackEndpoints: try values.get("allow-loopback-endpoints", "write true or false", otherwise: false, Self.bool))
+            allowLoopbackEndpoints: try values.get("allow-loopback-endpoints", "write true or false", otherwise: false, Self.bool),
+            serviceAccountIssuer: try values.optional("service-account-issuer", "write what the API server has as --service-account-issuer") { text in
+                text.utf8.count <= 2048 && !text.contains(where: \.isWhitespace) ? text : nil
+            },
+            allowUnverifiedCallers: try values.get("allow-unverified-callers", "write true or false", otherwise: false, Self.bool),
+            webhook: try WebhookSettings.resolve(values, durations: durations, address: address))
     }
 
     private static func bool(_ text: String) -> Bool? {
@@ -79,14 +89,14 @@ struct OperatorSettings: Equatable {
     }
 
     /// The outer nil: not an address. The inner: none wanted, written as in controller-runtime.
-    private static func address(_ text: String) -> BindAddress?? {
+    static func address(_ text: String) -> BindAddress?? {
         if text == "0" { return .some(nil) }
         return BindAddress(text).map { .some($0) }
     }
 }
 
 /// Settings by name, from flags and the environment.
-private struct Values {
+struct Values {
     let flags: [String: String]
     let environment: [String: String]
 

@@ -107,7 +107,7 @@ public final class AgentClient: Sendable {
         }
         if let secret = secret.withLock({ $0 }) {
             let signed = RequestSignature.Request(method: method, target: target, node: agent.node, body: body)
-            let now = WallTime.now.milliseconds / 1000
+            let now = WallTime.clock.milliseconds / 1000
             request.headers.add(
                 name: "Authorization", value: RequestSignature.authorization(for: signed, secret: secret, now: now))
         }

@@ -13,13 +13,16 @@ extension Applier {
             do throws(AgentFailure) {
                 report = try await agents.prepare(uid, definition, on: address)
             } catch where error.code == .sourceImmutable {
-                // Medium or derived endpoint changed: what it holds is of no use any more.
+                // The derived endpoint changed, or it was made for another medium: what it holds is of no use any more.
                 try await agents.evict(uid, on: address)
                 report = try await agents.prepare(uid, definition, on: address)
             }
             world.remember(uid: uid) { memory in
                 memory.sent[node] = definition.stableHash
-                memory.refusedNodes[node] = nil
+                // An agent that does not know callers would be told for ever.
+                let isInForce = definition.callers.map { $0.hasKeys ? report.callersDigest == $0.digest : report.callersDigest != nil } ?? true
+                memory.refusedNodes[node] =
+                    isInForce ? nil : .next(after: memory.refusedNodes[node], message: "the agent does not verify callers; update it", now: .now)
                 if definition.pinned { memory.shortages[node] = nil }
             }
             wake(world.set(report, node: node))
@@ -53,13 +56,20 @@ extension Applier {
         guard let address = poller.address(node) else { return }
         do throws(AgentFailure) {
             try await agents.evict(uid, on: address)
+            world.remember(uid: uid) { $0.evictionRefused[node] = nil }
             wake(world.removeReport(uid: uid, node: node))
         } catch {
             switch error {
             case .unreachable(let why): wake(world.setUnreachable(node, why: why, now: .now))
             case .refused(_, _, _, _, _, let users) where error.code == .inUse:
+                world.remember(uid: uid) { $0.evictionRefused[node] = nil }
                 world.setUsers(max(1, users ?? 1), uid: uid, node: node)
             case .refused, .malformed:
+                world.remember(uid: uid) { memory in
+                    memory.evictionRefused[node] = .next(
+                        after: memory.evictionRefused[node], message: Words.line("\(error)", limit: 300), now: .now)
+                }
+                if let key = world.key(uid: uid) { wake([key]) }
                 logger.warning("an agent did not evict a cache", metadata: ["node": "\(node)", "reason": "\(error)"])
             }
         }

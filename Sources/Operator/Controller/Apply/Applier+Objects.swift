@@ -7,7 +7,7 @@ extension Applier {
             enter(try await client.create(job, answer: JobOutline.self, WriteOptions(fieldManager: Names.fieldOwner)))
         } catch let error as KubernetesError where error.isAlreadyExists {
             guard let there = try await client.find(JobOutline.self, job.objectKey) else { return wakeOwner(job.metadata) }
-            guard there.metadata.labels?[Names.uidLabel] == job.metadata.labels?[Names.uidLabel] else {
+            guard let view = JobView(there, now: .now), view.cacheUID == job.metadata.labels?[Names.uidLabel] else {
                 throw WriteRefused(message: "a Job named \(job.objectKey.name) is there that is not this ModelCache's; delete it")
             }
             enter(there)

@@ -10,20 +10,27 @@ struct StatusWriter: Sendable {
     /// - Returns: when to come back for a write that has to wait.
     /// - Throws: `KubernetesError`.
     func write(_ picture: Picture, of cache: ModelCache, memory: Memory, now: WallTime) async throws -> WallTime? {
-        let status = ModelCacheStatus(picture, before: cache.status, generation: cache.metadata.generation ?? 0, now: now)
-        switch StatusWrite.decide(from: cache.status, to: status, lastWrite: memory.statusWrittenAt, now: now) {
+        let status = ModelCacheStatus(picture, before: cache.status, generation: cache.metadata.generation ?? 0, now: .clock)
+        var memory = memory
+        let decision = StatusWrite.decide(from: cache.status, to: status, memory: &memory, now: now)
+        let heldSince = memory.statusHeldSince
+        world.remember(uid: cache.uid) { $0.statusHeldSince = heldSince }
+        switch decision {
         case .none: return nil
         case .at(let time): return time
         case .now: break
         }
-        let old = try cache.status.map { try MergePatch.json($0) }
-        guard let change = MergePatch.difference(from: old, to: try MergePatch.json(status)) else { return nil }
+        guard let change = try StatusPatch.difference(from: cache.status, to: status) else { return nil }
         // The uid: another ModelCache of the same name is not this one.
         let patch: JSONValue = ["metadata": ["uid": .string(cache.uid)], "status": change]
+        // The watch may tell of it before the answer is here, and it is no news.
+        world.expect(status, of: cache.uid)
+        defer { world.expect(nil, of: cache.uid) }
         do {
             let written = try await client.patch(
-                ModelCache.self, cache.objectKey, .merge(patch), subresource: .status, WriteOptions(fieldManager: Names.fieldOwner))
-            world.confirm(written, key: cache.objectKey)
+                ModelCache.self, cache.objectKey, .merge(patch), subresource: .status, answer: StatusAnswer.self,
+                WriteOptions(fieldManager: Names.fieldOwner))
+            world.confirm(status, version: written.metadata.resourceVersion, of: cache)
         } catch let error as KubernetesError where error.isNotFound || error.isConflict {
             // Gone, or another one by now: the watch tells.
             return nil
@@ -32,11 +39,24 @@ struct StatusWriter: Sendable {
         let events = TransitionEvents.between(cache.status, status, picture: picture, announced: &announced)
         world.remember(uid: cache.uid) { memory in
             memory.announced = announced
-            memory.statusWrittenAt = now
+            StatusWrite.written(at: now, memory: &memory)
         }
+        raise(events, on: cache)
+        return nil
+    }
+
+    func raise(_ events: [PlannedEvent], on cache: ModelCache) {
         for event in events {
             recorder.record(event.isWarning ? .warning : .normal, reason: event.reason, event.message, regarding: cache.reference)
         }
-        return nil
     }
+}
+
+/// Of the server's answer to a write of the status: what is in it is known already.
+private struct StatusAnswer: Decodable, Sendable {
+    struct Metadata: Decodable, Sendable {
+        var resourceVersion: String
+    }
+
+    var metadata: Metadata
 }

@@ -17,6 +17,9 @@ public struct JobOutline: KubernetesResource, Hashable {
         public var deletionTimestamp: Timestamp?
         public var labels: [String: String]?
         public var annotations: [String: String]?
+        public var ownerReferences: [OwnerReference]?
+
+        public init() {}
     }
 
     public struct Status: Codable, Sendable, Hashable {
@@ -25,6 +28,11 @@ public struct JobOutline: KubernetesResource, Hashable {
 
     public var metadata: Metadata
     public var status: Status?
+
+    public init(metadata: Metadata, status: Status? = nil) {
+        self.metadata = metadata
+        self.status = status
+    }
 
     public var objectKey: ObjectKey { ObjectKey(namespace: metadata.namespace ?? "", name: metadata.name ?? "") }
     public var resourceVersion: String { metadata.resourceVersion ?? "" }

@@ -5,7 +5,8 @@ public struct JobView: Sendable, Hashable {
     public enum Phase: Sendable, Hashable {
         case unfinished
         case complete
-        /// `reason` is the Job controller's: BackoffLimitExceeded, DeadlineExceeded.
+        /// `reason` is the Job controller's: BackoffLimitExceeded, DeadlineExceeded. `at`: by this machine's clock when it was seen
+        /// to happen, else the API server's word, never later than now.
         case failed(reason: String, message: String, at: WallTime)
     }
 
@@ -39,9 +40,11 @@ public struct JobView: Sendable, Hashable {
         self.phaseSeen = phaseSeen
     }
 
-    /// Nil for a Job that is not one of ours after all.
+    /// Nil for a Job that is not one of ours after all: its owner and its own name must be what we would have written.
     public init?(_ job: JobOutline, now: WallTime) {
-        guard let cacheUID = job.metadata.labels?[Names.uidLabel], let node = job.metadata.annotations?[Names.nodeAnnotation]
+        guard let cacheUID = job.metadata.labels?[Names.uidLabel], let node = job.metadata.annotations?[Names.nodeAnnotation],
+            let owner = Owner.controlling(job.metadata.ownerReferences, label: cacheUID),
+            job.objectKey.name == Names.job(cache: owner.name, uid: cacheUID, node: node)
         else { return nil }
         name = job.objectKey.name
         namespace = job.objectKey.namespace
@@ -57,7 +60,7 @@ public struct JobView: Sendable, Hashable {
             } else {
                 phase = .failed(
                     reason: condition.reason ?? "Failed", message: condition.message ?? "",
-                    at: condition.lastTransitionTime.map { WallTime($0) } ?? now)
+                    at: min(now, condition.lastTransitionTime.map { WallTime($0) } ?? now))
             }
         } else {
             phase = .unfinished
@@ -67,10 +70,35 @@ public struct JobView: Sendable, Hashable {
 
     public var isUnfinished: Bool { phase == .unfinished }
 
+    /// Which ModelCache it belongs to. The label alone would let a Job of one namespace count in another.
+    var cache: CacheID { CacheID(namespace: namespace, uid: cacheUID) }
+
+    /// The same Job after it was seen as `before`. A failure that was seen to happen has the time of this machine's clock: waits
+    /// are counted from it, and the API server's clock may be another.
+    package func following(_ before: JobView, now: WallTime) -> JobView {
+        guard before.uid == uid else { return self }
+        var view = self
+        if case .failed(let reason, let message, _) = phase {
+            var at = now
+            if case .failed(reason, message, let known) = before.phase { at = known }
+            view.phase = .failed(reason: reason, message: message, at: at)
+        }
+        if before.phase == view.phase { view.phaseSeen = before.phaseSeen }
+        // Our deletion is known before the watch tells of it.
+        if before.isDeleting { view.isDeleting = true }
+        return view
+    }
+
     /// Equal in everything that a plan goes by.
     func isSame(as other: JobView) -> Bool {
         var other = other
         other.version = version
         return self == other
     }
+}
+
+/// A ModelCache as its dependents are filed under it.
+struct CacheID: Hashable {
+    var namespace: String
+    var uid: String
 }

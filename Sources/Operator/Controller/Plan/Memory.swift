@@ -6,18 +6,22 @@ public struct Memory: Sendable, Hashable {
         public var message: String
         public var until: WallTime
         public var failures: Int
+        /// Of the first in a row.
+        public var since: WallTime
 
-        public init(message: String, until: WallTime, failures: Int) {
+        public init(message: String, until: WallTime, failures: Int, since: WallTime) {
             self.message = message
             self.until = until
             self.failures = failures
+            self.since = since
         }
 
         /// The same again: waits from 5 s doubling to 5 minutes.
         public static func next(after before: Refusal?, message: String, now: WallTime) -> Refusal {
             let failures = (before?.failures ?? 0) + 1
             return Refusal(
-                message: message, until: now + .seconds(min(300, 5 << min(failures - 1, 6))), failures: failures)
+                message: message, until: now + .seconds(min(300, 5 << min(failures - 1, 6))), failures: failures,
+                since: before?.since ?? now)
         }
     }
 
@@ -46,9 +50,15 @@ public struct Memory: Sendable, Hashable {
     /// Nodes whose failure had its Event.
     public var announced: Set<String> = []
     public var statusWrittenAt: WallTime?
+    /// Since when a change of the status waits for more to go with it.
+    public var statusHeldSince: WallTime?
     public var secretCheckedAt: WallTime?
+    /// Deletion: when it was first seen, by this machine's clock; the API server's may be another.
+    public var deletionSeenAt: WallTime?
     /// Deletion: agents that were asked last at.
     public var evictionAsked: [String: WallTime] = [:]
+    /// Deletion: agents that answered neither "gone" nor "in use".
+    public var evictionRefused: [String: Refusal] = [:]
 
     public init() {}
 
@@ -61,5 +71,6 @@ public struct Memory: Sendable, Hashable {
         sent = kept(sent)
         refusedNodes = kept(refusedNodes)
         evictionAsked = kept(evictionAsked)
+        evictionRefused = kept(evictionRefused)
     }
 }

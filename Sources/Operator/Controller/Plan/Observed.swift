@@ -15,12 +15,21 @@ public struct Observed: Sendable {
         public var sourceHash: String
         public var source: ResolvedSource?
         public var seeders: [String]
+        /// The region that the nodes gave when the source was resolved.
+        public var region: String?
+        /// What volume and copies were made for.
+        public var medium: CacheDefinition.Medium?
 
-        public init(generation: Int64? = nil, sourceHash: String = "", source: ResolvedSource? = nil, seeders: [String] = []) {
+        public init(
+            generation: Int64? = nil, sourceHash: String = "", source: ResolvedSource? = nil, seeders: [String] = [],
+            region: String? = nil, medium: CacheDefinition.Medium? = nil
+        ) {
             self.generation = generation
             self.sourceHash = sourceHash
             self.source = source
             self.seeders = seeders
+            self.region = region
+            self.medium = medium
         }
     }
 
@@ -49,6 +58,8 @@ public struct Observed: Sendable {
     public var memory: Memory
     /// Image of the warm-up Jobs.
     public var image: String
+    /// Who may open caches.
+    public var callers = CallerKnowledge.unverified
 
     public init(
         owner: Owner, generation: Int64 = 1, hasFinalizer: Bool = true, deletedAt: WallTime? = nil,

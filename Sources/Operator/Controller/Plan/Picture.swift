@@ -1,8 +1,12 @@
+public import AgentAPI
+
 /// How a ModelCache stands, as the plan found it: what the status is written from.
 public struct Picture: Sendable, Hashable {
     public enum Source: Sendable, Hashable {
         /// Being listed for the first time.
         case resolving
+        /// Endpoint and region come from the nodes, and there is none that matches.
+        case waitingForNodes
         case resolved
         case failed(SourceFailure)
     }
@@ -37,8 +41,8 @@ public struct Picture: Sendable, Hashable {
     }
 
     public enum Ending: Sendable, Hashable {
-        /// `waiting`: nodes that did not answer yet.
-        case evicting(waiting: [String])
+        /// `waiting`: nodes that did not answer yet; `refusing`: those that said no, and what they said.
+        case evicting(waiting: [String], refusing: [Failure] = [])
         case inUse([User])
     }
 
@@ -46,6 +50,10 @@ public struct Picture: Sendable, Hashable {
     /// What the source holds, once known; stays through later failures.
     public var facts: ResolvedSource?
     public var sourceHash = ""
+    /// The region that the nodes gave, where the spec leaves it open.
+    public var region: String?
+    /// Nil until a volume is made.
+    public var medium: CacheDefinition.Medium?
     public var isSuspended = false
     public var isEager = true
     /// Nodes that match the placement.
@@ -66,6 +74,8 @@ public struct Picture: Sendable, Hashable {
     public var failures: [Failure] = []
     /// The API server's words when it refuses Jobs or claims.
     public var refusal: String?
+    /// Why the cluster's token keys are not known, where Jobs wait for that.
+    public var callersUnknown: String?
     /// Bytes present, by desired node.
     public var cachedOn: [String: Int64] = [:]
     /// Bytes present on the desired nodes, and how fast more arrive.

@@ -1,3 +1,5 @@
+internal import AgentAPI
+
 /// What to do now about one ModelCache, and how it stands.
 ///
 /// Pure: made from an ``Observed`` and a time, nothing else. Making it again from the same world gives the same plan, and making
@@ -7,6 +9,8 @@ public struct Plan: Sendable {
     public var actions: [Action] = []
     /// Nil: leave the status alone.
     public var picture: Picture?
+    /// Events to be raised before ``actions`` are carried out.
+    public var events: [PlannedEvent] = []
     /// What all Jobs of ``actions`` share.
     public var template: WarmupTemplate?
     /// When to plan again though nothing was heard.
@@ -38,13 +42,21 @@ struct Planner {
     var memory: Memory
     var actions: [Action] = []
     var picture = Picture()
+    var events: [PlannedEvent] = []
     var wake: WallTime?
+    /// The same for all nodes but for the pin; hashing it and the callers' keys for each of a hundred nodes was half of a plan.
+    var definitions: [Bool: (definition: CacheDefinition, hash: Int)] = [:]
+    /// ``CallerPolicy/digest``, where callers are known.
+    let callersDigest: String?
 
     init(_ observed: Observed, now: WallTime) {
         self.observed = observed
         self.now = now
         memory = observed.memory
+        callersDigest = if case .known(let policy) = observed.callers { policy.digest } else { nil }
         memory.forgetNodes(besides: observed.agents)
+        picture.region = observed.recorded.region
+        picture.medium = observed.recorded.medium
     }
 
     var owner: Owner { observed.owner }
@@ -91,6 +103,14 @@ struct Planner {
             describeReports(on: spec)
             return finished(template: nil)
         }
+        if let medium = observed.recorded.medium, medium != spec.medium {
+            picture.source = .failed(SourceFailure(
+                .mediumImmutable,
+                "spec.cache.medium was changed to \(spec.medium.rawValue) after volumes were made for \(medium.rawValue); what is cached "
+                    + "stays as it was. Set it back, or make a new ModelCache for the other medium"))
+            describeReports(on: spec)
+            return finished(template: nil)
+        }
         let selected = observed.nodes.values.filter { spec.placement.selects($0) }
         guard let source = effectiveSource(spec, nodes: selected) else {
             describeReports(on: spec)
@@ -99,18 +119,26 @@ struct Planner {
         planSource(spec)
         guard let facts = picture.facts else { return finished(template: nil) }
         picture.sourceHash = spec.sourceHash
+        picture.medium = spec.medium
         planVolume(spec, facts: facts)
+        let settled = actions.count
         let nodes = planNodes(spec, facts: facts, source: source, selected: selected)
+        // A Job's node is prepared; what is asked of other nodes' agents need not go before it.
+        let questions = actions[settled...]
+        actions.removeSubrange(settled...)
         planJobs(spec, facts: facts, nodes: nodes)
+        actions += questions
         describe(nodes, facts: facts)
         return finished(template: WarmupTemplate(
             owner: owner, spec: spec, source: source, secret: observed.resolution.resolved?.secret, image: observed.image))
     }
 
     private func finished(template: WarmupTemplate?) -> Plan {
-        Plan(
+        var plan = Plan(
             actions: actions, picture: picture, template: template,
             requeueAfter: wake.map { max(.milliseconds(10), $0 - now) }, memory: memory)
+        plan.events = events
+        return plan
     }
 
     /// Nothing else is planned beside a request: what it leaves behind is the next plan's world.

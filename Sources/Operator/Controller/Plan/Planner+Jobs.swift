@@ -22,6 +22,10 @@ extension Planner {
         }
         guard !due.isEmpty, !spec.isSuspended, running < spec.parallelism, hasCredentials(spec) else { return }
         if observed.claim?.isDeleting ?? false || observed.volume?.isDeleting ?? false { return }
+        if case .unknown(let why) = observed.callers {
+            due.removeAll { !observed.callers.admitsJobs($0.report) }
+            if due.isEmpty { picture.callersUnknown = why }
+        }
         for finding in due.prefix(spec.parallelism - running) {
             guard case .due(let replacing, let attempt) = finding.state else { continue }
             let job = WarmupJob(

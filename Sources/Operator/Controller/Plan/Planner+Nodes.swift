@@ -133,24 +133,29 @@ extension Planner {
         if lacksRoom, let known = memory.shortages[name] { wake(at: known.until) }
         // Suspended and evicted frees the memory for good: no new promise is asked for.
         let isHeld = spec.isSuspended && !(observed.reports[name]?.pinned ?? false)
-        let definition = definition(spec, source: source, facts: facts, isPinned: isPinned && !lacksRoom && !isHeld)
-        if isCurrent(definition, node: name) { return }
-        actions.append(.prepare(node: name, definition))
+        let wanted = wanted(spec, source: source, facts: facts, isPinned: isPinned && !lacksRoom && !isHeld)
+        if isCurrent(wanted, node: name) { return }
+        actions.append(.prepare(node: name, wanted.definition))
     }
 
-    private func definition(
+    private mutating func wanted(
         _ spec: CacheSpec, source: CacheDefinition.Source, facts: ResolvedSource, isPinned: Bool
-    ) -> CacheDefinition {
-        CacheDefinition(
+    ) -> (definition: CacheDefinition, hash: Int) {
+        if let known = definitions[isPinned] { return known }
+        let definition = CacheDefinition(
             namespace: owner.namespace, name: owner.name, source: source, medium: spec.medium, sizeBytes: facts.totalBytes,
-            pinned: isPinned, idleSeconds: spec.idleSeconds, bandwidthLimit: spec.bandwidthLimit)
+            pinned: isPinned, idleSeconds: spec.idleSeconds, bandwidthLimit: spec.bandwidthLimit, callers: observed.callers.policy)
+        let made = (definition: definition, hash: definition.stableHash)
+        definitions[isPinned] = made
+        return made
     }
 
     /// Whether the agent already has this definition. Its report shows the pin; for the limits we go by what was sent, or after
     /// a restart by whether the spec changed while nobody looked.
-    private func isCurrent(_ definition: CacheDefinition, node: String) -> Bool {
-        guard let report = observed.reports[node], report.pinned == definition.pinned else { return false }
-        if let sent = memory.sent[node] { return sent == definition.stableHash }
+    private func isCurrent(_ wanted: (definition: CacheDefinition, hash: Int), node: String) -> Bool {
+        guard let report = observed.reports[node], report.pinned == wanted.definition.pinned else { return false }
+        guard callersDigest.map({ report.callersDigest == $0 }) ?? observed.callers.isInForce(report) else { return false }
+        if let sent = memory.sent[node] { return sent == wanted.hash }
         return observed.recorded.generation == observed.generation
     }
 
@@ -162,7 +167,7 @@ extension Planner {
         for (name, report) in observed.reports.sorted(by: { $0.key < $1.key })
         where report.pinned && candidates[name] == nil && !selected.contains(name) && observed.nodes[name] != nil {
             guard observed.agents[name]?.isReachable ?? false, (memory.refusedNodes[name]?.until ?? now) <= now else { continue }
-            actions.append(.prepare(node: name, definition(spec, source: source, facts: facts, isPinned: false)))
+            actions.append(.prepare(node: name, wanted(spec, source: source, facts: facts, isPinned: false).definition))
         }
     }
 

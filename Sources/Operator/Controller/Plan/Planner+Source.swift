@@ -6,9 +6,18 @@ extension Planner {
 
     /// The source with its endpoint filled in, which agents and Jobs are given. Nil when an `oss://` source has neither endpoint
     /// nor region and the nodes do not agree on one; ``picture`` says so.
+    ///
+    /// A region that was taken from the nodes once is kept: nodes that come, go or are labelled anew do not move the source.
     mutating func effectiveSource(_ spec: CacheSpec, nodes: [NodeView]) -> CacheDefinition.Source? {
-        switch spec.effectiveSource(regions: Set(nodes.compactMap { $0.labels[NodeView.regionLabel] })) {
-        case .success(let source): return source
+        if spec.needsRegion, observed.recorded.region == nil, nodes.isEmpty {
+            if picture.facts == nil { picture.source = .waitingForNodes } else { picture.source = .resolved }
+            return nil
+        }
+        let regions = Set(nodes.compactMap { $0.labels[NodeView.regionLabel] })
+        switch spec.effectiveSource(regions: regions, recorded: observed.recorded.region) {
+        case .success(let source):
+            if spec.needsRegion { picture.region = source.region }
+            return source
         case .failure(let failure):
             picture.source = .failed(failure)
             return nil
@@ -90,11 +99,18 @@ extension CacheSpec {
     /// What a resolution is for: another source or Secret makes an old answer void.
     public var resolutionSubject: String { "\(sourceHash) \(secretName ?? "")" }
 
-    /// - Parameter regions: those that the nodes at hand are labelled with.
-    func effectiveSource(regions: Set<String>) -> Result<CacheDefinition.Source, SourceFailure> {
+    /// Whether the nodes decide where the source is.
+    var needsRegion: Bool { source.endpoint == nil && source.region == nil && source.uri.hasPrefix("oss://") }
+
+    /// - Parameters:
+    ///   - regions: those that the nodes at hand are labelled with.
+    ///   - recorded: the one that was settled on earlier.
+    func effectiveSource(regions: Set<String>, recorded: String?) -> Result<CacheDefinition.Source, SourceFailure> {
         var source = source
         guard source.endpoint == nil, source.uri.hasPrefix("oss://") else { return .success(source) }
-        if source.region == nil {
+        if source.region == nil, let recorded {
+            source.region = recorded
+        } else if source.region == nil {
             guard regions.count == 1, let region = regions.first else {
                 let found = regions.isEmpty
                     ? "no matching node has the label \(NodeView.regionLabel)"

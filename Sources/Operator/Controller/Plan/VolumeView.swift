@@ -24,13 +24,19 @@ public struct ClaimView: Sendable, Hashable {
         self.isLost = isLost
     }
 
+    /// Nil for a claim that is not one of ours after all.
     public init?(_ claim: PersistentVolumeClaim) {
-        guard let cacheUID = claim.metadata.labels?[Names.uidLabel] else { return nil }
+        guard let cacheUID = claim.metadata.labels?[Names.uidLabel],
+            let owner = Owner.controlling(claim.metadata.ownerReferences, label: cacheUID),
+            claim.objectKey.name == Names.claim(cache: owner.name, uid: cacheUID)
+        else { return nil }
         self.init(
             namespace: claim.objectKey.namespace, name: claim.objectKey.name, uid: claim.uid, cacheUID: cacheUID,
             version: UInt64(claim.resourceVersion) ?? 0, isDeleting: claim.metadata.deletionTimestamp != nil,
             isLost: claim.status?.phase == "Lost")
     }
+
+    var cache: CacheID { CacheID(namespace: namespace, uid: cacheUID) }
 }
 
 /// What the plan needs of a volume.
@@ -60,8 +66,10 @@ public struct VolumeView: Sendable, Hashable {
         self.cacheName = cacheName
     }
 
+    /// Nil for a volume that is not one of ours after all. Volumes have no namespace; their name says whose they are.
     public init?(_ volume: PersistentVolume) {
-        guard let cacheUID = volume.metadata.labels?[Names.uidLabel] else { return nil }
+        guard let cacheUID = volume.metadata.labels?[Names.uidLabel], volume.objectKey.name == Names.volume(uid: cacheUID)
+        else { return nil }
         let claimUID = volume.spec?.claimRef?.uid
         self.init(
             name: volume.objectKey.name, uid: volume.uid, cacheUID: cacheUID, version: UInt64(volume.resourceVersion) ?? 0,

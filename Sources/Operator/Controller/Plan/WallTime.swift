@@ -1,7 +1,7 @@
 internal import FoundationEssentials
 public import Kubernetes
 
-/// A moment of this machine's wall clock, in milliseconds: comparable with the API server's times, which have whole seconds.
+/// A moment in milliseconds: comparable with the API server's times, which have whole seconds.
 public struct WallTime: Sendable, Hashable, Comparable {
     /// Since 1970-01-01T00:00:00Z.
     public var milliseconds: Int64
@@ -10,7 +10,14 @@ public struct WallTime: Sendable, Hashable, Comparable {
     public init(seconds: Int64) { milliseconds = seconds * 1000 }
     public init(_ timestamp: Timestamp) { milliseconds = timestamp.secondsSinceEpoch * 1000 }
 
-    public static var now: WallTime { WallTime(milliseconds: Int64(Date().timeIntervalSince1970 * 1000)) }
+    /// This process's clock: what the machine's said when it was first asked, and since then the time that passed. A wall clock
+    /// that is set meanwhile ends no wait early and prolongs none.
+    public static var now: WallTime { start.wall + (ContinuousClock.now - start.at) }
+
+    /// What the machine's clock says, for what others compare with theirs: signatures, times written to objects.
+    public static var clock: WallTime { WallTime(milliseconds: Int64(Date().timeIntervalSince1970 * 1000)) }
+
+    private static let start = (wall: clock, at: ContinuousClock.now)
 
     public var timestamp: Timestamp { Timestamp(secondsSinceEpoch: milliseconds / 1000) }
 

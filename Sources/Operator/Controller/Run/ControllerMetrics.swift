@@ -17,10 +17,9 @@ struct ControllerMetrics: Sendable {
         nodes = registry.gauge("modelcache_nodes", help: "Nodes of the cluster.")[]
     }
 
-    func collect(from world: World) {
-        registry.onCollect { [weak world] in
-            guard let world else { return }
-            let census = world.census
+    func collect(_ census: @escaping @Sendable () -> World.Census) {
+        registry.onCollect {
+            let census = census()
             for phase in Phase.allCases { phases[phase.rawValue].set(Double(census.phases[phase] ?? 0)) }
             agents["reachable"].set(Double(census.reachable))
             agents["unreachable"].set(Double(census.agents - census.reachable))

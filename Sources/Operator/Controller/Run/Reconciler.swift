@@ -33,6 +33,7 @@ struct Reconciler: Sendable {
         guard let (cache, observed) = world.observe(key, now: now) else { return .ended(.done) }
         let plan = Plan.make(observed: observed, now: now)
         world.remember(plan.memory, uid: cache.uid)
+        writer.raise(plan.events, on: cache)
         do {
             if let refused = try await applier.apply(plan, to: cache) {
                 world.remember(uid: cache.uid) { memory in

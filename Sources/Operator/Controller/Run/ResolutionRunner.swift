@@ -30,7 +30,9 @@ struct ResolutionRunner: Sendable {
 
     /// One look at a time for a ModelCache; another asked for meanwhile is left out.
     func start(_ cache: ModelCache, spec: CacheSpec, regions: Set<String>, secretOnly: Bool) {
-        guard case .success(let source) = spec.effectiveSource(regions: regions), world.beginResolution(uid: cache.uid) else { return }
+        guard case .success(let source) = spec.effectiveSource(regions: regions, recorded: cache.status?.source?.region),
+            world.beginResolution(uid: cache.uid)
+        else { return }
         let known = world.resolution(uid: cache.uid)
         let version = secretOnly && known.subject == spec.resolutionSubject ? known.resolved?.secret?.resourceVersion : nil
         queue.yield(Work(

@@ -78,11 +78,18 @@ struct Watches: Sendable {
         agents.addHandler(pods)
     }
 
-    /// Until cancelled.
-    func run() async throws {
+    /// ModelCaches and nodes, which every replica knows. Until cancelled.
+    func follow() async throws {
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { try await caches.run() }
             group.addTask { try await nodes.run() }
+            try await group.waitForAll()
+        }
+    }
+
+    /// What the leader alone needs besides. Until cancelled.
+    func run() async throws {
+        try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { try await jobs.run() }
             group.addTask { try await claims.run() }
             group.addTask { try await volumes.run() }
@@ -100,8 +107,10 @@ struct Watches: Sendable {
         try await agents.waitUntilSynced()
     }
 
+    var areFollowed: Bool { caches.hasSynced && nodes.hasSynced }
+
     var haveSynced: Bool {
-        caches.hasSynced && nodes.hasSynced && jobs.hasSynced && claims.hasSynced && volumes.hasSynced && agents.hasSynced
+        areFollowed && jobs.hasSynced && claims.hasSynced && volumes.hasSynced && agents.hasSynced
     }
 }
 

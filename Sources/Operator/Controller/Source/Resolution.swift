@@ -58,12 +58,21 @@ public struct SourceFailure: Error, Sendable, Hashable {
         case secretInvalid = "SecretInvalid"
         case invalidSpec = "InvalidSpec"
         case sourceImmutable = "SourceImmutable"
+        case mediumImmutable = "MediumImmutable"
         case accessDenied = "AccessDenied"
         case noSuchBucket = "NoSuchBucket"
         case sourceEmpty = "SourceEmpty"
         case endpointUnreachable = "EndpointUnreachable"
         case clockSkewed = "ClockSkewed"
         case storeError = "StoreError"
+
+        /// Whether the spec must be mended before anything new is done, though everything stays as it is meanwhile.
+        public var isOfSpec: Bool {
+            switch self {
+            case .invalidSpec, .sourceImmutable, .mediumImmutable: true
+            default: false
+            }
+        }
 
         /// Whether it may pass by itself, so that the phase is not `Failed` yet.
         public var mayPass: Bool {

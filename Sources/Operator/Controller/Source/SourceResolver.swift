@@ -1,5 +1,6 @@
 public import AgentAPI
 public import Kubernetes
+internal import CRD
 internal import ObjectStore
 
 /// Lists sources with their ModelCache's own credentials.
@@ -43,10 +44,15 @@ public actor SourceResolver {
     private var running = 0
     private var waiting: [CheckedContinuation<Void, Never>] = []
 
-    /// - Parameter secrets: one Secret, nil when there is none.
-    public init(secrets: @escaping @Sendable (ObjectKey) async throws -> Secret?) throws {
+    /// - Parameters:
+    ///   - allowsLoopback: whether a store may be on this machine, as in testbeds.
+    ///   - secrets: one Secret, nil when there is none.
+    public init(allowsLoopback: Bool = false, secrets: @escaping @Sendable (ObjectKey) async throws -> Secret?) throws {
         self.secrets = secrets
-        engine = try TransferEngine(TransferEngineConfiguration(threads: 1, connectTimeout: .seconds(5), stallTimeout: .seconds(10)))
+        engine = try TransferEngine(
+            TransferEngineConfiguration(
+                threads: 1, connectTimeout: .seconds(5), stallTimeout: .seconds(10),
+                addressGuard: AddressGuard { StoreHost.problem(withAddress: $0, allowsLoopback: allowsLoopback) }))
     }
 
     /// - Throws: what asking for the Secret threw: an API server that is away says nothing about the source.

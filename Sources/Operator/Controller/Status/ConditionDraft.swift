@@ -44,6 +44,11 @@ extension Picture {
             let size = facts.map { "\(Words.count($0.files, "file")), \(Words.bytes($0.totalBytes))" } ?? ""
             return ConditionDraft(.sourceResolved, .true, .resolved, size)
         case .resolving: return ConditionDraft(.sourceResolved, .unknown, .resolving, "the source is being listed")
+        case .waitingForNodes:
+            return ConditionDraft(
+                .sourceResolved, .unknown, .noMatchingNodes,
+                "the spec names neither endpoint nor region, and no node matches spec.placement that could give one; set "
+                    + "spec.source.region in a new ModelCache, or let a node match")
         case .failed(let failure):
             return ConditionDraft(.sourceResolved, .false, ConditionReason(failure.reason), failure.message)
         }
@@ -57,15 +62,21 @@ extension Picture {
             let who = users.prefix(3).map { "\($0.node) (\(Words.count($0.users, "reader")))" }.joined(separator: ", ")
             return not(.inUse, "the model is in use on \(who)\(users.count > 3 ? " and \(users.count - 3) more" : ""); "
                 + "running pods keep their bytes, and the copies go when they end")
-        case .evicting(let waiting):
+        case .evicting(let waiting, let refusing) where !refusing.isEmpty:
+            let told = refusing.prefix(3).map { "\($0.node): \($0.message)" }.joined(separator: "; ")
+            return not(.evictionRefused, "\(told)\(refusing.count > 3 ? "; and \(refusing.count - 3) more" : "")"
+                + (waiting.isEmpty ? "" : "; no answer yet from \(Words.list(waiting))")
+                + ". They are asked again for two minutes, then the ModelCache goes and their copies may be left; see the agents' logs")
+        case .evicting(let waiting, _):
             return not(.evicting, waiting.isEmpty
                 ? "the copies are being removed" : "waiting for the agents on \(Words.list(waiting)) to remove their copies")
         case nil: break
         }
-        if case .failed(let failure) = source, facts == nil || failure.reason == .invalidSpec || failure.reason == .sourceImmutable {
+        if case .failed(let failure) = source, facts == nil || failure.reason.isOfSpec {
             return not(ConditionReason(failure.reason), failure.message)
         }
         if case .resolving = source { return not(.resolving, "the source is being listed") }
+        if case .waitingForNodes = source { return not(.noMatchingNodes, noMatchMessage) }
         if isAllReady {
             return ConditionDraft(
                 .ready, .true, .allNodesReady,
@@ -74,6 +85,7 @@ extension Picture {
         if isSuspended { return not(.suspended, "\(counted); spec.suspend is set, nothing new is warmed") }
         if candidates == 0 { return not(.noMatchingNodes, noMatchMessage) }
         if let refusal { return not(.namespaceForbidsWarmup, refusal) }
+        if warming.isEmpty, callersUnknown != nil { return not(.tokenKeysUnknown, "\(counted); \(callersMessage)") }
         if !warming.isEmpty || !queued.isEmpty { return not(.warming, counted) }
         if !waitingForAgent.isEmpty { return not(.waitingForAgents, "\(counted); \(agentsMessage)") }
         if !failures.isEmpty { return not(.nodesFailed, "\(counted); \(failureMessage)") }
@@ -88,13 +100,15 @@ extension Picture {
         if ending != nil { return ConditionDraft(.progressing, .true, .evicting, "the ModelCache is being deleted") }
         switch source {
         case .resolving: return ConditionDraft(.progressing, .true, .resolving, "the source is being listed")
-        case .failed(let failure) where facts == nil || failure.reason == .invalidSpec || failure.reason == .sourceImmutable:
+        case .waitingForNodes: return standing(.noMatchingNodes, noMatchMessage)
+        case .failed(let failure) where facts == nil || failure.reason.isOfSpec:
             return standing(ConditionReason(failure.reason), "nothing new is warmed before the source is settled")
         default: break
         }
         if isSuspended { return standing(.suspended, "spec.suspend is set; what is cached stays and is served") }
         if isAllReady { return standing(.complete, "every node that should have the model has it") }
         if candidates == 0 { return standing(.noMatchingNodes, noMatchMessage) }
+        if warming.isEmpty, callersUnknown != nil { return standing(.tokenKeysUnknown, callersMessage) }
         if !warming.isEmpty || !queued.isEmpty {
             var message = Words.count(warming.count, "node") + " warming"
             if !queued.isEmpty { message += ", \(queued.count) to come" }
@@ -126,6 +140,10 @@ extension Picture {
     private var noMatchMessage: String {
         "no ready node matches spec.placement; label nodes accordingly or widen nodeSelector, affinity or tolerations"
     }
+    private var callersMessage: String {
+        "the cluster's token keys cannot be read, so no agent could tell who asks for the model: \(callersUnknown ?? "unknown"); "
+            + "see the operator's log and its rights"
+    }
     private var agentsMessage: String {
         "no agent answers on \(Words.list(waitingForAgent)); see the pods of the DaemonSet modelcache-agent there"
     }
@@ -151,9 +169,10 @@ extension Picture {
         if ending != nil { return .terminating }
         switch source {
         case .failed(let failure):
-            if failure.reason == .invalidSpec || failure.reason == .sourceImmutable { return .failed }
+            if failure.reason.isOfSpec { return .failed }
             if facts == nil { return failure.reason.mayPass ? .resolving : .failed }
         case .resolving: return .resolving
+        case .waitingForNodes: return .pending
         case .resolved: break
         }
         if isSuspended { return .suspended }

@@ -18,7 +18,7 @@ public enum MergePatch {
         return patch.isEmpty ? Optional.none : .object(patch)
     }
 
-    static func json(_ value: some Encodable) throws -> JSONValue {
+    package static func json(_ value: some Encodable) throws -> JSONValue {
         try JSONDecoder().decode(JSONValue.self, from: JSONEncoder().encode(value))
     }
 }

@@ -10,8 +10,9 @@ extension ModelCacheStatus {
         source = picture.facts.map { facts in
             SourceStatus(
                 totalBytes: facts.totalBytes, files: facts.files, digest: facts.digest, size: Words.bytes(facts.totalBytes),
-                resolvedSpecHash: picture.sourceHash)
+                resolvedSpecHash: picture.sourceHash, region: picture.region)
         }
+        medium = picture.medium.map { $0 == .disk ? .disk : .memory }
         seeders = picture.seeders
         guard picture.facts != nil, picture.ending == nil else {
             // A deletion removes what the counts are about; the last ones tell what is going.

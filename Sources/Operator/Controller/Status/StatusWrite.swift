@@ -2,38 +2,63 @@ public import CRD
 
 /// Whether a status is worth a write.
 ///
-/// What programs act on is written at once. Counts and percentages wait until two seconds after the last write, bytes that
-/// moved without changing either wait a minute, and a rate alone is no reason: a thousand nodes that warm cost half a write a
-/// second, and an idle ModelCache none.
+/// What a person's edit asks for, and what must be on record before anything is fetched, is written at once. Other things that
+/// programs act on wait 300 ms for what comes with them: a node that joins is a Job, a report and three conditions, and Jobs go
+/// before words. Counts and percentages wait until two seconds after the last write, bytes that moved without changing either wait
+/// a minute, and a rate alone is no reason: a thousand nodes that warm cost half a write a second, and an idle ModelCache none.
 public enum StatusWrite: Sendable, Equatable {
     case none
     case now
     case at(WallTime)
 
+    static let settlingInterval: Duration = .milliseconds(300)
     static let progressInterval: Duration = .seconds(2)
     static let trafficInterval: Duration = .seconds(60)
 
-    public static func decide(
-        from old: ModelCacheStatus?, to new: ModelCacheStatus, lastWrite: WallTime?, now: WallTime
-    ) -> StatusWrite {
+    /// - Parameter memory: keeps since when something waits; ``written(at:memory:)`` clears it.
+    public static func decide(from old: ModelCacheStatus?, to new: ModelCacheStatus, memory: inout Memory, now: WallTime) -> StatusWrite {
         guard let old else { return .now }
+        if old != new {
+            if old.pressingPart != new.pressingPart { return .now }
+            if old.urgentPart != new.urgentPart {
+                // The first of a burst sets the time: more of it does not put the write off.
+                let since = memory.statusHeldSince ?? now
+                memory.statusHeldSince = since
+                let due = since + settlingInterval
+                return due <= now ? .now : .at(due)
+            }
+        }
+        memory.statusHeldSince = nil
         if old == new { return .none }
-        if old.urgentPart != new.urgentPart { return .now }
         func after(_ interval: Duration) -> StatusWrite {
-            guard let lastWrite, now >= lastWrite, now - lastWrite < interval else { return .now }
+            guard let lastWrite = memory.statusWrittenAt, now >= lastWrite, now - lastWrite < interval else { return .now }
             return .at(lastWrite + interval)
         }
         if old.countedPart != new.countedPart { return after(progressInterval) }
         if old.traffic != new.traffic { return after(trafficInterval) }
         return .none
     }
+
+    public static func written(at now: WallTime, memory: inout Memory) {
+        memory.statusWrittenAt = now
+        memory.statusHeldSince = nil
+    }
 }
 
 extension ModelCacheStatus {
-    private struct Facts: Equatable {
+    private struct Pressing: Equatable {
         var generation: Int64?
-        var phase: Phase?
         var source: SourceStatus?
+        var medium: Cache.Medium?
+    }
+
+    /// What a person waits for, and what must be on record first.
+    fileprivate var pressingPart: some Equatable {
+        Pressing(generation: observedGeneration, source: source, medium: medium)
+    }
+
+    private struct Facts: Equatable {
+        var phase: Phase?
         var seeders: [String]
         var conditions: [[String]]
         var desired: Int?
@@ -42,7 +67,7 @@ extension ModelCacheStatus {
     /// What programs and people wait for.
     fileprivate var urgentPart: some Equatable {
         Facts(
-            generation: observedGeneration, phase: phase, source: source, seeders: seeders,
+            phase: phase, seeders: seeders,
             conditions: conditions.map { [$0.type, $0.status.rawValue, $0.reason, String($0.observedGeneration ?? 0)] },
             desired: nodes?.desired)
     }

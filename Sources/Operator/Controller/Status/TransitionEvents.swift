@@ -33,9 +33,10 @@ public enum TransitionEvents {
             case (.sourceResolved, .true): say(false, condition.reason, condition.message)
             case (.sourceResolved, .false): say(true, condition.reason, condition.message)
             case (.ready, .true): say(false, condition.reason, condition.message)
-            case (.ready, .false) where before?.status == .true || condition.reason == ConditionReason.inUse.rawValue:
-                // The source's own condition has its Event.
-                if new.condition(.sourceResolved)?.reason != condition.reason {
+            case (.ready, .false) where before?.status == .true || condition.reason == ConditionReason.inUse.rawValue
+                || condition.reason == ConditionReason.evictionRefused.rawValue:
+                // The source's own condition has its Event, and a node that joins is none.
+                if condition.reason != ConditionReason.warming.rawValue, new.condition(.sourceResolved)?.reason != condition.reason {
                     say(condition.reason != ConditionReason.evicting.rawValue && condition.reason != ConditionReason.suspended.rawValue,
                         condition.reason, condition.message)
                 }

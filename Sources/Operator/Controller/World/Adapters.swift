@@ -42,8 +42,17 @@ extension CacheSpec {
             seeders: max(0, spec.placement.seeders), isEager: spec.warmup.mode == .eager,
             parallelism: max(1, spec.warmup.parallelism), backoffLimit: max(0, spec.warmup.backoffLimit),
             activeDeadlineSeconds: spec.warmup.activeDeadlineSeconds, bandwidthLimit: spec.warmup.bandwidthLimit?.bytes,
-            medium: spec.cache.medium == .disk ? .disk : .memory, idleSeconds: max(0, spec.cache.idleSeconds),
+            medium: CacheDefinition.Medium(spec.cache.medium), idleSeconds: max(0, spec.cache.idleSeconds),
             isSuspended: spec.suspend, fingerprint: SourceFingerprint.of(spec.source))
+    }
+}
+
+extension CacheDefinition.Medium {
+    init(_ medium: Cache.Medium) {
+        switch medium {
+        case .memory: self = .memory
+        case .disk: self = .disk
+        }
     }
 }
 
@@ -90,7 +99,9 @@ extension Observed {
         if let source = status?.source, let digest = source.digest, let hash = source.resolvedSpecHash {
             recorded.sourceHash = hash
             recorded.source = ResolvedSource(totalBytes: max(0, source.totalBytes), files: source.files, digest: digest)
+            recorded.region = source.region
         }
+        recorded.medium = status?.medium.map { CacheDefinition.Medium($0) }
         self.init(
             owner: Owner(namespace: cache.metadata.namespace ?? "", name: cache.metadata.name, uid: uid),
             generation: cache.metadata.generation ?? 0, hasFinalizer: cache.metadata.finalizers.contains(Names.finalizer),

@@ -50,7 +50,7 @@ extension World {
                 present.insert(cache.uid)
                 let old = state.reports[cache.uid]?[node]
                 guard old != cache else {
-                    if !isNews, let key = state.keys[cache.uid], state.hasEndedJob(cache.uid, node: node) { wakes.progress.append(key) }
+                    if !isNews, let key = state.keys[cache.uid], state.hasEndedJob(cache.uid, of: key, node: node) { wakes.progress.append(key) }
                     continue
                 }
                 state.reports[cache.uid, default: [:]][node] = cache
@@ -111,9 +111,9 @@ extension World {
 
 extension World.State {
     /// A Job whose outcome the next plan reads off the agent's report.
-    fileprivate func hasEndedJob(_ uid: String, node: String) -> Bool {
+    fileprivate func hasEndedJob(_ uid: String, of key: ObjectKey, node: String) -> Bool {
         guard reports[uid]?[node]?.state != .ready else { return false }
-        return jobs[uid]?.values.contains { $0.view.node == node && $0.view.phase == .complete } ?? false
+        return jobs[CacheID(namespace: key.namespace, uid: uid)]?.values.contains { $0.view.node == node && $0.view.phase == .complete } ?? false
     }
 
     fileprivate func isShort(_ uid: String) -> Bool {
@@ -126,6 +126,6 @@ extension CacheReport {
     /// Equal but for bytes that moved.
     fileprivate func isSame(as other: CacheReport) -> Bool {
         state == other.state && digest == other.digest && pinned == other.pinned && (users > 0) == (other.users > 0)
-            && error == other.error && source == other.source && medium == other.medium
+            && error == other.error && source == other.source && medium == other.medium && callersDigest == other.callersDigest
     }
 }

@@ -18,12 +18,31 @@ extension World {
                 if isOlder(cache.version, than: before.version) { return [] }
                 if before.metadata.uid != cache.metadata.uid { state.forget(before) }
             }
-            state.caches[key] = cache
+            let before = state.caches.updateValue(cache, forKey: key)
             if let uid = cache.metadata.uid {
                 state.keys[uid] = key
                 state.readings[uid] = reading
+                // What we wrote ourselves comes back.
+                if let before, before.isSame(as: cache), cache.status == before.status || cache.status == state.expected[uid] { return [] }
             }
             return [key]
+        }
+    }
+
+    /// A write of this status begins; nil: it has ended.
+    func expect(_ status: ModelCacheStatus?, of uid: String) {
+        state.withLock { $0.expected[uid] = status }
+    }
+
+    /// A write of the status was accepted: counts unless the watch has told something newer.
+    func confirm(_ status: ModelCacheStatus, version: String, of cache: ModelCache) {
+        let key = cache.objectKey
+        state.withLock { state in
+            guard let before = state.caches[key], before.metadata.uid == cache.metadata.uid,
+                !isOlder(UInt64(version) ?? 0, than: before.version)
+            else { return }
+            state.caches[key]?.status = status
+            state.caches[key]?.metadata.resourceVersion = version
         }
     }
 
@@ -75,36 +94,32 @@ extension World {
     func set(_ job: JobView, isConfirmed: Bool) -> [ObjectKey] {
         state.withLock { state in
             var job = job
-            if let before = state.jobs[job.cacheUID]?[job.name]?.view {
+            if let before = state.jobs[job.cache]?[job.name]?.view {
                 if isOlder(job.version, than: before.version) || (!isConfirmed && job.version == before.version) { return [] }
-                if before.uid == job.uid {
-                    if before.phase == job.phase { job.phaseSeen = before.phaseSeen }
-                    // Our deletion is known before the watch tells of it.
-                    if before.isDeleting { job.isDeleting = true }
-                }
+                job = job.following(before, now: .now)
             }
-            let before = state.jobs[job.cacheUID, default: [:]].updateValue(
+            let before = state.jobs[job.cache, default: [:]].updateValue(
                 JobEntry(view: job, madeAt: isConfirmed ? nil : .now), forKey: job.name)
             // Mostly the watch's word on what the answer to our creation said already.
             if before?.view.isSame(as: job) ?? false { return [] }
-            return state.keys[job.cacheUID].map { [$0] } ?? []
+            return state.key(job.cache)
         }
     }
 
     func removeJob(_ job: JobView) -> [ObjectKey] {
         state.withLock { state in
-            guard state.jobs[job.cacheUID]?[job.name]?.view.uid == job.uid else { return [] }
-            state.jobs[job.cacheUID]?[job.name] = nil
-            if state.jobs[job.cacheUID]?.isEmpty ?? false { state.jobs[job.cacheUID] = nil }
-            return state.keys[job.cacheUID].map { [$0] } ?? []
+            guard state.jobs[job.cache]?[job.name]?.view.uid == job.uid else { return [] }
+            state.jobs[job.cache]?[job.name] = nil
+            if state.jobs[job.cache]?.isEmpty ?? false { state.jobs[job.cache] = nil }
+            return state.key(job.cache)
         }
     }
 
     /// Our deletion was accepted.
     func markDeleting(_ job: JobView) {
         state.withLock { state in
-            guard state.jobs[job.cacheUID]?[job.name]?.view.uid == job.uid else { return }
-            state.jobs[job.cacheUID]?[job.name]?.view.isDeleting = true
+            guard state.jobs[job.cache]?[job.name]?.view.uid == job.uid else { return }
+            state.jobs[job.cache]?[job.name]?.view.isDeleting = true
         }
     }
 
@@ -112,17 +127,17 @@ extension World {
 
     func set(_ claim: ClaimView) -> [ObjectKey] {
         state.withLock { state in
-            if let before = state.claims[claim.cacheUID], isOlder(claim.version, than: before.version) { return [] }
-            state.claims[claim.cacheUID] = claim
-            return state.keys[claim.cacheUID].map { [$0] } ?? []
+            if let before = state.claims[claim.cache], isOlder(claim.version, than: before.version) { return [] }
+            state.claims[claim.cache] = claim
+            return state.key(claim.cache)
         }
     }
 
     func removeClaim(_ claim: ClaimView) -> [ObjectKey] {
         state.withLock { state in
-            guard state.claims[claim.cacheUID]?.uid == claim.uid else { return [] }
-            state.claims[claim.cacheUID] = nil
-            return state.keys[claim.cacheUID].map { [$0] } ?? []
+            guard state.claims[claim.cache]?.uid == claim.uid else { return [] }
+            state.claims[claim.cache] = nil
+            return state.key(claim.cache)
         }
     }
 
@@ -148,6 +163,15 @@ extension World {
     }
 }
 
+extension ModelCache {
+    /// Equal in all that a plan goes by but the status.
+    fileprivate func isSame(as other: ModelCache) -> Bool {
+        metadata.uid == other.metadata.uid && metadata.generation == other.metadata.generation
+            && metadata.finalizers == other.metadata.finalizers && metadata.deletionTimestamp == other.metadata.deletionTimestamp
+            && metadata.annotations == other.metadata.annotations
+    }
+}
+
 extension World.State {
     /// The ModelCaches to which a change of a node means something: those whose placement names it, before or after, those that
     /// have something on it, and those that are about to go.
@@ -156,8 +180,12 @@ extension World.State {
             guard let uid = cache.metadata.uid else { return nil }
             if cache.metadata.deletionTimestamp != nil || reports[uid]?[node] != nil { return key }
             if case .valid(let spec)? = readings[uid], views.contains(where: { spec.placement.selects($0) }) { return key }
-            return jobs[uid]?.values.contains { $0.view.node == node } ?? false ? key : nil
+            return jobs[CacheID(namespace: key.namespace, uid: uid)]?.values.contains { $0.view.node == node } ?? false ? key : nil
         }
+    }
+
+    fileprivate func key(_ cache: CacheID) -> [ObjectKey] {
+        keys[cache.uid].flatMap { $0.namespace == cache.namespace ? [$0] : nil } ?? []
     }
 
     /// Jobs, claim, volume and reports stay: they tell what is left to clean up.

@@ -14,15 +14,18 @@ final class World: Sendable {
         /// The specs of ``caches``, checked, by uid.
         var readings: [String: Observed.SpecReading] = [:]
         var nodes: [String: NodeView] = [:]
-        /// By uid of the ModelCache, then by name.
-        var jobs: [String: [String: JobEntry]] = [:]
-        var claims: [String: ClaimView] = [:]
+        /// By ModelCache, then by name.
+        var jobs: [CacheID: [String: JobEntry]] = [:]
+        var claims: [CacheID: ClaimView] = [:]
         var volumes: [String: VolumeView] = [:]
         var agents: [String: AgentView] = [:]
         /// By uid of the ModelCache, then by node.
         var reports: [String: [String: CacheReport]] = [:]
         var resolutions: [String: Resolution] = [:]
         var memories: [String: Memory] = [:]
+        /// Statuses whose write is under way, by uid.
+        var expected: [String: ModelCacheStatus] = [:]
+        var callers = CallerKnowledge.unverified
     }
 
     /// A Job as last heard of. One that we made is entered from the server's answer, before the watch tells of it.
@@ -57,9 +60,10 @@ final class World: Sendable {
     func observe(_ key: ObjectKey, now: WallTime) -> (cache: ModelCache, observed: Observed)? {
         let found = state.withLock { state -> (cache: ModelCache, uid: String, state: State, jobs: [JobView])? in
             guard let cache = state.caches[key], let uid = cache.metadata.uid else { return nil }
-            let stale = state.jobs[uid]?.filter { $0.value.madeAt.map { now - $0 > Self.confirmationTime } ?? false } ?? [:]
-            for name in stale.keys { state.jobs[uid]?[name] = nil }
-            return (cache, uid, state, state.jobs[uid]?.values.map(\.view) ?? [])
+            let id = CacheID(namespace: key.namespace, uid: uid)
+            let stale = state.jobs[id]?.filter { $0.value.madeAt.map { now - $0 > Self.confirmationTime } ?? false } ?? [:]
+            for name in stale.keys { state.jobs[id]?[name] = nil }
+            return (cache, uid, state, state.jobs[id]?.values.map(\.view) ?? [])
         }
         guard let (cache, uid, state, jobs) = found else { return nil }
         var observed = Observed(
@@ -70,10 +74,19 @@ final class World: Sendable {
         observed.agentsAreKnown = state.agents.values.allSatisfy { if case .unknown = $0.reach { false } else { true } }
         observed.reports = state.reports[uid] ?? [:]
         observed.jobs = jobs
-        observed.claim = state.claims[uid]
+        observed.claim = state.claims[CacheID(namespace: key.namespace, uid: uid)]
         observed.volume = state.volumes[uid]
         observed.resolution = state.resolutions[uid] ?? Resolution()
+        observed.callers = state.callers
         return (cache, observed)
+    }
+
+    /// Who may open caches from now on; every ModelCache is concerned.
+    func set(_ callers: CallerKnowledge) -> [ObjectKey] {
+        state.withLock { state in
+            state.callers = callers
+            return Array(state.caches.keys)
+        }
     }
 
     // MARK: What a plan remembers

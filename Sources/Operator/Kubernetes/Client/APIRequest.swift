@@ -12,6 +12,8 @@ struct APIRequest: Sendable {
     var key: ObjectKey?
     var query = QueryItems()
     var contentType = "application/json"
+    /// Media types of the answer, as in the header.
+    var accept = "application/json"
     var body: Data?
 
     init(verb: Verb, method: HTTPMethod, path: String, resource: String) {

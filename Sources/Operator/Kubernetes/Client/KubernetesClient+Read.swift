@@ -107,8 +107,12 @@ extension KubernetesClient {
     }
 
     /// The answer to a GET of any path, for what is not a resource: "/version", "/readyz", "/apis".
-    /// - Parameter path: absolute, already percent-encoded.
-    public func raw(_ path: String) async throws -> [UInt8] {
-        try await transport.bytes(APIRequest(verb: .get, method: .GET, path: path, resource: path))
+    /// - Parameters:
+    ///   - path: absolute, already percent-encoded.
+    ///   - accept: media types, for the few paths that answer with others than JSON's own.
+    public func raw(_ path: String, accept: String = "application/json") async throws -> [UInt8] {
+        var request = APIRequest(verb: .get, method: .GET, path: path, resource: path)
+        request.accept = accept
+        return try await transport.bytes(request)
     }
 }

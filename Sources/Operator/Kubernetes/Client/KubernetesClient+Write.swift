@@ -75,11 +75,19 @@ extension KubernetesClient {
         _ type: Resource.Type, _ key: ObjectKey, _ patch: Patch, subresource: Subresource? = nil,
         _ options: WriteOptions = WriteOptions()
     ) async throws -> Resource {
+        try await self.patch(type, key, patch, subresource: subresource, answer: Resource.self, options)
+    }
+
+    /// As ``patch(_:_:_:subresource:_:)``, reading of the server's answer, which is the whole object, what `answer` declares.
+    public func patch<Resource: KubernetesResource, Answer: Decodable & Sendable>(
+        _ type: Resource.Type, _ key: ObjectKey, _ patch: Patch, subresource: Subresource? = nil, answer: Answer.Type,
+        _ options: WriteOptions = WriteOptions()
+    ) async throws -> Answer {
         var request = try APIRequest(.patch, .PATCH, type, key: key, subresource: subresource)
         request.apply(options)
         request.contentType = patch.contentType
         request.body = patch.body
-        return try await transport.decoded(Resource.self, request)
+        return try await transport.decoded(Answer.self, request)
     }
 
     /// Deletes an object.

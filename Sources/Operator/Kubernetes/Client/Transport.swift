@@ -148,7 +148,7 @@ final class Transport: Sendable {
         message.method = request.method
         message.headers.add(name: "Host", value: address.hostHeader)
         message.headers.add(name: "User-Agent", value: options.userAgent)
-        message.headers.add(name: "Accept", value: "application/json")
+        message.headers.add(name: "Accept", value: request.accept)
         if let authorization = identity.authorization {
             message.headers.add(name: "Authorization", value: authorization)
         }

@@ -69,8 +69,8 @@ public final class WorkQueue<Key: Hashable & Sendable>: Sendable {
     }
 
     /// `key` needs work after `delay`; a shorter delay noted before stays.
-    public func add(_ key: Key, after delay: Duration) {
-        state.withLock { schedule(key, after: delay, &$0) }
+    public func add(_ key: Key, priority: WorkQueueState<Key>.Priority = .prompt, after delay: Duration) {
+        state.withLock { schedule(key, priority: priority, after: delay, &$0) }
     }
 
     /// `key` failed: it comes back after its back-off.
@@ -78,7 +78,7 @@ public final class WorkQueue<Key: Hashable & Sendable>: Sendable {
         metrics?.retries.increment()
         state.withLock { state in
             let delay = state.limiter.delay(for: key, now: clock.now)
-            schedule(key, after: delay, &state)
+            schedule(key, priority: .routine, after: delay, &state)
         }
     }
 
@@ -142,7 +142,7 @@ public final class WorkQueue<Key: Hashable & Sendable>: Sendable {
                 reconcileMetrics?.requeue.increment()
             case .requeueAfter(let delay):
                 forget(key)
-                add(key, after: delay)
+                add(key, priority: .routine, after: delay)
                 reconcileMetrics?.requeueAfter.increment()
             }
         } catch is CancellationError where Task.isCancelled {
@@ -179,9 +179,9 @@ public final class WorkQueue<Key: Hashable & Sendable>: Sendable {
 
     // MARK: Under the lock
 
-    private func schedule(_ key: Key, after delay: Duration, _ state: inout State) {
+    private func schedule(_ key: Key, priority: WorkQueueState<Key>.Priority, after delay: Duration, _ state: inout State) {
         let now = clock.now
-        count(state.queue.add(key, due: now + delay, now: now) ? 1 : 0)
+        count(state.queue.add(key, priority: priority, due: now + delay, now: now) ? 1 : 0)
         handOut(&state)
         if let nap = state.nap, let due = state.queue.nextDue, due < nap.until { nap.task.cancel() }
     }

@@ -3,7 +3,7 @@
 /// Guarantees
 /// - A key that waits is there once, however often it is added.
 /// - A key in work is never handed out a second time; added meanwhile, it waits again once ``done(_:now:)``.
-/// - Keys are handed out in the order in which they became ready.
+/// - Keys are handed out in the order in which they became ready, those of ``Priority/routine`` after all others.
 ///
 /// Holds no clock and wakes nobody: ``WorkQueue`` does that.
 public struct WorkQueueState<Key: Hashable & Sendable>: Sendable {
@@ -17,44 +17,82 @@ public struct WorkQueueState<Key: Hashable & Sendable>: Sendable {
         case stopped
     }
 
+    /// Who goes first.
+    public enum Priority: Int, Sendable, Comparable {
+        /// Something happened.
+        case prompt
+        /// Only time went by, or little happened: it may wait for those to whom something did.
+        case routine
+
+        public static func < (left: Priority, right: Priority) -> Bool { left.rawValue < right.rawValue }
+    }
+
+    private struct Need {
+        var since: Instant
+        var priority: Priority
+    }
+
     public private(set) var phase = Phase.running
-    private var ready: [Key] = []
-    /// Where in `ready` the first key is; the part before it is cut away now and then.
-    private var head = 0
-    /// Keys that need work, and since when: those in `ready` and those in work that were added again.
-    private var dirty: [Key: Instant] = [:]
+    private var prompt = Line<Key>()
+    private var routine = Line<Key>()
+    /// Keys that need work: those in a line and those in work that were added again. A line may also hold what has no need any
+    /// more, or now stands in the other; ``take(now:)`` passes over it.
+    private var dirty: [Key: Need] = [:]
     private var processing: [Key: Instant] = [:]
     private var delayed = DelayHeap<Key>()
+    private var delayedRoutine = DelayHeap<Key>()
 
     public init() {}
 
     /// Keys that are ready and in nobody's hands.
-    public var depth: Int { ready.count - head }
+    public private(set) var depth = 0
     /// Keys that wait for their time.
-    public var delayedCount: Int { delayed.count }
+    public var delayedCount: Int { delayed.count + delayedRoutine.count }
     public var inWork: Int { processing.count }
     /// When ``promote(now:)`` has something to do next.
-    public var nextDue: Instant? { delayed.nextDue }
+    public var nextDue: Instant? {
+        guard let first = delayed.nextDue, let second = delayedRoutine.nextDue else { return delayed.nextDue ?? delayedRoutine.nextDue }
+        return min(first, second)
+    }
     /// Nothing more will be handed out.
     public var isEnded: Bool { phase == .stopped || (phase == .draining && depth == 0 && processing.isEmpty) }
 
     /// - Returns: whether the key was not waiting already, which is what counts as an add.
     @discardableResult
-    public mutating func add(_ key: Key, now: Instant) -> Bool {
-        guard phase == .running, dirty[key] == nil else { return false }
-        dirty[key] = now
-        if processing[key] == nil { ready.append(key) }
+    public mutating func add(_ key: Key, priority: Priority = .prompt, now: Instant) -> Bool {
+        guard phase == .running else { return false }
+        if let known = dirty[key] {
+            guard priority < known.priority else { return false }
+            dirty[key]?.priority = priority
+            if processing[key] == nil { enter(key, priority) }
+            return false
+        }
+        dirty[key] = Need(since: now, priority: priority)
+        if processing[key] == nil {
+            enter(key, priority)
+            depth += 1
+        }
         return true
+    }
+
+    private mutating func enter(_ key: Key, _ priority: Priority) {
+        switch priority {
+        case .prompt: prompt.append(key)
+        case .routine: routine.append(key)
+        }
     }
 
     /// Adds `key` at `due`; when it waits for a time already, the earlier of both counts.
     ///
     /// - Returns: as ``add(_:now:)``; false when it is only noted for later.
     @discardableResult
-    public mutating func add(_ key: Key, due: Instant, now: Instant) -> Bool {
+    public mutating func add(_ key: Key, priority: Priority = .prompt, due: Instant, now: Instant) -> Bool {
         guard phase == .running else { return false }
-        guard due > now else { return add(key, now: now) }
-        delayed.insert(key, due: due)
+        guard due > now else { return add(key, priority: priority, now: now) }
+        switch priority {
+        case .prompt: delayed.insert(key, due: due)
+        case .routine: delayedRoutine.insert(key, due: due)
+        }
         return false
     }
 
@@ -64,23 +102,25 @@ public struct WorkQueueState<Key: Hashable & Sendable>: Sendable {
     public mutating func promote(now: Instant) -> Int {
         guard phase == .running else { return 0 }
         return delayed.popDue(now).count { add($0, now: now) }
+            + delayedRoutine.popDue(now).count { add($0, priority: .routine, now: now) }
     }
 
     /// Hands out the next key, with the time it waited.
     public mutating func take(now: Instant) -> (key: Key, waited: Duration)? {
-        guard phase != .stopped, depth > 0 else { return nil }
-        let key = ready[head]
-        head += 1
-        if head == ready.count {
-            ready.removeAll(keepingCapacity: ready.capacity <= 1024)
-            head = 0
-        } else if head > 1024, head * 2 > ready.count {
-            ready.removeFirst(head)
-            head = 0
+        guard phase != .stopped else { return nil }
+        while let (key, priority) = nextInLine() {
+            guard let need = dirty[key], need.priority == priority, processing[key] == nil else { continue }
+            dirty[key] = nil
+            depth -= 1
+            processing[key] = now
+            return (key, need.since.duration(to: now))
         }
-        let since = dirty.removeValue(forKey: key) ?? now
-        processing[key] = now
-        return (key, since.duration(to: now))
+        return nil
+    }
+
+    private mutating func nextInLine() -> (Key, Priority)? {
+        if let key = prompt.popFirst() { return (key, .prompt) }
+        return routine.popFirst().map { ($0, .routine) }
     }
 
     /// `key`, handed out before, is finished. If it was added meanwhile it is ready again.
@@ -89,20 +129,25 @@ public struct WorkQueueState<Key: Hashable & Sendable>: Sendable {
     @discardableResult
     public mutating func done(_ key: Key, now: Instant) -> Duration {
         let started = processing.removeValue(forKey: key) ?? now
-        if dirty[key] != nil, phase != .stopped { ready.append(key) }
+        if let need = dirty[key], phase != .stopped {
+            enter(key, need.priority)
+            depth += 1
+        }
         return started.duration(to: now)
     }
 
     /// Takes nothing new. What waits for its time is dropped; what is ready is worked off when `drain`, else dropped too.
     public mutating func shutDown(drain: Bool) {
         delayed.removeAll()
+        delayedRoutine.removeAll()
         guard !drain else {
             if phase == .running { phase = .draining }
             return
         }
         phase = .stopped
-        ready = []
-        head = 0
+        prompt = Line()
+        routine = Line()
+        depth = 0
         dirty = [:]
     }
 
@@ -112,5 +157,28 @@ public struct WorkQueueState<Key: Hashable & Sendable>: Sendable {
             let age = started.duration(to: now)
             sums = (sums.0 + age, max(sums.1, age))
         }
+    }
+}
+
+/// First in, first out, in an array.
+private struct Line<Key: Hashable & Sendable>: Sendable {
+    private var keys: [Key] = []
+    /// Where the first key is; the part before it is cut away now and then.
+    private var head = 0
+
+    mutating func append(_ key: Key) { keys.append(key) }
+
+    mutating func popFirst() -> Key? {
+        guard head < keys.count else { return nil }
+        let key = keys[head]
+        head += 1
+        if head == keys.count {
+            keys.removeAll(keepingCapacity: keys.capacity <= 1024)
+            head = 0
+        } else if head > 1024, head * 2 > keys.count {
+            keys.removeFirst(head)
+            head = 0
+        }
+        return key
     }
 }

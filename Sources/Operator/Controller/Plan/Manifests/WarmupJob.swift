@@ -48,7 +48,8 @@ public struct WarmupTemplate: Sendable, Equatable {
             env: environment,
             resources: ResourceRequirements(requests: ["cpu": "10m", "memory": "32Mi"], limits: ["memory": "128Mi"]),
             volumeMounts: [
-                VolumeMount(name: "cache", mountPath: Self.mountPath, readOnly: true, mountPropagation: "HostToContainer")
+                VolumeMount(name: "cache", mountPath: Self.mountPath, readOnly: true, mountPropagation: "HostToContainer"),
+                TokenVolume.mount,
             ],
             securityContext: SecurityContext(
                 runAsNonRoot: true, runAsUser: 65532, runAsGroup: 65532, allowPrivilegeEscalation: false,
@@ -61,7 +62,8 @@ public struct WarmupTemplate: Sendable, Equatable {
                 Volume(
                     name: "cache",
                     persistentVolumeClaim: PersistentVolumeClaimVolumeSource(
-                        claimName: Names.claim(cache: owner.name, uid: owner.uid), readOnly: true))
+                        claimName: Names.claim(cache: owner.name, uid: owner.uid), readOnly: true)),
+                TokenVolume.volume,
             ],
             restartPolicy: "Never", terminationGracePeriodSeconds: 5,
             affinity: Affinity(nodeAffinity: NodeAffinity(requiredDuringSchedulingIgnoredDuringExecution: pinned)),
@@ -88,25 +90,7 @@ public struct WarmupTemplate: Sendable, Equatable {
     }
 
     private var environment: [EnvVar] {
-        var variables = [
-            EnvVar(name: "MODELCACHE_SOCKET", value: "\(Self.mountPath)/.modelcache/agent.sock"),
-            EnvVar(name: "OSS_PATH", value: source.uri),
-        ]
-        if let endpoint = source.endpoint { variables.append(EnvVar(name: "OSS_ENDPOINT", value: endpoint)) }
-        if let region = source.region { variables.append(EnvVar(name: "OSS_REGION", value: region)) }
-        if !source.include.isEmpty {
-            variables.append(EnvVar(name: "MODELCACHE_INCLUDE", value: source.include.joined(separator: ",")))
-        }
-        guard let secret else { return variables }
-        func reference(_ variable: String, _ key: String, optional: Bool? = nil) {
-            variables.append(EnvVar(
-                name: variable,
-                valueFrom: EnvVarSource(secretKeyRef: KeySelector(name: secret.name, key: key, optional: optional))))
-        }
-        reference("OSS_ACCESS_KEY_ID", secret.keys.keyID)
-        reference("OSS_ACCESS_KEY_SECRET", secret.keys.secret)
-        // A token may come and go with a rotation while the Job is there.
-        reference("OSS_SESSION_TOKEN", secret.keys.token, optional: true)
-        return variables
+        [EnvVar(name: "MODELCACHE_SOCKET", value: "\(Self.mountPath)/.modelcache/agent.sock"), TokenVolume.variable]
+            + SourceEnvironment.variables(source: source, secret: secret, keysAreOptional: false)
     }
 }

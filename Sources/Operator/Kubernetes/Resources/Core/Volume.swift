@@ -6,11 +6,12 @@ public struct Volume: Codable, Sendable, Hashable {
     public var emptyDir: EmptyDirVolumeSource?
     public var secret: SecretVolumeSource?
     public var configMap: ConfigMapVolumeSource?
+    public var projected: ProjectedVolumeSource?
 
     public init(
         name: String, persistentVolumeClaim: PersistentVolumeClaimVolumeSource? = nil,
         hostPath: HostPathVolumeSource? = nil, emptyDir: EmptyDirVolumeSource? = nil,
-        secret: SecretVolumeSource? = nil, configMap: ConfigMapVolumeSource? = nil
+        secret: SecretVolumeSource? = nil, configMap: ConfigMapVolumeSource? = nil, projected: ProjectedVolumeSource? = nil
     ) {
         self.name = name
         self.persistentVolumeClaim = persistentVolumeClaim
@@ -18,6 +19,7 @@ public struct Volume: Codable, Sendable, Hashable {
         self.emptyDir = emptyDir
         self.secret = secret
         self.configMap = configMap
+        self.projected = projected
     }
 }
 

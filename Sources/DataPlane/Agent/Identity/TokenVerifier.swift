@@ -1,0 +1,74 @@
+package import AgentAPI
+internal import Foundation
+
+/// Verifies ServiceAccount tokens by a policy's keys, without asking anybody.
+///
+/// What is checked, in this order: form, algorithm and key, signature, issuer, audience, time, namespace; nothing that a token
+/// says is used before its signature was found right.
+/// See https://kubernetes.io/docs/reference/access-authn-authz/service-accounts-admin/#bound-service-account-tokens.
+///
+/// A token is good until it expires: that its pod was deleted meanwhile is not known here, which is why pods get tokens of an
+/// hour for this audience alone.
+package struct TokenVerifier: Sendable {
+    /// Longest token that is looked at. Those of a cluster have one to two thousand bytes.
+    package static let maximumBytes = 16 << 10
+    /// Tolerated difference between the API server's clock and this node's.
+    package static let leewaySeconds: Int64 = 60
+
+    private let issuer: String
+    private let audience: String
+    private let keys: SigningKeys?
+
+    package init(_ policy: CallerPolicy) async {
+        issuer = policy.issuer
+        audience = policy.audience
+        keys = policy.hasKeys ? await SigningKeys(policy.keys) : nil
+    }
+
+    /// Whether any token can be verified.
+    package var isUsable: Bool { keys != nil && !issuer.isEmpty && !audience.isEmpty }
+
+    /// - Parameters:
+    ///   - token: as the caller showed it; empty or nil: none.
+    ///   - now: seconds since 1970.
+    /// - Throws: ``TokenProblem``.
+    package func verify(_ token: String?, namespace: String, now: Int64) throws(TokenProblem) {
+        guard let keys, isUsable else { throw .noKeys }
+        let parts = try TokenParts(token ?? "")
+        try keys.verify(parts)
+        guard let claims = try? JSONDecoder().decode(Claims.self, from: parts.payload) else { throw .malformed }
+        guard claims.iss == issuer else { throw .issuer }
+        guard claims.aud.values.contains(audience) else { throw .audience }
+        // Doubles: NumericDate may have a fraction (RFC 7519 section 2), and may be any number at all.
+        guard let expiry = claims.exp, expiry.isFinite, Double(now - Self.leewaySeconds) < expiry else { throw .expired }
+        if let start = claims.nbf, !start.isFinite || start > Double(now + Self.leewaySeconds) { throw .notYetValid }
+        guard let account = claims.kubernetes, !account.namespace.isEmpty, account.namespace == namespace else { throw .namespace }
+    }
+
+    private struct Claims: Decodable {
+        let iss: String?
+        let aud: Audience
+        let exp: Double?
+        let nbf: Double?
+        let kubernetes: Account?
+
+        enum CodingKeys: String, CodingKey {
+            case iss, aud, exp, nbf
+            case kubernetes = "kubernetes.io"
+        }
+    }
+
+    private struct Account: Decodable {
+        let namespace: String
+    }
+
+    /// One text or a list of them (RFC 7519 section 4.1.3).
+    private struct Audience: Decodable {
+        let values: [String]
+
+        init(from decoder: any Decoder) throws {
+            let container = try decoder.singleValueContainer()
+            values = try (try? [container.decode(String.self)]) ?? container.decode([String].self)
+        }
+    }
+}

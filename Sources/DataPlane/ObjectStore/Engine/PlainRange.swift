@@ -1,0 +1,28 @@
+extension TransferEngine {
+    /// A ranged GET of any URL, without a store's signature: what another node's cache is asked for.
+    ///
+    /// The answer is checked as a store's is: 206 with the exact range, or nothing of it reaches the sink.
+    ///
+    /// - Parameters:
+    ///   - headers: lines `Name: value`, besides `Range`.
+    ///   - range: `key` is for messages alone; an empty `etag` is not asked for.
+    ///   - completion: on the engine's thread, once.
+    @discardableResult
+    public func get(
+        url: String, headers: [String], range: ObjectRange, into sink: any RangeSink,
+        completion: @escaping @Sendable (Result<RangeReceipt, StoreError>) -> Void
+    ) -> TransferID {
+        var lines = headers
+        lines.append("Range: bytes=\(range.offset)-\(range.offset + range.length - 1)")
+        return submit(url: url, method: "GET", headers: lines, body: .range(range, sink)) { result in
+            switch result {
+            case .failure(let error): completion(.failure(error))
+            case .success(let answer) where answer.head.status == 200 || answer.head.status == 206:
+                completion(.success(answer.receipt))
+            case .success(let answer):
+                let kind: StoreError.Kind = answer.head.status == 503 || answer.head.status == 429 ? .throttled : .refused
+                completion(.failure(StoreError(kind, detail: "\(range.key): status \(answer.head.status)", status: answer.head.status)))
+            }
+        }
+    }
+}

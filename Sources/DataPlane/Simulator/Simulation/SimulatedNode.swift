@@ -1,0 +1,46 @@
+import SwarmPlan
+
+/// A node of the simulation: its links, what it sends, its planners (one a model).
+struct SimulatedNode {
+    var up: Double
+    var down: Double
+    var rack = -1
+    var isAlive = false
+    /// Sends no byte any more, but talks.
+    var isStalled = false
+    var side: UInt8 = 0
+    var started: UInt64 = 0
+    var finished: UInt64 = 0
+
+    var isSending = false
+    /// Flows with pieces to send now, served in turn.
+    var ready: [Int32] = []
+    var readyHead = 0
+    var queue = UploadQueue<Int32>(slots: 4)
+    var downFree: UInt64 = 0
+    /// Control bytes that the uplink has yet to carry.
+    var debt = 0
+
+    /// Flows to this node in flight.
+    var incoming: [Int32] = []
+    var planners: [Int] = []
+    var connections: Set<Int32> = []
+}
+
+/// One block on its way.
+struct Flow {
+    /// Node index; -1: the store.
+    var source: Int32
+    var destination: Int32
+    var planner: Int32
+    var block: Int32
+    var fetch: SwarmFetch
+    var urgent: Bool
+    var sent: UInt8 = 0
+    var delivered: UInt8 = 0
+    /// Its source has it in its queue.
+    var isQueued = false
+    var isServed = false
+    var isReady = false
+    var isOver = false
+}

@@ -1,0 +1,161 @@
+import SwarmPlan
+
+// Who is there at the beginning, and what happens on the way.
+
+extension Simulation {
+    mutating func arrange() {
+        let count = parameters.nodes
+        let wire = parameters.wireTime
+        let scenario = parameters.scenario
+        models = scenario == .twoModels ? 2 : 1
+        let isLate: (Int) -> Bool = { $0 >= (count + 1) / 2 && (scenario == .late || scenario == .joiners) }
+        let spare = scenario == .churn ? max(1, Int(wire * 0.6)) : 0
+        for index in 0..<(count + spare + (scenario == .seeder ? 1 : 0)) { nodes.append(node(index)) }
+        if scenario == .racks {
+            let racks = (nodes.count + 19) / 20
+            rackUp = Array(repeating: 0, count: racks)
+            rackDown = rackUp
+            rackRate = parameters.link * 5
+            for index in nodes.indices { nodes[index].rack = index / 20 }
+        }
+        let first = nodes.indices.filter { !isLate($0) && $0 < count } + (scenario == .seeder ? [count] : [])
+        unfinished = first.count - (scenario == .seeder ? 1 : 0)
+        alive = first
+        for index in first { nodes[index].isAlive = true }
+        refreshMembers()
+        for index in first {
+            let isSeeder = scenario == .seeder && index == count
+            let at = isSeeder ? 1 : 1 + UInt64(random.below(Int(parameters.startSpread / 1000))) * 1000
+            at_(at) { $0.start(index, isSeeder: isSeeder) }
+        }
+        if parameters.dumpAt > 0 {
+            step(at: parameters.dumpAt) { simulation in
+                for planner in simulation.planners.indices {
+                    let queue = simulation.nodes[Int(simulation.plannerNode[planner])].queue
+                    simulation.report.dump.append("\(planner): queue \(queue.load) serving \(queue.current.count) waiting \(queue.waiting.count) \(simulation.planners[planner].summary)")
+                }
+            }
+        }
+        switch scenario {
+        case .late:
+            let joiners = nodes.indices.filter(isLate)
+            unfinished += joiners.count
+            step(at: wire * 0.5) { simulation in for index in joiners { simulation.join(index) } }
+        case .joiners:
+            let joiners = nodes.indices.filter(isLate)
+            unfinished += joiners.count
+            for (order, index) in joiners.enumerated() { step(at: Double(order + 1)) { $0.join(index) } }
+        case .killThird:
+            let victims = (0..<count).filter { $0 % 3 == 1 }
+            step(at: wire * 0.5) { simulation in
+                for index in victims { simulation.kill(index) }
+                simulation.dropDead()
+            }
+        case .churn:
+            for order in 0..<spare {
+                step(at: wire * 0.2 + Double(order)) { simulation in
+                    let living = simulation.alive.filter { simulation.nodes[$0].isAlive }
+                    simulation.kill(living[simulation.random.below(living.count)])
+                    simulation.unfinished += 1
+                    simulation.join(count + order)
+                    simulation.dropDead()
+                }
+            }
+        case .stalledPeer: step(at: wire / 3) { $0.nodes[0].isStalled = true; $0.nodes[0].finished = $0.now; $0.unfinished -= 1 }
+        case .partition:
+            for index in nodes.indices { nodes[index].side = UInt8(index % 2) }
+            step(at: wire * 0.3) { $0.cut() }
+            step(at: wire * 0.6) { $0.isPartitioned = false }
+        case .throttled:
+            step(at: wire * 0.3) { $0.storeRate = $0.parameters.storeRate / 10 }
+            step(at: wire * 0.5) { $0.storeRate = $0.parameters.storeRate }
+        default: break
+        }
+    }
+
+    private mutating func node(_ index: Int) -> SimulatedNode {
+        var share = 1.0
+        var up = 1.0
+        switch parameters.scenario {
+        case .mixed where index % 10 == 3: share = 0.1
+        case .spread: share = [1, 0.5, 0.5, 0.25][index % 4]
+        case .slowPeer where index == 0: up = 0.01
+        default: break
+        }
+        var node = SimulatedNode(up: parameters.link * share * up, down: parameters.link * share)
+        node.queue = UploadQueue(slots: parameters.uploadSlots)
+        return node
+    }
+
+    private mutating func at_(_ time: UInt64, _ body: @escaping (inout Simulation) -> Void) {
+        steps.append(body)
+        queue.schedule(.step, at: time, steps.count - 1)
+    }
+
+    private mutating func step(at seconds: Double, _ body: @escaping (inout Simulation) -> Void) {
+        at_(UInt64(seconds * 1e9), body)
+    }
+
+    private mutating func refreshMembers() {
+        members = (0..<models).map { model in
+            SwarmMembers(
+                alive.map { SwarmMember(SwarmPeer($0), key: SwarmRandom.mix(UInt64($0) &+ parameters.seed &* 1_000_003)) },
+                blockCount: parameters.blocks, model: SwarmRandom.mix(UInt64(model) &+ 99))
+        }
+    }
+
+    private mutating func start(_ index: Int, isSeeder: Bool) {
+        guard nodes[index].isAlive else { return }
+        nodes[index].started = now
+        if isSeeder { nodes[index].finished = now }
+        for model in 0..<models {
+            var configuration = SwarmPlannerConfiguration(
+                me: SwarmPeer(index), blockCount: parameters.blocks, blockBytes: parameters.blockBytes,
+                seed: SwarmRandom.mix(UInt64(index) &* 8 &+ UInt64(model) &+ parameters.seed &* 1_000_000_007))
+            parameters.adjust(&configuration)
+            let planner = planners.count
+            planners.append(SwarmPlanner(configuration))
+            plannerNode.append(Int32(index))
+            plannerModel.append(Int8(model))
+            plannerTick.append(.max)
+            nodes[index].planners.append(planner)
+            if isSeeder { tell(planner, .held([0..<parameters.blocks])) }
+            tell(planner, .start(members[model]))
+            if parameters.readers > 0 { tell(planner, .demand([0..<min(parameters.readers, parameters.blocks)])) }
+        }
+        if isSeeder { nodes[index].planners = nodes[index].planners }
+    }
+
+    /// The reader goes on as far as blocks are there, and waits for the next.
+    mutating func read(_ planner: Int) {
+        let next = planners[planner].firstMissingBlock
+        if next < parameters.blocks { tell(planner, .demand([next..<min(next + parameters.readers, parameters.blocks)])) }
+    }
+
+    mutating func join(_ index: Int) {
+        nodes[index].isAlive = true
+        alive.append(index)
+        refreshMembers()
+        start(index, isSeeder: false)
+        tellMembers()
+    }
+
+    private mutating func tellMembers() {
+        for planner in planners.indices where nodes[Int(plannerNode[planner])].isAlive {
+            tell(planner, .members(members[Int(plannerModel[planner])]))
+        }
+    }
+
+    /// The headless Service stops naming dead nodes after five seconds.
+    mutating func dropDead() {
+        step(at: Double(now) / 1e9 + 5) { simulation in
+            simulation.alive.removeAll { !simulation.nodes[$0].isAlive }
+            simulation.refreshMembers()
+            simulation.tellMembers()
+        }
+    }
+
+    private mutating func cut() {
+        isPartitioned = true
+    }
+}

@@ -1,0 +1,209 @@
+internal import ChunkStore
+internal import Glibc
+internal import NIOCore
+internal import NIOHTTP1
+internal import NIOPosix
+
+/// Answers one request for bytes of a file: waits for blocks that are arriving and passes them on as they come.
+///
+/// Without TLS the bytes go by sendfile(2) from the cache's pages. Data files are of full length from the first moment and never
+/// cut, so a region never ends early.
+///
+/// `@unchecked Sendable`: every method and field is used on the channel's event loop alone, but for the queue's call, which only
+/// schedules.
+final class BlockUpload: @unchecked Sendable {
+    enum Outcome {
+        /// Head and body are written.
+        case sent
+        /// Nothing was written: the blocks are not here and did not come.
+        case notHere
+        /// The answer cannot be completed.
+        case broken
+    }
+
+    private let server: PeerServer
+    private let model: ModelSwarm
+    private let channel: any Channel
+    private let file: Int
+    private let range: Range<UInt64>
+    private let isUrgent: Bool
+    private let peer: String?
+    private var position: UInt64
+    private var handle: NIOFileHandle?
+    private var queued: UInt64?
+    private var ended: (@Sendable (Outcome) -> Void)?
+    private var waitedNanoseconds: Int64 = 0
+    private var pause: Int64 = 1_000_000
+    private var saidWanted = false
+    private var isPaused = false
+    private var arrivals: [Int: Arrival] = [:]
+    private var piecesInARow = 0
+
+    /// How long a request for a block that is not here stays open.
+    private static let patience: Int64 = 2_000_000_000
+    private static let longestPause: Int64 = 32_000_000
+    private static let pieceBytes: UInt64 = 512 << 10
+    private static let relayBytes: UInt64 = 64 << 10
+    private static let pacedPieceBytes: UInt64 = 64 << 10
+
+    init(
+        server: PeerServer, model: ModelSwarm, channel: any Channel, file: Int, range: Range<UInt64>, isUrgent: Bool, peer: String?
+    ) {
+        self.server = server
+        self.model = model
+        self.channel = channel
+        self.file = file
+        self.range = range
+        self.isUrgent = isUrgent
+        self.peer = peer
+        position = range.lowerBound
+    }
+
+    func run(_ ended: @escaping @Sendable (Outcome) -> Void) {
+        self.ended = ended
+        wait()
+    }
+
+    /// The connection is gone.
+    func cancel() { end(.broken) }
+
+    private func end(_ outcome: Outcome) {
+        guard let ended else { return }
+        self.ended = nil
+        try? handle?.close()
+        handle = nil
+        if let queued { server.uploadEnded(queued) }
+        queued = nil
+        ended(outcome)
+    }
+
+    // MARK: Waiting
+
+    /// Until the first byte is there. Only then a place in the queue is taken: a request that waits for bytes must not keep
+    /// others from theirs.
+    private func wait() {
+        guard ended != nil else { return }
+        switch available() {
+        case nil, .some(position):
+            let block = model.shared.layout.blocks(file: file, range: position..<position + 1).lowerBound
+            if !saidWanted, case .absent = model.shared.blockState(block) {
+                saidWanted = true
+                model.wanted(block, by: peer)
+            }
+            guard waitedNanoseconds < Self.patience else { return end(.notHere) }
+            arrivals = [:]
+            later { self.wait() }
+        default:
+            arrivals = [:]
+            queued = server.queueUpload(urgent: isUrgent) { [channel] in
+                channel.eventLoop.execute { self.begin() }
+            }
+        }
+    }
+
+    private func later(_ body: @escaping @Sendable () -> Void) {
+        waitedNanoseconds += pause
+        channel.eventLoop.scheduleTask(in: .nanoseconds(pause), body)
+        pause = min(pause * 2, Self.longestPause)
+    }
+
+    /// How far the bytes from `position` on are here; nil: a block that was arriving failed.
+    private func available() -> UInt64? {
+        let layout = model.shared.layout
+        var end = position
+        for block in layout.blocks(file: file, range: position..<range.upperBound) {
+            let place = layout.place(of: block).range
+            switch model.shared.blockState(block) {
+            case .held: end = min(place.upperBound, range.upperBound)
+            case .arriving(let arrival):
+                if let known = arrivals[block], known !== arrival { return nil }
+                arrivals[block] = arrival
+                return max(end, min(place.lowerBound + arrival.bytes, range.upperBound))
+            case .absent: return arrivals[block] == nil ? end : nil
+            }
+        }
+        return end
+    }
+
+    // MARK: Sending
+
+    private func begin() {
+        guard ended != nil else { return }
+        let descriptor = model.shared.files[file].openForReading()
+        guard descriptor >= 0 else { return end(.notHere) }
+        handle = NIOFileHandle(_deprecatedTakingOwnershipOfDescriptor: descriptor)
+        let size = model.shared.layout.fileSizes[file]
+        let headers = HTTPHeaders([
+            ("Content-Length", "\(range.count)"), ("Content-Range", "bytes \(range.lowerBound)-\(range.upperBound - 1)/\(size)"),
+        ])
+        channel.write(HTTPServerResponsePart.head(HTTPResponseHead(version: .http1_1, status: .partialContent, headers: headers)), promise: nil)
+        waitedNanoseconds = 0
+        pause = 1_000_000
+        pump()
+    }
+
+    private func pump() {
+        guard ended != nil else { return }
+        guard position < range.upperBound else { return end(.sent) }
+        guard let end = available(), channel.isActive else { return self.end(.broken) }
+        // What is relayed goes on in pieces, not segment by segment.
+        guard end - position >= min(Self.relayBytes, range.upperBound - position) else {
+            // The fetch that brings the block has deadlines of its own; this one only bounds a mistake.
+            guard waitedNanoseconds < 10 * Self.patience else { return self.end(.broken) }
+            if let queued, !isPaused {
+                isPaused = true
+                server.pauseUpload(queued)
+            }
+            return later { self.pump() }
+        }
+        if isPaused, let queued {
+            isPaused = false
+            server.resumeUpload(queued)
+        }
+        waitedNanoseconds = 0
+        pause = 1_000_000
+        let isPaced = model.shared.paces
+        let length = min(end - position, isPaced ? Self.pacedPieceBytes : Self.pieceBytes)
+        let delay = isPaced ? model.shared.reserveUpload(bytes: Int(length)) : 0
+        if delay > 0 {
+            channel.eventLoop.scheduleTask(in: .nanoseconds(delay)) { self.send(length) }
+        } else {
+            send(length)
+        }
+    }
+
+    private func send(_ length: UInt64) {
+        guard ended != nil, let handle else { return }
+        let part: IOData
+        if server.isEncrypted {
+            guard let buffer = read(length) else { return end(.broken) }
+            part = .byteBuffer(buffer)
+        } else {
+            part = .fileRegion(FileRegion(fileHandle: handle, readerIndex: Int(position), endIndex: Int(position + length)))
+        }
+        position += length
+        let model = self.model
+        channel.writeAndFlush(HTTPServerResponsePart.body(part)).whenComplete { result in
+            guard case .success = result else { return self.end(.broken) }
+            model.shared.didServe(Int(length))
+            // A write that completes at once calls back at once: now and then back to the loop, so that the stack stays flat.
+            self.piecesInARow += 1
+            if self.piecesInARow % 8 == 0 {
+                self.channel.eventLoop.execute { self.pump() }
+            } else {
+                self.pump()
+            }
+        }
+    }
+
+    private func read(_ length: UInt64) -> ByteBuffer? {
+        var buffer = channel.allocator.buffer(capacity: Int(length))
+        let offset = off_t(position)
+        let count = try? handle?.withUnsafeFileDescriptor { descriptor in
+            buffer.writeWithUnsafeMutableBytes(minimumWritableBytes: Int(length)) { bytes in
+                max(0, pread(descriptor, bytes.baseAddress, Int(length), offset))
+            }
+        }
+        return count == Int(length) ? buffer : nil
+    }
+}

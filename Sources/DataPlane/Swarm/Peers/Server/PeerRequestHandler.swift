@@ -1,0 +1,150 @@
+internal import Foundation
+internal import NIOCore
+internal import NIOHTTP1
+
+/// One connection of a peer: one request after the other.
+///
+/// `@unchecked Sendable`: every method and field is used on the channel's event loop alone.
+final class PeerRequestHandler: ChannelInboundHandler, @unchecked Sendable {
+    typealias InboundIn = HTTPServerRequestPart
+    typealias OutboundOut = HTTPServerResponsePart
+
+    private let server: PeerServer
+    private var head: HTTPRequestHead?
+    private var control: (link: ControlLink, model: ModelSwarm)?
+    private var upload: BlockUpload?
+    /// Requests that came before the one before was answered.
+    private var pending: [HTTPRequestHead] = []
+    private var isAnswering = false
+
+    init(server: PeerServer) { self.server = server }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        switch unwrapInboundIn(data) {
+        case .head(let head):
+            self.head = head
+            // A control connection's body never ends: it begins with the head.
+            if head.method == .POST { beginControl(head, context) }
+        case .body(let bytes): control?.link.take(bytes)
+        case .end:
+            if let control {
+                control.link.wasClosedInGoodOrder = true
+                return context.close(promise: nil)
+            }
+            guard let head, head.method != .POST else { return }
+            self.head = nil
+            if isAnswering {
+                guard pending.count < 16 else { return context.close(promise: nil) }
+                pending.append(head)
+            } else {
+                answer(head, context)
+            }
+        }
+    }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        upload?.cancel()
+        if let control { control.model.linkEnded(control.link) }
+        control = nil
+        context.fireChannelInactive()
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
+
+    // MARK: Requests
+
+    /// `/swarm/v1/models/<id>/<rest>`
+    private func route(_ head: HTTPRequestHead) -> (model: ModelSwarm, rest: [Substring])? {
+        let parts = head.uri.prefix { $0 != "?" }.split(separator: "/", omittingEmptySubsequences: false)
+        guard parts.count >= 6, parts[0].isEmpty, parts[1] == "swarm", parts[2] == "v1", parts[3] == "models",
+            let model = server.admit(String(parts[4]), head.headers.first(name: "Authorization"))
+        else { return nil }
+        return (model, Array(parts[5...]))
+    }
+
+    private func answer(_ head: HTTPRequestHead, _ context: ChannelHandlerContext) {
+        isAnswering = true
+        guard let (model, rest) = route(head) else { return send(.notFound, head, context) }
+        model.heard(from: peer(head, context), nodeID: head.headers.first(name: PeerHeader.node))
+        switch (head.method, rest.count, rest[0]) {
+        case (.HEAD, 1, "map"): send(.ok, head, context, headers: [("Content-Length", "0")])
+        case (.GET, 1, "map"): send(.ok, head, context, body: model.snapshot())
+        case (.GET, 2, "files"):
+            let layout = model.shared.layout
+            guard let file = Int(rest[1]), layout.fileSizes.indices.contains(file),
+                let range = Self.range(head.headers.first(name: "Range"), size: layout.fileSizes[file])
+            else { return send(.rangeNotSatisfiable, head, context) }
+            let upload = BlockUpload(
+                server: server, model: model, channel: context.channel, file: file, range: range,
+                isUrgent: head.headers.first(name: "Priority")?.hasPrefix("u=0") ?? false,
+                peer: context.channel.remoteAddress?.ipAddress)
+            self.upload = upload
+            let bound = NIOLoopBound(context, eventLoop: context.eventLoop)
+            upload.run { outcome in
+                self.upload = nil
+                switch outcome {
+                case .sent: self.finished(head, bound.value)
+                case .notHere: self.send(.rangeNotSatisfiable, head, bound.value)
+                case .broken: bound.value.close(promise: nil)
+                }
+            }
+        default: send(.notFound, head, context)
+        }
+    }
+
+    private func beginControl(_ head: HTTPRequestHead, _ context: ChannelHandlerContext) {
+        guard !isAnswering, let (model, rest) = route(head), rest == ["control"], let peer = peer(head, context) else {
+            send(.notFound, head, context)
+            return context.close(promise: nil)
+        }
+        guard let link = model.accept(context.channel, from: peer, nodeID: head.headers.first(name: PeerHeader.node)) else {
+            send(.conflict, head, context)
+            return context.close(promise: nil)
+        }
+        let headers = HTTPHeaders([("Transfer-Encoding", "chunked"), (PeerHeader.node, server.nodeID)])
+        context.writeAndFlush(
+            wrapOutboundOut(.head(HTTPResponseHead(version: head.version, status: .ok, headers: headers))), promise: nil)
+        control = (link, model)
+        model.linkOpened(link)
+    }
+
+    /// Where the asking node listens, as it says, or as far as can be seen.
+    private func peer(_ head: HTTPRequestHead, _ context: ChannelHandlerContext) -> PeerAddress? {
+        guard let text = head.headers.first(name: PeerHeader.address) else { return nil }
+        if text.hasPrefix(":"), let host = context.channel.remoteAddress?.ipAddress { return PeerAddress("[\(host)]\(text)") }
+        return PeerAddress(text)
+    }
+
+    /// `bytes=<first>-<last>`; without one, the whole file.
+    private static func range(_ header: String?, size: UInt64) -> Range<UInt64>? {
+        guard let header else { return size > 0 ? 0..<size : nil }
+        guard header.hasPrefix("bytes=") else { return nil }
+        let ends = header.dropFirst(6).split(separator: "-", omittingEmptySubsequences: false)
+        guard ends.count == 2, let first = UInt64(ends[0]), first < size else { return nil }
+        if ends[1].isEmpty { return first..<size }
+        guard let last = UInt64(ends[1]), last >= first else { return nil }
+        return first..<min(last, size - 1) + 1
+    }
+
+    // MARK: Answers
+
+    private func send(
+        _ status: HTTPResponseStatus, _ request: HTTPRequestHead, _ context: ChannelHandlerContext,
+        headers extra: [(String, String)] = [], body: [UInt8]? = nil
+    ) {
+        var headers = HTTPHeaders(extra)
+        if status == .ok { headers.add(name: PeerHeader.node, value: server.nodeID) }
+        if extra.isEmpty { headers.add(name: "Content-Length", value: "\(body?.count ?? 0)") }
+        if body != nil { headers.add(name: "Content-Type", value: "application/json") }
+        context.write(wrapOutboundOut(.head(HTTPResponseHead(version: request.version, status: status, headers: headers))), promise: nil)
+        if let body { context.write(wrapOutboundOut(.body(.byteBuffer(ByteBuffer(bytes: body)))), promise: nil) }
+        finished(request, context)
+    }
+
+    private func finished(_ request: HTTPRequestHead, _ context: ChannelHandlerContext) {
+        context.writeAndFlush(wrapOutboundOut(.end(nil)), promise: nil)
+        isAnswering = false
+        guard request.isKeepAlive else { return context.close(promise: nil) }
+        if !pending.isEmpty { answer(pending.removeFirst(), context) }
+    }
+}

@@ -1,0 +1,69 @@
+internal import Crypto
+internal import Foundation
+
+/// How nodes of one cluster name a model to each other, and prove that they may.
+///
+/// A model's name is HMAC-SHA256(secret, its generation): who lacks the secret cannot even ask for a model by name. Every request
+/// carries `Authorization: Bearer <window>.<hex>`, the first half of HMAC-SHA256(secret, name and window) (RFC 2104, RFC 6750), where a window is
+/// five minutes: a token that was overheard opens this one model, for at most ``tokenLifetime``. Over untrusted networks use TLS.
+///
+/// During a rotation there are several secrets: all are accepted, and a caller tries them in turn.
+public struct SwarmKey: Sendable, Equatable {
+    private let key: [UInt8]
+
+    /// - Parameter secret: one line of the cluster's secret.
+    public init(secret: [UInt8]) { key = secret }
+
+    static let windowSeconds: Int64 = 300
+    /// A token is good in its window and the two beside it, for clocks that differ.
+    public static let tokenLifetime: Duration = .seconds(3 * windowSeconds)
+
+    /// 32 hex digits.
+    public func modelID(generation: [UInt8]) -> String {
+        hex(code("modelcache swarm model 1\n", generation).prefix(16))
+    }
+
+    /// The value of the `Authorization` header.
+    ///
+    /// - Parameter now: seconds since 1970.
+    public func authorization(modelID: String, now: Int64) -> String {
+        let window = now / Self.windowSeconds
+        return "Bearer \(window).\(hex(token(modelID, window: window)))"
+    }
+
+    /// Compares in constant time.
+    public func accepts(authorization: String?, modelID: String, now: Int64) -> Bool {
+        guard let authorization, authorization.utf8.count <= 128, authorization.hasPrefix("Bearer ") else { return false }
+        let parts = authorization.dropFirst(7).split(separator: ".", omittingEmptySubsequences: false)
+        guard parts.count == 2, let window = Int64(parts[0]), parts[1].utf8.count == 32 else { return false }
+        let expected = hex(token(modelID, window: window))
+        var difference: UInt8 = 0
+        for (a, b) in zip(expected.utf8, parts[1].utf8) { difference |= a ^ b }
+        let current = now / Self.windowSeconds
+        return difference == 0 && window >= current - 1 && window <= current + 1
+    }
+
+    private func token(_ modelID: String, window: Int64) -> [UInt8] {
+        Array(code("modelcache swarm token 1\n", Array("\(modelID)\n\(window)".utf8)).prefix(16))
+    }
+
+    private func code(_ purpose: String, _ data: [UInt8]) -> [UInt8] {
+        Array(HMAC<SHA256>.authenticationCode(for: Array(purpose.utf8) + data, using: SymmetricKey(data: key)))
+    }
+
+    private func hex(_ bytes: some Sequence<UInt8>) -> String {
+        let digits = Array("0123456789abcdef".utf8)
+        var text: [UInt8] = []
+        for byte in bytes {
+            text.append(digits[Int(byte >> 4)])
+            text.append(digits[Int(byte & 15)])
+        }
+        return String(decoding: text, as: UTF8.self)
+    }
+}
+
+extension SwarmKey: CustomReflectable, CustomStringConvertible {
+    /// Never the secret.
+    public var description: String { "SwarmKey" }
+    public var customMirror: Mirror { Mirror(self, children: []) }
+}

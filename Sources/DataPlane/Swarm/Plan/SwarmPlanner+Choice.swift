@@ -1,0 +1,234 @@
+// Which block next, and from which peer.
+
+extension SwarmPlanner {
+    /// Begins whatever can be begun, the most wanted first.
+    mutating func fill(at now: SwarmInstant) {
+        guard !have.isFull else { return }
+        if !demandQueue.isEmpty { serveDemands(at: now) }
+        readWanted(at: now)
+        readOwned(at: now)
+        guard configuration.prefetches || !soon.isEmpty else { return }
+        let limit = fetchLimit
+        while peerFetchCount < limit {
+            if let block = nextSoon(at: now) {
+                guard let source = source(for: block, urgent: false, at: now) else { continue }
+                beginPeer(block, source, urgent: false, at: now)
+                continue
+            }
+            guard configuration.prefetches, let (block, source) = choose(at: now) else { break }
+            beginPeer(block, source, urgent: false, at: now)
+        }
+    }
+
+    /// Fetches from peers at once: the configured few, or as many as arrive in 20 ms on a fast network.
+    var fetchLimit: Int {
+        let fast = rate * 20_000_000 / Double(max(1, configuration.blockBytes))
+        let limit = max(configuration.peerFetches, min(64, Int(fast) + 1))
+        return max(1, limit - configuration.storeYield * storeFetchCount)
+    }
+
+    // MARK: Demands
+
+    mutating func demand(_ ranges: [Range<Int>], at now: SwarmInstant) {
+        for range in ranges {
+            let wanted = range.clamped(to: 0..<configuration.blockCount)
+            for block in wanted where !have.contains(block) && demanded.insert(block) {
+                demandQueue.append(SwarmDemand(block: block, since: now))
+            }
+            let ahead = wanted.upperBound..<min(configuration.blockCount, wanted.upperBound + configuration.readAhead)
+            soon.removeAll(keepingCapacity: true)
+            for block in ahead where !have.contains(block) { soon.append(Int32(block)) }
+        }
+    }
+
+    private mutating func nextSoon(at now: SwarmInstant) -> Int? {
+        while !soon.isEmpty {
+            let block = Int(soon.removeFirst())
+            if candidatePlace[block] >= 0 { return block }
+        }
+        return nil
+    }
+
+    private mutating func serveDemands(at now: SwarmInstant) {
+        demandQueue.removeAll { have.contains($0.block) || !demanded.contains($0.block) }
+        let limit = fetchLimit + 4
+        for demand in demandQueue.prefix(32) where inFlight[demand.block] == 0 {
+            let block = demand.block
+            let waited = now - demand.since
+            if holders[block] > 0 {
+                guard peerFetchCount < limit else { continue }
+                if let source = source(for: block, urgent: true, at: now) {
+                    beginPeer(block, source, urgent: true, at: now)
+                    continue
+                }
+            } else if mayReadStore(at: now), waited >= .seconds(5) || !exists.contains(position(of: block)) {
+                let owner = members.owner(of: block, skipping: { isDead($0, at: now) || isShunned($0, at: now) })
+                if owner == configuration.me || owner == nil {
+                    guard storeFetchCount < configuration.storeFetches else { continue }
+                    beginStore(block, members.owner(of: block) == configuration.me ? .owner : .ownerDead, at: now)
+                    continue
+                }
+                // What the window is about to reach is on its way to everybody; do not crowd its owner.
+                let position = position(of: block)
+                let isNear = position < watermark || holes(before: position, limit: originWindow * 2) < originWindow * 2
+                if let owner, waited >= (isNear ? .milliseconds(1000) : 0), peerFetchCount < limit, !isOutstanding(block, at: owner) {
+                    beginPeer(block, owner, urgent: true, at: now)
+                    continue
+                }
+            }
+            if waited >= configuration.demandDeadline, budgetUsed < budget, storeFetchCount < configuration.storeFetches,
+                mayReadStore(at: now)
+            {
+                budgetUsed += 1
+                beginStore(block, .demandLate, at: now)
+            }
+        }
+    }
+
+    private func isOutstanding(_ block: Int, at peer: SwarmPeer) -> Bool {
+        fetches.contains { $0.block == block && $0.peer == peer }
+    }
+
+    // MARK: Prefetch
+
+    /// The peer first, then the block: the least busy of a few neighbours picked at random, and the rarest
+    /// block that it has for us. The other way round, all nodes would crowd around the few that hold
+    /// the newest blocks while other uplinks stand idle.
+    ///
+    /// Equally rare blocks come in random order, so that no two nodes fetch alike; blocks that most neighbours
+    /// hold come in reading order, so that readers find what comes next.
+    private mutating func choose(at now: SwarmInstant) -> (Int, SwarmPeer)? {
+        guard !candidates.isEmpty, !neighbours.isEmpty else { return nil }
+        let count = neighbours.count
+        let start = random.below(count)
+        let stride = Self.stride(count, random.below(64))
+        var refused: UInt64 = 0
+        for _ in 0..<3 {
+            var best = -1
+            var bestCost = Double.infinity
+            var usable = 0
+            var index = start
+            for step in 0..<count {
+                defer { index = (index + stride) % count }
+                if step < 64, refused & (1 << UInt64(step)) != 0 { continue }
+                guard isUsable(index, urgent: false, at: now) else { continue }
+                usable += 1
+                let price = cost(index)
+                if price < bestCost {
+                    bestCost = price
+                    best = step
+                }
+                if usable == configuration.choices { break }
+            }
+            guard best >= 0 else { break }
+            let chosen = (start + best * stride) % count
+            if let block = rarest(at: chosen) { return (block, neighbours[chosen].peer) }
+            guard best < 64 else { break }
+            refused |= 1 << UInt64(best)
+        }
+        // None of those: any block that somebody can give.
+        for _ in 0..<4 {
+            let block = Int(candidates[random.below(candidates.count)])
+            if let source = source(for: block, urgent: false, at: now) { return (block, source) }
+        }
+        return nil
+    }
+
+    /// A step that visits every one of `count` places.
+    private static func stride(_ count: Int, _ wish: Int) -> Int {
+        var stride = wish % max(1, count - 1) + 1
+        while gcd(stride, count) != 1 { stride += 1 }
+        return stride
+    }
+
+    private static func gcd(_ left: Int, _ right: Int) -> Int { right == 0 ? left : gcd(right, left % right) }
+
+    private mutating func rarest(at index: Int) -> Int? {
+        let sample = 48
+        let all = candidates.count <= sample
+        let plenty = max(4, UInt64(neighbours.count) * 3 / 4)
+        var best: Int?
+        var bestKey = UInt64.max
+        for step in 0..<min(sample, candidates.count) {
+            let block = Int(candidates[all ? step : random.below(candidates.count)])
+            guard neighbours[index].blocks.contains(block)
+                || (!neighbours[index].arriving.isEmpty && neighbours[index].arriving.contains(Int32(block)))
+            else { continue }
+            let rarity = min(UInt64(holders[block]), plenty)
+            let order = rarity == plenty ? UInt64(position(of: block)) : random.next() >> 33
+            let key = rarity << 32 | order
+            if key < bestKey {
+                bestKey = key
+                best = block
+            }
+        }
+        return best
+    }
+
+    /// Whether a request may go to the neighbour now.
+    private func isUsable(_ index: Int, urgent: Bool, at now: SwarmInstant) -> Bool {
+        let crowd = urgent ? configuration.longestQueue * 4 : configuration.longestQueue
+        let perPeer = urgent ? configuration.fetchesPerPeer + 2 : configuration.fetchesPerPeer
+        return neighbours[index].hasMap && neighbours[index].outstanding < perPeer && neighbours[index].queue < crowd
+            && now < neighbours[index].lastHeard + configuration.silence && !isShunned(neighbours[index].peer, at: now)
+    }
+
+    func isShunned(_ peer: SwarmPeer, at now: SwarmInstant) -> Bool {
+        guard !reputations.isEmpty, let reputation = reputations[peer] else { return false }
+        return reputation.shunnedUntil > now
+    }
+
+    /// The neighbour to take `block` from: of two holders picked at random, the one that would bring it
+    /// sooner. nil: those that hold it are too busy, shunned or silent now.
+    mutating func source(
+        for block: Int, urgent: Bool, excluding: SwarmPeer? = nil, wholeOnly: Bool = false, at now: SwarmInstant
+    ) -> SwarmPeer? {
+        // Random start, then the first two that will do: as good as two picks among them, and cheap.
+        let count = neighbours.count
+        guard count > 0 else { return nil }
+        let start = random.below(count)
+        var first: Int?
+        for step in 0..<count {
+            let index = start + step < count ? start + step : start + step - count
+            guard neighbours[index].blocks.contains(block)
+                || (!wholeOnly && !neighbours[index].arriving.isEmpty && neighbours[index].arriving.contains(Int32(block)))
+            else { continue }
+            guard neighbours[index].peer != excluding, isUsable(index, urgent: urgent, at: now) else { continue }
+            guard let earlier = first else {
+                first = index
+                continue
+            }
+            return neighbours[cost(index) < cost(earlier) ? index : earlier].peer
+        }
+        return first.map { neighbours[$0].peer }
+    }
+
+    private func cost(_ index: Int) -> Double {
+        let own = neighbours[index].service
+        let service = own > 0 ? min(own, meanService * 16) : max(1, meanService)
+        return Double(neighbours[index].queue + 1) * service
+    }
+
+    mutating func beginPeer(_ block: Int, _ peer: SwarmPeer, urgent: Bool, at now: SwarmInstant) {
+        let id = SwarmFetch(nextFetch)
+        nextFetch += 1
+        var fromArriving = false
+        var expected = max(meanFetch, 1)
+        var before = 1
+        if let slot = slots[peer] {
+            fromArriving = !neighbours[slot].blocks.contains(block)
+            neighbours[slot].outstanding += 1
+            neighbours[slot].sentSinceHeard += 1
+            before = max(1, neighbours[slot].queue)
+            expected = max(expected, cost(slot))
+        }
+        fetches.append(
+            SwarmFetchRecord(
+                id: id, block: block, peer: peer, began: now, lastByte: now, urgent: urgent,
+                fromArriving: fromArriving, queue: before, expected: expected))
+        peerFetchCount += 1
+        inFlight[block] += 1
+        removeCandidate(block)
+        actions.append(.fetchFromPeer(id, peer, block: block, urgent: urgent))
+    }
+}

@@ -1,0 +1,241 @@
+// What becomes of fetches: progress, ends, slow ones; and what is done by the clock.
+
+extension SwarmPlanner {
+    static let upkeepInterval: SwarmNanoseconds = .milliseconds(100)
+
+    // MARK: Ends
+
+    mutating func progressed(_ id: SwarmFetch, bytes: Int, at now: SwarmInstant) {
+        guard let place = fetches.firstIndex(where: { $0.id == id }) else { return }
+        if fetches[place].bytes == 0, bytes > 0, configuration.relays, fetches[place].peer != nil, configuration.relaysPeers {
+            pending.arriving.append(fetches[place].block)
+        }
+        fetches[place].bytes += bytes
+        fetches[place].lastByte = now
+    }
+
+    mutating func received(_ id: SwarmFetch, at now: SwarmInstant) {
+        guard let record = remove(id) else { return }
+        lastArrival = now
+        rateBytes += configuration.blockBytes
+        if let peer = record.peer {
+            let took = Double(now - record.began)
+            meanFetch = meanFetch == 0 ? took : meanFetch * 0.9 + took * 0.1
+            let service = took / Double(record.queue)
+            meanService = meanService == 0 ? service : meanService * 0.95 + service * 0.05
+            if let slot = slots[peer] {
+                let mean = neighbours[slot].service
+                neighbours[slot].service = mean == 0 ? service : mean * 0.7 + service * 0.3
+            }
+            if !reputations.isEmpty { reputations[peer]?.failures = 0 }
+        }
+        hold(record.block, at: now)
+    }
+
+    mutating func failed(_ id: SwarmFetch, _ failure: SwarmFetchFailure, at now: SwarmInstant) {
+        guard let record = remove(id) else { return }
+        retract(record)
+        guard let peer = record.peer else {
+            if failure != .notBegun { throttledUntil = max(throttledUntil, now + .milliseconds(200)) }
+            return
+        }
+        switch failure {
+        case .notThere, .otherGeneration: notThere(record.block, at: peer)
+        case .corrupt: shun(peer, until: now + configuration.corruptShun, failure)
+        // A relayed block that breaks off is its source's source's fault.
+        case .broken where record.fromArriving: notThere(record.block, at: peer)
+        case .broken: punish(peer, failure, at: now)
+        case .notBegun: break
+        }
+        if failure == .otherGeneration { shun(peer, until: now + configuration.longestShun, failure) }
+    }
+
+    private mutating func punish(_ peer: SwarmPeer, _ failure: SwarmFetchFailure, at now: SwarmInstant) {
+        var reputation = reputations[peer] ?? SwarmReputation()
+        reputation.failures += 1
+        let failures = reputation.failures
+        reputations[peer] = reputation
+        shun(peer, until: now + backoff(failures), failure)
+        if slots[peer] == nil, failures >= 2 {
+            // Not a neighbour, so nobody tells of its death but failing fetches.
+            let until = now + backoff(failures) + .seconds(2)
+            reputations[peer]?.deadUntil = until
+            findOwned(at: now)
+        }
+    }
+
+    private mutating func shun(_ peer: SwarmPeer, until: SwarmInstant, _ failure: SwarmFetchFailure) {
+        reputations[peer, default: SwarmReputation()].shunnedUntil = until
+        actions.append(.shun(peer, until: until, failure))
+        for record in fetches where record.peer == peer { cancel(record.id) }
+    }
+
+    /// Takes the fetch out of the books without an action.
+    mutating func remove(_ id: SwarmFetch) -> SwarmFetchRecord? {
+        guard let place = fetches.firstIndex(where: { $0.id == id }) else { return nil }
+        let record = fetches[place]
+        fetches.swapAt(place, fetches.count - 1)
+        fetches.removeLast()
+        inFlight[record.block] -= 1
+        if let peer = record.peer {
+            peerFetchCount -= 1
+            if let slot = slots[peer] { neighbours[slot].outstanding -= 1 }
+        } else {
+            storeFetchCount -= 1
+        }
+        considerCandidate(record.block)
+        return record
+    }
+
+    mutating func cancel(_ id: SwarmFetch) {
+        guard let record = remove(id) else { return }
+        actions.append(.cancel(id))
+        retract(record)
+    }
+
+    /// The fetch is gone with its connection.
+    mutating func drop(_ id: SwarmFetch) {
+        guard let record = remove(id) else { return }
+        retract(record)
+    }
+
+    /// Takes back the announcement of a block that arrives no more.
+    private mutating func retract(_ record: SwarmFetchRecord) {
+        guard inFlight[record.block] == 0, !have.contains(record.block) else { return }
+        if record.peer == nil, !exists.contains(position(of: record.block)) {
+            if holders[record.block] == 0 { claimed.remove(position(of: record.block)) }
+            ownedCursor = 0
+        }
+        guard configuration.relays, record.peer == nil || configuration.relaysPeers else { return }
+        pending.arriving.removeAll { $0 == record.block }
+        pending.lost.append(record.block)
+    }
+
+    // MARK: By the clock
+
+    mutating func upkeep(at now: SwarmInstant) {
+        lastUpkeep = now
+        if now >= rateSince + .milliseconds(500) {
+            let current = Double(rateBytes) / Double(now - rateSince)
+            rate = rate == 0 ? current : rate * 0.5 + current * 0.5
+            rateBytes = 0
+            rateSince = now
+        }
+        if now >= hearsaySince + .seconds(2) {
+            hearsay = BlockSet(capacity: configuration.blockCount)
+            hearsaySince = now
+        }
+        // What is known of a peer's speed fades, in some seconds: a peer once slow must be asked again to be
+        // found quick.
+        for slot in neighbours.indices where neighbours[slot].service > 0 {
+            neighbours[slot].service = neighbours[slot].service * 0.97 + meanService * 0.03
+        }
+        connectMore(at: now)
+        skipSilent(at: now)
+        guard !have.isFull else { return }
+        watchFetches(at: now)
+        readLate(at: now)
+        if now > lastArrival + .seconds(3) { wantMissing(at: now) }
+        if now > lastArrival + configuration.lastResort, storeFetchCount == 0, mayReadStore(at: now) {
+            let position = firstMissingPosition()
+            if position < configuration.blockCount {
+                lastArrival = now - configuration.lastResort / 2
+                beginStore(block(at: position), .lastResort, at: now)
+            }
+        }
+    }
+
+    private func firstMissingPosition() -> Int {
+        for position in 0..<configuration.blockCount {
+            let block = block(at: position)
+            if !have.contains(block), inFlight[block] == 0, configuration.prefetches || demanded.contains(block) { return position }
+        }
+        return configuration.blockCount
+    }
+
+    /// What silent neighbours owe is asked of others; long silence is death.
+    private mutating func skipSilent(at now: SwarmInstant) {
+        for neighbour in neighbours {
+            let silent = now - min(now, neighbour.lastHeard)
+            guard silent > configuration.silence else { continue }
+            for record in fetches where record.peer == neighbour.peer && now > record.lastByte + configuration.silence {
+                cancel(record.id)
+            }
+            if silent > configuration.silence * 4 {
+                for record in fetches where record.peer == neighbour.peer { cancel(record.id) }
+                if neighbour.isConnected { actions.append(.disconnect(neighbour.peer)) }
+                disconnected(neighbour.peer, at: now)
+            }
+        }
+    }
+
+    /// Gives up fetches that stand still, and overtakes slow ones while the budget lasts.
+    private mutating func watchFetches(at now: SwarmInstant) {
+        let isEnd = candidates.isEmpty && watermark >= configuration.blockCount
+        for record in fetches {
+            guard let peer = record.peer else {
+                if now > record.lastByte + max(configuration.stall * 10, SwarmNanoseconds(meanFetch * 10)) { cancel(record.id) }
+                continue
+            }
+            let quiet = Double(now - record.lastByte)
+            let allowed = max(Double(configuration.stall), configuration.patienceFactor * max(record.expected, meanFetch))
+            if quiet > (record.bytes > 0 || record.fromArriving ? allowed : allowed * 2) {
+                if record.fromArriving {
+                    cancel(record.id)
+                    notThere(record.block, at: peer)
+                } else {
+                    cancel(record.id)
+                    punish(peer, .broken, at: now)
+                }
+                continue
+            }
+            let took = Double(now - record.began)
+            // Only one peer has it, and that one is slow: the next in line reads it again, within the budget.
+            if took > max(4e9, 10 * meanFetch), holders[record.block] <= 1, inFlight[record.block] == 1, budgetUsed < budget,
+                mayReadStore(at: now),
+                (1...3).contains(where: { members.deputy(of: record.block, rank: $0) == configuration.me })
+            {
+                budgetUsed += 1
+                beginStore(record.block, .ownerLate, at: now)
+                continue
+            }
+            guard record.urgent || isEnd, took > max(2 * meanFetch, 100_000_000), inFlight[record.block] == 1, hedgesLeft > 0,
+                let other = source(for: record.block, urgent: true, excluding: peer, wholeOnly: true, at: now)
+            else { continue }
+            hedgesLeft -= 1
+            beginPeer(record.block, other, urgent: true, at: now)
+        }
+    }
+
+    /// Nothing arrives and no neighbour offers anything: asks owners for blocks that exist somewhere.
+    private mutating func wantMissing(at now: SwarmInstant) {
+        guard candidates.isEmpty, peerFetchCount < 2, configuration.prefetches, mayReadStore(at: now) else { return }
+        let total = configuration.blockCount
+        let start = random.below(total)
+        for step in 0..<total {
+            let block = (start + step) % total
+            guard !have.contains(block), inFlight[block] == 0, exists.contains(position(of: block)) else { continue }
+            let owner = members.owner(of: block, skipping: { isDead($0, at: now) || isShunned($0, at: now) })
+            if owner == configuration.me || owner == nil {
+                if storeFetchCount < configuration.storeFetches, isUnreachable(block, at: now) {
+                    beginStore(block, members.owner(of: block) == configuration.me ? .owner : .ownerDead, at: now)
+                }
+            } else if let owner {
+                beginPeer(block, owner, urgent: false, at: now)
+            }
+            return
+        }
+    }
+
+    mutating func schedule(at now: SwarmInstant) {
+        let something = !pending.held.isEmpty || !pending.arriving.isEmpty || !pending.lost.isEmpty
+        var due = min(lastUpkeep + Self.upkeepInterval, announceDue(something: something))
+        if have.isFull { due = min(lastUpkeep + configuration.heartbeat, announceDue(something: something)) }
+        // A block that nobody could give just now: somebody may soon.
+        if peerFetchCount < configuration.peerFetches, !candidates.isEmpty { due = min(due, now + .milliseconds(25)) }
+        due = max(due, now + .milliseconds(1))
+        guard due < nextTick else { return }
+        nextTick = due
+        actions.append(.tick(at: due))
+    }
+}

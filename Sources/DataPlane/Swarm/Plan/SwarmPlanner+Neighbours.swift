@@ -1,0 +1,265 @@
+// Who is connected to whom, and what they say.
+
+extension SwarmPlanner {
+    // MARK: Members
+
+    mutating func adopt(_ members: SwarmMembers, at now: SwarmInstant) {
+        self.members = members
+        let current = Set(members.all)
+        for neighbour in neighbours where !current.contains(neighbour.peer) {
+            let peer = neighbour.peer
+            for record in fetches where record.peer == peer { cancel(record.id) }
+            if neighbour.isConnected { actions.append(.disconnect(peer)) }
+            disconnected(peer, at: now)
+            removeNeighbour(peer)
+        }
+        for peer in Array(reputations.keys) where !current.contains(peer) { reputations[peer] = nil }
+        findOwned(at: now)
+        connectMore(at: now)
+    }
+
+    func isDead(_ peer: SwarmPeer, at now: SwarmInstant) -> Bool {
+        guard let reputation = reputations[peer] else { return false }
+        return reputation.deadUntil > now
+    }
+
+    // MARK: Connections
+
+    /// Opens connections until there are enough: to all members of a small swarm, else to places on the
+    /// ring that this node's number picks at random; about as many come from others.
+    mutating func connectMore(at now: SwarmInstant) {
+        let others = members.count - 1
+        guard others > 0 else { return }
+        if others <= configuration.fullMesh {
+            for peer in members.all where peer != configuration.me { connect(peer, at: now) }
+            return
+        }
+        let wanted = configuration.neighbours / 2
+        var mine = neighbours.reduce(0) { $0 + ($1.isMine ? 1 : 0) }
+        var attempts = 0
+        let own = SwarmRandom.mix(configuration.seed ^ 0x6e65_6967_6862_6f75)
+        // Places that held before come first, so that a reconnection goes to the same members.
+        while mine < wanted, attempts < wanted * 8 {
+            let peer = members[members.successor(of: SwarmRandom.mix(own &+ UInt64(attempts)))]
+            attempts += 1
+            if peer != configuration.me, connect(peer, at: now) { mine += 1 }
+        }
+    }
+
+    @discardableResult
+    private mutating func connect(_ peer: SwarmPeer, at now: SwarmInstant) -> Bool {
+        guard slots[peer] == nil, (reputations[peer]?.connectAt ?? 0) <= now else { return false }
+        let slot = addNeighbour(peer, at: now)
+        neighbours[slot].isMine = true
+        actions.append(.connect(peer))
+        return true
+    }
+
+    private mutating func addNeighbour(_ peer: SwarmPeer, at now: SwarmInstant) -> Int {
+        slots[peer] = neighbours.count
+        neighbours.append(SwarmNeighbour(peer, blockCount: configuration.blockCount, at: now))
+        return neighbours.count - 1
+    }
+
+    private mutating func removeNeighbour(_ peer: SwarmPeer) {
+        guard let slot = slots.removeValue(forKey: peer) else { return }
+        let last = neighbours.removeLast()
+        if slot < neighbours.count {
+            neighbours[slot] = last
+            slots[last.peer] = slot
+        }
+    }
+
+    mutating func connected(_ peer: SwarmPeer, at now: SwarmInstant) {
+        guard peer != configuration.me else { return }
+        let slot: Int
+        if let known = slots[peer] {
+            slot = known
+        } else {
+            // Twice as many as wanted is plenty: a popular member turns the rest away.
+            guard members.count - 1 <= configuration.fullMesh || neighbours.count < configuration.neighbours * 2 else {
+                actions.append(.disconnect(peer))
+                return
+            }
+            slot = addNeighbour(peer, at: now)
+        }
+        neighbours[slot].isConnected = true
+        neighbours[slot].lastHeard = now
+        let wasDead = isDead(peer, at: now)
+        reputations[peer]?.deadUntil = 0
+        if wasDead { findOwned(at: now) }
+        actions.append(.sendMap(to: peer))
+    }
+
+    mutating func declined(_ peer: SwarmPeer, at now: SwarmInstant) {
+        guard let slot = slots[peer] else { return }
+        forgetBlocks(of: slot)
+        removeNeighbour(peer)
+        reputations[peer, default: SwarmReputation()].connectAt = now + configuration.longestShun
+        connectMore(at: now)
+    }
+
+    mutating func disconnected(_ peer: SwarmPeer, at now: SwarmInstant) {
+        guard let slot = slots[peer] else { return }
+        let wasThere = neighbours[slot].isConnected
+        forgetBlocks(of: slot)
+        removeNeighbour(peer)
+        var reputation = reputations[peer] ?? SwarmReputation()
+        if !wasThere, now < (started ?? 0) + configuration.beginners {
+            // Not up yet, most likely: its blocks stay its own.
+            reputation.connectAt = now + .milliseconds(250)
+            reputations[peer] = reputation
+            return
+        }
+        reputation.failures += 1
+        let wait = backoff(reputation.failures)
+        reputation.connectAt = now + wait
+        reputation.deadUntil = now + max(wait, .seconds(3)) + .seconds(2)
+        reputations[peer] = reputation
+        for record in fetches where record.peer == peer { drop(record.id) }
+        findOwned(at: now)
+        connectMore(at: now)
+    }
+
+    func backoff(_ failures: Int) -> SwarmNanoseconds {
+        min(configuration.longestShun, configuration.firstShun << UInt64(min(8, max(0, failures - 1))))
+    }
+
+    // MARK: Messages
+
+    mutating func heard(_ map: SwarmMap, from peer: SwarmPeer, at now: SwarmInstant) {
+        guard let slot = slots[peer], map.blocks.capacity == configuration.blockCount else { return }
+        forgetBlocks(of: slot)
+        neighbours[slot].isConnected = true
+        neighbours[slot].hasMap = true
+        neighbours[slot].blocks = map.blocks
+        map.blocks.forEach { block in added(block, at: now) }
+        for block in map.arriving { arriving(block, slot: slot, at: now) }
+        heard(load: map.load, gossip: map.gossip, slot: slot, at: now)
+        // A peer that talks again is worth a request at once.
+        if let reputation = reputations[peer], reputation.failures > 0, reputation.shunnedUntil <= now {
+            reputations[peer]?.failures = 0
+        }
+    }
+
+    mutating func heard(_ delta: SwarmDelta, from peer: SwarmPeer, at now: SwarmInstant) {
+        guard let slot = slots[peer], neighbours[slot].hasMap else { return }
+        for block in delta.lost { removed(block, slot: slot) }
+        for block in delta.arriving { arriving(block, slot: slot, at: now) }
+        for block in delta.held where neighbours[slot].blocks.insert(block) {
+            if let place = neighbours[slot].arriving.firstIndex(of: Int32(block)) {
+                neighbours[slot].arriving.remove(at: place)
+                markExisting(position(of: block), at: now)
+            } else {
+                added(block, at: now)
+            }
+        }
+        if delta.isFull, !neighbours[slot].blocks.isFull {
+            for block in 0..<configuration.blockCount where neighbours[slot].blocks.insert(block) {
+                if let place = neighbours[slot].arriving.firstIndex(of: Int32(block)) {
+                    neighbours[slot].arriving.remove(at: place)
+                } else {
+                    added(block, at: now)
+                }
+            }
+        }
+        heard(load: delta.load, gossip: delta.gossip, slot: slot, at: now)
+    }
+
+    private mutating func heard(load: Int, gossip: SwarmGossip, slot: Int, at now: SwarmInstant) {
+        neighbours[slot].lastHeard = now
+        neighbours[slot].load = load
+        neighbours[slot].sentSinceHeard = 0
+        adopt(gossip, at: now)
+    }
+
+    private mutating func added(_ block: Int, at now: SwarmInstant) {
+        holders[block] += 1
+        markExisting(position(of: block), at: now)
+        considerCandidate(block)
+    }
+
+    private mutating func arriving(_ block: Int, slot: Int, at now: SwarmInstant) {
+        guard block >= 0, block < configuration.blockCount, !neighbours[slot].blocks.contains(block),
+            !neighbours[slot].arriving.contains(Int32(block))
+        else { return }
+        neighbours[slot].arriving.append(Int32(block))
+        holders[block] += 1
+        claimed.insert(position(of: block))
+        considerCandidate(block)
+    }
+
+    private mutating func removed(_ block: Int, slot: Int) {
+        guard block >= 0, block < configuration.blockCount else { return }
+        var held = neighbours[slot].blocks.remove(block)
+        if let place = neighbours[slot].arriving.firstIndex(of: Int32(block)) {
+            neighbours[slot].arriving.remove(at: place)
+            held = true
+        }
+        guard held else { return }
+        holders[block] -= 1
+        if holders[block] == 0 {
+            removeCandidate(block)
+            if !exists.contains(position(of: block)) { claimed.remove(position(of: block)) }
+        }
+    }
+
+    private mutating func forgetBlocks(of slot: Int) {
+        let gone = neighbours[slot]
+        gone.blocks.forEach { block in removed(block, slot: slot) }
+        for block in gone.arriving { removed(Int(block), slot: slot) }
+        neighbours[slot].hasMap = false
+    }
+
+    /// The neighbour does not hold the block after all.
+    mutating func notThere(_ block: Int, at peer: SwarmPeer) {
+        if let slot = slots[peer] { removed(block, slot: slot) }
+    }
+
+    // MARK: Speaking
+
+    func arrivingHere() -> [Int] {
+        var list: [Int] = []
+        for record in fetches where record.bytes > 0 || record.peer == nil {
+            if !have.contains(record.block), !list.contains(record.block) { list.append(record.block) }
+        }
+        return list
+    }
+
+    /// Sends what changed, at most once an interval. A neighbour that holds the news already learns it with
+    /// its next message only: that is half of all messages.
+    mutating func flush(at now: SwarmInstant) {
+        let something = !pending.held.isEmpty || !pending.arriving.isEmpty || !pending.lost.isEmpty
+        guard now >= announceDue(something: something) else { return }
+        let isForAll = pending.isFull || !pending.lost.isEmpty || uploads != announcedLoad && uploads <= configuration.idleLoad
+        var delta = pending
+        pending = SwarmDelta()
+        lastAnnounced = now
+        announcedLoad = uploads
+        delta.arriving.removeAll { have.contains($0) || inFlight[$0] == 0 }
+        var listeners: [SwarmPeer] = []
+        for index in neighbours.indices where neighbours[index].isConnected {
+            if now < neighbours[index].lastTold + configuration.heartbeat, !isForAll || neighbours[index].blocks.isFull {
+                let isNews =
+                    !configuration.suppressesKnown
+                    || delta.held.contains { !neighbours[index].blocks.contains($0) }
+                    || delta.arriving.contains { !neighbours[index].blocks.contains($0) }
+                guard isNews else { continue }
+            }
+            neighbours[index].lastTold = now
+            listeners.append(neighbours[index].peer)
+        }
+        guard !listeners.isEmpty else { return }
+        delta.load = uploads
+        delta.gossip = gossip()
+        actions.append(.announce(delta, to: listeners))
+    }
+
+    func announceDue(something: Bool) -> SwarmInstant {
+        if something { return lastAnnounced + configuration.announceInterval }
+        // An uplink about to stand idle is what the others most need to know.
+        if uploads < announcedLoad, uploads <= configuration.idleLoad { return lastAnnounced + configuration.announceInterval }
+        if abs(uploads - announcedLoad) >= 2 { return lastAnnounced + configuration.announceInterval * 5 }
+        return lastAnnounced + configuration.heartbeat
+    }
+}

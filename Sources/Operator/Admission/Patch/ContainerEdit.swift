@@ -1,0 +1,152 @@
+internal import Kubernetes
+
+/// What one container gets.
+struct ContainerEdit {
+    let container: ContainerOutline
+    private(set) var mounts: [JSONValue] = []
+    private(set) var variables: [JSONValue] = []
+    /// A present `LD_PRELOAD` with the library put in front.
+    private(set) var preload: (index: Int, value: String)?
+    private(set) var warnings: [String] = []
+
+    /// - Throws: ``LeftAlone`` when the container cannot be injected; it stays as it is then.
+    init(
+        _ container: ContainerOutline, mode: InjectionMode, wanted: ModelDirectory?, target: InjectionTarget, volumes: PodVolumes,
+        readOnlyVolumes: Set<String>
+    ) throws(LeftAlone) {
+        self.container = container
+        let directory = try directory(wanted, target)
+        if mode == .stream {
+            // Checked before anything else: nothing is half injected.
+            if let entry = container.variable(Variables.preload)?.entry, entry["valueFrom"] ?? .null != .null {
+                throw LeftAlone(
+                    "\(place) takes LD_PRELOAD from elsewhere (valueFrom), so the library cannot be put in front; write its value out, or use the mode Wait")
+            }
+        }
+        try mount(volumes.modelMount(at: directory.path), readOnlyVolumes)
+        if mode == .stream {
+            try mount(volumes.tokenMount, readOnlyVolumes)
+            setPreload(directory.library)
+            set("ENABLE_CONNECTOR", "1")
+        }
+        set(Variables.modelDirectory, directory.path)
+        if mode == .stream {
+            set("MODELCACHE_SOCKET", directory.socket)
+            set("MODELCACHE_TOKEN_FILE", PodVolumes.tokenFile)
+            set(Variables.ofSource(target))
+        }
+        if container.takesFromElsewhere {
+            warnings.append(
+                "\(place) takes variables from envFrom, which cannot be seen here: "
+                    + (mode == .stream ? "the injected LD_PRELOAD, MODEL_DIR and OSS_* go" : "the injected MODEL_DIR goes") + " before any of that name there")
+        }
+    }
+
+    private var place: String { "container \(Wording.quoted(container.name))" }
+
+    /// The annotation; else where the container says that it looks, if it does; else the standard place.
+    private mutating func directory(_ wanted: ModelDirectory?, _ target: InjectionTarget) throws(LeftAlone) -> ModelDirectory {
+        if let wanted { return wanted }
+        if let text = container.literal(Variables.modelDirectory), !text.isEmpty {
+            do {
+                let own = try ModelDirectory(text)
+                if own.path != ModelDirectory.standard(for: target.name) {
+                    warnings.append("\(place) sets MODEL_DIR itself: the model is mounted there, at \(own.path)")
+                }
+                return own
+            } catch {
+                throw LeftAlone("\(place) sets MODEL_DIR (\(Wording.quoted(text))), which \(error.text)")
+            }
+        }
+        do {
+            return try ModelDirectory(ModelDirectory.standard(for: target.name))
+        } catch {
+            throw LeftAlone("the directory \(ModelDirectory.standard(for: target.name)) \(error.text); set the annotation \(PodLabels.modelDir)")
+        }
+    }
+
+    // MARK: Mounts
+
+    private mutating func mount(_ wanted: JSONValue, _ readOnlyVolumes: Set<String>) throws(LeftAlone) {
+        let path = wanted["mountPath"]?.text ?? ""
+        let remedy = path == PodVolumes.tokenDirectory ? "move that mount" : "set the annotation \(PodLabels.modelDir) to another directory"
+        for mount in container.mounts ?? [] {
+            let other = ModelDirectory.normalised(mount["mountPath"]?.text ?? "")
+            let volume = mount["name"]?.text ?? ""
+            if other == path {
+                guard volume == wanted["name"]?.text, (mount["subPath"]?.text ?? "").isEmpty, (mount["subPathExpr"]?.text ?? "").isEmpty
+                else {
+                    throw LeftAlone(
+                        "\(place) has a mount at \(path) already (volume \(Wording.quoted(volume))); \(remedy)")
+                }
+                if !mount.covers(wanted) {
+                    warnings.append(
+                        "\(place) mounts \(path) itself; set readOnly: true and mountPropagation: HostToContainer there, or a cache that is mounted later stays unseen")
+                }
+                return
+            }
+            if other.hasPrefix(path + "/") {
+                throw LeftAlone(
+                    "\(place) has a mount at \(Wording.quoted(other)), inside \(path), which is read-only; \(remedy)")
+            }
+            if (path + "/").hasPrefix(other == "/" ? "/" : other + "/"), mount["readOnly"] == true || readOnlyVolumes.contains(volume) {
+                throw LeftAlone(
+                    "\(place) mounts \(Wording.quoted(other)) read-only, so nothing can be mounted at \(path) inside it; \(remedy)")
+            }
+        }
+        mounts.append(wanted)
+    }
+
+    // MARK: Variables
+
+    private mutating func setPreload(_ library: String) {
+        guard let (index, entry) = container.variable(Variables.preload) else {
+            variables.append(Variables.literal(Variables.preload, library))
+            return
+        }
+        let value = entry["value"]?.text ?? ""
+        let listed = value.split { $0 == ":" || $0 == " " }
+        if listed.contains(Substring(library)) { return }
+        if let own = listed.first(where: { $0.hasSuffix("/libossc_preload.so") || $0 == "libossc_preload.so" }) {
+            warnings.append("\(place) preloads \(Wording.quoted(String(own))) itself, which is used instead of the injected one")
+            return
+        }
+        preload = (index, value.isEmpty ? library : "\(library):\(value)")
+    }
+
+    private mutating func set(_ name: String, _ value: String) { set(Variables.literal(name, value)) }
+
+    private mutating func set(_ wanted: JSONValue) {
+        let name = wanted["name"]?.text ?? ""
+        guard let entry = container.variable(name)?.entry else {
+            variables.append(wanted)
+            return
+        }
+        guard !entry.covers(wanted) else { return }
+        warnings.append("\(place) sets \(name) itself, which wins over the ModelCache's\(Self.consequence(of: name))")
+    }
+
+    private mutating func set(_ wanted: [JSONValue]) {
+        func isKey(_ entry: JSONValue) -> Bool { Variables.keys.contains(entry["name"]?.text ?? "") }
+        for entry in wanted where !isKey(entry) { set(entry) }
+        let keys = wanted.filter(isKey)
+        let foreign = Variables.keys.filter { name in
+            guard let entry = container.variable(name)?.entry else { return false }
+            return !keys.contains { $0["name"]?.text == name && entry.covers($0) }
+        }
+        guard foreign.isEmpty || keys.isEmpty else {
+            warnings.append("\(place) sets \(foreign.sorted().joined(separator: ", ")) itself: none of the ModelCache's keys are added")
+            return
+        }
+        for entry in keys { set(entry) }
+    }
+
+    private static func consequence(of name: String) -> String {
+        switch name {
+        case "ENABLE_CONNECTOR": "; unless it is 1 the program sees only what has arrived"
+        case Variables.modelDirectory: ": the model is mounted elsewhere than it says"
+        case "MODELCACHE_SOCKET", "MODELCACHE_TOKEN_FILE": "; without the injected one the node's agent may not be reached"
+        default: ""
+        }
+    }
+}

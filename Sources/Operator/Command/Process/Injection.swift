@@ -1,0 +1,109 @@
+import Admission
+import Controller
+import Kubernetes
+import Logging
+import ServiceLifecycle
+
+/// The webhook's part of the process: what it asks, its certificates, its server. The same in every replica, leading or not.
+struct Injection {
+    private let services: [any Service]
+    private let isReady: @Sendable () -> Bool
+
+    init(
+        settings: WebhookSettings, client: KubernetesClient, namespace: String, controller: ModelCacheController, leads: @escaping @Sendable () -> Bool,
+        isServerFound: @escaping @Sendable () -> Bool, registry: MetricsRegistry
+    ) {
+        let certificate = ServingCertificate()
+        let logger = Logger(label: "webhook")
+        let server = WebhookServer(
+            host: settings.address.host, port: settings.address.port, source: Lookup(controller: controller), certificate: certificate, drain: settings.drain, metrics: registry,
+            logger: logger)
+        let isTrusted: @Sendable () -> Bool
+        let certificates: any Service
+        switch settings.certificates {
+        case .files(let folder):
+            certificates = CertificateFiles(folder: folder, serving: certificate, logger: logger)
+            isTrusted = { certificate.isValid }
+        case .own:
+            var policy = CertificateRotation.Policy(
+                names: CertificateRotation.Policy.serviceNames(namespace: namespace).union(settings.extraNames))
+            policy.authorityLifetime = settings.authorityLifetime ?? policy.authorityLifetime
+            policy.servingLifetime = settings.certificateLifetime ?? policy.servingLifetime
+            policy.settleTime = settings.settleTime ?? policy.settleTime
+            let keeper = CertificateKeeper(
+                client: client, namespace: namespace, policy: policy, leads: leads, serving: certificate, logger: logger)
+            certificates = keeper
+            isTrusted = { keeper.isTrusted }
+        }
+        // Ended last first: what the server asks outlives it.
+        services = [
+            Followed(controller: controller, isServerFound: isServerFound), AfterServer(service: certificates, isServerFound: isServerFound),
+            NamedServer(server: server, address: settings.address),
+        ]
+        isReady = { server.isListening && isTrusted() && controller.isFollowing }
+    }
+
+    func add(to services: inout [any Service], _ readiness: Readiness) {
+        services += self.services
+        readiness.add("webhook", isReady)
+    }
+}
+
+/// The controller's stores, as the webhook asks them.
+private struct Lookup: InjectionSource {
+    let controller: ModelCacheController
+
+    func target(namespace: String, name: String) async -> InjectionTarget? {
+        guard let facts = await controller.injection(namespace: namespace, name: name) else { return nil }
+        return InjectionTarget(
+            name: facts.name, namespace: facts.namespace, uid: facts.uid, claimName: facts.claimName, environment: facts.environment, ready: facts.isReady,
+            warmNodeHostnames: facts.warmHostnames, deleting: facts.isDeleting, agentImage: facts.agentImage, unresolved: facts.problem)
+    }
+
+    func names(namespace: String) async -> [String] { controller.names(in: namespace) }
+}
+
+/// ModelCaches and nodes, followed whoever leads.
+private struct Followed: Service {
+    let controller: ModelCacheController
+    let isServerFound: @Sendable () -> Bool
+
+    func run() async throws {
+        do {
+            try await cancelWhenGracefulShutdown {
+                try await wait(isServerFound)
+                try await controller.follow()
+            }
+        } catch is CancellationError {}
+    }
+}
+
+/// Starts a service when the API server has answered: a wrong address is told once, by ``ControlService``.
+private struct AfterServer: Service {
+    let service: any Service
+    let isServerFound: @Sendable () -> Bool
+
+    func run() async throws {
+        do { try await cancelWhenGracefulShutdown { try await wait(isServerFound) } } catch is CancellationError { return }
+        try await service.run()
+    }
+}
+
+private func wait(_ condition: @Sendable () -> Bool) async throws {
+    while !condition() { try await Task.sleep(for: .milliseconds(50)) }
+}
+
+/// Says which setting is at fault when the address cannot be had.
+private struct NamedServer<Server: Service>: Service {
+    let server: Server
+    let address: BindAddress
+
+    func run() async throws {
+        do {
+            try await server.run()
+        } catch is CancellationError {
+        } catch {
+            throw OperatorFailure.wrongSetting("--webhook-bind-address: cannot listen on \(address): \(error); choose another address, or 0 for none")
+        }
+    }
+}

@@ -1,0 +1,220 @@
+import Admission
+import Kubernetes
+import Testing
+
+@Suite struct PatchTests {
+    private func injected(_ pod: JSONValue, _ target: InjectionTarget = PodFixtures.target()) throws -> (main: JSONValue, pod: JSONValue, warnings: [String]) {
+        let patch = PodPatch.make(pod, target)
+        guard case .injected = patch.outcome else {
+            Issue.record("left alone: \(patch.outcome)")
+            return (.null, .null, [])
+        }
+        let after = try patch.applied(to: pod)
+        return (try #require(after["spec"]?["containers"]?[0]), after, patch.warnings)
+    }
+
+    private func status(_ pod: JSONValue, _ target: InjectionTarget? = PodFixtures.target(), names: [String] = []) -> String {
+        let patch = PodPatch.make(pod, target, names: names)
+        guard case .leftAlone(let reason) = patch.outcome else { return "injected" }
+        return reason
+    }
+
+    @Test func aPodWithoutTheLabelIsNoneOfItsBusiness() {
+        let patch = PodPatch.make(PodFixtures.pod(label: nil))
+        #expect(patch.operations.isEmpty && patch.warnings.isEmpty && patch.outcome == .notAsked)
+    }
+
+    @Test func thePreloadListGetsTheLibraryInFront() throws {
+        let (main, _, warnings) = try injected(PodFixtures.pod(container: ["env": [["name": "LD_PRELOAD", "value": "/a.so /b.so"]]]))
+        #expect(main.variable("LD_PRELOAD")?["value"] == "/models/gemma/.modelcache/lib/libossc_preload.so:/a.so /b.so")
+        #expect(warnings.isEmpty)
+    }
+
+    @Test func aPreloadFromElsewhereLeavesTheContainerAloneAndSaysSo() throws {
+        let env: JSONValue = ["env": [["name": "LD_PRELOAD", "valueFrom": ["configMapKeyRef": ["name": "c", "key": "k"]]]]]
+        #expect(status(PodFixtures.pod(container: ["env": env["env"]!])).contains("valueFrom"))
+        // Wait preloads nothing.
+        let (main, _, _) = try injected(PodFixtures.pod(annotations: [PodLabels.mode: "Wait"], container: ["env": env["env"]!]))
+        #expect(main.variable("MODEL_DIR")?["value"] == "/models/gemma")
+    }
+
+    @Test func aLibraryOfTheImagesOwnIsNotLoadedTwice() throws {
+        let (main, _, warnings) = try injected(PodFixtures.pod(container: ["env": [["name": "LD_PRELOAD", "value": "/opt/libossc_preload.so"]]]))
+        #expect(main.variable("LD_PRELOAD")?["value"] == "/opt/libossc_preload.so")
+        #expect(warnings.contains { $0.contains("/opt/libossc_preload.so") })
+    }
+
+    @Test func whatTheContainerSetsItselfWinsAndKeysAreNeverMixed() throws {
+        let (main, _, warnings) = try injected(PodFixtures.pod(container: [
+            "env": [["name": "OSS_REGION", "value": "cn-beijing"], ["name": "OSS_ACCESS_KEY_ID", "value": "mine"]]
+        ]))
+        #expect(main.variable("OSS_REGION")?["value"] == "cn-beijing")
+        #expect(main.variable("OSS_ACCESS_KEY_ID")?["value"] == "mine")
+        #expect(main.variable("OSS_ACCESS_KEY_SECRET") == nil)
+        #expect(main.variable("OSS_SESSION_TOKEN") == nil)
+        #expect(main.variable("OSS_PATH")?["value"] == "oss://models/gemma/")
+        #expect(warnings.contains { $0.contains("OSS_REGION") } && warnings.contains { $0.contains("OSS_ACCESS_KEY_ID") })
+        #expect(!warnings.contains { $0.contains("mine") || $0.contains("cn-beijing") }, "values do not belong in warnings")
+    }
+
+    @Test func aMissingSecretDoesNotHoldThePodBack() throws {
+        let (main, _, _) = try injected(PodFixtures.pod())
+        #expect(main.variable("OSS_ACCESS_KEY_ID")?["valueFrom"]?["secretKeyRef"] == ["name": "oss-keys", "key": "akId", "optional": true])
+    }
+
+    @Test func aContainersOwnModelDirectoryIsWhereTheModelGoes() throws {
+        let (main, _, warnings) = try injected(PodFixtures.pod(container: ["env": [["name": "MODEL_DIR", "value": "/own/"]]]))
+        #expect(main.variable("LD_PRELOAD")?["value"] == "/own/.modelcache/lib/libossc_preload.so")
+        #expect(main["volumeMounts"]?[0]?["mountPath"] == "/own")
+        #expect(main.variable("MODEL_DIR")?["value"] == "/own/")
+        #expect(warnings.contains { $0.contains("/own") })
+    }
+
+    @Test func aDollarInASourceIsNoVariable() throws {
+        var target = PodFixtures.target()
+        target.environment = [EnvVar(name: "OSS_PATH", value: "oss://b/$(HOME)/$x/"), EnvVar(name: "LD_PRELOAD", value: "/evil.so")]
+        let (main, _, _) = try injected(PodFixtures.pod(), target)
+        #expect(main.variable("OSS_PATH")?["value"] == "oss://b/$$(HOME)/$x/")
+        #expect(main.variable("LD_PRELOAD")?["value"] == "/models/gemma/.modelcache/lib/libossc_preload.so")
+    }
+
+    private static let mountsInTheWay: [(JSONValue, String)] = [
+        (["name": "d", "mountPath": "/models/gemma/"], "already"), (["name": "d", "mountPath": "/models/gemma/x"], "inside"),
+        (["name": "d", "mountPath": "/models", "readOnly": true], "read-only"), (["name": "c", "mountPath": "/models"], "read-only"),
+        (["name": "d", "mountPath": "/var/run/secrets/modelcache.io"], "move that mount"),
+    ]
+
+    @Test(arguments: mountsInTheWay)
+    func aMountInTheWayLeavesTheContainerAlone(mount: JSONValue, reason: String) {
+        let pod = PodFixtures.pod(
+            container: ["volumeMounts": [mount]],
+            spec: ["volumes": [["name": "d", "emptyDir": [:]], ["name": "c", "configMap": ["name": "c"]]]])
+        #expect(status(pod).contains(reason))
+    }
+
+    @Test func aMountBesideOrAboveIsInNobodysWay() throws {
+        let mounts: JSONValue = [["name": "d", "mountPath": "/models"], ["name": "d", "mountPath": "/models/gemma-2"]]
+        let (main, _, warnings) = try injected(PodFixtures.pod(container: ["volumeMounts": mounts], spec: ["volumes": [["name": "d", "emptyDir": [:]]]]))
+        #expect(main["volumeMounts"]?.list.count == 4)
+        #expect(warnings.isEmpty)
+    }
+
+    @Test func ofTwoContainersOneInTheWayTheOtherIsInjected() throws {
+        let pod = PodFixtures.pod(
+            annotations: [PodLabels.container: "a,b"],
+            spec: ["containers": [["name": "a", "volumeMounts": [["name": "d", "mountPath": "/models/gemma"]]], ["name": "b"]], "volumes": [["name": "d", "emptyDir": [:]]]])
+        let (_, after, warnings) = try injected(pod)
+        #expect(after["spec"]?["containers"]?[0] == pod["spec"]?["containers"]?[0])
+        #expect(after["spec"]?["containers"]?[1]?.variable("LD_PRELOAD") != nil)
+        #expect(warnings.contains { $0.contains("\"a\"") })
+    }
+
+    @Test func theDefaultContainerIsKubectlsElseTheFirst() throws {
+        let containers: JSONValue = [["name": "a"], ["name": "b"]]
+        let named = try injected(PodFixtures.pod(annotations: ["kubectl.kubernetes.io/default-container": "b"], spec: ["containers": containers])).pod
+        #expect(named["spec"]?["containers"]?[0] == ["name": "a"])
+        #expect(named["spec"]?["containers"]?[1]?.variable("MODEL_DIR") != nil)
+        let first = try injected(PodFixtures.pod(annotations: ["kubectl.kubernetes.io/default-container": "gone"], spec: ["containers": containers])).pod
+        #expect(first["spec"]?["containers"]?[1] == ["name": "b"])
+    }
+
+    @Test(arguments: [
+        ("stream", "\"stream\""), ("Wait,Stream", "use Stream or Wait"), ("", "use Stream or Wait"),
+    ])
+    func aModeThatIsNoneLeavesThePodAlone(mode: String, reason: String) {
+        #expect(status(PodFixtures.pod(annotations: [PodLabels.mode: .string(mode)])).contains(reason))
+    }
+
+    @Test(arguments: [
+        ("models", "absolute"), ("/a/../etc", ".."), ("/", "root"), ("/usr/lib/", "system"), ("/proc/self", "system"), ("/a:b", "character"),
+        ("/a b", "character"), ("/$(X)", "character"), ("/" + String(repeating: "x", count: 84), "84 bytes"), ("", "absolute"), ("/modèle", "character"),
+    ])
+    func aDirectoryThatCannotBeLeavesThePodAlone(directory: String, reason: String) {
+        #expect(status(PodFixtures.pod(annotations: [PodLabels.modelDir: .string(directory)])).contains(reason))
+    }
+
+    @Test func theLongestDirectoryStillHasASocketThatCanBeReached() throws {
+        let (main, _, _) = try injected(PodFixtures.pod(annotations: [PodLabels.modelDir: .string("/" + String(repeating: "x", count: 83))]))
+        guard case .string(let socket)? = main.variable("MODELCACHE_SOCKET")?["value"] else { Issue.record("no socket"); return }
+        #expect(socket.utf8.count == 107)
+    }
+
+    @Test func anUnknownContainerNamesThoseThereAre() {
+        let pod = PodFixtures.pod(
+            annotations: [PodLabels.container: "setup"], spec: ["containers": [["name": "a"], ["name": "b"]], "initContainers": [["name": "setup"]]])
+        #expect(status(pod) == "the annotation modelcache.io/container names no container of the pod (\"setup\"); the pod has \"a\", \"b\"; init containers such as \"setup\" are never injected")
+    }
+
+    @Test(arguments: [("gema", ["gemma", "llama"], "did you mean \"gemma\"?"), ("gmema", ["gemma"], "did you mean \"gemma\"?"), ("qwen", ["gemma"], "there are \"gemma\""), ("qwen", [], "there is none")])
+    func aWrongNameSuggestsTheNearOne(name: String, names: [String], words: String) {
+        let patch = PodPatch.make(PodFixtures.pod(label: name), nil, names: names)
+        #expect(patch.warnings.count == 1 && patch.warnings[0].contains(words), "\(patch.warnings)")
+    }
+
+    @Test func whatCannotBeServedIsSaidInTheAnnotation() throws {
+        #expect(status(PodFixtures.pod(), PodFixtures.target(deleting: true)).contains("being deleted"))
+        #expect(status(PodFixtures.pod(), PodFixtures.target(unresolved: "no region")).contains("no region"))
+        #expect(status(PodFixtures.pod(label: "")).contains("empty"))
+        #expect(status(PodFixtures.pod(spec: ["os": ["name": "windows"]])).contains("Windows"))
+        #expect(status(PodFixtures.pod(spec: ["nodeSelector": ["kubernetes.io/os": "windows"]])).contains("Windows"))
+        let unready = try injected(PodFixtures.pod(), PodFixtures.target(ready: false))
+        #expect(unready.warnings.contains { $0.contains("not on all its nodes") })
+    }
+
+    @Test func aMarkPutOnByHandIsNotTrusted() throws {
+        let mark: JSONValue = [PodLabels.injected: .string("Stream/\(PodFixtures.uid)"), PodLabels.injectStatus: "old"]
+        let (main, after, _) = try injected(PodFixtures.pod(annotations: mark))
+        #expect(main.variable("LD_PRELOAD") != nil)
+        #expect(after["metadata"]?["annotations"] == [PodLabels.injected: .string("Stream/\(PodFixtures.uid)"), PodLabels.container: "llama"])
+        let patch = PodPatch.make(PodFixtures.pod(annotations: mark), nil)
+        #expect(try patch.applied(to: PodFixtures.pod(annotations: mark))["metadata"]?["annotations"]?[PodLabels.injected] == nil)
+    }
+
+    @Test func namesOfVolumesThatOthersHaveAreNotTaken() throws {
+        let volumes: JSONValue = [["name": "modelcache", "emptyDir": [:]], ["name": "modelcache-2", "emptyDir": [:]], ["name": "modelcache-token", "emptyDir": [:]]]
+        let (main, after, _) = try injected(PodFixtures.pod(spec: ["volumes": volumes]))
+        #expect(after["spec"]?["volumes"]?.list.map { $0["name"] } == ["modelcache", "modelcache-2", "modelcache-token", "modelcache-3", "modelcache-token-2"])
+        #expect(main["volumeMounts"]?.list.map { $0["name"] } == ["modelcache-3", "modelcache-token-2"])
+    }
+
+    @Test func warmNodesAreSortedAndBoundedAndNoneIsNoWish() throws {
+        let many = Array((0..<100).map { "node-\(1000 + $0)" }.reversed()) + ["node-1001", ""] + (100..<150).map { "node-\(1000 + $0)" }
+        let (_, after, _) = try injected(PodFixtures.pod(), PodFixtures.target(warm: many))
+        let terms = after["spec"]?["affinity"]?["nodeAffinity"]?["preferredDuringSchedulingIgnoredDuringExecution"]
+        #expect(terms?[0]?["preference"]?["matchExpressions"]?[0]?["values"]?.list == (0..<100).map { .string("node-\(1000 + $0)") })
+        #expect(try injected(PodFixtures.pod(), PodFixtures.target(warm: [])).pod["spec"]?["affinity"] == nil)
+        #expect(try injected(PodFixtures.pod(spec: ["nodeName": "n"])).pod["spec"]?["affinity"] == nil)
+    }
+
+    @Test func aWaitingPodKeepsItsQualityOfService() throws {
+        let wait: JSONValue = [PodLabels.mode: "Wait"]
+        let best = try injected(PodFixtures.pod(annotations: wait)).pod
+        #expect(best["spec"]?["initContainers"]?[0]?["resources"] == nil)
+        let amount: JSONValue = ["cpu": "1", "memory": "1Gi"]
+        let guaranteed = try injected(PodFixtures.pod(annotations: wait, container: ["resources": ["requests": amount, "limits": amount]])).pod
+        let resources = guaranteed["spec"]?["initContainers"]?[0]?["resources"]
+        #expect(resources?["requests"] != nil && resources?["requests"] == resources?["limits"])
+    }
+
+    private static let noPods: [JSONValue] = [
+        ["metadata": ["labels": ["modelcache.io/inject": "gemma"]]],
+        ["metadata": ["labels": ["modelcache.io/inject": "gemma"]], "spec": []],
+        ["metadata": ["labels": ["modelcache.io/inject": "gemma"]], "spec": ["containers": "x"]],
+        ["metadata": ["labels": ["modelcache.io/inject": "gemma"]], "spec": ["containers": [1]]],
+        ["metadata": ["labels": ["modelcache.io/inject": "gemma"]], "spec": ["containers": [["env": 1]]]],
+        ["metadata": ["labels": ["modelcache.io/inject": "gemma"], "annotations": []], "spec": ["containers": [[:]]]],
+    ]
+
+    @Test(arguments: noPods)
+    func whatIsNoPodIsLeftAsItIs(pod: JSONValue) {
+        let patch = PodPatch.make(pod)
+        #expect(patch.operations.isEmpty && !patch.warnings.isEmpty)
+    }
+
+    @Test func aNameThatBreaksLinesStaysOnOne() throws {
+        let pod = PodFixtures.pod(label: "a\n\u{1b}[31m\u{202e}" + String(repeating: "x", count: 5000))
+        let patch = PodPatch.make(pod, nil)
+        guard case .leftAlone(let reason) = patch.outcome else { Issue.record("injected"); return }
+        #expect(reason.utf8.count <= 800 && reason.unicodeScalars.allSatisfy { $0.value >= 0x20 && $0.value != 0x202e })
+    }
+}

@@ -1,0 +1,250 @@
+"""Pods that name a ModelCache, on three real nodes, on good days and bad ones. The tests are one story and run in their order."""
+import base64
+import hashlib
+import json
+import re
+import urllib.request
+
+import pytest
+
+from support.cluster import wait_until
+from support.installation import AGENT, OPERATOR, SYSTEM
+from support.models import FOLDERS, NODES, Model, namespace_with_keys
+from support.pods import GEMMA, INJECTED, STATUS, Pods, llama, reader, restricted_violations
+from support.system import SECRET, paths
+from support.webhook import CreationStream, short_lived_certificates
+
+SPACE, OTHER_SPACE = "inject-models", "inject-other"
+# Nothing is warmed before a pod asks.
+COLD = {"warmup": {"mode": "OnDemand"}, "placement": {"seeders": 0}}
+# 253 MB at this rate take twenty seconds: long enough to disturb a load in its middle.
+SLOW = {"warmup": {"mode": "OnDemand", "bandwidthLimit": "12Mi"}, "placement": {"seeders": 0}}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def spaces(cluster, installation):
+    installation.load("llama.cpp", "reader-musl", "reader-static", "reader-old-glibc")
+    for space in (SPACE, OTHER_SPACE):
+        namespace_with_keys(cluster, space)
+    yield
+    cluster.kubectl("uncordon", *NODES, check=False)
+    cluster.kubectl("label", "node", "node-3", "kubernetes.io/os=linux", "--overwrite", check=False)
+    for space in (SPACE, OTHER_SPACE):
+        cluster.kubectl("delete", "deployments", "--all", "-n", space, "--wait=false", check=False)
+        # The kubelet of 1.20 tells only up to a minute later that a pod is no more.
+        cluster.kubectl("delete", "pods", "--all", "-n", space, "--force", "--grace-period=0", check=False)
+        cluster.kubectl("delete", "modelcaches", "--all", "-n", space, "--timeout=100s", check=False)
+    cluster.kubectl("delete", "namespace", SPACE, OTHER_SPACE, "--wait=false", check=False)
+    installation.restore()
+
+
+@pytest.fixture(scope="module")
+def pods(cluster, spaces):
+    return Pods(cluster, SPACE)
+
+
+@pytest.fixture(scope="module")
+def gemma(cluster, spaces, store):
+    """On every node's agent, in no node's memory."""
+    model = Model(cluster, SPACE, "gemma").apply(store.endpoint, **COLD)
+    wait_for_claim(cluster, model)
+    return model
+
+
+@pytest.fixture(scope="module")
+def digest():
+    with open(paths.gemma(), "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def say(address: str, seconds=60) -> str:
+    """The model's answer to a question: the same weights give the same words."""
+    request = urllib.request.Request(f"http://{address}:8080/completion", headers={"Content-Type": "application/json"},
+                                     data=json.dumps({"prompt": "Question: What is the capital of France? Answer:", "n_predict": 4, "temperature": 0}).encode())
+    with urllib.request.urlopen(request, timeout=seconds) as answer:
+        return json.loads(answer.read())["content"]
+
+
+def wait_for_claim(cluster, model) -> None:
+    """The operator has seen the ModelCache: whoever names it is injected with what is known of its source."""
+    wait_until(lambda: cluster.items("persistentvolumeclaims", "-n", model.namespace, "-l", f"modelcache.io/uid={model.uid}"), 60,
+               f"the claim of {model.name}")
+
+
+def is_loading(pods, name) -> bool:
+    status = pods.status(name)
+    return "running" in status.get("state", {}) and not status["ready"] and "loading model" in pods.log(name)
+
+
+def test_a_labelled_pod_streams_on_a_cold_node_and_passes_the_restricted_rules(cluster, pods, gemma):
+    made = pods.create(llama("first", node="node-1"))
+    assert made["metadata"]["annotations"][INJECTED] == f"Stream/{gemma.uid}", made["metadata"]
+    assert restricted_violations(made) == []
+    assert restricted_violations(made | {"spec": made["spec"] | {"hostNetwork": True}}) == ["hostNetwork"]
+    found = cluster.wait_for_pod(SPACE, "first", 120)
+    assert pods.status("first")["restartCount"] == 0
+    assert "Paris" in say(found["status"]["podIP"])
+    # It read through the node's cache, and nobody else asked for the model: one node has it.
+    assert gemma.digests("node-1") and not gemma.digests("node-2") and not gemma.digests("node-3")
+
+
+def test_a_wrong_name_leaves_the_pod_alone_and_names_the_near_one(cluster, pods, gemma):
+    done = cluster.command("kubectl", "create", "-n", SPACE, "--dry-run=server", "-o", "json", "-f", "-",
+                           input=json.dumps(llama("wrong", "gema")))
+    made = json.loads(done.stdout)
+    assert "gemma" in made["metadata"]["annotations"][STATUS] and not made["spec"].get("volumes")
+    assert "Warning" in done.stderr and "gemma" in done.stderr
+
+
+def test_musl_static_and_old_glibc_images(pods, gemma, digest):
+    """On a node that has the model. `Wait` needs nothing of the image; `Stream` works from glibc 2.17 on and says where it can not."""
+    pods.create(reader("musl-wait", "musl", node="node-1", mode="Wait"))
+    pods.create(reader("static-wait", "static", node="node-1", mode="Wait"))
+    pods.create(reader("musl-stream", "musl", node="node-1"))
+    pods.create(reader("static-stream", "static", node="node-1"))
+    # Glibc 2.31 is the oldest that Debian's mirrors carry, and on a node that does not have the model.
+    pods.create(reader("old-glibc-stream", "old-glibc", node="node-2"))
+    whole = f"{paths.gemma().stat().st_size} bytes"
+    for name in ("musl-wait", "static-wait", "musl-stream", "static-stream"):
+        wait_until(lambda: whole in pods.log(name, "-c", "reader"), 90, f"{name} read the model: {pods.log(name)} {pods.events(name)}")
+    assert "glibc" in pods.log("musl-stream"), pods.log("musl-stream")
+    wait_until(lambda: digest in pods.log("old-glibc-stream"), 90, f"the old glibc read the model: {pods.log('old-glibc-stream')}")
+    for name in ("musl-wait", "static-wait", "musl-stream", "static-stream", "old-glibc-stream"):
+        assert pods.status(name)["restartCount"] == 0, name
+    pods.delete("musl-wait", "static-wait", "musl-stream", "static-stream", "old-glibc-stream")
+
+
+def test_two_namespaces_with_a_model_of_one_name_read_each_its_own(cluster, gemma, store, pods, digest):
+    other = Model(cluster, OTHER_SPACE, "gemma").apply(store.endpoint, "shards/", **COLD)
+    wait_for_claim(cluster, other)
+    theirs = Pods(cluster, OTHER_SPACE)
+    shard = "x-00001-of-00015.gguf"
+    theirs.create(reader("theirs", "old-glibc", file=shard, node="node-2"))
+    pods.create(reader("ours", "old-glibc", node="node-2"))
+    expected = next(line.split()[0] for line in (paths.models() / "SHA256SUMS").read_text().splitlines() if shard in line)
+    wait_until(lambda: expected in theirs.log("theirs"), 90, f"their model: {theirs.log('theirs')}")
+    wait_until(lambda: digest in pods.log("ours"), 90, f"our model: {pods.log('ours')}")
+    pods.delete("ours")
+
+    # With the node's folder in its hands (no `restricted` namespace would let it), a pod of ours is still refused their model.
+    socket = f"{FOLDERS['Memory']}/{other.uid}"
+    thief = reader("thief", "musl", node="node-2")
+    del thief["metadata"]["labels"]["modelcache.io/inject"]
+    thief["spec"]["volumes"] = [
+        {"name": "cache", "hostPath": {"path": socket}},
+        {"name": "token", "projected": {"sources": [{"serviceAccountToken": {"audience": "modelcache.io", "path": "token"}}]}}]
+    container = thief["spec"]["containers"][0]
+    thief["spec"]["restartPolicy"] = "Never"
+    container |= {
+        "image": cluster.get("daemonset", "-n", SYSTEM, "modelcache-agent")["spec"]["template"]["spec"]["containers"][0]["image"],
+        "command": ["/modelcache", "warm", "--json"], "args": [],
+        "env": [{"name": "MODELCACHE_SOCKET", "value": "/cache/.modelcache/agent.sock"}, {"name": "OSS_PATH", "value": "oss://models/shards/"},
+                {"name": "MODELCACHE_TOKEN_FILE", "value": "/token/token"},
+                # The store would give it the model: it is the agent that refuses.
+                *({"name": key, "valueFrom": {"secretKeyRef": {"name": "oss-keys", "key": key}}} for key in ("OSS_ACCESS_KEY_ID", "OSS_ACCESS_KEY_SECRET"))],
+        "volumeMounts": [{"name": "cache", "mountPath": "/cache"}, {"name": "token", "mountPath": "/token"}]}
+    pods.create(thief)
+    wait_until(lambda: pods.status("thief").get("state", {}).get("terminated"), 60, f"the refused one ends: {pods.events('thief')}")
+    said = pods.log("thief")
+    assert pods.status("thief")["state"]["terminated"]["exitCode"] != 0 and "namespace" in said, said
+    assert "eyJ" not in said
+    pods.delete("thief")
+    theirs.delete("theirs")
+    cluster.kubectl("delete", "modelcache", "-n", OTHER_SPACE, "gemma", "--wait=false")
+
+
+def test_a_drained_node_and_a_restarted_agent_in_the_middle_of_a_load(cluster, installation, pods, store):
+    slow = Model(cluster, SPACE, "slow").apply(store.endpoint, **SLOW)
+    wait_for_claim(cluster, slow)
+    template = llama("slow", "slow")
+    cluster.kubectl("cordon", "node-1")
+    cluster.kubectl("create", "-n", SPACE, "-f", "-", input={
+        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "slow"},
+        "spec": {"replicas": 1, "selector": {"matchLabels": {"app": "slow"}},
+                 "template": {"metadata": template["metadata"] | {"name": None}, "spec": template["spec"]}}})
+
+    def loading(besides=""):
+        found = cluster.items("pods", "-n", SPACE, "-l", "app=slow")
+        return next((one for one in found if "deletionTimestamp" not in one["metadata"] and one["spec"].get("nodeName") != besides
+                     and is_loading(pods, one["metadata"]["name"])), None)
+    first = wait_until(loading, 90, "a pod that loads")
+    node = first["spec"]["nodeName"]
+    # The eviction is asked for, its end not waited for: the successor loads meanwhile.
+    cluster.kubectl("drain", node, "--ignore-daemonsets", "--delete-emptydir-data", "--force", "--pod-selector=app=slow", "--timeout=1s", check=False)
+    second = wait_until(lambda: loading(besides=node), 90, "its successor loads on another node")
+    cluster.kubectl("uncordon", "node-1", node)
+    name, node = second["metadata"]["name"], second["spec"]["nodeName"]
+    installation.delete_agent(node)
+    cluster.wait_for_pod(SPACE, name, 150)
+    assert pods.status(name)["restartCount"] == 0, pods.log(name)
+    assert "Paris" in say(pods.get(name)["status"]["podIP"])
+    cluster.kubectl("delete", "deployment", "-n", SPACE, "slow", "--wait=false")
+    cluster.kubectl("delete", "modelcache", "-n", SPACE, "slow", "--wait=false")
+
+
+def test_without_an_operator_pods_are_created_and_told_of_afterwards(cluster, installation, pods, gemma):
+    cluster.kubectl("scale", "-n", SYSTEM, "deployment/modelcache-operator", "--replicas=0")
+    try:
+        # It goes on answering for some seconds while the Service forgets it.
+        wait_until(lambda: INJECTED not in pods.create(reader("trial", "musl"), dry=True)["metadata"].get("annotations", {}), 60, "no webhook")
+        made = pods.create(reader("missed", "musl", node="node-1"))
+        assert INJECTED not in made["metadata"].get("annotations", {}) and not made["spec"].get("volumes")
+        wait_until(lambda: not installation.operator_runs(), 90, "the operator ends")
+        short_lived_certificates(cluster)
+    finally:
+        cluster.kubectl("scale", "-n", SYSTEM, "deployment/modelcache-operator", "--replicas=1")
+    installation.wait_ready()
+    wait_until(lambda: "InjectionMissed" in pods.events("missed"), 60, "the Event")
+    assert "missed" in installation.plugin("why", "gemma", "-n", SPACE)
+    pods.delete("missed")
+
+
+@pytest.fixture(scope="module")
+def creations(cluster, pods, gemma):
+    """From here on pods are created all the time, on trial, while the webhook's certificates and their authority are replaced."""
+    stream = CreationStream(cluster, SPACE, llama("trial", "gemma"))
+    yield stream.start()
+    stream.stop()
+
+
+def test_a_node_without_an_agent_is_named(cluster, installation, pods, gemma, store, creations):
+    cluster.kubectl("label", "node", "node-3", "kubernetes.io/os=none", "--overwrite")
+    wait_until(lambda: not cluster.on("node-3", "ss", "-Hltn", "sport = :9417"), 60, "node-3 has no agent")
+    try:
+        # Prepared while the agent was there: the volume is, and the init container says for whom it waits.
+        pods.create(reader("waits", "musl", mode="Wait", node="node-3"))
+        # Made since: there is no volume on that node, and the pod's own Event says which.
+        late = Model(cluster, SPACE, "late").apply(store.endpoint, **COLD)
+        wait_for_claim(cluster, late)
+        pods.create(reader("early", "musl", "late", mode="Wait", node="node-3"))
+        wait_until(lambda: "agent" in pods.log("waits", "-c", "modelcache-wait"), 90,
+                   f"the init container speaks: {pods.log('waits', '-c', 'modelcache-wait')} {pods.events('waits')}")
+        wait_until(lambda: late.uid in pods.events("early"), 90, f"the Event names the folder: {pods.events('early')}")
+    finally:
+        cluster.kubectl("label", "node", "node-3", "kubernetes.io/os=linux", "--overwrite")
+    whole = f"{paths.gemma().stat().st_size} bytes"
+    wait_until(lambda: whole in pods.log("waits", "-c", "reader"), 120, f"it went on: {pods.log('waits', '-c', 'modelcache-wait')}")
+    pods.delete("waits", "early")
+    cluster.kubectl("delete", "modelcache", "-n", SPACE, "late", "--wait=false")
+
+
+def test_a_deleted_model_waits_for_its_pods_and_says_so(cluster, installation, pods, gemma, creations):
+    """Certificates have been replaced meanwhile: no creation was refused, none missed the model."""
+    wait_until(lambda: creations.authorities() >= 2 and creations.overlaps_seen(), 150, "the authority is replaced", every=1)
+    creations.stop()
+    assert creations.count >= 10 and creations.missed == [], (creations.count, creations.missed[:3])
+    cluster.kubectl("delete", "modelcache", "-n", SPACE, "gemma", "--wait=false")
+    gemma.wait(lambda status: any(one["reason"] == "InUse" for one in status.get("conditions", [])), 60, "it says that it is in use")
+    assert "use" in installation.plugin("why", "gemma", "-n", SPACE)
+    assert "Paris" in say(pods.get("first")["status"]["podIP"])
+    pods.delete("first")
+    wait_until(lambda: gemma.get() is None, 120, "it goes with its last pod")
+    wait_until(lambda: not gemma.traces(), 30, "nothing left of it", every=1)
+
+
+def test_no_log_holds_a_key_or_a_token(cluster, installation):
+    shared = base64.b64decode(cluster.get("secret", "-n", SYSTEM, "modelcache-agent-auth")["data"]["secret"]).decode().strip()
+    for text in (installation.logs(AGENT), installation.logs(OPERATOR)):
+        assert text and SECRET not in text and shared not in text
+        # A ServiceAccount's token, as any JSON Web Token, begins so; and a private key so.
+        assert not re.search(r"eyJ[A-Za-z0-9_-]{20,}\.|PRIVATE KEY", text)

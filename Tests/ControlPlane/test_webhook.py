@@ -1,0 +1,329 @@
+"""Injection against a real API server: pods that name a ModelCache are created with it, whatever happens to the operator and its certificates.
+
+The operator runs with its ServiceAccount's rights, so each test is also one of config/rbac.
+"""
+import json
+import threading
+import time
+import urllib.request
+
+import pytest
+
+from support import webhook as hooks
+from support.control_plane import REPOSITORY, free_port
+from support.operator_process import Operator
+from support.webhook import SYSTEM_NAMESPACE, Direct, Pods, is_injected, pod, until
+
+
+@pytest.fixture(scope="module")
+def cluster(control_plane):
+    """An API server with the ModelCache API and the operator's account."""
+    if not control_plane.own:
+        pytest.skip("the API server must reach the operator on this machine's loopback: not on an existing cluster")
+    kubectl = control_plane.kubectl
+    kubectl("apply", "--server-side", "--force-conflicts", "-k", REPOSITORY / "config/crd")
+    kubectl("wait", "--for=condition=Established", "crd/modelcaches.modelcache.io")
+    kubectl("create", "namespace", SYSTEM_NAMESPACE, check=False)
+    kubectl("apply", "-k", REPOSITORY / "config/rbac")
+    yield control_plane
+    kubectl("delete", "clusterrole,clusterrolebinding", "modelcache-operator")
+
+
+@pytest.fixture
+def world(cluster, namespace, tmp_path):
+    one = World(cluster, namespace, tmp_path)
+    yield one
+    one.close()
+
+
+class World:
+    """One ModelCache, no certificate yet, and operators to start."""
+
+    def __init__(self, plane, namespace, folder):
+        self.plane, self.kubectl, self.namespace, self.folder = plane, plane.kubectl, namespace, folder
+        self.port = free_port()
+        self.operators = []
+        self.kubectl("wait", "--for=create", "serviceaccount/default", "-n", namespace, "--timeout=60s")
+        self.kubectl.apply(hooks.model(namespace))
+        self.kubectl.apply(hooks.configuration(self.port))
+        self.pods = Pods(plane, namespace)
+
+    def start(self, *flags, port=None, account=True, **options) -> Operator:
+        kubeconfig = self.plane.service_account_kubeconfig(SYSTEM_NAMESPACE, "modelcache-operator") if account else self.plane.admin_kubeconfig
+        one = Operator(
+            kubeconfig, self.folder / f"operator-{len(self.operators)}.log", f"--system-namespace={SYSTEM_NAMESPACE}", "--leader-elect-lease-duration=5s",
+            "--leader-elect-renew-deadline=4s", "--leader-elect-retry-period=1s", "--webhook-drain-timeout=0s", *flags, webhook_port=port or self.port, **options)
+        self.operators.append(one)
+        return one
+
+    def bundle(self):
+        return hooks.bundle(self.kubectl)
+
+    def secret(self):
+        return hooks.secret(self.kubectl)
+
+    def change_secret(self, **entries) -> None:
+        self.kubectl("patch", "secret", hooks.SECRET, "-n", SYSTEM_NAMESPACE, "--type=merge", "-p", json.dumps({"stringData": entries}))
+
+    def close(self) -> None:
+        for one in self.operators:
+            one.close()
+        self.pods.close()
+        self.kubectl("delete", "mutatingwebhookconfiguration", hooks.CONFIGURATION)
+        self.kubectl("delete", "secret", hooks.SECRET, "-n", SYSTEM_NAMESPACE, "--ignore-not-found")
+
+
+def metric(operator, name: str) -> float:
+    return sum(float(line.rsplit(" ", 1)[1]) for line in operator.metrics().splitlines() if line.startswith(name))
+
+
+# Pods
+
+
+def test_labelled_pods_are_created_injected_and_others_as_they_are(world):
+    operator = world.start().ready()
+    made = world.pods.create(pod("labelled"))
+    assert is_injected(made)
+    [llama] = made["spec"]["containers"]
+    assert {one["name"]: one.get("value") for one in llama["env"]}["OSS_PATH"] == "oss://models/qwen/"
+    assert any("persistentVolumeClaim" in one for one in made["spec"]["volumes"])
+
+    plain = world.pods.create(pod("plain", inject=None))
+    assert not plain["metadata"].get("annotations") and "env" not in plain["spec"]["containers"][0]
+
+    wrong = world.pods.create(pod("wrong", inject="qwem"))
+    assert not is_injected(wrong) and "qwen" in wrong["metadata"]["annotations"]["modelcache.io/inject-status"]
+
+    tried = world.pods.create(pod("tried"), dry_run=True)
+    assert is_injected(tried)
+    assert world.kubectl.get("pod", "tried", "-n", world.namespace) is None
+
+    assert metric(operator, 'controller_runtime_webhook_requests_total{webhook="/mutate-v1-pod",code="200"}') >= 3
+    assert metric(operator, 'controller_runtime_webhook_latency_seconds_count{webhook="/mutate-v1-pod"}') >= 3
+    assert metric(operator, 'controller_runtime_webhook_requests_in_flight{webhook="/mutate-v1-pod"}') == 0
+    assert metric(operator, 'modelcache_injections_total{outcome="stream"}') >= 2
+    assert metric(operator, 'modelcache_injections_total{outcome="left_alone"}') >= 1
+
+
+def test_without_the_operator_pods_are_created_and_the_missed_one_is_told_of(world):
+    world.start().ready().kill()
+    missed = world.pods.create(pod("missed"))
+    assert not is_injected(missed)
+    world.start().ready()
+    assert is_injected(world.pods.create(pod("later")))
+
+    def events():
+        listed = world.kubectl.get("events", "-n", world.namespace) or {"items": []}
+        return [one["involvedObject"]["name"] for one in listed["items"] if one["reason"] == "InjectionMissed"]
+
+    until(events, "an Event InjectionMissed")
+    assert set(events()) == {"missed"}
+
+
+# The server itself
+
+
+def test_what_is_no_review_is_refused_with_a_reason(world):
+    operator = world.start().ready()
+    with Direct(world.port, world.bundle()) as direct:
+        for body, word in [
+            (b"", "JSON"), (b"garbage", "JSON"), (b"\xff\xfe" * 100, "JSON"), (b"[" * 100_000, "JSON"), (b"{}", "AdmissionReview"),
+            (json.dumps({"kind": "AdmissionReview", "apiVersion": "admission.k8s.io/v1beta1"}).encode(), "v1beta1"),
+        ]:
+            status, said = direct.post(body)
+            assert status == 400 and word in said and said.count("\n") == 1, (body[:40], status, said)
+        assert direct.post(b"{}", method="GET")[0] == 405
+        assert direct.post(b"{}", path="/elsewhere")[0] == 404
+        assert direct.post(b"{}", Content_Type="text/plain")[0] == 415
+        status, said = direct.post(hooks.review("u-1", world.namespace, pod("one")))
+        answer = json.loads(said)["response"]
+        assert status == 200 and answer["uid"] == "u-1" and answer["allowed"] and answer["patchType"] == "JSONPatch"
+
+        large = pod("large", note="x" * (1 << 20))
+        status, said = direct.post(hooks.review("u-2", world.namespace, large))
+        assert status == 200 and json.loads(said)["response"]["patch"]
+    with Direct(world.port, world.bundle()) as direct:
+        try:
+            assert direct.post(b" " * (9 << 20))[0] == 413
+        except OSError:
+            # Refused by its announced length, while still being sent.
+            pass
+    assert operator.alive and metric(operator, 'controller_runtime_webhook_requests_total{webhook="/mutate-v1-pod",code="400"}') == 6
+
+
+def test_after_sigterm_it_answers_on_while_the_cluster_turns_to_another(world):
+    operator = world.start("--webhook-drain-timeout=4s").ready()
+    with Direct(world.port, world.bundle()) as kept:
+        assert kept.post(hooks.review("1", world.namespace, pod("a")))[0] == 200
+        operator.process.terminate()
+        time.sleep(1)
+        assert kept.post(hooks.review("2", world.namespace, pod("b")))[0] == 200
+        with Direct(world.port, world.bundle()) as new:
+            assert new.post(hooks.review("3", world.namespace, pod("c")))[0] == 200
+    assert operator.process.wait(30) == 0
+
+
+# Certificates
+
+
+def test_the_operator_is_ready_only_once_the_api_server_was_told_to_believe_it(world):
+    world.kubectl("delete", "mutatingwebhookconfiguration", hooks.CONFIGURATION)
+    operator = world.start()
+    until(world.secret, "a certificate")
+    time.sleep(1)
+    with pytest.raises(urllib.error.HTTPError) as refusal:
+        urllib.request.urlopen(f"http://127.0.0.1:{operator.health_port}/readyz", timeout=5)
+    assert "[-]webhook failed" in refusal.value.read().decode()
+    assert "no MutatingWebhookConfiguration" in operator.last_words()
+    world.kubectl.apply(hooks.configuration(world.port))
+    operator.ready()
+    assert is_injected(world.pods.create(pod("first")))
+
+
+def test_no_pod_is_missed_while_the_certificate_and_its_authority_are_rotated(world):
+    """The authority lives 30 s and is replaced from the 20th on; a certificate lives 12 s and is replaced from the 8th on."""
+    world.start("--webhook-authority-lifetime=30s", "--webhook-certificate-lifetime=12s", "--webhook-settle-time=1s").ready()
+    first = world.secret()
+    missed, made = [], []
+    ended = threading.Event()
+
+    def create(index):
+        pods = Pods(world.plane, world.namespace)
+        count = 0
+        while not ended.is_set():
+            name = f"pod-{index}-{count}"
+            try:
+                one = pods.create(pod(name), dry_run=True)
+            except AssertionError as refused:
+                missed.append(f"{name}: {refused}")
+            else:
+                (made if is_injected(one) else missed).append(name)
+            count += 1
+            time.sleep(0.02)
+        pods.close()
+
+    threads = [threading.Thread(target=create, args=[index]) for index in range(2)]
+    for thread in threads:
+        thread.start()
+    seen = set()
+
+    def turned():
+        now = world.secret()
+        seen.add(now["tls.crt"])
+        return now["ca.crt"] != first["ca.crt"] and "old-ca.crt" in now and now["tls.crt"] != first["tls.crt"] and len(seen) >= 3
+
+    try:
+        until(turned, "a new authority and a third certificate", 90)
+        # The certificate of the new authority is shown now.
+        time.sleep(3)
+    finally:
+        ended.set()
+        for thread in threads:
+            thread.join()
+    assert missed == [] and len(made) > 100
+    assert world.bundle().count("BEGIN CERTIFICATE") == 2
+
+
+def test_a_bundle_that_somebody_overwrites_is_mended(world):
+    world.start().ready()
+    good = world.bundle()
+    for damage in ("Z2FyYmFnZQ==", None):
+        change = [{"op": "replace", "path": "/webhooks/0/clientConfig/caBundle", "value": damage}]
+        if damage is None:
+            change = [{"op": "remove", "path": "/webhooks/0/clientConfig/caBundle"}]
+        world.kubectl("patch", "mutatingwebhookconfiguration", hooks.CONFIGURATION, "--type=json", "-p", json.dumps(change))
+        until(lambda: world.bundle() == good, "the bundle is mended")
+    until(lambda: is_injected(world.pods.create(pod("after"), dry_run=True)), "a pod is injected")
+
+
+def test_a_damaged_secret_is_made_anew_and_pods_are_injected_on(world):
+    operator = world.start().ready()
+    authority = world.secret()["ca.crt"]
+    world.change_secret(**{"tls.key": "garbage"})
+    until(lambda: "PRIVATE KEY" in world.secret()["tls.key"], "a new key")
+    assert world.secret()["ca.crt"] == authority
+    assert is_injected(world.pods.create(pod("one")))
+
+    world.change_secret(**{"ca.key": "garbage"})
+    until(lambda: "PRIVATE KEY" in world.secret()["ca.key"], "a new authority")
+    assert world.secret()["ca.crt"] != authority
+    assert is_injected(world.pods.create(pod("two")))
+
+    world.kubectl("delete", "secret", hooks.SECRET, "-n", SYSTEM_NAMESPACE)
+    until(world.secret, "a new Secret")
+    until(lambda: operator.is_ready() and is_injected(world.pods.create(pod("three"), dry_run=True)), "a pod is injected")
+    keys = [line for line in world.secret()["tls.key"].splitlines() + world.secret()["ca.key"].splitlines() if "KEY" not in line]
+    assert keys and not [line for line in keys if line in operator.log.read_text()]
+
+
+def test_an_authority_that_expired_while_the_operator_was_away_is_replaced(world):
+    short = world.start("--webhook-authority-lifetime=2s", "--webhook-certificate-lifetime=2s")
+    until(lambda: world.secret() and world.bundle(), "a certificate")
+    short.kill()
+    expired = world.secret()["ca.crt"]
+    time.sleep(3)
+    assert not is_injected(world.pods.create(pod("missed")))
+    world.start().ready()
+    assert is_injected(world.pods.create(pod("after")))
+    assert world.secret()["ca.crt"] != expired
+
+
+def test_replicas_that_start_together_show_certificates_of_one_authority(world):
+    ports = [world.port, free_port(), free_port()]
+    for one in [world.start(port=port) for port in ports]:
+        one.ready()
+    serials = set()
+    for port in ports:
+        with Direct(port, world.bundle()) as direct:
+            assert direct.post(hooks.review("1", world.namespace, pod("one")))[0] == 200
+            serials.add(direct.serial())
+    assert len(serials) == 1
+
+
+def test_certificates_of_files_are_read_again_and_open_connections_go_on(world, cluster):
+    folder = world.folder / "certificates"
+    folder.mkdir()
+
+    def put(name):
+        certificate, key = cluster.issue(name, f"/CN={name}", "IP:127.0.0.1")
+        for source, target in ((certificate, "tls.crt"), (key, "tls.key")):
+            (folder / "new").write_bytes(source.read_bytes())
+            (folder / "new").rename(folder / target)
+
+    put("webhook-one")
+    operator = world.start("--webhook-certificates=files", f"--webhook-certificate-directory={folder}").ready()
+    authorities = (cluster.certificates / "ca.crt").read_text()
+    assert world.secret() is None and world.bundle() is None, "both are somebody else's then"
+    with Direct(world.port, authorities) as kept:
+        before = kept.serial()
+        put("webhook-two")
+
+        def changed():
+            with Direct(world.port, authorities) as new:
+                return new.serial() != before
+
+        until(changed, "the new certificate is shown")
+        assert kept.post(hooks.review("1", world.namespace, pod("one")))[0] == 200
+    (folder / "tls.crt").write_text("garbage")
+    until(lambda: "is no PEM" in operator.last_words(), "the damage is told of")
+    assert operator.is_ready() and changed()
+
+
+@pytest.mark.parametrize("flags, words", [
+    (["--webhook-certificates=files"], ["--webhook-certificate-directory"]),
+    (["--webhook-certificate-directory=/nowhere"], ["--webhook-certificates=files"]),
+    (["--webhook-certificates=vault"], ["self or files"]),
+    (["--webhook-bind-address=9443"], ["host:port"]),
+])
+def test_a_wrong_setting_ends_with_a_message(cluster, tmp_path, flags, words):
+    one = Operator(cluster.admin_kubeconfig, tmp_path / "log", *flags, webhook_port=free_port())
+    assert one.process.wait(30) == 64
+    for word in words:
+        assert word in one.last_words()
+
+
+def test_a_taken_port_is_named(world):
+    world.start().ready()
+    second = world.start()
+    assert second.process.wait(60) == 78
+    assert "--webhook-bind-address" in second.last_words()

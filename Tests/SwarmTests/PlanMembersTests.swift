@@ -1,0 +1,123 @@
+import SwarmPlan
+import Testing
+
+@Suite struct PlanMembersTests {
+    private func members(_ range: some Sequence<Int>, blocks: Int = 480) -> SwarmMembers {
+        SwarmMembers(range.map { SwarmMember(SwarmPeer($0), key: SwarmMember.hash(of: "10.0.0.\($0):9440")) }, blockCount: blocks, model: 42)
+    }
+
+    @Test(arguments: [1, 2, 3, 10, 50, 200, 1000])
+    func noMemberOwnsMuchMoreThanItsShare(count: Int) {
+        let members = members(0..<count)
+        var owned = [Int](repeating: 0, count: count)
+        for block in 0..<480 { owned[members.owner(of: block)?.index ?? 0] += 1 }
+        #expect(owned.max() ?? 0 <= 480 * 5 / (4 * count) + 1)
+        #expect(owned.reduce(0, +) == 480)
+    }
+
+    @Test func everyNodeNamesTheSameOwnersWhateverItsNumbering() {
+        let one = members(0..<50)
+        let reversed = SwarmMembers(
+            (0..<50).map { SwarmMember(SwarmPeer(49 - $0), key: SwarmMember.hash(of: "10.0.0.\($0):9440")) }, blockCount: 480, model: 42)
+        for block in 0..<480 { #expect(reversed.owner(of: block)?.index == 49 - (one.owner(of: block)?.index ?? 0)) }
+    }
+
+    @Test func oneMoreMemberMovesFewBlocks() {
+        let before = members(0..<50)
+        let after = members(0..<51)
+        let moved = (0..<480).count { before.owner(of: $0) != after.owner(of: $0) }
+        // A fiftieth of the blocks must move; bounded loads move some more.
+        #expect(moved < 480 / 4)
+    }
+
+    @Test func theDeadAreSkippedAndTheirBlocksSpread() {
+        let members = members(0..<50)
+        let heirs = Set((0..<480).filter { members.owner(of: $0) == SwarmPeer(7) }.compactMap { members.owner(of: $0, skipping: { $0 == SwarmPeer(7) }) })
+        #expect(!heirs.contains(SwarmPeer(7)))
+        #expect(heirs.count > 3)
+        #expect(members.owner(of: 3, skipping: { _ in true }) == nil)
+    }
+
+    @Test func anEmptySwarmHasNoOwners() {
+        let none = SwarmMembers([], blockCount: 10)
+        #expect(none.owner(of: 0) == nil)
+        #expect(none.deputy(of: 0, rank: 1) == nil)
+    }
+}
+
+@Suite struct PlanBlockTests {
+    @Test func aSetOfBlocksCountsAndFindsHoles() {
+        var set = BlockSet(capacity: 130)
+        for block in 0..<129 { set.insert(block) }
+        #expect(set.count == 129 && !set.isFull && set.firstMissing(from: 0) == 129)
+        set.insert(129)
+        set.insert(130)
+        #expect(set.isFull && set.firstMissing(from: 5) == 130 && set == .full(130))
+        set.remove(64)
+        #expect(set.firstMissing(from: 3) == 64 && set.count == 129)
+        #expect(BlockSet(capacity: 130, words: set.words) == set)
+    }
+
+    @Test(arguments: [(253_000_000, 512 << 10), (1 << 30, 2 << 20), (664_000_000_000, 4 << 20), (1000, 256 << 10)] as [(Int64, Int)])
+    func blocksAreSmallEnoughForSmallModels(model: Int64, block: Int) {
+        #expect(SwarmBlockSize.bytes(modelBytes: model, chunkBytes: 16 << 20) == block)
+    }
+}
+
+@Suite struct PlanMessageTests {
+    private func roundTrip(_ delta: SwarmDelta) -> SwarmDelta? { SwarmDelta(decoding: delta.encoded(), blockCount: 5000) }
+
+    @Test func messagesComeBackAsTheyWere() {
+        var delta = SwarmDelta(held: [7, 4999, 3], arriving: [12], lost: [0], load: 300, gossip: SwarmGossip(watermark: 4711, beyond: [5, 1 << 63], claimed: [7]))
+        delta.isFull = true
+        #expect(roundTrip(delta) == delta)
+        #expect(roundTrip(SwarmDelta()) == SwarmDelta())
+        var blocks = BlockSet(capacity: 5000)
+        for block in stride(from: 0, to: 5000, by: 7) { blocks.insert(block) }
+        let map = SwarmMap(blocks: blocks, arriving: [1, 2], load: 3, gossip: delta.gossip)
+        #expect(SwarmMap(decoding: map.encoded(), blockCount: 5000) == map)
+        #expect(SwarmMap(decoding: map.encoded(), blockCount: 4999) == nil)
+    }
+
+    @Test func theNewsOfOneBlockTakesABoutTenBytes() {
+        let delta = SwarmDelta(held: [300], load: 4, gossip: SwarmGossip(watermark: 290, beyond: [0b101], claimed: [0b1111]))
+        #expect(delta.encoded().count <= 13)
+    }
+
+    @Test func bytesOfAStrangerNeverMakeABadMessage() {
+        let seed = UInt64.random(in: 0 ... .max)
+        var random = SwarmRandom(seed: seed)
+        let whole = SwarmDelta(held: [7, 4999, 3], arriving: [12], load: 300, gossip: SwarmGossip(watermark: 4711, beyond: [5])).encoded()
+        for _ in 0..<20_000 {
+            var bytes = whole
+            for _ in 0...random.below(4) { bytes[random.below(bytes.count)] = UInt8(truncatingIfNeeded: random.next()) }
+            bytes.removeLast(random.below(3))
+            guard let read = SwarmDelta(decoding: bytes, blockCount: 5000) else { continue }
+            #expect((read.held + read.arriving + read.lost).allSatisfy { (0..<5000).contains($0) } && read.gossip.watermark <= 5000, "seed \(seed)")
+        }
+    }
+}
+
+@Suite struct PlanUploadQueueTests {
+    @Test func fewAreServedAtOnceAndReadersGoFirst() {
+        var queue = UploadQueue<Int>(slots: 2)
+        #expect(queue.arrived(1, urgent: false) == [1])
+        #expect(queue.arrived(2, urgent: false) == [2])
+        #expect(queue.arrived(3, urgent: false) == [])
+        #expect(queue.arrived(4, urgent: true) == [])
+        #expect(queue.load == 4 && queue.waiting == [4, 3])
+        #expect(queue.ended(1) == [4])
+        #expect(queue.ended(3) == [])
+        #expect(queue.ended(2) == [] && queue.load == 1)
+    }
+
+    @Test func aRelayThatWaitsForBytesGivesItsSlotAway() {
+        var queue = UploadQueue<Int>(slots: 1)
+        _ = queue.arrived(1, urgent: false)
+        _ = queue.arrived(2, urgent: false)
+        #expect(queue.pause(1) == [2])
+        queue.resume(1)
+        #expect(Set(queue.current) == [1, 2] && queue.load == 2)
+        #expect(queue.ended(1) == [] && queue.ended(2) == [] && queue.load == 0)
+    }
+}

@@ -1,0 +1,166 @@
+import SwarmPlan
+import Testing
+
+/// A planner with its surroundings' answers written out, event by event.
+@Suite struct PlanPlannerTests {
+    static let me = SwarmPeer(0)
+
+    static func members(_ count: Int, blocks: Int) -> SwarmMembers {
+        SwarmMembers((0..<count).map { SwarmMember(SwarmPeer($0), key: SwarmRandom.mix(UInt64($0) + 1)) }, blockCount: blocks)
+    }
+
+    static func planner(blocks: Int = 100, _ adjust: (inout SwarmPlannerConfiguration) -> Void = { _ in }) -> SwarmPlanner {
+        var configuration = SwarmPlannerConfiguration(me: me, blockCount: blocks, blockBytes: 1 << 20, seed: 3)
+        adjust(&configuration)
+        return SwarmPlanner(configuration)
+    }
+
+    /// A started planner among `count` members, all connected, holding nothing yet.
+    static func connected(_ count: Int, blocks: Int = 100, _ adjust: (inout SwarmPlannerConfiguration) -> Void = { _ in }) -> (SwarmPlanner, [SwarmAction]) {
+        var planner = planner(blocks: blocks, adjust)
+        var actions = planner.handle(.start(members(count, blocks: blocks)), at: 0)
+        for peer in 1..<max(2, count) where count > 1 {
+            actions += planner.handle(.connected(SwarmPeer(peer)), at: 1)
+            actions += planner.handle(.peerMap(SwarmPeer(peer), SwarmMap(blocks: BlockSet(capacity: blocks))), at: 2)
+        }
+        return (planner, actions)
+    }
+
+    static func storeBlocks(_ actions: [SwarmAction]) -> [Int] {
+        actions.compactMap { if case .fetchFromStore(_, let block, _) = $0 { block } else { nil } }
+    }
+
+    static func peerFetches(_ actions: [SwarmAction]) -> [(fetch: SwarmFetch, peer: SwarmPeer, block: Int, urgent: Bool)] {
+        actions.compactMap { if case .fetchFromPeer(let fetch, let peer, let block, let urgent) = $0 { (fetch, peer, block, urgent) } else { nil } }
+    }
+
+    static func full(_ blocks: Int = 100) -> SwarmMap {
+        SwarmMap(blocks: .full(blocks), gossip: SwarmGossip(watermark: blocks))
+    }
+
+    @Test func aloneItReadsEverythingFromTheStore() {
+        var (planner, actions) = Self.connected(1, blocks: 40)
+        var read: Set<Int> = []
+        var now: UInt64 = 10
+        while !planner.isComplete, now < 1000 {
+            var next: [SwarmAction] = []
+            for case .fetchFromStore(let fetch, let block, let reason) in actions {
+                #expect(reason == .owner && read.insert(block).inserted)
+                next += planner.handle(.received(fetch), at: now)
+                now += 1
+            }
+            actions = next
+        }
+        #expect(read.count == 40 && planner.isComplete)
+    }
+
+    @Test func withOthersItReadsOnlyItsOwnBlocksAndOnlyInsideTheWindow() {
+        let (_, actions) = Self.connected(2)
+        let members = Self.members(2, blocks: 100)
+        let read = Self.storeBlocks(actions)
+        #expect(!read.isEmpty && read.allSatisfy { members.owner(of: $0) == Self.me && $0 < 8 })
+    }
+
+    @Test func itWaitsForTheFirstMapsBeforeItReadsTheStore() {
+        var planner = Self.planner()
+        var actions = planner.handle(.start(Self.members(2, blocks: 100)), at: 0)
+        actions += planner.handle(.tick, at: .milliseconds(100))
+        #expect(Self.storeBlocks(actions).isEmpty)
+        actions = planner.handle(.tick, at: .milliseconds(400))
+        #expect(!Self.storeBlocks(actions).isEmpty)
+    }
+
+    @Test func whenASeederLivesTheStoreIsNotRead() {
+        var planner = Self.planner()
+        var actions = planner.handle(.start(Self.members(2, blocks: 100)), at: 0)
+        actions += planner.handle(.connected(SwarmPeer(1)), at: 1)
+        actions += planner.handle(.peerMap(SwarmPeer(1), Self.full()), at: 2)
+        #expect(Self.storeBlocks(actions).isEmpty)
+        #expect(!Self.peerFetches(actions).isEmpty)
+        var now: UInt64 = 100
+        while !planner.isComplete, now < 10_000 {
+            let fetches = Self.peerFetches(actions)
+            actions = []
+            for fetch in fetches { actions += planner.handle(.received(fetch.fetch), at: now) }
+            now += 1
+            if fetches.isEmpty { actions += planner.handle(.peerDelta(SwarmPeer(1), SwarmDelta()), at: now) }
+            #expect(Self.storeBlocks(actions).isEmpty)
+        }
+        #expect(planner.isComplete)
+    }
+
+    @Test func theRarestBlockOfAPeerComesFirst() {
+        var (planner, _) = Self.connected(6) { $0.peerFetches = 1 }
+        // Peers 2 to 5 hold blocks 60 to 62, too busy to be asked; peer 1 holds these and 70.
+        for peer in 2..<6 { _ = planner.handle(.peerDelta(SwarmPeer(peer), SwarmDelta(held: [60, 61, 62], load: 50)), at: .milliseconds(1)) }
+        let actions = planner.handle(.peerDelta(SwarmPeer(1), SwarmDelta(held: [60, 61, 62, 70])), at: .milliseconds(2))
+        #expect(Self.peerFetches(actions).map(\.block) == [70])
+    }
+
+    @Test func aDemandOvertakesAndIsMarkedUrgent() {
+        var (planner, _) = Self.connected(3)
+        _ = planner.handle(.peerMap(SwarmPeer(1), Self.full()), at: .milliseconds(1))
+        let actions = planner.handle(.demand([93..<94]), at: .milliseconds(2))
+        #expect(Self.peerFetches(actions).contains { $0.block == 93 && $0.urgent })
+    }
+
+    @Test func aDeadPeersFetchesAreAskedOfOthersAtOnce() {
+        var (planner, _) = Self.connected(3) { $0.peerFetches = 12; $0.fetchesPerPeer = 20; $0.storeYield = 0 }
+        var actions = planner.handle(.peerMap(SwarmPeer(1), Self.full()), at: .milliseconds(1))
+        let asked = Set(Self.peerFetches(actions).map(\.block))
+        #expect(!asked.isEmpty)
+        _ = planner.handle(.peerMap(SwarmPeer(2), Self.full()), at: .milliseconds(2))
+        actions = planner.handle(.disconnected(SwarmPeer(1)), at: .milliseconds(3))
+        #expect(Self.peerFetches(actions).allSatisfy { $0.peer == SwarmPeer(2) })
+        #expect(!Self.peerFetches(actions).isEmpty)
+        // And it is tried again later.
+        actions = planner.handle(.tick, at: .seconds(2))
+        #expect(actions.contains(.connect(SwarmPeer(1))))
+    }
+
+    @Test func aPeerThatSendsWrongBytesIsShunned() {
+        var (planner, _) = Self.connected(3)
+        var actions = planner.handle(.peerMap(SwarmPeer(1), Self.full()), at: .milliseconds(1))
+        let fetch = Self.peerFetches(actions)[0].fetch
+        actions = planner.handle(.failed(fetch, .corrupt), at: .milliseconds(5))
+        #expect(actions.contains { if case .shun(SwarmPeer(1), _, .corrupt) = $0 { true } else { false } })
+        actions += planner.handle(.peerDelta(SwarmPeer(1), SwarmDelta()), at: .seconds(60))
+        #expect(Self.peerFetches(actions).isEmpty)
+    }
+
+    @Test func aSilentPeerIsSkippedWithinASecond() {
+        var (planner, _) = Self.connected(3)
+        var actions = planner.handle(.peerMap(SwarmPeer(1), Self.full()), at: .milliseconds(1))
+        let asked = Self.peerFetches(actions).map(\.fetch)
+        _ = planner.handle(.peerMap(SwarmPeer(2), Self.full()), at: .milliseconds(900))
+        actions = planner.handle(.tick, at: .milliseconds(999))
+        #expect(asked.allSatisfy { actions.contains(.cancel($0)) })
+        #expect(Self.peerFetches(actions).allSatisfy { $0.peer == SwarmPeer(2) })
+    }
+
+    @Test func theNextInLineReadsForADeadOwner() {
+        let members = Self.members(2, blocks: 100)
+        var (planner, _) = Self.connected(2)
+        let actions = planner.handle(.disconnected(SwarmPeer(1)), at: .milliseconds(10))
+        for case .fetchFromStore(_, let block, let reason) in actions where members.owner(of: block) != Self.me { #expect(reason == .ownerDead) }
+        #expect(Self.storeBlocks(actions).contains { members.owner(of: $0) == SwarmPeer(1) })
+    }
+
+    @Test func aThrottlingStoreIsLeftAlone() {
+        var (planner, _) = Self.connected(2)
+        _ = planner.handle(.storeThrottled(until: .seconds(2)), at: .milliseconds(3))
+        let actions = planner.handle(.disconnected(SwarmPeer(1)), at: .milliseconds(10)) + planner.handle(.tick, at: .seconds(1))
+        #expect(Self.storeBlocks(actions).isEmpty)
+        #expect(!Self.storeBlocks(planner.handle(.tick, at: .milliseconds(2100))).isEmpty)
+    }
+
+    @Test func aPeerMayWantABlockOfItsOwnerBeforeItsTurn() {
+        let members = Self.members(4, blocks: 100)
+        var (planner, _) = Self.connected(4)
+        let block = (50..<100).first { members.owner(of: $0) == Self.me } ?? 0
+        let actions = planner.handle(.wanted(block: block, by: SwarmPeer(2)), at: .milliseconds(5))
+        #expect(Self.storeBlocks(actions) == [block])
+        let other = (50..<100).first { members.owner(of: $0) != Self.me } ?? 0
+        #expect(Self.storeBlocks(planner.handle(.wanted(block: other, by: SwarmPeer(2)), at: .milliseconds(6))).isEmpty)
+    }
+}

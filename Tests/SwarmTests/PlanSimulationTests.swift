@@ -1,0 +1,46 @@
+import SwarmPlan
+import SwarmSimulation
+import Testing
+
+/// Whole swarms on a simulated clock: the figures depend on the planner and the seed, not on this machine.
+@Suite struct PlanSimulationTests {
+    private func run(_ nodes: Int, _ scenario: Scenario = .uniform, seed: UInt64 = 1, _ adjust: (inout SimulationParameters) -> Void = { _ in }) -> SimulationReport {
+        var parameters = SimulationParameters()
+        parameters.nodes = nodes
+        parameters.scenario = scenario
+        parameters.seed = seed
+        adjust(&parameters)
+        var simulation = Simulation(parameters)
+        return simulation.run()
+    }
+
+    @Test(arguments: [1, 2, 5, 10, 20, 50])
+    func nodesThatBeginTogetherEndWithinATenthOfTheWireTimeAndReadTheStoreOnce(nodes: Int) {
+        let report = run(nodes)
+        #expect(report.unfinished == 0)
+        #expect(report.average <= 1.10 && report.slowest <= 1.15)
+        #expect(report.originRatio <= 1.02)
+        #expect(report.controlShare < 0.001)
+    }
+
+    @Test func equalParametersGiveEqualResults() {
+        let one = run(12, .killThird) { $0.blocks = 120 }
+        let two = run(12, .killThird) { $0.blocks = 120 }
+        #expect(one.slowdowns == two.slowdowns && one.storeBytes == two.storeBytes && one.events == two.events)
+    }
+
+    @Test func withASeederTheStoreIsNeverRead() {
+        #expect(run(20, .seeder).storeBytes == 0)
+    }
+
+    @Test func lateNodesAreFedByHolders() {
+        let report = run(20, .late)
+        #expect(report.originRatio <= 1.02 && report.unfinished == 0)
+    }
+
+    @Test(arguments: [Scenario.killThird, .churn, .stalledPeer, .slowPeer, .partition, .throttled, .mixed, .joiners, .twoModels])
+    func onBadDaysEveryLivingNodeEnds(scenario: Scenario) {
+        let report = run(18, scenario) { $0.blocks = 240 }
+        #expect(report.unfinished == 0)
+    }
+}

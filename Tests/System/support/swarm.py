@@ -1,0 +1,173 @@
+"""Nodes in network namespaces of their own on one bridge, each with a real agent, and a store beside them. Needs root."""
+import json
+import os
+import pathlib
+import subprocess
+import typing
+
+from . import paths
+from .agent import Agent, Place
+from .processes import Running, wait_until
+from .store import Store
+
+PORT = 9418
+SECRET = "a-secret-of-the-swarm-0123456789abcdef"
+
+
+class Network:
+    """A bridge in a namespace, where the store runs, and `count` nodes; `rate_mbit` shapes every node's link, both ways, and
+    what the store sends in all."""
+
+    _made = 0
+
+    def __init__(self, count: int, rate_mbit: float | None = None):
+        if os.geteuid() != 0:
+            raise PermissionError("network namespaces need root")
+        Network._made += 1
+        self._mark = f"{os.getpid() % 100000}{'abcdefghijklmnopqrstuvwxyz'[Network._made % 26]}"
+        number = (os.getpid() * 7 + Network._made) % 16000
+        self._subnet = f"10.{64 + number // 250}.{number % 250}"
+        self.count, self.rate_mbit = count, rate_mbit
+        self.hub = f"mch{self._mark}"
+        self.store_address = f"{self._subnet}.1"
+
+    def namespace(self, node: int) -> str:
+        return f"mcn{self._mark}{node}"
+
+    def address(self, node: int) -> str:
+        return f"{self._subnet}.{10 + node}"
+
+    def inside(self, node: int | None = None) -> list[str]:
+        """The prefix of a command on a node; None: on the store's side. nsenter, so that mounts stay shared."""
+        return ["nsenter", f"--net=/run/netns/{self.hub if node is None else self.namespace(node)}"]
+
+    @property
+    def addresses(self) -> list[str]:
+        return [self.address(i) for i in range(self.count)]
+
+    @property
+    def bytes_per_second(self) -> float:
+        """What TCP can carry: 1448 of each 1514 bytes that the shaper counts."""
+        return (self.rate_mbit or 0) * 1e6 / 8 * 1448 / 1514
+
+    def __enter__(self) -> "Network":
+        try:
+            self._make()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def _make(self) -> None:
+        lines = [f"link add br0 type bridge", f"address add {self.store_address}/24 dev br0", "link set lo up", "link set br0 up"]
+        _run("ip", "netns", "add", self.hub)
+        for node in range(self.count):
+            space = self.namespace(node)
+            _run("ip", "netns", "add", space)
+            lines += [f"link add v{node} type veth peer name eth0 netns {space}", f"link set v{node} master br0", f"link set v{node} up"]
+        _batch(self.hub, lines)
+        for node in range(self.count):
+            _batch(self.namespace(node), [f"address add {self.address(node)}/24 dev eth0", "link set lo up", "link set eth0 up"])
+        if self.rate_mbit:
+            self.shape(None, self.rate_mbit)
+            for node in range(self.count):
+                self.shape(node, self.rate_mbit)
+
+    def shape(self, node: int | None, rate_mbit: float) -> None:
+        """One node's link, both ways; None: what the store sends in all."""
+        # A bucket of 2 ms (at least two 64 KiB segments), a queue of 50 ms.
+        burst = max(131072, int(rate_mbit * 1e6 / 8 * 0.002))
+        rule = ["root", "tbf", "rate", f"{int(rate_mbit * 1000)}kbit", "burst", str(burst), "latency", "50ms"]
+        if node is None:
+            _run("tc", "-n", self.hub, "qdisc", "replace", "dev", "br0", *rule)
+        else:
+            _run("tc", "-n", self.hub, "qdisc", "replace", "dev", f"v{node}", *rule)
+            _run("tc", "-n", self.namespace(node), "qdisc", "replace", "dev", "eth0", *rule)
+
+    def link(self, node: int, up: bool) -> None:
+        """Pulls a node's cable, or puts it back."""
+        _run("ip", "-n", self.hub, "link", "set", f"v{node}", "up" if up else "down")
+
+    def __exit__(self, *_: object) -> None:
+        for space in [self.hub, *(self.namespace(i) for i in range(self.count))]:
+            subprocess.run(["ip", "netns", "delete", space], check=False, stderr=subprocess.DEVNULL)
+
+
+class HubStore(Store):
+    """The store emulator in the bridge's namespace."""
+
+    def __init__(self, network: Network, buckets: dict[str, pathlib.Path], log: pathlib.Path, options: tuple[str, ...] = ()):
+        super().__init__(buckets, log, address=network.store_address, prefix=network.inside(), options=options)
+
+    def _admin(self, method: str, what: str, body: dict | None = None) -> dict:
+        command = [*self._prefix, "curl", "-sf", "-X", method, f"http://127.0.0.1:{self._admin_port}/{what}"]
+        if body is not None:
+            command += ["-d", json.dumps(body)]
+        out = subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout
+        return json.loads(out or b"{}")
+
+    @property
+    def bytes_served(self) -> int:
+        return self.requests()["bytesServed"]
+
+
+class Node:
+    """One node's agent, and whoever loads a model on it."""
+
+    def __init__(self, network: Network, number: int, folder: pathlib.Path, secret: pathlib.Path | None, peers: str | None = None,
+                 **settings: object):
+        self.network, self.number = network, number
+        self.place = Place(folder / f"n{number}")
+        self.address = network.address(number)
+        self._settings = {
+            "MODELCACHE_PEERS": peers or "static:" + ",".join(network.addresses), "MODELCACHE_PEER_ADDRESS": f"0.0.0.0:{PORT}",
+            "MODELCACHE_AUTH_SECRET_FILE": secret, **settings}
+        self.agent: Agent | None = None
+        self._loads: list[Running] = []
+
+    def start(self) -> "Node":
+        self.agent = Agent(self.place, prefix=self.network.inside(self.number), **self._settings).ready()
+        return self
+
+    def load(self, environment: dict[str, str]) -> Running:
+        """Begins to load; the program ends when the model is whole."""
+        run = Running([paths.MODELCACHE, "warm", "--json"], self.place.log("warm"),
+                      environment=environment | {k: str(v) for k, v in self.place.settings().items()})
+        self._loads.append(run)
+        return run
+
+    @property
+    def model(self) -> dict:
+        """The status of the one model."""
+        return self.place.status()["models"][0]
+
+    def wait(self, seconds: float = 60) -> None:
+        for run in self._loads:
+            code = run.wait(seconds)
+            assert code == 0, f"node {self.number}: {code}\n{run.output()[-2000:]}\n{self.output()[-6000:]}"
+
+    def output(self) -> str:
+        return "\n".join(p.read_text(errors="replace") for p in sorted(self.place.folder.glob("*-agent.log")))
+
+    def kill(self) -> None:
+        if self.agent:
+            self.agent.kill()
+
+    def stop(self) -> None:
+        for run in self._loads:
+            run.stop(1)
+        if self.agent:
+            self.agent.stop()
+        self.place.close()
+
+
+def _run(*arguments: str) -> None:
+    done = subprocess.run(arguments, check=False, text=True, stderr=subprocess.PIPE)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(arguments)}: {done.stderr.strip()}")
+
+
+def _batch(space: str, lines: typing.Iterable[str]) -> None:
+    done = subprocess.run(["ip", "-n", space, "-batch", "-"], input="\n".join(lines), check=False, text=True, stderr=subprocess.PIPE)
+    if done.returncode:
+        raise RuntimeError(f"ip -batch in {space}: {done.stderr.strip()}")

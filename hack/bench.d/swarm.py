@@ -1,0 +1,140 @@
+"""hack/bench swarm: N nodes start one model at once, each a real agent and a real reader in a network namespace of its own.
+
+Every node's link, both ways, and what the store sends in all are shaped to one rate, so that one plain download takes `--seconds`.
+For each N: how long the readers took (average and slowest) beside that one plain download in the same rig, what was read from the
+store beside the model's size, and what it cost: processor seconds and memory of the agents.
+"""
+import argparse
+import contextlib
+import json
+import pathlib
+import subprocess
+import sys
+import tempfile
+import time
+
+import common
+from common import MIB, say
+from support import paths
+from support.processes import Running, clean_environment, resident_anonymous_bytes, wait_until
+from support.swarm import SECRET, HubStore, Network, Node
+
+# Maps the model and touches every page, in file order, as a loader does.
+READER = """
+import mmap, os, sys, time
+fd = os.open(sys.argv[1], os.O_RDONLY)
+mapped = mmap.mmap(fd, 0, flags=mmap.MAP_SHARED, prot=mmap.PROT_READ)
+for at in range(0, len(mapped), 1 << 20): mapped[at:at + (1 << 20):4096]
+print(time.monotonic(), flush=True)
+"""
+PYTHON = "/usr/bin/python3"
+
+
+def processor_seconds(pid: int) -> float:
+    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / 100
+
+
+def plain_download(network: Network, store: HubStore) -> float:
+    started = time.monotonic()
+    subprocess.run([*network.inside(0), "curl", "-sf", "-o", "/dev/null", f"http://{store.address}:{store.port}/models/m/model"], check=True)
+    return time.monotonic() - started
+
+
+def one(count: int, bucket: pathlib.Path, size: int, rate: float, wants_wire: bool, medium: str) -> dict:
+    with contextlib.ExitStack() as stack:
+        work = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mcb-", dir="/dev/shm")))
+        stack.callback(common.unmount_below, work)
+        network = stack.enter_context(Network(count, rate))
+        store = HubStore(network, {"models": bucket}, work / "store.log", ("--public", "models"))
+        stack.callback(store.stop)
+        wire = plain_download(network, store) if wants_wire else 0
+        before = store.bytes_served
+        secret = work / "secret"
+        secret.write_text(SECRET + "\n")
+        nodes = []
+        for i in range(count):
+            nodes.append(Node(network, i, work, secret, MODELCACHE_MEDIUM=medium, MODELCACHE_IN_FLIGHT="16MiB", MODELCACHE_THREADS=2))
+            stack.callback(nodes[-1].stop)
+            nodes[-1].start()
+        idle = [processor_seconds(n.agent.pid) for n in nodes]
+        environment = store.environment("m/")
+        readers = []
+        started = time.monotonic()
+        for node in nodes:
+            model = node.place.folder / "model"
+            readers.append((time.monotonic(), Running(
+                [PYTHON, "-c", READER, model / "model"], node.place.log("reader"), environment=node.place.preloaded(environment, model))))
+            stack.callback(readers[-1][1].stop)
+        seconds, peak = [], 0
+        deadline = time.monotonic() + 20 * max(10.0, size / network.bytes_per_second)
+        left = list(readers)
+        while left:
+            peak = max(peak, *(resident_anonymous_bytes(n.agent.pid) for n in nodes))
+            if time.monotonic() > deadline:
+                raise SystemExit(f"bench: {len(left)} of {count} readers did not end; log of the first agent:\n{nodes[0].output()[-4000:]}")
+            for entry in list(left):
+                begun, reader = entry
+                if not reader.alive():
+                    reader.wait(1)
+                    left.remove(entry)
+                    if reader.process.returncode:
+                        raise SystemExit(f"bench: a reader failed:\n{reader.output()[-2000:]}")
+                    seconds.append(float(reader.output().split()[-1]) - begun)
+            time.sleep(0.25)
+        all_seconds = time.monotonic() - started
+        for node in nodes:
+            wait_until(lambda node=node: node.model["phase"] == "complete", 60, "the model is whole and verified", every=0.2)
+        status = [n.model for n in nodes]
+        cpu = sum(processor_seconds(n.agent.pid) - i for n, i in zip(nodes, idle))
+        served = store.bytes_served - before
+        return {
+            "nodes": count, "wireSeconds": wire, "readerSeconds": seconds, "average": sum(seconds) / count, "slowest": max(seconds),
+            "allSeconds": all_seconds, "storeBytes": served, "storeRatio": served / size,
+            "peerBytes": sum(s["peerBytes"] for s in status), "wasteRatio": sum(s["peerBytes"] + s["originBytes"] for s in status) / size / count,
+            "agentProcessorSeconds": cpu, "processorSecondsPerGB": cpu / (count * size / 1e9), "agentPeakBytes": peak,
+        }
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="hack/bench swarm")
+    parser.add_argument("--nodes", default="1,2,5,10,20,50", help="how many, comma-separated")
+    parser.add_argument("--bytes", type=int, default=250_000_000, help="of the model")
+    parser.add_argument("--seconds", type=float, default=53.0, help="that one plain download is to take")
+    parser.add_argument("--medium", default="memory", help="memory or directory")
+    parser.add_argument("--json", action="store_true", help="print the result as JSON too")
+    options = parser.parse_args()
+    counts = [int(n) for n in options.nodes.split(",")]
+    rate = options.bytes / options.seconds * 8 / 1e6 * 1514 / 1448
+    results = []
+    with tempfile.TemporaryDirectory(prefix="mcb-store-", dir="/dev/shm") as folder:
+        bucket = pathlib.Path(folder)
+        (bucket / "m").mkdir()
+        common.random_file(bucket / "m/model", options.bytes)
+        wire = 0.0
+        for count in counts:
+            result = one(count, bucket, options.bytes, rate, not results, options.medium)
+            wire = wire or result["wireSeconds"]
+            result["wireSeconds"] = wire
+            results.append(result)
+            say(f"{count} nodes: average {result['average'] / wire:.3f}, slowest {result['slowest'] / wire:.3f} of the wire's {wire:.1f} s, "
+                f"store {result['storeRatio']:.3f}")
+    common.table(
+        f"{options.bytes / 1e6:.0f} MB at {rate:.1f} Mbit/s a link and the store; one plain download {wire:.1f} s",
+        ["nodes", "average", "of wire", "slowest", "of wire", "store/model", "received/model", "CPU s/GB", "agent MiB"],
+        [[str(r["nodes"]), f"{r['average']:.1f}", f"{r['average'] / wire:.3f}", f"{r['slowest']:.1f}", f"{r['slowest'] / wire:.3f}",
+          f"{r['storeRatio']:.3f}", f"{r['wasteRatio']:.3f}", f"{r['processorSecondsPerGB']:.2f}", f"{r['agentPeakBytes'] / MIB:.0f}"] for r in results])
+    common.record("swarm", {"bytes": options.bytes, "rateMbit": rate, "wireSeconds": wire, "runs": results})
+    if options.json:
+        print(json.dumps(results, indent=2))
+    good = True
+    for r in results:
+        if r["nodes"] > 1:
+            good &= common.verdict(f"{r['nodes']} nodes: average over the wire", r["average"] / wire, 1.10, at_least=False)
+            good &= common.verdict(f"{r['nodes']} nodes: slowest over the wire", r["slowest"] / wire, 1.15, at_least=False)
+            good &= common.verdict(f"{r['nodes']} nodes: read from the store, of the model", r["storeRatio"], 1.02, at_least=False)
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

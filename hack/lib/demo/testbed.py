@@ -1,0 +1,96 @@
+"""Where the demo and `hack/bench pod` take place: a cluster of their own, shaped links to its nodes, a store on this machine."""
+import contextlib
+import json
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+REPOSITORY = pathlib.Path(__file__).resolve().parents[3]
+sys.path.insert(0, str(REPOSITORY / "Tests/Cluster"))
+
+from support.cluster import Cluster, wait_until  # noqa: E402
+from support.installation import Installation  # noqa: E402
+from support.models import Model, namespace_with_keys  # noqa: E402
+from support.system import Store, paths  # noqa: E402
+
+__all__ = ["Model", "Testbed", "namespace_with_keys", "paths", "say", "wait_until"]
+
+
+def say(text: str) -> None:
+    print(f"demo: {text}", file=sys.stderr, flush=True)
+
+
+class Testbed(contextlib.AbstractContextManager):
+    """Brought up on entry; on exit all of it goes, unless `keep` is set. What an earlier run left up is used."""
+
+    def __init__(self, name: str, nodes: int, rate_mbit: int, keep: bool = False):
+        self.cluster, self.nodes, self.rate_mbit, self._keep = Cluster(name), nodes, rate_mbit, keep
+        self.installation = Installation(self.cluster)
+        self.store: Store | None = None
+
+    def __enter__(self) -> "Testbed":
+        with contextlib.ExitStack() as stack:
+            say(f"a Kubernetes of its own: {self.nodes} nodes on this machine")
+            if not self._keep:
+                stack.callback(self.cluster.down)
+            if self.cluster.is_up() and len(self.cluster.nodes()) != self.nodes:
+                # An earlier run's node joined late, and must again.
+                self.cluster.down()
+            self.cluster.up(nodes=self.nodes)
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="modelcache-demo-"))
+            self.store = Store({"models": paths.models()}, pathlib.Path(folder) / "store", address=self.cluster.host_address)
+            stack.callback(self.store.stop)
+            self._shape(*(f"node-{n + 1}" for n in range(self.nodes)))
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        say("taking down what was started" if not self._keep else f"left up: hack/cluster --name {self.cluster.name} kubectl get pods -A")
+        self._stack.close()
+
+    @property
+    def bytes_per_second(self) -> float:
+        """What TCP can carry to one node: 1448 of each 1514 bytes that the shaper counts."""
+        return self.rate_mbit * 1e6 / 8 * 1448 / 1514
+
+    def _shape(self, *nodes: str) -> None:
+        """What a node receives passes at the stated rate; a bucket of 2 ms, a queue of 50 ms."""
+        burst = max(131072, int(self.rate_mbit * 1e6 / 8 * 0.002))
+        for node in nodes:
+            self.cluster.on("control", "tc", "qdisc", "replace", "dev", node, "root", "tbf",
+                            "rate", f"{self.rate_mbit}mbit", "burst", burst, "latency", "50ms")
+
+    def join(self) -> str:
+        """One more node, cold, its link shaped too; its name once its agent answers."""
+        self.nodes += 1
+        node = f"node-{self.nodes}"
+        self.cluster.up(nodes=self.nodes)
+        self._shape(node)
+        self.cluster.load_image(*self.images())
+        wait_until(lambda: (pod := self.installation.agent_on(node)) and all(
+            one["ready"] for one in pod["status"].get("containerStatuses") or [{"ready": False}]), 120, f"an agent on {node}")
+        return node
+
+    def install(self) -> None:
+        """The operator and agents as docs/install.md has them, and llama.cpp's image."""
+        self.cluster.load_image(*self.images("llama.cpp"))
+        self.installation.install()
+
+    def images(self, *names: str) -> list[str]:
+        """The archives of these images; those of all that a node of this cluster runs without a name."""
+        table = subprocess.run([REPOSITORY / "hack/images", *(names or ("agent", "llama.cpp", "operator"))],
+                               check=True, text=True, stdout=subprocess.PIPE).stdout
+        return [line.split()[-1] for line in table.splitlines()[1:]]
+
+    def sample(self) -> list[dict]:
+        """config/samples/llama_deployment.yaml: the Deployment and its Service."""
+        text = self.cluster.kubectl("create", "--dry-run=client", "-o", "json", "-f", str(REPOSITORY / "config/samples/llama_deployment.yaml"))
+        decoder, objects, at = json.JSONDecoder(), [], 0
+        while at < len(text.rstrip()):
+            one, at = decoder.raw_decode(text, at)
+            objects += one["items"] if one["kind"] == "List" else [one]
+            at += len(text[at:]) - len(text[at:].lstrip())
+        for one in objects:
+            one["metadata"].pop("namespace", None)
+        return objects
