@@ -30,7 +30,10 @@ enum Documents {
                 conditions: [Condition(
                     type: .ready, status: .false, observedGeneration: 1, lastTransitionTime: "2026-01-02T03:04:05Z",
                     reason: .warming, message: "1 of 2 nodes")],
-                source: SourceStatus(totalBytes: 253_000_000, files: 4, digest: "sha256:00", size: "253 MB", resolvedSpecHash: "00"),
+                source: SourceStatus(
+                    totalBytes: 253_000_000, files: 4, digest: "sha256:00", size: "253 MB", resolvedSpecHash: "00",
+                    region: "cn-hangzhou"),
+                medium: .disk,
                 nodes: NodesStatus(
                     desired: 2, ready: 1, warming: 1, failed: 0, summary: "1/2",
                     details: [NodeDetail(name: "node-1", state: .warming, percent: 42, message: "waits")]),

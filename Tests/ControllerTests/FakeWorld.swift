@@ -71,9 +71,18 @@ struct FakeWorld {
         resolution = Resolution()
     }
 
-    mutating func restartAgent(_ node: String) {
+    /// `keepingDefinitions`: the directories are still there, and what they say of callers; the bytes are not.
+    mutating func restartAgent(_ node: String, keepingDefinitions: Bool = false) {
         serial += 1
+        let before = agents[node]?.caches ?? [:]
         agents[node]?.caches = [:]
+        for (uid, report) in before where keepingDefinitions {
+            var empty = report
+            empty.state = .prepared
+            empty.digest = nil
+            empty.bytesCached = 0
+            agents[node]?.caches[uid] = empty
+        }
         agents[node]?.instance = "agent-again-\(serial)"
     }
 
@@ -245,10 +254,18 @@ struct FakeWorld {
     /// Reconciles and lets time pass, each second, until `isDone` or the seconds are over.
     mutating func run(seconds: Int = 60, until isDone: (FakeWorld) -> Bool = { _ in false }) {
         for _ in 0..<seconds {
-            // What one plan changes, the next one sees at once: the controller wakes itself.
-            for _ in 0..<4 { reconcile() }
+            settle()
             if isDone(self) { return }
             tick()
+        }
+    }
+
+    /// Reconciles as a controller wakes itself: for what its own writes changed, and when a status that was held is due.
+    mutating func settle() {
+        for _ in 0..<4 { reconcile() }
+        if memory.statusHeldSince != nil {
+            now = now + .milliseconds(300)
+            reconcile()
         }
     }
 

@@ -71,7 +71,7 @@ import Testing
         world.run { $0.isReady }
         world.restartAgent("node-2")
         world.tick()
-        world.reconcile()
+        world.settle()
         #expect(!world.isReady)
         world.run { $0.isReady }
         #expect(world.isReady)

@@ -23,6 +23,12 @@ struct mc_crc_tables {
     uint64_t power[64];         /* x^(2^k) mod P, for combine */
 };
 
+/* Fills in everything from the reflected polynomial. */
+void mc_crc_prepare(struct mc_crc_tables *t, uint64_t polynomial);
+
+/* The CRC of A followed by B, which has len2 bytes, from the CRCs of both. */
+uint64_t mc_crc_combine(const struct mc_crc_tables *t, uint64_t crc1, uint64_t crc2, uint64_t len2);
+
 /* On the bare register: no inversion at either end. */
 uint64_t mc_crc_table(const struct mc_crc_tables *t, uint64_t reg, const uint8_t *p, size_t n);
 

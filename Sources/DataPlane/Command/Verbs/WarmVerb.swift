@@ -30,6 +30,7 @@ struct WarmVerb: ParsableCommand {
     var json = false
 
     func run() throws {
+        FirstProcess.endsAtOnce()
         do {
             let place = try place.location()
             let settings = source.environment().filter { SourceSettings.variables.contains($0.key) && !$0.value.isEmpty }
