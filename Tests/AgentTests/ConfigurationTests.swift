@@ -104,9 +104,10 @@ import Testing
 @Suite struct MetricsTextTests {
     static let json = #"""
         {"version": "1", "processID": 1, "root": "/", "medium": "memory", "uptimeSeconds": 1.5, "budgetBytes": 1,
-         "cachedBytes": 1, "inFlightLimitBytes": 1, "inFlightBytes": 0, "sessions": 0, "models": [
+         "cachedBytes": 1, "inFlightLimitBytes": 1, "inFlightBytes": 0, "sessions": 0, "refusedCallers": {"absent": 0}, "models": [
           {"id": "m", "source": "oss://b/\"q\"\\\n/", "endpoint": "", "directory": "", "phase": "failed", "files": 1,
-           "completeFiles": 0, "totalBytes": 10, "presentBytes": 5, "bytesPerSecond": 0, "originBytes": 7, "requests": 1,
+           "completeFiles": 0, "totalBytes": 10, "presentBytes": 5, "bytesPerSecond": 0, "originBytes": 7,
+           "peerBytes": 0, "servedBytes": 0, "wrongPeerBlocks": 0, "requests": 1,
            "retries": 0, "throttled": 0, "refilledFiles": 0, "transfersInFlight": 0, "users": 0, "pinned": false,
            "idleSeconds": 0}]}
         """#

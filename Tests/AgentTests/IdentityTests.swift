@@ -2,6 +2,7 @@ import Agent
 import AgentAPI
 import Crypto
 import Foundation
+import Synchronization
 import Testing
 
 private let now = TestCluster.now
@@ -178,21 +179,25 @@ private let now = TestCluster.now
         CacheDefinition(namespace: "team", name: "qwen", source: .init(uri: "oss://models/qwen/"), sizeBytes: 1, callers: callers)
     }
 
+    private func admit(_ identity: CallerIdentity, _ token: String?, cache: CacheDefinition) async throws {
+        #expect(try await identity.admit(token: token, to: { cache }) == cache)
+    }
+
     @Test func whereNoCallersAreNamedNobodyIsAsked() async throws {
-        try await CallerIdentity().check(token: nil, cache: cache(nil))
+        try await admit(CallerIdentity(), nil, cache: cache(nil))
     }
 
     @Test func aRefusalSaysWhichCheckFailedNotTheTokenAndIsCounted() async throws {
         let refusals = CallerRefusals()
-        let identity = CallerIdentity(refusals: refusals) { now }
+        let identity = CallerIdentity(refusals: refusals, now: { now })
         let guarded = cache(try cluster.policy())
-        try await identity.check(token: try cluster.token(), cache: guarded)
+        try await admit(identity, try cluster.token(), cache: guarded)
         #expect(refusals.byProblem.values.allSatisfy { $0 == 0 } && refusals.byProblem.count == TokenProblem.allCases.count)
         for (token, problem) in [
             (try cluster.token(["exp": now - 1000]), TokenProblem.expired),
             (try cluster.token(["kubernetes.io": ["namespace": "secret-project"]]), .namespace), (try TestCluster().token(), .signature),
         ] {
-            let failure = try #require(await #expect(throws: AgentFailure.self) { try await identity.check(token: token, cache: guarded) })
+            let failure = try #require(await #expect(throws: AgentFailure.self) { try await admit(identity, token, cache: guarded) })
             #expect(failure.code == .denied && failure.message.contains(problem.explanation) && failure.message.contains("team/qwen"))
             for part in token.split(separator: ".") { #expect(!failure.message.contains(part)) }
             #expect(!failure.message.contains("secret-project") && !failure.message.contains("\n"))
@@ -201,12 +206,65 @@ private let now = TestCluster.now
     }
 
     @Test func aNewPolicyCountsFromTheNextCallerOn() async throws {
-        let identity = CallerIdentity { now }
+        let identity = CallerIdentity(now: { now })
         let other = try TestCluster()
-        try await identity.check(token: try cluster.token(), cache: cache(try cluster.policy()))
-        await #expect(throws: AgentFailure.self) { try await identity.check(token: try cluster.token(), cache: cache(try other.policy())) }
-        try await identity.check(token: try other.token(), cache: cache(try other.policy()))
-        await #expect(throws: AgentFailure.self) { try await identity.check(token: try cluster.token(), cache: cache(.unknown)) }
+        try await admit(identity, try cluster.token(), cache: cache(try cluster.policy()))
+        await #expect(throws: AgentFailure.self) { try await admit(identity, try cluster.token(), cache: cache(try other.policy())) }
+        try await admit(identity, try other.token(), cache: cache(try other.policy()))
+        await #expect(throws: AgentFailure.self) { try await admit(identity, try cluster.token(), cache: cache(.unknown)) }
+    }
+
+    @Test func aTokenThatIsNewerThanTheKeysWaitsForThem() async throws {
+        let refusals = CallerRefusals()
+        let identity = CallerIdentity(refusals: refusals, patience: .seconds(120), now: { now })
+        let newer = try TestCluster()
+        let token = try newer.token(header: ["kid": "rsa-2"])
+        let after = cache(try cluster.policy([cluster.rsaKey(), newer.rsaKey(kid: "rsa-2")]))
+        for before in [cache(try cluster.policy()), cache(.unknown)] {
+            let current = Mutex(before)
+            let definition = try await identity.admit(token: token, to: { current.withLock { $0 } }) { current.withLock { $0 = after } }
+            #expect(definition == after)
+        }
+        // The cache goes while somebody waits.
+        let gone = Mutex<CacheDefinition?>(cache(try cluster.policy()))
+        #expect(try await identity.admit(token: token, to: { gone.withLock { $0 } }) { gone.withLock { $0 = nil } } == nil)
+        #expect(refusals.byProblem.values.allSatisfy { $0 == 0 })
+        // The key came, and does not fit.
+        let other = Mutex(cache(try cluster.policy()))
+        let wrong = cache(try cluster.policy([TestCluster().rsaKey(kid: "rsa-2")]))
+        await #expect(throws: AgentFailure.self) {
+            try await identity.admit(token: token, to: { other.withLock { $0 } }) { other.withLock { $0 = wrong } }
+        }
+        #expect(refusals.byProblem["signature"] == 1)
+    }
+
+    @Test func whatNoKeyCanMakeGoodIsRefusedAtOnce() async throws {
+        let identity = CallerIdentity(patience: .seconds(120), now: { now })
+        let unknown = ["kid": "rsa-2"]
+        let guarded = cache(try cluster.policy())
+        for token in [
+            nil, "", "garbage", try cluster.token(["iss": "https://elsewhere"], header: unknown), try cluster.token(["exp": now - 1000], header: unknown),
+            try cluster.token(["aud": ["other"]], header: unknown), try cluster.token(["kubernetes.io": ["namespace": "other"]], header: unknown),
+            try cluster.token(header: ["kid": ""]), try cluster.token(header: ["kid": "rsa-2", "alg": "HS256"]), try TestCluster().token(),
+        ] {
+            await #expect(throws: AgentFailure.self, "\(token ?? "none")") {
+                try await identity.admit(token: token, to: { guarded }) { Issue.record("waits for \(token ?? "none")") }
+            }
+        }
+    }
+
+    @Test func patienceEndsAndSoDoesTheRoomForThoseWhoWait() async throws {
+        let refusals = CallerRefusals()
+        let identity = CallerIdentity(refusals: refusals, patience: .milliseconds(500), now: { now })
+        let guarded = cache(try cluster.policy())
+        let token = try cluster.token(header: ["kid": "rsa-2"])
+        let waited = CallerRefusals()
+        await withTaskGroup(of: Void.self) { group in
+            for _ in 0..<200 {
+                group.addTask { _ = try? await identity.admit(token: token, to: { guarded }, waits: { waited.count(.unknownKey) }) }
+            }
+        }
+        #expect(refusals.byProblem["unknown_key"] == 200 && (1..<200).contains(waited.byProblem["unknown_key"] ?? 0))
     }
 
     @Test func theDefinitionCarriesThePolicyAndItsDigestTellsPoliciesApart() throws {

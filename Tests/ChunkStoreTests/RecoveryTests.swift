@@ -95,11 +95,11 @@ import Testing
         }
         let presence = scratch.model + "/.presence/x"
         try FileManager.default.moveItem(atPath: presence, toPath: scratch.path + "/aside")
-        try FileManager.default.createSymbolicLink(atPath: presence, withDestinationPath: "/nowhere")
+        try scratch.make("/models/\(identity.directoryName)/.presence/x")
         let root = try CacheRoot(path: scratch.path, medium: .init(preference: .directory))
         defer { root.close() }
         #expect(root.models.isEmpty)
-        #expect(throws: ChunkStoreError.io(operation: "open", path: presence, errno: ELOOP)) { try root.open(m) }
+        #expect(throws: ChunkStoreError.io(operation: "open", path: presence, errno: EISDIR)) { try root.open(m) }
         try FileManager.default.removeItem(atPath: presence)
         try FileManager.default.moveItem(atPath: scratch.path + "/aside", toPath: presence)
         #expect(try root.open(m).files[0].missingChunks() == [0, 2], "what was received is there once it can be read")

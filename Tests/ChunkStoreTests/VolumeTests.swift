@@ -2,7 +2,7 @@ import ChunkStore
 import Foundation
 import Testing
 
-/// Volumes on plain directories: what a mount adds is in Tests/System/test_caches.py.
+/// Volumes on plain directories: what a mount adds is in Tests/System/test_cache_readers.py.
 @Suite struct VolumeTests {
     let pool = StagingPool(limitBytes: 4 << 20)
     let bytes = pattern(5 << 20)
@@ -50,6 +50,7 @@ import Testing
     func whatACrashLeavesIsFinishedOrRemoved(what: String) throws {
         let scratch = Scratch()
         var state = ""
+        let kept = scratch.path + "/definitions/a.json"
         do {
             let volumes = try volumes(scratch)
             defer { volumes.close() }
@@ -60,8 +61,8 @@ import Testing
         switch what {
         case "no manifest": try FileManager.default.removeItem(atPath: state + "/manifest.json")
         case "a bad manifest": try Data("{".utf8).write(to: URL(fileURLWithPath: state + "/manifest.json"))
-        case "no definition": try FileManager.default.removeItem(atPath: state + "/definition.json")
-        case "damaged": try FileManager.default.moveItem(atPath: state + "/definition.json", toPath: state + "/definition.json.damaged")
+        case "no definition": try FileManager.default.removeItem(atPath: kept)
+        case "damaged": try FileManager.default.moveItem(atPath: kept, toPath: kept + ".damaged")
         default: try FileManager.default.removeItem(atPath: state + "/marker")
         }
         let volumes = try volumes(scratch)
@@ -81,13 +82,47 @@ import Testing
         }
     }
 
+    @Test func whatAPodWritesIntoItsVolumeChangesNoDefinition() throws {
+        let scratch = Scratch()
+        do {
+            let volumes = try volumes(scratch)
+            defer { volumes.close() }
+            let volume = try volumes.prepare("a", definition: definition, modelBytes: 1)
+            for name in ["definition.json", "definition.json.damaged", "a.json"] {
+                try scratch.write("another", to: "/caches/a/.modelcache/\(name)")
+            }
+            for file in try FileManager.default.subpathsOfDirectory(atPath: volume.directory) {
+                #expect(FileManager.default.contents(atPath: "\(volume.directory)/\(file)") != definition, "\(file)")
+            }
+        }
+        let volumes = try volumes(scratch)
+        defer { volumes.close() }
+        #expect(try volumes.all.map { try $0.readDefinition() } == [definition])
+    }
+
+    @Test func definitionsOfVolumesThatWentAreSwept() throws {
+        let scratch = Scratch()
+        do {
+            let volumes = try volumes(scratch)
+            defer { volumes.close() }
+            for name in ["a", "b"] { _ = try volumes.prepare(name, definition: definition, modelBytes: 1) }
+        }
+        // As a tmpfs does that goes with its mount namespace.
+        try FileManager.default.removeItem(atPath: scratch.path + "/caches/b")
+        try scratch.write("{", to: "/definitions/c.json.new")
+        let volumes = try volumes(scratch)
+        defer { volumes.close() }
+        #expect(volumes.all.map(\.name) == ["a"])
+        #expect(try FileManager.default.contentsOfDirectory(atPath: scratch.path + "/definitions") == ["a.json"])
+    }
+
     @Test func removalIsWholeAndTouchesNothingOfOthers() throws {
         let scratch = Scratch()
         let volumes = try volumes(scratch)
         defer { volumes.close() }
         let volume = try volumes.prepare("a", definition: definition, modelBytes: 1)
         try volumes.remove(volume)
-        #expect(!exists(volume.directory) && volumes.all.isEmpty)
+        #expect(!exists(volume.directory) && volumes.all.isEmpty && !exists(scratch.path + "/definitions/a.json"))
         try volumes.removeRemains("a")
         try scratch.write("x", to: "/caches/b/file")
         #expect(throws: ChunkStoreError.notOurs(path: scratch.path + "/caches/b")) { try volumes.removeRemains("b") }

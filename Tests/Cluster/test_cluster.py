@@ -19,13 +19,13 @@ def webs(cluster, tools):
     namespace = "test-webs"
     cluster.kubectl("delete", "namespace", namespace, "--ignore-not-found")
     cluster.kubectl("create", "namespace", namespace)
-    cluster.kubectl("wait", "--for=create", "serviceaccount/default", "-n", namespace, "--timeout=30s")
+    cluster.kubectl("wait", "--for=create", "serviceaccount/default", "-n", namespace, "--timeout=180s")
     cluster.apply(*objects.in_namespace(
         namespace, objects.service("web", "web"), objects.service("webs", "web", headless=True),
         *(objects.web(f"web-{node}", tools, node, "web") for node in NODES)))
     for node in NODES:
         cluster.wait_for_pod(namespace, f"web-{node}")
-    wait_until(lambda: len(addresses(cluster, namespace, "webs")) == 3, 20, "three endpoints")
+    wait_until(lambda: len(addresses(cluster, namespace, "webs")) == 3, "three endpoints")
     yield namespace
     cluster.kubectl("delete", "namespace", namespace, "--wait=false", check=False)
 
@@ -73,7 +73,7 @@ def test_pods_reach_pods_of_other_nodes_by_address(cluster, webs):
 def test_this_machine_reaches_services_and_pods(cluster, webs):
     service = cluster.get("service", "-n", webs, "web")["spec"]["clusterIP"]
     for url in (f"http://{service}/", *(f"http://{a}:8080/" for a in addresses(cluster, webs, "webs"))):
-        with urllib.request.urlopen(url, timeout=5) as answer:
+        with urllib.request.urlopen(url, timeout=60) as answer:
             assert answer.read().startswith(b"web-node-")
 
 
@@ -120,7 +120,7 @@ def test_requests_without_identity_are_refused(cluster):
     trusting = ssl.create_default_context(cafile=cluster.state / "pki" / "ca.crt")
     server = json.loads(cluster.kubectl("config", "view", "-o", "json"))["clusters"][0]["cluster"]["server"]
     with pytest.raises(urllib.error.HTTPError) as refused:
-        urllib.request.urlopen(f"{server}/api", timeout=5, context=trusting)
+        urllib.request.urlopen(f"{server}/api", timeout=60, context=trusting)
     assert refused.value.code == 401
 
 
@@ -136,7 +136,7 @@ def test_a_tmpfs_of_a_privileged_pod_shows_in_another_pod_of_that_node_alone(clu
     cluster.apply(*objects.in_namespace(namespace, objects.pod(
         "writer", tools, mount, "node-1", [("/run/modelcache", "/run/modelcache", "Bidirectional")], privileged=True)))
     cluster.wait_for_pod(namespace, "writer")
-    wait_until(lambda: cluster.run(namespace, "reader-node-1", "cat", "/seen/one/file", check=False) == "here\n", 10,
+    wait_until(lambda: cluster.run(namespace, "reader-node-1", "cat", "/seen/one/file", check=False) == "here\n",
                "the file in the other pod, whose mount is older")
     assert " /seen/one tmpfs " in cluster.run(namespace, "reader-node-1", "cat", "/proc/mounts")
     assert cluster.on("node-1", "cat", f"{folder}/one/file") == "here\n"
@@ -169,10 +169,10 @@ def test_a_node_that_lost_power_comes_back_with_its_disk_and_without_its_memory(
     started = cluster.command("status").stdout
     cluster.stop("node-3")
     try:
-        wait_until(lambda: not cluster.nodes()["node-3"], 90, "the control plane to miss the node", every=2)
+        wait_until(lambda: not cluster.nodes()["node-3"], "the control plane to miss the node", every=2)
     finally:
         cluster.start("node-3")
-    wait_until(lambda: cluster.nodes()["node-3"], 60, "the node to be ready again", every=1)
+    wait_until(lambda: cluster.nodes()["node-3"], "the node to be ready again", every=1)
     assert cluster.on("node-3", "cat", "/var/lib/modelcache/probe") == "kept\n"
     assert cluster.on("node-3", "ls", "/run/modelcache") == ""
     cluster.on("node-3", "rm", "/var/lib/modelcache/probe")
@@ -183,10 +183,10 @@ def test_a_node_that_lost_power_comes_back_with_its_disk_and_without_its_memory(
 def test_the_api_server_can_be_away_and_loses_nothing(cluster, webs):
     cluster.stop("kube-apiserver", "KILL")
     try:
-        assert cluster.command("kubectl", "get", "nodes", "--request-timeout=2s", check=False).returncode != 0
+        assert cluster.command("kubectl", "get", "nodes", "--request-timeout=5s", check=False).returncode != 0
         assert cluster.command("status", check=False).returncode == 1
     finally:
         cluster.start("kube-apiserver")
-    wait_until(lambda: cluster.command("kubectl", "get", "--raw", "/readyz", check=False).stdout == "ok", 60, "the API server")
+    wait_until(lambda: cluster.command("kubectl", "get", "--raw", "/readyz", check=False).stdout == "ok", "the API server")
     assert len(addresses(cluster, webs, "webs")) == 3
-    wait_until(lambda: cluster.command("status", check=False).returncode == 0, 60, "everything healthy", every=1)
+    wait_until(lambda: cluster.command("status", check=False).returncode == 0, "everything healthy", every=1)

@@ -7,7 +7,7 @@ import urllib.request
 
 import pytest
 
-from support.cluster import wait_until
+from support.cluster import PATIENCE, wait_until
 from support.installation import AGENT, OPERATOR, SYSTEM
 from support.models import FOLDERS, NODES, Model, namespace_with_keys
 from support.pods import GEMMA, INJECTED, STATUS, Pods, llama, reader, restricted_violations
@@ -33,7 +33,7 @@ def spaces(cluster, installation):
         cluster.kubectl("delete", "deployments", "--all", "-n", space, "--wait=false", check=False)
         # The kubelet of 1.20 tells only up to a minute later that a pod is no more.
         cluster.kubectl("delete", "pods", "--all", "-n", space, "--force", "--grace-period=0", check=False)
-        cluster.kubectl("delete", "modelcaches", "--all", "-n", space, "--timeout=100s", check=False)
+        cluster.kubectl("delete", "modelcaches", "--all", "-n", space, "--timeout=180s", check=False)
     cluster.kubectl("delete", "namespace", SPACE, OTHER_SPACE, "--wait=false", check=False)
     installation.restore()
 
@@ -57,7 +57,7 @@ def digest():
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def say(address: str, seconds=60) -> str:
+def say(address: str, seconds=PATIENCE) -> str:
     """The model's answer to a question: the same weights give the same words."""
     request = urllib.request.Request(f"http://{address}:8080/completion", headers={"Content-Type": "application/json"},
                                      data=json.dumps({"prompt": "Question: What is the capital of France? Answer:", "n_predict": 4, "temperature": 0}).encode())
@@ -67,7 +67,7 @@ def say(address: str, seconds=60) -> str:
 
 def wait_for_claim(cluster, model) -> None:
     """The operator has seen the ModelCache: whoever names it is injected with what is known of its source."""
-    wait_until(lambda: cluster.items("persistentvolumeclaims", "-n", model.namespace, "-l", f"modelcache.io/uid={model.uid}"), 60,
+    wait_until(lambda: cluster.items("persistentvolumeclaims", "-n", model.namespace, "-l", f"modelcache.io/uid={model.uid}"),
                f"the claim of {model.name}")
 
 
@@ -81,7 +81,7 @@ def test_a_labelled_pod_streams_on_a_cold_node_and_passes_the_restricted_rules(c
     assert made["metadata"]["annotations"][INJECTED] == f"Stream/{gemma.uid}", made["metadata"]
     assert restricted_violations(made) == []
     assert restricted_violations(made | {"spec": made["spec"] | {"hostNetwork": True}}) == ["hostNetwork"]
-    found = cluster.wait_for_pod(SPACE, "first", 120)
+    found = cluster.wait_for_pod(SPACE, "first")
     assert pods.status("first")["restartCount"] == 0
     assert "Paris" in say(found["status"]["podIP"])
     # It read through the node's cache, and nobody else asked for the model: one node has it.
@@ -106,9 +106,9 @@ def test_musl_static_and_old_glibc_images(pods, gemma, digest):
     pods.create(reader("old-glibc-stream", "old-glibc", node="node-2"))
     whole = f"{paths.gemma().stat().st_size} bytes"
     for name in ("musl-wait", "static-wait", "musl-stream", "static-stream"):
-        wait_until(lambda: whole in pods.log(name, "-c", "reader"), 90, f"{name} read the model: {pods.log(name)} {pods.events(name)}")
+        wait_until(lambda: whole in pods.log(name, "-c", "reader"), lambda: f"{name} read the model: {pods.log(name)} {pods.events(name)}")
     assert "glibc" in pods.log("musl-stream"), pods.log("musl-stream")
-    wait_until(lambda: digest in pods.log("old-glibc-stream"), 90, f"the old glibc read the model: {pods.log('old-glibc-stream')}")
+    wait_until(lambda: digest in pods.log("old-glibc-stream"), lambda: f"the old glibc read the model: {pods.log('old-glibc-stream')}")
     for name in ("musl-wait", "static-wait", "musl-stream", "static-stream", "old-glibc-stream"):
         assert pods.status(name)["restartCount"] == 0, name
     pods.delete("musl-wait", "static-wait", "musl-stream", "static-stream", "old-glibc-stream")
@@ -122,8 +122,8 @@ def test_two_namespaces_with_a_model_of_one_name_read_each_its_own(cluster, gemm
     theirs.create(reader("theirs", "old-glibc", file=shard, node="node-2"))
     pods.create(reader("ours", "old-glibc", node="node-2"))
     expected = next(line.split()[0] for line in (paths.models() / "SHA256SUMS").read_text().splitlines() if shard in line)
-    wait_until(lambda: expected in theirs.log("theirs"), 90, f"their model: {theirs.log('theirs')}")
-    wait_until(lambda: digest in pods.log("ours"), 90, f"our model: {pods.log('ours')}")
+    wait_until(lambda: expected in theirs.log("theirs"), lambda: f"their model: {theirs.log('theirs')}")
+    wait_until(lambda: digest in pods.log("ours"), lambda: f"our model: {pods.log('ours')}")
     pods.delete("ours")
 
     # With the node's folder in its hands (no `restricted` namespace would let it), a pod of ours is still refused their model.
@@ -144,7 +144,7 @@ def test_two_namespaces_with_a_model_of_one_name_read_each_its_own(cluster, gemm
                 *({"name": key, "valueFrom": {"secretKeyRef": {"name": "oss-keys", "key": key}}} for key in ("OSS_ACCESS_KEY_ID", "OSS_ACCESS_KEY_SECRET"))],
         "volumeMounts": [{"name": "cache", "mountPath": "/cache"}, {"name": "token", "mountPath": "/token"}]}
     pods.create(thief)
-    wait_until(lambda: pods.status("thief").get("state", {}).get("terminated"), 60, f"the refused one ends: {pods.events('thief')}")
+    wait_until(lambda: pods.status("thief").get("state", {}).get("terminated"), lambda: f"the refused one ends: {pods.events('thief')}")
     said = pods.log("thief")
     assert pods.status("thief")["state"]["terminated"]["exitCode"] != 0 and "namespace" in said, said
     assert "eyJ" not in said
@@ -167,15 +167,15 @@ def test_a_drained_node_and_a_restarted_agent_in_the_middle_of_a_load(cluster, i
         found = cluster.items("pods", "-n", SPACE, "-l", "app=slow")
         return next((one for one in found if "deletionTimestamp" not in one["metadata"] and one["spec"].get("nodeName") != besides
                      and is_loading(pods, one["metadata"]["name"])), None)
-    first = wait_until(loading, 90, "a pod that loads")
+    first = wait_until(loading, "a pod that loads")
     node = first["spec"]["nodeName"]
     # The eviction is asked for, its end not waited for: the successor loads meanwhile.
     cluster.kubectl("drain", node, "--ignore-daemonsets", "--delete-emptydir-data", "--force", "--pod-selector=app=slow", "--timeout=1s", check=False)
-    second = wait_until(lambda: loading(besides=node), 90, "its successor loads on another node")
+    second = wait_until(lambda: loading(besides=node), "its successor loads on another node")
     cluster.kubectl("uncordon", "node-1", node)
     name, node = second["metadata"]["name"], second["spec"]["nodeName"]
     installation.delete_agent(node)
-    cluster.wait_for_pod(SPACE, name, 150)
+    cluster.wait_for_pod(SPACE, name)
     assert pods.status(name)["restartCount"] == 0, pods.log(name)
     assert "Paris" in say(pods.get(name)["status"]["podIP"])
     cluster.kubectl("delete", "deployment", "-n", SPACE, "slow", "--wait=false")
@@ -186,15 +186,15 @@ def test_without_an_operator_pods_are_created_and_told_of_afterwards(cluster, in
     cluster.kubectl("scale", "-n", SYSTEM, "deployment/modelcache-operator", "--replicas=0")
     try:
         # It goes on answering for some seconds while the Service forgets it.
-        wait_until(lambda: INJECTED not in pods.create(reader("trial", "musl"), dry=True)["metadata"].get("annotations", {}), 60, "no webhook")
+        wait_until(lambda: INJECTED not in pods.create(reader("trial", "musl"), dry=True)["metadata"].get("annotations", {}), "no webhook")
         made = pods.create(reader("missed", "musl", node="node-1"))
         assert INJECTED not in made["metadata"].get("annotations", {}) and not made["spec"].get("volumes")
-        wait_until(lambda: not installation.operator_runs(), 90, "the operator ends")
+        wait_until(lambda: not installation.operator_runs(), "the operator ends")
         short_lived_certificates(cluster)
     finally:
         cluster.kubectl("scale", "-n", SYSTEM, "deployment/modelcache-operator", "--replicas=1")
     installation.wait_ready()
-    wait_until(lambda: "InjectionMissed" in pods.events("missed"), 60, "the Event")
+    wait_until(lambda: "InjectionMissed" in pods.events("missed"), "the Event")
     assert "missed" in installation.plugin("why", "gemma", "-n", SPACE)
     pods.delete("missed")
 
@@ -209,7 +209,7 @@ def creations(cluster, pods, gemma):
 
 def test_a_node_without_an_agent_is_named(cluster, installation, pods, gemma, store, creations):
     cluster.kubectl("label", "node", "node-3", "kubernetes.io/os=none", "--overwrite")
-    wait_until(lambda: not cluster.on("node-3", "ss", "-Hltn", "sport = :9417"), 60, "node-3 has no agent")
+    wait_until(lambda: not cluster.on("node-3", "ss", "-Hltn", "sport = :9417"), "node-3 has no agent")
     try:
         # Prepared while the agent was there: the volume is, and the init container says for whom it waits.
         pods.create(reader("waits", "musl", mode="Wait", node="node-3"))
@@ -217,29 +217,29 @@ def test_a_node_without_an_agent_is_named(cluster, installation, pods, gemma, st
         late = Model(cluster, SPACE, "late").apply(store.endpoint, **COLD)
         wait_for_claim(cluster, late)
         pods.create(reader("early", "musl", "late", mode="Wait", node="node-3"))
-        wait_until(lambda: "agent" in pods.log("waits", "-c", "modelcache-wait"), 90,
-                   f"the init container speaks: {pods.log('waits', '-c', 'modelcache-wait')} {pods.events('waits')}")
-        wait_until(lambda: late.uid in pods.events("early"), 90, f"the Event names the folder: {pods.events('early')}")
+        wait_until(lambda: "agent" in pods.log("waits", "-c", "modelcache-wait"),
+                   lambda: f"the init container speaks: {pods.log('waits', '-c', 'modelcache-wait')} {pods.events('waits')}")
+        wait_until(lambda: late.uid in pods.events("early"), lambda: f"the Event names the folder: {pods.events('early')}")
     finally:
         cluster.kubectl("label", "node", "node-3", "kubernetes.io/os=linux", "--overwrite")
     whole = f"{paths.gemma().stat().st_size} bytes"
-    wait_until(lambda: whole in pods.log("waits", "-c", "reader"), 120, f"it went on: {pods.log('waits', '-c', 'modelcache-wait')}")
+    wait_until(lambda: whole in pods.log("waits", "-c", "reader"), lambda: f"it went on: {pods.log('waits', '-c', 'modelcache-wait')}")
     pods.delete("waits", "early")
     cluster.kubectl("delete", "modelcache", "-n", SPACE, "late", "--wait=false")
 
 
 def test_a_deleted_model_waits_for_its_pods_and_says_so(cluster, installation, pods, gemma, creations):
     """Certificates have been replaced meanwhile: no creation was refused, none missed the model."""
-    wait_until(lambda: creations.authorities() >= 2 and creations.overlaps_seen(), 150, "the authority is replaced", every=1)
+    wait_until(lambda: creations.authorities() >= 2 and creations.overlaps_seen(), "the authority is replaced", every=1)
     creations.stop()
     assert creations.count >= 10 and creations.missed == [], (creations.count, creations.missed[:3])
     cluster.kubectl("delete", "modelcache", "-n", SPACE, "gemma", "--wait=false")
-    gemma.wait(lambda status: any(one["reason"] == "InUse" for one in status.get("conditions", [])), 60, "it says that it is in use")
+    gemma.wait(lambda status: any(one["reason"] == "InUse" for one in status.get("conditions", [])), "it says that it is in use")
     assert "use" in installation.plugin("why", "gemma", "-n", SPACE)
     assert "Paris" in say(pods.get("first")["status"]["podIP"])
     pods.delete("first")
-    wait_until(lambda: gemma.get() is None, 120, "it goes with its last pod")
-    wait_until(lambda: not gemma.traces(), 30, "nothing left of it", every=1)
+    wait_until(lambda: gemma.get() is None, "it goes with its last pod")
+    gemma.wait_gone()
 
 
 def test_no_log_holds_a_key_or_a_token(cluster, installation):

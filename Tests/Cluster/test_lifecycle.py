@@ -29,7 +29,7 @@ def leaves_no_trace(cluster):
     yield
     cluster.down()
     with contextlib.suppress(AssertionError):
-        wait_until(lambda: traces() == before, 10, "the computer as it was", every=0.5)
+        wait_until(lambda: traces() == before, "the computer as it was", every=0.5)
     after = traces()
     assert after == before, {kind: set(after[kind]) ^ set(before[kind]) for kind in before if after[kind] != before[kind]}
 
@@ -106,7 +106,7 @@ def test_down_works_when_the_notes_of_processes_are_lost(cluster):
 def test_down_ends_pods_with_everything_in_them(cluster):
     cluster.up(nodes=1)
     image = cluster.load_tools()
-    cluster.kubectl("wait", "--for=create", "serviceaccount/default", "--timeout=30s")
+    cluster.kubectl("wait", "--for=create", "serviceaccount/default", "--timeout=180s")
     cluster.kubectl("run", "sleeper", f"--image={image}", "--command", "--", "sleep", "86397")
     cluster.wait_for_pod("default", "sleeper")
     assert any(one.startswith("sleep 86397") for one in commands())

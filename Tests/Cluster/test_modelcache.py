@@ -14,6 +14,9 @@ from support.system import ACCESS_KEY, SECRET, Running, paths
 SPACE, OTHER_SPACE = "show-models", "show-other"
 # 253 MB at this rate take twelve seconds: long enough to disturb a fill in its middle.
 SLOW = {"bandwidthLimit": "20Mi"}
+# How often three nodes together may read a model. Its owner alone reads a block; on a machine so busy that an owner is late by
+# seconds, another stands in for it.
+SHARED = 1.25
 
 
 @pytest.fixture(scope="module")
@@ -41,13 +44,13 @@ def gemma(cluster, installation, store, tmp_path_factory):
         model.apply(store.endpoint)
         model.wait_ready()
         model.seconds = time.monotonic() - started
-        wait_until(lambda: " Ready " in watch.output(), 5, "the watch shows it")
+        wait_until(lambda: " Ready " in watch.output(), "the watch shows it")
     finally:
         watch.stop()
     model.watched = watch.output()
     print(f"\n{model.watched}\nfrom apply to Ready: {model.seconds:.1f} s")
     yield model
-    cluster.kubectl("delete", "namespace", SPACE, OTHER_SPACE, "--ignore-not-found", "--timeout=60s", check=False)
+    cluster.kubectl("delete", "namespace", SPACE, OTHER_SPACE, "--ignore-not-found", "--timeout=180s", check=False)
 
 
 def served(store) -> int:
@@ -73,14 +76,17 @@ def test_three_nodes_warm_while_kubectl_shows_it(gemma, size):
     assert "Warming" in {line[0] for line in shown} and percents == sorted(percents), gemma.watched
     status = gemma.status
     assert status["source"]["totalBytes"] == size and status["source"]["files"] == 1
-    assert status["progress"]["bytesCached"] == 3 * size == status["traffic"]["originBytes"]
+    assert status["progress"]["bytesCached"] == 3 * size
     assert len(status["seeders"]) == 1
     assert {c["type"]: c["status"] for c in status["conditions"]}["Ready"] == "True"
 
 
-def test_every_node_has_the_models_bytes_and_read_them_once(gemma, store, digest, size):
+def test_three_nodes_share_one_reading_of_the_store(gemma, store, digest, size):
+    """Each took most of the model from the other two: their agents found each other through the headless Service."""
     assert digests_everywhere(gemma) == [{paths.gemma().name: digest}] * 3
-    assert 3 * size <= served(store) - gemma.served_before <= 3.05 * size
+    assert size <= served(store) - gemma.served_before <= SHARED * size
+    traffic = gemma.status["traffic"]
+    assert size <= traffic["originBytes"] <= SHARED * size and traffic["originBytes"] + traffic["peerBytes"] >= 3 * size, traffic
 
 
 def test_warm_up_jobs_ran_unprivileged_and_completed(cluster, gemma):
@@ -112,22 +118,23 @@ def test_a_node_that_lost_its_memory_is_noticed_and_warmed_again(cluster, instal
     before, folder = served(store), f"{FOLDERS['Memory']}/{gemma.uid}"
     cluster.on("node-3", "umount", "--lazy", folder)
     installation.delete_agent("node-3")
-    wait_until(lambda: digest in cluster.on("node-3", "sh", "-c", f"sha256sum {folder}/*.gguf", check=False), 90, "the model on node-3 again", every=1)
+    wait_until(lambda: digest in cluster.on("node-3", "sh", "-c", f"sha256sum {folder}/*.gguf", check=False), "the model on node-3 again", every=1)
     gemma.wait_ready()
-    assert size <= served(store) - before <= 1.05 * size
+    # From the other nodes, not from the store.
+    assert served(store) - before <= (SHARED - 1) * size
     assert digests_everywhere(gemma) == [{paths.gemma().name: digest}] * 3
 
 
 def test_a_drained_node_keeps_its_copy_and_takes_no_new_model(cluster, gemma, store, digest):
     before = served(store)
-    cluster.kubectl("drain", "node-2", "--ignore-daemonsets", "--delete-emptydir-data", "--force", "--timeout=60s")
+    cluster.kubectl("drain", "node-2", "--ignore-daemonsets", "--delete-emptydir-data", "--force", "--timeout=180s")
     try:
         other = Model(cluster, SPACE, "shards").apply(store.endpoint, "shards/", cache={"medium": "Disk"})
         other.wait_ready(nodes=2)
         assert cluster.on("node-2", "ls", FOLDERS["Disk"], check=False) == ""
         gemma.wait_ready()
         assert gemma.digests("node-2") == {paths.gemma().name: digest}
-        assert served(store) - before <= 2.05 * other.status["source"]["totalBytes"]
+        assert served(store) - before <= SHARED * other.status["source"]["totalBytes"]
     finally:
         cluster.kubectl("uncordon", "node-2")
     # Back in service it is as a node that joins.
@@ -138,7 +145,7 @@ def test_a_drained_node_keeps_its_copy_and_takes_no_new_model(cluster, gemma, st
     mounts = cluster.on("node-1", "cat", "/proc/mounts")
     assert f"{FOLDERS['Disk']}/{other.uid} tmpfs" not in mounts
     other.delete()
-    wait_until(lambda: not other.traces(), 20, "nothing left of it", every=1)
+    other.wait_gone()
 
 
 def test_agent_and_operator_killed_in_the_middle_of_a_fill_cost_nothing_but_time(cluster, installation, gemma, store, digest, size):
@@ -148,7 +155,7 @@ def test_agent_and_operator_killed_in_the_middle_of_a_fill_cost_nothing_but_time
     seen = twin.wait_percent(1)["progress"]["percent"]
     assert seen < twin.wait_percent(seen + 5)["progress"]["percent"] < 100
     # Any node's warm-up will do: on a busy machine one node's pod may start long after another's.
-    busy, found = wait_until(lambda: next(((node, seen) for node in NODES if (seen := credentials_of_warm(cluster, node))), None), 20, "a warm-up in progress")
+    busy, found = wait_until(lambda: next(((node, seen) for node in NODES if (seen := credentials_of_warm(cluster, node))), None), "a warm-up in progress")
     assert found[:5] == ["Uid:", "65532", "65532", "65532", "65532"] and found[found.index("CapEff:") + 1] == "0" * 16, found
     assert found[found.index("NoNewPrivs:") + 1] == "1" and found[found.index("Seccomp:") + 1] == "2"
     why = installation.plugin("why", "gemma", "-n", OTHER_SPACE)
@@ -156,11 +163,11 @@ def test_agent_and_operator_killed_in_the_middle_of_a_fill_cost_nothing_but_time
     operator, = (pod["metadata"]["name"] for pod in installation.pods(OPERATOR))
     cluster.kubectl("delete", "pod", "-n", SYSTEM, operator, "--grace-period=0", "--force")
     installation.delete_agent(busy)
-    twin.wait_ready(seconds=90)
+    twin.wait_ready()
     assert twin.uid != gemma.uid
     assert digests_everywhere(twin) == [{paths.gemma().name: digest}] * 3
     # The agent found what it had: at most the ranges in flight were read twice.
-    assert served(store) - before <= 3.3 * size
+    assert served(store) - before <= (SHARED + 0.3) * size
     assert all(job["status"].get("succeeded") == 1 for job in twin.jobs()) and len(twin.jobs()) == 3
     installation.wait_ready()
     gemma.wait_ready()
@@ -170,18 +177,18 @@ def test_deleted_in_the_middle_of_a_fill_it_leaves_nothing(cluster, gemma, store
     model = Model(cluster, OTHER_SPACE, "brief").apply(store.endpoint, cache={"medium": "Disk"}, warmup=SLOW)
     model.wait_percent(10)
     model.delete()
-    wait_until(lambda: not model.traces(), 30, "nothing left of it", every=1)
+    model.wait_gone()
 
 
 def test_deleted_models_leave_no_file_mount_socket_or_object(cluster, gemma, digest):
     twin = Model(cluster, OTHER_SPACE, "gemma")
     twin.uid = twin.get()["metadata"]["uid"]
     print(f"deleted in {gemma.delete():.1f} s")
-    wait_until(lambda: not gemma.traces(), 20, "nothing left of it", every=1)
+    gemma.wait_gone()
     # The one of the same name in the other namespace is as it was.
     assert digests_everywhere(twin) == [{paths.gemma().name: digest}] * 3
     twin.delete()
-    wait_until(lambda: not twin.traces(), 20, "nothing left of it", every=1)
+    twin.wait_gone()
     for node in NODES:
         left = cluster.on(node, "sh", "-c", f"find {FOLDERS['Memory']} {FOLDERS['Disk']} -mindepth 1 2>/dev/null; true")
         assert left == "", left

@@ -10,6 +10,7 @@ import time
 
 import pytest
 
+from support import stand_in
 from support.proxy import Refusal, describe
 from support.world import ACCESS_SECRET, world
 
@@ -26,7 +27,7 @@ def w(control_plane):
                 made.start_operator(through_proxy=False)
             for one in made.items("modelcaches", "-n", made.namespace):
                 made.kubectl("delete", "modelcache", one["metadata"]["name"], "-n", made.namespace, "--wait=false")
-            made.until(lambda: not made.items("modelcaches", "-n", made.namespace), 40, "the ModelCaches of the test are gone")
+            made.until(lambda: not made.items("modelcaches", "-n", made.namespace), "the ModelCaches of the test are gone")
         for node in made.nodes:
             made.kubectl("delete", "node", node, "--wait=false", "--ignore-not-found")
         made.kubectl("delete", "pods", "--all", "-n", "modelcache-system", "--grace-period=0", "--force", check=False)
@@ -38,12 +39,12 @@ def own(own_control_plane):
         yield made
 
 
-def deleted_without_trace(w, name="qwen", seconds=40):
+def deleted_without_trace(w, name="qwen"):
     w.kubectl("delete", "modelcache", name, "-n", w.namespace, "--wait=false")
-    w.until(lambda: w.get(name) is None, seconds, "the ModelCache is gone")
-    w.until(lambda: not w.jobs(), 20, "its Jobs are gone")
-    w.until(lambda: not w.copies(name), 10, "no node has a copy")
-    w.until(lambda: not [v for v in w.volumes() if v["metadata"]["annotations"].get("modelcache.io/name") == name], 20, "its volume is gone")
+    w.until(lambda: w.get(name) is None, "the ModelCache is gone")
+    w.until(lambda: not w.jobs(), "its Jobs are gone")
+    w.until(lambda: not w.copies(name), "no node has a copy")
+    w.until(lambda: not [v for v in w.volumes() if v["metadata"]["annotations"].get("modelcache.io/name") == name], "its volume is gone")
 
 
 def test_three_nodes_become_ready_and_deletion_leaves_nothing(w):
@@ -90,17 +91,17 @@ def test_a_kill_after_each_of_its_writes_ends_in_the_same_state_without_a_second
         w.proxy.after = kill_at
         w.start_operator(leader_elect=False)
         w.apply(name)
-        w.until(lambda: killed.is_set() or w.status(name).get("phase") == "Ready", 40, f"write {n} or Ready")
+        w.until(lambda: killed.is_set() or w.status(name).get("phase") == "Ready", f"write {n} or Ready")
         w.proxy.after = lambda seen: None
         w.operator.close()
         w.start_operator(leader_elect=False)
         w.until_ready(name)
-        got = w.until(lambda: (state := w.end_state(name)) and state["phase"] == "Ready" and state, 10)
+        got = w.until(lambda: (state := w.end_state(name)) and state["phase"] == "Ready" and state)
         created = [j for j in w.jobs() if j["metadata"]["annotations"]["modelcache.io/name"] == name]
         assert len(created) == 3 and len({j["metadata"]["annotations"]["modelcache.io/node"] for j in created}) == 3, (n, [j["metadata"]["name"] for j in created])
         assert got["conditions"] == want["conditions"] and got["nodes"] == want["nodes"] and got["volumes"] == 1, (n, got, want)
         w.kubectl("delete", "modelcache", name, "-n", w.namespace, "--wait=false")
-        w.until(lambda name=name: w.get(name) is None, 40, f"{name} is gone")
+        w.until(lambda name=name: w.get(name) is None, f"{name} is gone")
         w.operator.stop()
     w.start_operator()
 
@@ -118,7 +119,7 @@ def test_an_api_server_away_for_a_minute_loses_nothing(own):
     if not w.operator.alive:
         # A leader that could not renew ends, as controller-runtime's does; its Deployment starts it again.
         w.operator.start()
-    w.until(lambda: w.copies().get("node-1") == "Ready", 60, "the copy that was lost meanwhile is back")
+    w.until(lambda: w.copies().get("node-1") == "Ready", "the copy that was lost meanwhile is back")
     w.until_ready()
     assert len(w.jobs()) == 3
     deleted_without_trace(w)
@@ -150,7 +151,7 @@ def test_cut_watches_and_refusals_delay_and_change_nothing(w):
         for i in range(4):
             w.apply(f"m{i}")
         for i in range(4):
-            w.until_ready(f"m{i}", 120)
+            w.until_ready(f"m{i}")
     finally:
         stopped.set()
         cutter.join()
@@ -170,8 +171,8 @@ def test_a_compaction_of_etcd_under_a_cut_watch_is_caught_up(own):
     w.add_node("node-late")
     w.plane.compact()
     blocked = False
-    w.until(lambda: w.copies().get("node-late") == "Ready", 90, "the node that joined meanwhile is warm")
-    w.until(lambda: w.status()["nodes"]["ready"] == 4, 20)
+    w.until(lambda: w.copies().get("node-late") == "Ready", "the node that joined meanwhile is warm")
+    w.until(lambda: w.status()["nodes"]["ready"] == 4)
 
 
 @pytest.mark.parametrize("phase", ["unresolved", "resolved", "warming", "failed", "ready"])
@@ -189,7 +190,7 @@ def test_deletion_at_each_phase_leaves_nothing(w, phase):
         "warming": lambda: "Filling" in w.copies().values(),
         "failed": lambda: w.status().get("nodes", {}).get("failed") == 3,
         "ready": lambda: w.status().get("phase") == "Ready",
-    }[phase], 40, phase)
+    }[phase], phase)
     deleted_without_trace(w)
 
 
@@ -198,9 +199,9 @@ def test_a_deleted_namespace_goes_with_all_that_was_made_for_it(w):
     w.apply()
     w.until_ready()
     w.kubectl("delete", "namespace", w.namespace, "--wait=false")
-    w.until(lambda: not w.copies(), 60, "no node has a copy")
-    w.until(lambda: not [v for v in w.volumes() if v["spec"]["claimRef"]["namespace"] == w.namespace], 30, "no volume is left")
-    w.until(lambda: w.kubectl.get("namespace", w.namespace) is None, 60, "the namespace is gone")
+    w.until(lambda: not w.copies(), "no node has a copy")
+    w.until(lambda: not [v for v in w.volumes() if v["spec"]["claimRef"]["namespace"] == w.namespace], "no volume is left")
+    w.until(lambda: w.kubectl.get("namespace", w.namespace) is None, "the namespace is gone")
     # For the fixture's end: nothing to list there any more.
     w.operator.stop()
     w.operator = None
@@ -209,14 +210,14 @@ def test_a_deleted_namespace_goes_with_all_that_was_made_for_it(w):
 def test_a_secret_that_is_missing_then_wrong_then_right(w):
     w.start_operator()
     w.apply(source__credentialsSecretRef={"name": "late"})
-    w.until(lambda: w.condition("SourceResolved").get("reason") == "SecretNotFound", 20)
+    w.until(lambda: w.condition("SourceResolved").get("reason") == "SecretNotFound")
     assert "late" in w.condition("SourceResolved")["message"]
     w.secret("late", value="mistaken-5f1d")
-    w.until(lambda: w.condition("SourceResolved").get("reason") == "AccessDenied", 30)
+    w.until(lambda: w.condition("SourceResolved").get("reason") == "AccessDenied")
     assert w.events("AccessDenied") and "mistaken-5f1d" not in json.dumps(w.get()) and ACCESS_SECRET not in json.dumps(w.get())
     assert not w.jobs()
     w.secret("late")
-    w.until_ready(seconds=90)
+    w.until_ready()
 
 
 @pytest.mark.parametrize(("change", "reason"), [
@@ -227,9 +228,9 @@ def test_a_secret_that_is_missing_then_wrong_then_right(w):
 def test_each_fault_of_a_source_has_its_own_reason_and_event(w, change, reason):
     w.start_operator()
     w.apply(**change)
-    w.until(lambda: w.condition("SourceResolved").get("reason") == reason, 60, reason)
+    w.until(lambda: w.condition("SourceResolved").get("reason") == reason, reason)
     assert w.condition("SourceResolved")["status"] == "False" and w.condition("Ready")["status"] == "False"
-    w.until(lambda: w.events(reason), 10, "an Event says so")
+    w.until(lambda: w.events(reason), "an Event says so")
     assert not w.jobs()
 
 
@@ -237,10 +238,10 @@ def test_a_node_removed_while_it_warms_is_not_waited_for(w):
     w.kubelets.fill_seconds = lambda node: 600 if node == "node-2" else 0.3
     w.start_operator()
     w.apply()
-    w.until(lambda: w.copies().get("node-2") == "Filling", 30)
+    w.until(lambda: w.copies().get("node-2") == "Filling")
     w.remove_node("node-2")
-    w.until(lambda: w.status().get("phase") == "Ready" and w.status()["nodes"]["summary"] == "2/2", 60)
-    w.until(lambda: len(w.jobs()) == 2, 20, "the Job of the gone node is gone")
+    w.until(lambda: w.status().get("phase") == "Ready" and w.status()["nodes"]["summary"] == "2/2")
+    w.until(lambda: len(w.jobs()) == 2, "the Job of the gone node is gone")
 
 
 def test_a_node_that_joins_is_warmed_and_one_that_lost_its_copy_is_warmed_again(w):
@@ -248,10 +249,10 @@ def test_a_node_that_joins_is_warmed_and_one_that_lost_its_copy_is_warmed_again(
     w.apply()
     w.until_ready()
     w.add_node("node-new")
-    w.until(lambda: w.copies().get("node-new") == "Ready", 30)
+    w.until(lambda: w.copies().get("node-new") == "Ready")
     w.agents.by_node["node-0"].restart(keep=False)
-    w.until(lambda: w.copies().get("node-0") == "Ready", 60, "warm again")
-    w.until(lambda: w.status().get("phase") == "Ready" and w.status()["nodes"]["summary"] == "4/4", 20)
+    w.until(lambda: w.copies().get("node-0") == "Ready", "warm again")
+    w.until(lambda: w.status().get("phase") == "Ready" and w.status()["nodes"]["summary"] == "4/4")
     assert len(w.jobs()) == 4
 
 
@@ -259,7 +260,7 @@ def test_a_job_that_fails_to_its_limit_is_told_with_the_agents_words(w):
     w.kubelets.fails = lambda node: {"code": "StoreError", "message": "the disk said no"} if node == "node-1" else None
     w.start_operator()
     w.apply()
-    w.until(lambda: w.status().get("nodes", {}).get("failed") == 1 and w.status()["nodes"]["ready"] == 2, 40)
+    w.until(lambda: w.status().get("nodes", {}).get("failed") == 1 and w.status()["nodes"]["ready"] == 2)
     degraded = w.condition("Degraded")
     assert degraded["status"] == "True" and "node-1" in degraded["message"] and "the disk said no" in degraded["message"]
     assert w.condition("Ready")["status"] == "False"
@@ -270,21 +271,21 @@ def test_a_job_somebody_deletes_is_made_again_while_it_is_needed(w):
     w.kubelets.fill_seconds = lambda node: 6
     w.start_operator()
     w.apply()
-    w.until(lambda: len(w.jobs()) == 3, 30)
+    w.until(lambda: len(w.jobs()) == 3)
     victim = w.jobs()[0]["metadata"]
     w.kubectl("delete", "job", victim["name"], "-n", w.namespace, "--wait=false")
-    w.until(lambda: any(j["metadata"]["name"] == victim["name"] and j["metadata"]["uid"] != victim["uid"] for j in w.jobs()) or w.status().get("phase") == "Ready", 30)
-    w.until_ready(seconds=60)
+    w.until(lambda: any(j["metadata"]["name"] == victim["name"] and j["metadata"]["uid"] != victim["uid"] for j in w.jobs()) or w.status().get("phase") == "Ready")
+    w.until_ready()
 
 
 def test_an_agent_out_of_reach_is_named_and_the_others_go_on(w):
     w.agents.by_node["node-1"].silent = True
     w.start_operator()
     w.apply()
-    w.until(lambda: w.status().get("nodes", {}).get("ready") == 2, 40)
-    w.until(lambda: "node-1" in w.condition("Ready").get("message", "") + w.condition("Degraded").get("message", "") + w.condition("Progressing").get("message", ""), 30)
+    w.until(lambda: w.status().get("nodes", {}).get("ready") == 2)
+    w.until(lambda: "node-1" in w.condition("Ready").get("message", "") + w.condition("Degraded").get("message", "") + w.condition("Progressing").get("message", ""))
     w.agents.by_node["node-1"].silent = False
-    w.until_ready(seconds=60)
+    w.until_ready()
 
 
 def test_deletion_does_not_hang_on_an_agent_out_of_reach_and_its_copy_goes_when_it_is_back(w):
@@ -293,19 +294,35 @@ def test_deletion_does_not_hang_on_an_agent_out_of_reach_and_its_copy_goes_when_
     w.until_ready()
     w.agents.by_node["node-2"].silent = True
     w.kubectl("delete", "modelcache", "qwen", "-n", w.namespace, "--wait=false")
-    w.until(lambda: w.get() is None, 60, "deleted in spite of the silent agent")
+    w.until(lambda: w.get() is None, "deleted in spite of the silent agent")
     assert w.copies() == {"node-2": "Ready"}
     w.agents.by_node["node-2"].silent = False
-    w.until(lambda: not w.copies(), 60, "the orphan is dropped")
+    w.until(lambda: not w.copies(), "the orphan is dropped")
 
 
 def test_a_clock_ten_minutes_off_is_named(w):
     w.agents.by_node["node-0"].clock_offset = 600
     w.start_operator()
     w.apply()
-    w.until(lambda: w.status().get("nodes", {}).get("ready") == 2, 40)
+    w.until(lambda: w.status().get("nodes", {}).get("ready") == 2)
     text = lambda: json.dumps(w.status().get("conditions", [])) + json.dumps(w.events())
-    w.until(lambda: "clock" in text().lower() and "node-0" in text(), 30)
+    w.until(lambda: "clock" in text().lower() and "node-0" in text())
+
+
+def test_an_order_that_an_agent_takes_for_an_old_one_is_signed_anew(w):
+    w.apply()
+    uid = w.get()["metadata"]["uid"]
+    first, second = w.agents.by_node["node-0"], w.agents.by_node["node-1"]
+    # It holds the copy of another source: the order is refused, the copy dropped, the same order given again within the second.
+    stale = {"namespace": w.namespace, "name": "qwen", "source": {"uri": "oss://models/old/", "include": []}, "medium": "Memory", "sizeBytes": 1}
+    first.caches[uid] = stand_in.Cache(uid, stale)
+    # It took an order from somebody whose clock is ahead.
+    second.orders[f"/v1/caches/{uid}"] = (int(time.time()) + 8, ["of another operator"])
+    operator = w.start_operator()
+    w.until_ready()
+    assert first.caches[uid].definition["source"]["uri"] == "oss://models/qwen/" and second.superseded > 0
+    refused = [line for line in operator.log.read_text().splitlines() if "an agent did not prepare a cache" in line]
+    assert not [line for line in refused if "node-1" not in line], refused
 
 
 def test_a_changed_source_is_refused_or_told(w):
@@ -317,7 +334,7 @@ def test_a_changed_source_is_refused_or_told(w):
     except AssertionError as refused:
         assert "immutable" in str(refused)
     else:
-        w.until(lambda: w.condition("SourceResolved").get("reason") == "SourceImmutable", 20)
+        w.until(lambda: w.condition("SourceResolved").get("reason") == "SourceImmutable")
         assert set(w.copies().values()) == {"Ready"}
 
 
@@ -325,14 +342,14 @@ def test_suspend_stops_warming_and_keeps_copies(w):
     w.kubelets.fill_seconds = lambda node: 0.3 if node == "node-0" else 600
     w.start_operator()
     w.apply()
-    w.until(lambda: w.copies().get("node-0") == "Ready", 30)
+    w.until(lambda: w.copies().get("node-0") == "Ready")
     w.kubectl("patch", "modelcache", "qwen", "-n", w.namespace, "--type=merge", "-p", '{"spec":{"suspend":true}}')
-    w.until(lambda: w.status().get("phase") == "Suspended", 20)
-    w.until(lambda: len([j for j in w.jobs() if not j.get("status", {}).get("completionTime")]) == 0, 20)
+    w.until(lambda: w.status().get("phase") == "Suspended")
+    w.until(lambda: len([j for j in w.jobs() if not j.get("status", {}).get("completionTime")]) == 0)
     assert w.copies()["node-0"] == "Ready"
     w.kubelets.fill_seconds = lambda node: 0.3
     w.kubectl("patch", "modelcache", "qwen", "-n", w.namespace, "--type=merge", "-p", '{"spec":{"suspend":false}}')
-    w.until_ready(seconds=60)
+    w.until_ready()
 
 
 def test_two_writers_of_one_modelcache_and_the_operator_agree(w):
@@ -351,7 +368,7 @@ def test_two_writers_of_one_modelcache_and_the_operator_agree(w):
     with concurrent.futures.ThreadPoolExecutor() as pool:
         list(pool.map(edit, range(2)))
     assert not errors
-    status = w.until(lambda: (s := w.status()).get("phase") == "Ready" and s["observedGeneration"] == w.get()["metadata"]["generation"] and s, 40)
+    status = w.until(lambda: (s := w.status()).get("phase") == "Ready" and s["observedGeneration"] == w.get()["metadata"]["generation"] and s)
     assert status["nodes"]["ready"] == 3 and len(w.jobs()) == 3
     labels = w.get()["metadata"]["labels"]
     assert labels["writer-0"] == labels["writer-1"] == "24"
@@ -364,4 +381,4 @@ def test_a_lost_seeder_is_replaced(w):
     [seeder] = w.status()["nodes"].get("seeders") or w.status()["seeders"]
     assert [n for n, s in w.copies().items() if s == "Ready"] == [seeder]
     w.remove_node(seeder)
-    w.until(lambda: (now := (w.status()["nodes"].get("seeders") or w.status().get("seeders"))) and now != [seeder] and w.copies().get(now[0]) == "Ready", 120, "another node seeds")
+    w.until(lambda: (now := (w.status()["nodes"].get("seeders") or w.status().get("seeders"))) and now != [seeder] and w.copies().get(now[0]) == "Ready", "another node seeds")

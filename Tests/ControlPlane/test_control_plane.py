@@ -53,7 +53,7 @@ def test_namespaces_end_and_owned_objects_are_collected(kubectl, namespace):
     kubectl.apply(config_map("owner", namespace))
     kubectl.apply(config_map("owned", namespace, kubectl.get("configmap", "owner", "-n", namespace)))
     kubectl("delete", "configmap", "owner", "-n", namespace)
-    wait_until(lambda: kubectl.get("configmap", "owned", "-n", namespace) is None, 60, "the owned object to be collected")
+    wait_until(lambda: kubectl.get("configmap", "owned", "-n", namespace) is None, 120, "the owned object to be collected")
     kubectl("delete", "namespace", namespace)
     assert kubectl.get("namespace", namespace) is None
 
@@ -97,7 +97,7 @@ def test_a_frozen_api_server_accepts_and_does_not_answer(own_control_plane):
         assert not own_control_plane.is_ready()
     finally:
         own_control_plane.api_server.thaw()
-    wait_until(own_control_plane.is_ready, 30, "ready again")
+    wait_until(own_control_plane.is_ready, 120, "ready again")
 
 
 @pytest.fixture
@@ -141,7 +141,7 @@ def test_the_proxy_ends_watches(control_plane, kubectl, namespace, proxy, end):
 
     thread = threading.Thread(target=watch, daemon=True)
     thread.start()
-    wait_until(lambda: proxy.watching("configmaps") == 1, 10, "the watch to be open")
+    wait_until(lambda: proxy.watching("configmaps") == 1, 120, "the watch to be open")
     kubectl.apply(config_map("one", namespace))
     time.sleep(0.5)
     assert (proxy.cut_watches("configmaps") if end == "cut" else proxy.end_watches_with(Refusal(410, "Expired"), "configmaps")) == 1
@@ -150,4 +150,4 @@ def test_the_proxy_ends_watches(control_plane, kubectl, namespace, proxy, end):
     events = [json.loads(one) for one in lines if one.strip()]
     assert any(one["object"]["metadata"].get("name") == "one" for one in events)
     assert end == "cut" or events[-1]["object"]["code"] == 410
-    wait_until(lambda: proxy.watching() == 0, 10, "the watch to be forgotten")
+    wait_until(lambda: proxy.watching() == 0, 120, "the watch to be forgotten")

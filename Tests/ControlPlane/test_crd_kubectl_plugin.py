@@ -17,7 +17,7 @@ pytestmark = pytest.mark.skipif(not PLUGIN.exists(), reason=f"{PLUGIN} is not bu
 @pytest.fixture
 def plugin(control_plane, namespace):
     control_plane.kubectl("apply", "-k", REPOSITORY / "config/crd")
-    control_plane.kubectl("wait", "--for=condition=Established", "crd/modelcaches.modelcache.io", "--timeout=30s")
+    control_plane.kubectl("wait", "--for=condition=Established", "crd/modelcaches.modelcache.io", "--timeout=120s")
 
     def run(*arguments, code=0):
         # Through kubectl itself, which finds plugins in the PATH.
@@ -74,7 +74,7 @@ def test_watch_prints_a_line_for_each_change_and_ends_with_the_object(plugin, ku
         report(kubectl, namespace, 84)
         assert "node-1 Warming 84%" in process.stdout.readline()
         kubectl("delete", "modelcache", "one", "-n", namespace)
-        assert process.wait(20) == 0
+        assert process.wait(120) == 0
         assert "one is gone" in process.stderr.read()
     finally:
         process.kill()
@@ -88,7 +88,7 @@ def test_watch_draws_bars_on_a_terminal(plugin, kubectl, namespace):
     process = subprocess.Popen(plugin.command("status", "one", "--watch"), stdout=terminal, stderr=terminal, env=os.environ | {"TERM": "xterm"})
     os.close(terminal)
     try:
-        seen, deadline = "", time.monotonic() + 20
+        seen, deadline = "", time.monotonic() + 120
         while "[████████████············]    50%" not in seen and time.monotonic() < deadline:
             seen += os.read(controller, 65536).decode(errors="replace")
         report(kubectl, namespace, 100)

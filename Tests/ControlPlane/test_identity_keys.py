@@ -39,9 +39,9 @@ def test_agents_get_the_keys_that_verify_this_clusters_tokens_and_wait_for_them(
     w.proxy.refuse = lambda seen: Refusal(403, "Forbidden") if seen.path == KEYS else None
     operator = w.start_operator()
     w.apply()
-    w.until(lambda: callers(w) == {"issuer": "", "audience": "modelcache.io", "keys": ""}, 30, "agents are told that nobody is known")
+    w.until(lambda: callers(w) == {"issuer": "", "audience": "modelcache.io", "keys": ""}, "agents are told that nobody is known")
     condition = w.until(lambda: next((c for c in w.status().get("conditions", []) if c["type"] == "Ready" and c["reason"] == "TokenKeysUnknown"), None),
-                        30, "the condition names what is missing")
+                        "the condition names what is missing")
     assert "token keys" in condition["message"] and not w.jobs()
     w.proxy.refuse = lambda seen: None
     status = w.until_ready()
@@ -69,5 +69,5 @@ def test_agents_get_the_keys_that_verify_this_clusters_tokens_and_wait_for_them(
     agent = w.agents.by_node["node-1"]
     for cache in agent.caches.values():
         cache.definition["callers"] = {**policies[0], "keys": '{"keys":[]}'}
-    w.until(lambda: callers(w, "node-1") == policies[0], 40, "the agent has the cluster's keys again")
+    w.until(lambda: callers(w, "node-1") == policies[0], "the agent has the cluster's keys again")
     assert 'modelcache_token_keys_reads_total{outcome="success"}' in operator.metrics()

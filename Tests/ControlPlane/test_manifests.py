@@ -39,7 +39,7 @@ def whole(plane):
 @pytest.fixture(scope="module")
 def applied(plane, whole):
     plane.kubectl("apply", "-k", str(whole))
-    plane.kubectl("wait", "--for=condition=Established", "crd/modelcaches.modelcache.io", "--timeout=30s")
+    plane.kubectl("wait", "--for=condition=Established", "crd/modelcaches.modelcache.io", "--timeout=120s")
     return plane.kubectl
 
 
@@ -154,6 +154,11 @@ def test_agents_find_each_other_through_a_headless_service_that_selects_their_po
     labels = find(built["default"], "DaemonSet", "modelcache-agent")["spec"]["template"]["metadata"]["labels"]
     assert service["clusterIP"] == "None"
     assert service["selector"].items() <= labels.items()
+    agent = container(built["default"], "DaemonSet", "modelcache-agent")
+    assert {"name": "MODELCACHE_PEERS", "value": "dns:modelcache-agents"} in agent["env"]
+    # Peers are served on the port that follows that of the orders.
+    ports = {one["name"]: one["containerPort"] for one in agent["ports"]}
+    assert "0.0.0.0:" + str(ports["http"]) in agent["args"] and ports["peers"] == ports["http"] + 1
 
 
 # What the operator may do: every verb it uses, and neighbours of them that it must not have.

@@ -24,7 +24,7 @@ def operator(control_plane, namespace, tmp_path):
         log = tmp_path / f"operator-{len(started)}.log"
         started.append(Operator(
             control_plane.admin_kubeconfig, log, f"--system-namespace={namespace}", f"--namespace={namespace}", "--webhook-bind-address=0"))
-        return started[-1].ready(60)
+        return started[-1].ready()
 
     yield start
     for one in started:
@@ -48,7 +48,7 @@ def missed(kubectl, namespace):
     return found
 
 
-def wait_for(kubectl, namespace, names, seconds=90):
+def wait_for(kubectl, namespace, names, seconds=180):
     deadline = time.monotonic() + seconds
     while not names <= set(found := missed(kubectl, namespace)):
         assert time.monotonic() < deadline, f"no Event on {sorted(names - set(found))}"

@@ -50,4 +50,4 @@ def test_llama_says_the_same_while_its_model_arrives(world, completion, models, 
     world.agent("--chunk", str(4 << 20), "--delay", "0.02", "--flags", "1")
     r = world.run(completion, "-m", f"{world.model}/{name}", *PROMPT, *arguments(completion, way), timeout=120)
     assert r.returncode == 0, r.stderr[-1000:]
-    assert r.stdout == expected and b"libossc_preload" not in r.stderr
+    assert r.stdout == expected and b"libossc_preload" not in r.stderr, (r.stdout, expected, r.stderr[-3000:])

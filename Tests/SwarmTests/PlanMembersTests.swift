@@ -11,7 +11,7 @@ import Testing
         let members = members(0..<count)
         var owned = [Int](repeating: 0, count: count)
         for block in 0..<480 { owned[members.owner(of: block)?.index ?? 0] += 1 }
-        #expect(owned.max() ?? 0 <= 480 * 5 / (4 * count) + 1)
+        #expect(owned.max() ?? 0 <= 480 * 5 / (4 * count) + 2)
         #expect(owned.reduce(0, +) == 480)
     }
 
@@ -26,8 +26,8 @@ import Testing
         let before = members(0..<50)
         let after = members(0..<51)
         let moved = (0..<480).count { before.owner(of: $0) != after.owner(of: $0) }
-        // A fiftieth of the blocks must move; bounded loads move some more.
-        #expect(moved < 480 / 4)
+        // A fiftieth of the blocks must move, 10 of 480; bounded loads move some more.
+        #expect(moved < 480 / 8)
     }
 
     @Test func theDeadAreSkippedAndTheirBlocksSpread() {
@@ -68,7 +68,7 @@ import Testing
     private func roundTrip(_ delta: SwarmDelta) -> SwarmDelta? { SwarmDelta(decoding: delta.encoded(), blockCount: 5000) }
 
     @Test func messagesComeBackAsTheyWere() {
-        var delta = SwarmDelta(held: [7, 4999, 3], arriving: [12], lost: [0], load: 300, gossip: SwarmGossip(watermark: 4711, beyond: [5, 1 << 63], claimed: [7]))
+        var delta = SwarmDelta(held: [7, 4999, 3], arriving: [12], lost: [0], load: 300, gossip: SwarmGossip(watermark: 4711, beyond: [5, 1 << 63], claimed: [7], fullAge: 3))
         delta.isFull = true
         #expect(roundTrip(delta) == delta)
         #expect(roundTrip(SwarmDelta()) == SwarmDelta())
@@ -81,7 +81,7 @@ import Testing
 
     @Test func theNewsOfOneBlockTakesABoutTenBytes() {
         let delta = SwarmDelta(held: [300], load: 4, gossip: SwarmGossip(watermark: 290, beyond: [0b101], claimed: [0b1111]))
-        #expect(delta.encoded().count <= 13)
+        #expect(delta.encoded().count <= 14)
     }
 
     @Test func bytesOfAStrangerNeverMakeABadMessage() {

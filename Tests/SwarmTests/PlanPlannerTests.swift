@@ -133,15 +133,16 @@ import Testing
         var actions = planner.handle(.peerMap(SwarmPeer(1), Self.full()), at: .milliseconds(1))
         let asked = Self.peerFetches(actions).map(\.fetch)
         _ = planner.handle(.peerMap(SwarmPeer(2), Self.full()), at: .milliseconds(900))
-        actions = planner.handle(.tick, at: .milliseconds(999))
+        actions = planner.handle(.tick, at: .milliseconds(1000))
         #expect(asked.allSatisfy { actions.contains(.cancel($0)) })
         #expect(Self.peerFetches(actions).allSatisfy { $0.peer == SwarmPeer(2) })
     }
 
     @Test func theNextInLineReadsForADeadOwner() {
         let members = Self.members(2, blocks: 100)
-        var (planner, _) = Self.connected(2)
-        let actions = planner.handle(.disconnected(SwarmPeer(1)), at: .milliseconds(10))
+        var (planner, first) = Self.connected(2)
+        for case .fetchFromStore(let fetch, _, _) in first { _ = planner.handle(.received(fetch), at: .milliseconds(300)) }
+        let actions = planner.handle(.disconnected(SwarmPeer(1)), at: .milliseconds(400))
         for case .fetchFromStore(_, let block, let reason) in actions where members.owner(of: block) != Self.me { #expect(reason == .ownerDead) }
         #expect(Self.storeBlocks(actions).contains { members.owner(of: $0) == SwarmPeer(1) })
     }

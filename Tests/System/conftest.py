@@ -16,6 +16,9 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent))
 from support import paths  # noqa: E402
 from support.agent import Agent, Place  # noqa: E402
 from support.llama import Server  # noqa: E402
+from support.orders import NODE, SECRET, Orders  # noqa: E402
+from support.pod import View  # noqa: E402
+from support.processes import wait_until  # noqa: E402
 from support.store import Store  # noqa: E402
 
 
@@ -56,6 +59,48 @@ def agent(place):
     yield start
     for one in started:
         one.stop()
+
+
+@pytest.fixture
+def secret_file(place):
+    """Holds the secret that orders are signed with."""
+    file = place.folder / "secret"
+    file.write_text(SECRET + "\n")
+    return file
+
+
+@pytest.fixture
+def node(agent, secret_file):
+    """node(*arguments, **settings): an agent that takes orders; gives the agent and the one who orders."""
+    def start(*arguments, **settings):
+        one = agent(*arguments, **{
+            "MODELCACHE_AUTH_SECRET_FILE": secret_file, "MODELCACHE_NODE_NAME": NODE, "MODELCACHE_ALLOW_LOOPBACK_ENDPOINTS": 1,
+            **settings})
+        orders = Orders(one.http, SECRET)
+        wait_until(lambda: _answers(orders), 120, "the agent answers over HTTP")
+        return one, orders
+    return start
+
+
+def _answers(orders) -> bool:
+    try:
+        return orders.request("GET", "/readyz").status == 200
+    except OSError:
+        return False
+
+
+@pytest.fixture
+def container():
+    """container(volume): a pod's view of it."""
+    views = []
+
+    def see(volume):
+        views.append(View(volume))
+        return views[-1]
+
+    yield see
+    for view in views:
+        view.close()
 
 
 @pytest.fixture

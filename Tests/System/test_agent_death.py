@@ -29,13 +29,13 @@ def test_kill_9_of_the_agent_in_mid_load_costs_the_reader_nothing(kind, who, pla
     extra = {} if who == "the library" else {"MODELCACHE_AGENT": "/nonexistent/modelcache"}
     environment = place.preloaded(store.environment(model.prefix), work / "model", **extra)
     reader = Running([*READERS[kind], work / "model/model.gguf"], place.log("reader"), environment=environment)
-    wait_until(lambda: present(place) > 10 * MIB, 15, "a quarter is there")
+    wait_until(lambda: present(place) > 10 * MIB, 120, "a quarter is there")
     had = present(place)
     first.kill()
     if who == "a person":
         time.sleep(1)
         agent()
-    assert reader.wait(40) == 0, reader.output()
+    assert reader.wait(120) == 0, reader.output()
     assert model.digests["model.gguf"] in reader.output()
     # What was there before is not read again: at most what was in flight is.
     assert store.requests()["bytesServed"] < model.bytes + (model.bytes - had) + 16 * MIB
@@ -49,11 +49,11 @@ def test_an_agent_that_is_gone_for_good_ends_the_wait_with_a_message(kind, statu
     environment = place.preloaded(
         store.environment(model.prefix), work / "model", MODELCACHE_AGENT="/nonexistent/modelcache", MODELCACHE_AGENT_DEADLINE_SECONDS=3)
     reader = Running([*READERS[kind], work / "model/model.gguf"], place.log("reader"), environment=environment)
-    wait_until(lambda: present(place) > 6 * MIB, 15, "something is there")
+    wait_until(lambda: present(place) > 6 * MIB, 120, "something is there")
     one.kill()
     killed = time.monotonic()
-    assert reader.wait(12) == status, reader.output()
-    assert 2 < time.monotonic() - killed < 9
+    assert reader.wait(120) == status, reader.output()
+    assert 2 < time.monotonic() - killed < 30
     text = reader.output()
     assert "libossc_preload" in text and "agent" in text, text
     assert model.digests["model.gguf"] not in text
@@ -65,9 +65,9 @@ def test_a_store_that_sends_nothing_more_ends_the_wait_with_a_message(place, age
     agent()
     environment = place.preloaded(store.environment(model.prefix), work / "model", MODELCACHE_DEADLINE_SECONDS=4)
     started = time.monotonic()
-    result = place.run("sha256sum", work / "model/model.gguf", environment=environment, seconds=60)
+    result = place.run("sha256sum", work / "model/model.gguf", environment=environment, seconds=120)
     assert result.returncode == 1 and b"libossc_preload" in result.stderr, result
-    assert time.monotonic() - started < 15
+    assert time.monotonic() - started < 60
 
 
 def test_sigterm_keeps_the_bytes_and_the_next_agent_goes_on(place, agent, store, bucket):
@@ -76,12 +76,12 @@ def test_sigterm_keeps_the_bytes_and_the_next_agent_goes_on(place, agent, store,
     first = agent()
     environment = store.environment(model.prefix) | {k: str(v) for k, v in place.settings().items()}
     job = Running([paths.MODELCACHE, "warm"], place.log("warm"), environment=environment)
-    wait_until(lambda: present(place) > 15 * MIB, 15, "a third is there")
+    wait_until(lambda: present(place) > 15 * MIB, 120, "a third is there")
     asked = time.monotonic()
     first.process.signal(signal.SIGTERM)
-    assert first.process.wait(8) == 0, first.process.output()
-    assert time.monotonic() - asked < 5
-    assert job.wait(10) in (1, 69), "a client of an agent that ends must not claim success"
+    assert first.process.wait(120) == 0, first.process.output()
+    assert time.monotonic() - asked < 20
+    assert job.wait(120) in (1, 69), "a client of an agent that ends must not claim success"
     store.faults()
     second = agent()
     kept = present(place)
@@ -112,7 +112,7 @@ def test_two_agents_on_one_root_are_refused_and_the_first_lives_on(place, agent,
     model = one_file(bucket, mebibytes=6)
     first = agent()
     for extra in ((), ("--socket", place.folder / "other.sock")):
-        second = place.modelcache("agent", *extra, seconds=10)
+        second = place.modelcache("agent", *extra, seconds=120)
         assert second.returncode == 1, second
         text = second.stderr.decode()
         assert str(place.root) in text and str(first.pid) in text, text
@@ -135,7 +135,7 @@ def test_ten_processes_that_start_together_share_one_agent_and_one_download(plac
     environment = place.preloaded(store.environment(model.prefix), work / "model")
     readers = [Running(["sha256sum", work / "model" / name], place.log("reader"), environment=environment) for name in model.names[:10]]
     for name, reader in zip(model.names, readers):
-        assert reader.wait(40) == 0, reader.output()
+        assert reader.wait(120) == 0, reader.output()
         assert model.digests[name] in reader.output()
     assert len(place.agents()) == 1
     result = place.modelcache("warm", environment=store.environment(model.prefix))

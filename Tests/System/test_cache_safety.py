@@ -9,8 +9,8 @@ import pytest
 from content import one_file
 from support import paths
 from support.orders import definition, new_uid
+from support.pod import volume
 from support.processes import free_port, wait_until
-from test_caches import container, node, secret_file, volume  # noqa: F401 (fixtures)
 
 
 def victim(place) -> pathlib.Path:
@@ -118,7 +118,7 @@ def test_metrics_for_everybody_name_nobody(place, node, store, bucket):
         except OSError:
             return None
 
-    text = wait_until(text, 10, "the metrics are served")
+    text = wait_until(text, 120, "the metrics are served")
     assert f'modelcache_model_bytes{{model="{uid}"}} {model.bytes}' in text, text
     assert text.count("modelcache_model_present_bytes{") == 2, text
     for word in ("namespace=", "name=", "source=", "team", "qwen", model.prefix):

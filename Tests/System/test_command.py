@@ -17,7 +17,7 @@ from support.processes import Running, clean_environment, free_port, wait_until
 from support.store import Store
 
 
-def warm(place, environment, *arguments, seconds=60) -> pathlib.Path:
+def warm(place, environment, *arguments, seconds=120) -> pathlib.Path:
     result = place.modelcache("warm", *arguments, environment=environment, seconds=seconds)
     assert result.returncode == 0, result.stderr.decode()
     return pathlib.Path(result.stdout.decode().splitlines()[-1])
@@ -38,7 +38,7 @@ def limits_of(place, environment: dict, *arguments) -> tuple[int, int]:
     base = clean_environment() | {k: str(v) for k, v in place.settings().items()} | environment
     agent = Running([paths.MODELCACHE, "agent", "--http", "off", *arguments], place.log("agent"), environment=base)
     try:
-        wait_until(lambda: agent.must_live() or place.socket.exists(), 15, "the agent's socket appears")
+        wait_until(lambda: agent.must_live() or place.socket.exists(), 120, "the agent's socket appears")
         status = place.status()
         return status["inFlightLimitBytes"], status["budgetBytes"]
     finally:
@@ -56,7 +56,7 @@ def test_expire_time_comes_from_the_file_unless_the_environment_says_otherwise(p
     (place.folder / "config.json").write_text('{"logLevel": 1, "expireTimeSec": 1, "prefetch": {"vcpus": 2, "workers": 4}}')
     first = agent()
     warm(place, store.environment("a/"))
-    wait_until(lambda: place.status()["models"] == [], 8, "the file's expireTimeSec evicts the model")
+    wait_until(lambda: place.status()["models"] == [], 120, "the file's expireTimeSec evicts the model")
     first.stop()
     agent(MODELCACHE_EXPIRE_SECONDS="3600")
     warm(place, store.environment("a/"))
@@ -69,7 +69,7 @@ def test_expire_time_comes_from_the_file_unless_the_environment_says_otherwise(p
 ])
 def test_a_wrong_configuration_file_ends_the_agent_and_names_the_member(text, named, place):
     (place.folder / "config.json").write_text(text)
-    result = place.modelcache("agent", seconds=10)
+    result = place.modelcache("agent", seconds=120)
     assert result.returncode == 78, result
     assert named in result.stderr.decode() and result.stderr.decode().count("\n") == 1
 
@@ -79,7 +79,7 @@ def test_a_wrong_configuration_file_ends_the_agent_and_names_the_member(text, na
     (("--http", "nowhere"), "--http"), (("--connections", "0"), "--connections"),
 ])
 def test_a_wrong_flag_ends_the_agent_and_is_named(arguments, variable, place):
-    result = place.modelcache("agent", *arguments, seconds=10)
+    result = place.modelcache("agent", *arguments, seconds=120)
     assert result.returncode == 78, result
     assert variable in result.stderr.decode()
 
@@ -159,7 +159,7 @@ def test_no_agent_at_the_socket_gives_69(place):
 def test_missing_or_wrong_settings_give_78_and_name_the_variable(verb, change, named, place, agent, store):
     agent()
     environment = {k: v for k, v in (store.environment("one/") | change).items() if v is not None}
-    result = place.modelcache(verb, environment=environment, seconds=20)
+    result = place.modelcache(verb, environment=environment, seconds=120)
     assert result.returncode == 78, result
     text = result.stderr.decode()
     assert named in text and text.count("\n") == 1, text
@@ -187,7 +187,7 @@ def test_doctor_finds_a_good_source_good(place, agent, store, bucket):
     findings = json.loads(result.stdout)
     assert not [f for f in findings if f["verdict"] == "bad"], findings
     assert result.returncode == 0
-    bad = place.modelcache("doctor", "--json", environment=store.environment("one/", OSS_ENDPOINT="http://127.0.0.1:1"), seconds=60)
+    bad = place.modelcache("doctor", "--json", environment=store.environment("one/", OSS_ENDPOINT="http://127.0.0.1:1"), seconds=120)
     assert bad.returncode == 1
     found = [f for f in json.loads(bad.stdout) if f["verdict"] == "bad"]
     assert found and all(f["remedy"] for f in found), found
@@ -264,11 +264,11 @@ def test_a_model_in_use_is_not_evicted_for_another(place, agent, store, bucket):
     store.faults(bandwidth=10e6)
     holder = Running([paths.MODELCACHE, "warm"], place.log("warm"),
                      environment=store.environment("a/") | {k: str(v) for k, v in place.settings().items()})
-    wait_until(lambda: place.status()["models"], 10, "the first model is open")
+    wait_until(lambda: place.status()["models"], 120, "the first model is open")
     result = place.modelcache("warm", environment=store.environment("b/"))
     assert result.returncode == 1, result
     assert b"budget" in result.stderr and b"in use" in result.stderr and result.stderr.count(b"\n") == 1, result.stderr
-    assert holder.wait(30) == 0
+    assert holder.wait(120) == 0
 
 
 def test_two_choices_of_files_from_one_prefix_do_not_disturb_each_other(place, agent, store, bucket):
@@ -278,9 +278,9 @@ def test_two_choices_of_files_from_one_prefix_do_not_disturb_each_other(place, a
     store.faults(bandwidth=10e6)
     first = Running([paths.MODELCACHE, "warm", "--include", "*q4*"], place.log("warm"),
                     environment=store.environment(model.prefix) | {k: str(v) for k, v in place.settings().items()})
-    wait_until(lambda: place.status()["models"], 10, "the first choice is open")
+    wait_until(lambda: place.status()["models"], 120, "the first choice is open")
     second = place.modelcache("warm", "--include", "*q8*", environment=store.environment(model.prefix))
-    assert first.wait(30) == 0, first.output()
+    assert first.wait(120) == 0, first.output()
     assert second.returncode == 0, second.stderr
 
 
@@ -292,7 +292,7 @@ def test_an_agent_that_was_started_for_a_client_ends_when_unused_and_leaves_noth
     folder = warm(place, environment)
     model.assert_whole(folder)
     assert len(place.agents()) == 1
-    wait_until(lambda: not place.agents(), 25, "the agent ends by itself")
+    wait_until(lambda: not place.agents(), 120, "the agent ends by itself")
     assert not folder.exists() and not place.socket.exists()
 
 
@@ -309,7 +309,7 @@ def get(address: str, path: str) -> tuple[int, str, str]:
 def test_http_tells_health_status_and_metrics(place, agent, store, bucket):
     model = one_file(bucket, mebibytes=7)
     one = agent()
-    wait_until(lambda: _answers(one.http), 5, "HTTP answers")
+    wait_until(lambda: _answers(one.http), 120, "HTTP answers")
     warm(place, store.environment(model.prefix))
     assert get(one.http, "/healthz")[0] == 200
     assert get(one.http, "/readyz")[0] == 200

@@ -11,9 +11,9 @@ import pytest
 from content import MIB, one_file
 from support import paths
 from support.orders import definition, new_uid
+from support.pod import kept_definition, volume
 from support.processes import Running, clean_environment, wait_until
 from support.tokens import Key, base64url, callers
-from test_caches import container, node, secret_file, volume  # noqa: F401 (fixtures)
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,7 @@ def refusals(orders) -> dict[str, int]:
 def test_only_a_token_of_the_caches_own_namespace_opens_it(place, node, store, bucket, container, key):
     model = one_file(bucket, mebibytes=4)
     elliptic, forger = Key("key-2", "EC"), Key("key-1")
-    _, orders = node()
+    _, orders = node(MODELCACHE_KEY_WAIT_SECONDS=1)
     uid = new_uid()
     answer = orders.put(uid, definition(store, model.prefix, model.bytes, callers=callers(key, elliptic)))
     assert answer.status == 200 and answer.json["callersDigest"].startswith("sha256:"), answer
@@ -59,7 +59,7 @@ def test_only_a_token_of_the_caches_own_namespace_opens_it(place, node, store, b
     }
     stranger = Running([paths.MODELCACHE, "status", "--socket", volume(place, uid) / ".modelcache/agent.sock"], place.log("status"),
                        environment=clean_environment())
-    assert stranger.wait(10) != 0 and "ServiceAccount token" in stranger.output() and "qwen" not in stranger.output(), stranger.output()
+    assert stranger.wait(120) != 0 and "ServiceAccount token" in stranger.output() and "qwen" not in stranger.output(), stranger.output()
     said = set()
     for check, tokens in cases.items():
         for token in tokens:
@@ -88,7 +88,7 @@ def test_only_a_token_of_the_caches_own_namespace_opens_it(place, node, store, b
 def test_keys_are_rotated_under_a_reader_and_a_restarted_agent_still_verifies(place, node, store, bucket, container, key):
     model = one_file(bucket)
     store.faults(bandwidth=12e6)
-    first, orders = node()
+    first, orders = node(MODELCACHE_KEY_WAIT_SECONDS=1)
     uid = new_uid()
     newer = Key("key-3")
     wanted = definition(store, model.prefix, model.bytes)
@@ -97,7 +97,7 @@ def test_keys_are_rotated_under_a_reader_and_a_restarted_agent_still_verifies(pl
     old = key.token()
     variables = view.preloaded(store, model, MODELCACHE_TOKEN_FILE=token_file(view, old))
     reader = Running(["sha256sum", view.path / "model.gguf"], place.log("reader"), environment=variables, prefix=view.prefix)
-    wait_until(lambda: orders.cache(uid)["users"] == 1, 15, "the reader is in")
+    wait_until(lambda: orders.cache(uid)["users"] == 1, 120, "the reader is in")
 
     def opens(token) -> bool:
         environment = view.environment(store, model, MODELCACHE_TOKEN_FILE=token_file(view, token, "other-token"))
@@ -118,13 +118,38 @@ def test_keys_are_rotated_under_a_reader_and_a_restarted_agent_still_verifies(pl
     # The kubelet has renewed the reader's token; its next connection shows it.
     token_file(view, newer.token())
     first.kill()
-    _, orders = node()
-    assert orders.cache(uid)["callersDigest"] in digests
+    # What a pod with the directory mounted for writing would put there, so that everybody may come in.
+    forged = {"version": 1, "uid": uid, "definition": {"namespace": "other-team"} | {n: v for n, v in wanted.items() if n != "namespace"}}
+    (volume(place, uid) / ".modelcache/definition.json").write_text(json.dumps(forged))
+    assert kept_definition(place, uid).stat().st_mode & 0o777 == 0o644 and kept_definition(place, uid).parent.stat().st_mode & 0o777 == 0o700
+    _, orders = node(MODELCACHE_KEY_WAIT_SECONDS=1)
+    assert orders.cache(uid)["callersDigest"] in digests and orders.cache(uid)["namespace"] == "team"
     assert opens(newer.token()) and not opens(old) and not opens(newer.token("other-team")) and not opens("")
-    assert reader.wait(60) == 0 and model.digests["model.gguf"] in reader.output(), reader.output()
+    assert reader.wait(120) == 0 and model.digests["model.gguf"] in reader.output(), reader.output()
     big = definition(store, model.prefix, model.bytes, callers=callers(key) | {"keys": "x" * (65 << 10)})
     answer = orders.put(new_uid(), big)
     assert answer.status == 400 and "callers.keys" in answer.json["message"], answer
+
+
+def test_a_pod_that_starts_right_after_the_keys_changed_waits_for_the_operator(place, node, store, bucket, container, key):
+    model = one_file(bucket, mebibytes=4)
+    agent, orders = node()
+    newer = Key("key-4")
+    waiting = {}
+    # One whose keys are old, and one that has none yet.
+    for name, policy in (("old", callers(key)), ("none", {"issuer": "", "audience": "modelcache.io", "keys": ""})):
+        uid = new_uid()
+        assert orders.put(uid, definition(store, model.prefix, model.bytes, name=name, callers=policy)).status == 200
+        view = container(volume(place, uid))
+        variables = view.preloaded(store, model, MODELCACHE_TOKEN_FILE=token_file(view, newer.token()))
+        waiting[uid] = name, Running(["sha256sum", view.path / "model.gguf"], place.log(name), environment=variables, prefix=view.prefix)
+    wait_until(lambda: agent.process.output().count("waits for newer token keys") == 2, 120, "both wait")
+    assert store.requests()["requests"] == 0, "the store was not asked"
+    for uid, (name, reader) in waiting.items():
+        answer = orders.put(uid, definition(store, model.prefix, model.bytes, name=name, callers=callers(key, newer)))
+        assert answer.status == 200, answer
+        assert reader.wait(120) == 0 and model.digests["model.gguf"] in reader.output(), reader.output()
+    assert refusals(orders) == {}
 
 
 def test_the_agent_keeps_the_preload_library_in_every_cache(place, node, store, bucket, work):
@@ -155,7 +180,7 @@ def test_the_agent_keeps_the_preload_library_in_every_cache(place, node, store, 
 def test_llama_server_in_a_pod_streams_and_starts_again_without_an_agent(place, node, store, gemma, container, server, key):
     """Unprivileged, with a read-only view of the cache that is MODEL_DIR itself; nothing of ours but what lies in it."""
     plain = server(paths.gemma(), clean_environment())
-    plain.wait_ready(60)
+    plain.wait_ready(120)
     answer = plain.complete()
     plain.stop()
     size = gemma.stat().st_size
@@ -181,14 +206,14 @@ def test_llama_server_in_a_pod_streams_and_starts_again_without_an_agent(place, 
         return one
 
     first = start()
-    wait_until(lambda: 0 < orders.cache(uid)["bytesCached"] < size and orders.cache(uid)["users"] > 0, 30, "it reads while the model arrives")
-    first.wait_ready(90)
+    wait_until(lambda: 0 < orders.cache(uid)["bytesCached"] < size and orders.cache(uid)["users"] > 0, 120, "it reads while the model arrives")
+    first.wait_ready(120)
     assert first.complete() == answer
-    wait_until(lambda: orders.cache(uid)["state"] == "Ready", 30, "the model is whole")
+    wait_until(lambda: orders.cache(uid)["state"] == "Ready", 120, "the model is whole")
     first.stop()
     agent.stop()
     token_file(view, "of no use any more")
     second = start()
-    second.wait_ready(60)
+    second.wait_ready(120)
     assert second.complete() == answer
     assert "going on without it" in second.process.output() and place.agents() == []

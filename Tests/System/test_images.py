@@ -191,7 +191,7 @@ def ctr(folder):
         yield call
     finally:
         daemon.terminate()
-        daemon.wait(20)
+        daemon.wait(120)
 
 
 @pytest.mark.parametrize("name", images.NAMES)

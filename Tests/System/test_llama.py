@@ -75,14 +75,14 @@ def test_a_disk_medium_gives_the_same_completion(expected, place, agent, store, 
 
 def test_llama_server_is_ready_with_the_wire_and_a_second_one_at_once(place, agent, store, gemma, work, server):
     plain = server(paths.gemma(), clean_environment())
-    plain.wait_ready(60)
+    plain.wait_ready(120)
     answer = plain.complete()
     plain.stop()
     store.faults(bandwidth=CAP)
     agent()
     environment = place.preloaded(store.environment("gemma/"), work / "model")
     first = server(work / "model/gemma.gguf", environment)
-    seconds = first.wait_ready(60)
+    seconds = first.wait_ready(120)
     wire = gemma.stat().st_size / CAP
     assert seconds < wire * 1.25 + 2.5, f"ready after {seconds:.1f} s, the wire needs {wire:.1f} s"
     assert first.complete() == answer
@@ -96,15 +96,15 @@ def test_llama_server_is_ready_with_the_wire_and_a_second_one_at_once(place, age
 @pytest.mark.parametrize("mode", ["mmap", "no mmap"])
 def test_kill_9_of_the_agent_in_mid_load_gives_the_same_completion(mode, place, agent, store, gemma, work, server):
     plain = server(paths.gemma(), clean_environment())
-    plain.wait_ready(60)
+    plain.wait_ready(120)
     answer = plain.complete()
     plain.stop()
     store.faults(bandwidth=CAP)
     first = agent()
     starting = server(work / "model/gemma.gguf", place.preloaded(store.environment("gemma/"), work / "model"), *loading(mode))
-    wait_until(lambda: any(m["presentBytes"] > 80 * MIB for m in place.status()["models"]), 20, "a third is there")
+    wait_until(lambda: any(m["presentBytes"] > 80 * MIB for m in place.status()["models"]), 120, "a third is there")
     first.kill()
-    starting.wait_ready(60)
+    starting.wait_ready(120)
     assert starting.complete() == answer
 
 
@@ -121,6 +121,6 @@ def test_a_wrong_byte_stops_llama_server_instead_of_answering_from_it(place, age
     store.faults({"match": {"method": "GET", "ranged": True}, "action": {"flipByte": 200 * MIB}}, bandwidth=3 * CAP)
     agent()
     starting = server(work / "model/gemma.gguf", place.preloaded(store.environment("gemma/"), work / "model"))
-    status = starting.process.wait(90)
+    status = starting.process.wait(120)
     assert status in (74, -signal.SIGBUS), (status, starting.process.output()[-3000:])
     assert "CRC" in starting.process.output()

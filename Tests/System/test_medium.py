@@ -28,7 +28,7 @@ def test_a_model_larger_than_the_budget_is_refused_in_words(place, agent, store,
     assert result.returncode == 1, result
     text = result.stderr.decode()
     assert "budget" in text.lower() and text.count("\n") == 1, text
-    program = place.run("cat", work / "model/model.gguf", environment=place.preloaded(store.environment(model.prefix), work / "model"), seconds=30)
+    program = place.run("cat", work / "model/model.gguf", environment=place.preloaded(store.environment(model.prefix), work / "model"), seconds=120)
     assert program.returncode != 0 and b"budget" in program.stderr.lower(), program
     assert store.requests()["bytesServed"] < MIB
     result = place.modelcache("warm", environment=store.environment("small/"))
@@ -38,7 +38,7 @@ def test_a_model_larger_than_the_budget_is_refused_in_words(place, agent, store,
 
 def test_a_read_only_root_ends_the_agent_with_the_remedy(place, mounted):
     mounted("ro,size=1m")
-    result = place.modelcache("agent", seconds=10)
+    result = place.modelcache("agent", seconds=120)
     assert result.returncode != 0
     text = result.stderr.decode()
     assert str(place.root) in text and "read-only" in text and "MODELCACHE_ROOT" in text, text
@@ -47,7 +47,7 @@ def test_a_read_only_root_ends_the_agent_with_the_remedy(place, mounted):
 def test_a_root_that_is_a_file_ends_the_agent_with_the_remedy(place):
     place.root.rmdir()
     place.root.write_text("")
-    result = place.modelcache("agent", "--socket", place.folder / "s.sock", seconds=10)
+    result = place.modelcache("agent", "--socket", place.folder / "s.sock", seconds=120)
     assert result.returncode != 0 and b"MODELCACHE_ROOT" in result.stderr, result
 
 
@@ -67,7 +67,7 @@ def test_a_medium_that_fills_up_in_mid_load_fails_the_load_and_leaves_no_short_f
     running = agent("--medium", "directory")
     environment = place.preloaded(store.environment(model.prefix), work / "model")
     reader = Running(["sha256sum", work / "model/model.gguf"], place.log("reader"), environment=environment)
-    wait_until(lambda: any(m["presentBytes"] > 4 * MIB for m in place.status()["models"]), 10, "something is there")
+    wait_until(lambda: any(m["presentBytes"] > 4 * MIB for m in place.status()["models"]), 120, "something is there")
     junk = place.root / "junk"
     try:
         with open(junk, "wb") as file:
@@ -76,7 +76,7 @@ def test_a_medium_that_fills_up_in_mid_load_fails_the_load_and_leaves_no_short_f
                 file.flush()
     except OSError:
         pass
-    assert reader.wait(40) == 1, reader.output()
+    assert reader.wait(120) == 1, reader.output()
     assert "space" in reader.output(), reader.output()
     cached = place.status()["models"][0]
     assert cached["phase"] == "failed" and "space" in cached["message"]
@@ -96,9 +96,9 @@ def test_every_medium_serves_a_model_and_keeps_it_for_the_next_agent(medium, pla
     first = agent("--medium", medium)
     environment = place.preloaded(store.environment(model.prefix), work / "model")
     for name in model.names:
-        result = place.run("sha256sum", work / "model" / name, environment=environment, seconds=30)
+        result = place.run("sha256sum", work / "model" / name, environment=environment, seconds=120)
         assert result.returncode == 0 and result.stdout.split()[0].decode() == model.digests[name], result
-    wait_until(lambda: place.status()["models"][0]["phase"] == "complete", 10, "it is complete")
+    wait_until(lambda: place.status()["models"][0]["phase"] == "complete", 120, "it is complete")
     first.stop()
     agent("--medium", medium)
     served = store.requests()["bytesServed"]

@@ -100,12 +100,12 @@ def test_a_client_loads_undisturbed_while_others_send_rubbish(place, agent, stor
         held.append(one)
         if len(held) > 200:
             held.pop(0).close()
-    assert reader.wait(1) == 0, reader.output()
+    assert reader.wait(120) == 0, reader.output()
     assert model.digests["model.gguf"] in reader.output()
     for one in held:
         one.close()
     running.process.must_live()
-    wait_until(lambda: place.status()["sessions"] == 1, 5, "all rubbish is gone")
+    wait_until(lambda: place.status()["sessions"] == 1, 120, "all rubbish is gone")
 
 
 def test_demands_far_outside_a_file_are_ignored(place, agent, store, bucket):
@@ -135,7 +135,7 @@ def test_a_second_open_on_one_connection_is_refused(place, agent, store, bucket)
     one.send(opening)
     assert answer(one)[0] == ERROR
     one.close()
-    wait_until(lambda: place.status()["models"][0]["users"] == 0, 5, "the model is let go")
+    wait_until(lambda: place.status()["models"][0]["users"] == 0, 120, "the model is let go")
 
 
 def test_a_subscriber_that_never_reads_does_not_hold_the_others_up(place, agent, store, bucket):
@@ -162,11 +162,11 @@ def test_a_client_that_dies_while_it_waits_is_forgotten_and_the_load_goes_on(num
     agent()
     environment = place.preloaded(store.environment(model.prefix), work / "model")
     victim = Running(["sha256sum", work / "model/model.gguf"], place.log("victim"), environment=environment)
-    wait_until(lambda: any(m["users"] > 0 and m["presentBytes"] > 0 for m in place.status()["models"]), 10, "the reader waits")
+    wait_until(lambda: any(m["users"] > 0 and m["presentBytes"] > 0 for m in place.status()["models"]), 120, "the reader waits")
     victim.signal(number)
-    assert victim.wait(5) == -number
-    wait_until(lambda: place.status()["models"][0]["users"] == 0, 5, "the dead reader is forgotten")
-    result = place.run("sha256sum", work / "model/model.gguf", environment=environment, seconds=30)
+    assert victim.wait(120) == -number
+    wait_until(lambda: place.status()["models"][0]["users"] == 0, 120, "the dead reader is forgotten")
+    result = place.run("sha256sum", work / "model/model.gguf", environment=environment, seconds=120)
     assert result.stdout.split()[0].decode() == model.digests["model.gguf"]
     # A shared load: the bytes came once.
     assert store.requests()["bytesServed"] < model.bytes + MIB
@@ -184,5 +184,5 @@ def test_many_clients_that_come_and_go_leave_nothing(place, agent, store, bucket
         if i % 3:
             assert answer(one)[0] == OPENED
         one.close()
-    wait_until(lambda: place.status()["models"][0]["users"] == 0 and place.status()["sessions"] == 1, 10, "all are forgotten")
-    wait_until(lambda: len(os.listdir(f"/proc/{running.pid}/fd")) <= before + 8, 5, "their descriptors are closed")
+    wait_until(lambda: place.status()["models"][0]["users"] == 0 and place.status()["sessions"] == 1, 120, "all are forgotten")
+    wait_until(lambda: len(os.listdir(f"/proc/{running.pid}/fd")) <= before + 8, 120, "their descriptors are closed")

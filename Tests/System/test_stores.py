@@ -15,7 +15,7 @@ from support.processes import Running, clean_environment, free_port, wait_until
 from support.store import ACCESS_KEY, REGION, SECRET, Store
 
 
-def warm(place, environment, *arguments, seconds=60) -> pathlib.Path:
+def warm(place, environment, *arguments, seconds=120) -> pathlib.Path:
     """Warms the model; gives its cache directory, the last line of standard output."""
     result = place.modelcache("warm", *arguments, environment=environment, seconds=seconds)
     assert result.returncode == 0, result.stderr.decode()
@@ -23,7 +23,7 @@ def warm(place, environment, *arguments, seconds=60) -> pathlib.Path:
 
 
 def listed(place, environment, *arguments) -> dict[str, int]:
-    result = place.modelcache("ls", "--json", *arguments, environment=environment, seconds=30)
+    result = place.modelcache("ls", "--json", *arguments, environment=environment, seconds=120)
     assert result.returncode == 0, result.stderr.decode()
     rows = [json.loads(line) for line in result.stdout.splitlines()]
     return {row["key"]: row["size"] for row in rows}
@@ -184,7 +184,7 @@ def moto(place):
             return True
         except OSError:
             return False
-    wait_until(listens, 30, "moto listens")
+    wait_until(listens, 120, "moto listens")
     put("/models", b"")
     yield port, put
     process.stop()
@@ -230,7 +230,7 @@ def test_a_model_is_read_from_rclone(place, agent, bucket, work):
                 return True
             except OSError:
                 return False
-        wait_until(listens, 20, "rclone listens")
+        wait_until(listens, 120, "rclone listens")
         agent()
         assert listed(place, s3_environment(port)) == model.sizes
         model.assert_whole(warm(place, s3_environment(port)))
@@ -284,7 +284,7 @@ def test_a_credentials_file_is_read_again_when_it_expires_in_mid_load(place, age
         job = Running([paths.MODELCACHE, "warm"], place.log("warm"), environment=environment | {k: str(v) for k, v in place.settings().items()})
         time.sleep(1)
         credentials_file(file, "STS.second", "secret-two", "token-two", first + 3600)
-        assert job.wait(30) == 0, job.output()
+        assert job.wait(120) == 0, job.output()
         model.assert_whole(pathlib.Path(job.output().splitlines()[-1]))
         for secret in ("secret-one", "secret-two", "token-one", "token-two"):
             assert secret not in running_agent.process.output(), "a secret in the agent's log"

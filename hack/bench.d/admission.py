@@ -1,7 +1,8 @@
 """hack/bench admission: the webhook, on a real etcd and kube-apiserver, asked straight over HTTPS as an API server asks it.
 
 The operator is the real one, with its own certificate, ModelCaches and nodes; the questions are AdmissionReviews of pods.
-  steady   200 reviews a second over 16 kept connections, at random intervals (wrk): from a review's first byte to its answer's last
+  steady   200 reviews a second at random times, open loop: from the time a review was to leave, whatever became of earlier ones, to its
+           answer's last byte; beside it how late the client itself was, and the webhook's own histogram of the same reviews
   many     100,000 reviews as fast as they are answered (wrk), the process's resident memory before and after
   large    a pod of 1 MB
   garbage  what is no review is refused, and the operator lives on
@@ -27,6 +28,7 @@ import time
 import aiohttp
 
 import common
+import open_loop
 from common import MIB, REPOSITORY, say
 
 # Not as the package `support`: that name is Tests/System's here.
@@ -40,27 +42,25 @@ MODELS = 20
 P99_LIMIT = 0.010
 GROWTH_LIMIT = 8 * MIB
 
-# wrk's script: one review after the other from a file of lines, at random intervals around BENCH_PAUSE milliseconds when that is set.
+# wrk's script: one review after the other from a file of lines.
 LUA = """
-requests, refused, pause = {}, 0, tonumber(os.getenv("BENCH_PAUSE") or "0")
+requests, refused = {}, 0
 local threads = {}
 function setup(thread) table.insert(threads, thread) end
 function init()
   for line in io.lines(os.getenv("BENCH_REVIEWS")) do
     table.insert(requests, wrk.format("POST", nil, {["Content-Type"] = "application/json"}, line))
   end
-  if pause == 0 then delay = nil end
 end
 local index = 0
 function request() index = index % #requests + 1; return requests[index] end
-function delay() return math.random(pause / 2, pause * 3 / 2) end
 function response(status, headers, body) if status ~= 200 or not body:find('"patchType"', 1, true) then refused = refused + 1 end end
 function done(summary, latency)
   local bad = 0
   for _, thread in ipairs(threads) do bad = bad + thread:get("refused") end
   local e = summary.errors
-  io.write(string.format('\\nRESULT {"requests": %d, "seconds": %f, "bad": %d, "p50": %f, "p99": %f, "most": %f}\\n', summary.requests,
-    summary.duration / 1e6, bad + e.connect + e.read + e.write + e.timeout, latency:percentile(50) / 1e6, latency:percentile(99) / 1e6, latency.max / 1e6))
+  io.write(string.format('\\nRESULT {"requests": %d, "seconds": %f, "bad": %d}\\n', summary.requests,
+    summary.duration / 1e6, bad + e.connect + e.read + e.write + e.timeout))
 end
 """
 
@@ -97,6 +97,13 @@ class Operator:
         fields = pathlib.Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
+    async def buckets(self, session) -> dict[float, int]:
+        """The webhook's own histogram: reviews that took no longer than so many seconds."""
+        async with session.get(f"http://127.0.0.1:{self.metrics_port}/metrics") as answer:
+            text = await answer.text()
+        found = re.findall(r'controller_runtime_webhook_latency_seconds_bucket\{[^}]*le="([^"]+)"[^}]*\} (\S+)', text)
+        return {float(edge): int(float(count)) for edge, count in found}
+
     def stop(self):
         self.process.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -104,30 +111,37 @@ class Operator:
         self.process.kill()
 
 
+def below(buckets: dict[float, int], part: float) -> float:
+    """The edge of the bucket that this part of all has come in by."""
+    whole = max(buckets.values())
+    return min(edge for edge, count in buckets.items() if count >= part * whole)
+
+
 def quantile(values, part) -> float:
     return sorted(values)[min(len(values) - 1, int(len(values) * part))]
 
 
-def wrk(folder, url, seconds, connections=8, rate=None) -> dict:
-    """Reviews for so long by wrk, whose own time is small beside the webhook's; `rate` a second, else as fast as they are answered."""
-    script, reviews = folder / "review.lua", folder / "reviews"
+def reviews() -> list[bytes]:
+    return [json.dumps(hooks.review(f"review-{i}", NAMESPACE, deployment_pod(f"llama-{i}", f"model-{i % MODELS}"))).encode() for i in range(5 * MODELS)]
+
+
+def wrk(folder, url, seconds) -> dict:
+    """Reviews for so long by wrk, whose own time is small beside the webhook's, as fast as they are answered over 8 connections."""
+    script, lines = folder / "review.lua", folder / "reviews"
     script.write_text(LUA)
-    reviews.write_text("".join(
-        json.dumps(hooks.review(f"review-{i}", NAMESPACE, deployment_pod(f"llama-{i}", f"model-{i % MODELS}"))) + "\n" for i in range(5 * MODELS)))
-    environment = os.environ | {"BENCH_REVIEWS": str(reviews)}
-    if rate:
-        environment["BENCH_PAUSE"] = str(round(1000 * connections / rate))
-    done = subprocess.run(["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", script, url], capture_output=True, text=True, env=environment)
+    lines.write_bytes(b"".join(one + b"\n" for one in reviews()))
+    done = subprocess.run(
+        ["wrk", "-t1", "-c8", f"-d{seconds}s", "-s", script, url], capture_output=True, text=True, env=os.environ | {"BENCH_REVIEWS": str(lines)})
     found = re.search(r"RESULT (.*)", done.stdout)
     if done.returncode != 0 or not found or (result := json.loads(found[1]))["requests"] == 0:
         raise SystemExit(f"bench: wrk failed, or the webhook does not answer: {done.stdout[-500:]} {done.stderr[-500:]}")
     return result
 
 
-def flood(folder, url, reviews) -> dict:
-    """`reviews` at least, in slices: wrk counts time, not requests."""
+def flood(folder, url, number) -> dict:
+    """`number` at least, in slices: wrk counts time, not requests."""
     total = {"reviews": 0, "seconds": 0.0, "bad": 0}
-    while total["reviews"] < reviews:
+    while total["reviews"] < number:
         part = wrk(folder, url, 5)
         total = {"reviews": total["reviews"] + part["requests"], "seconds": total["seconds"] + part["seconds"], "bad": total["bad"] + part["bad"]}
     return total
@@ -188,11 +202,17 @@ async def measure(options, folder, plane, operator) -> dict:
     context = ssl.create_default_context(cadata=hooks.bundle(plane.kubectl))
     connector = aiohttp.TCPConnector(ssl=context, limit=16)
     async with aiohttp.ClientSession(connector=connector, headers={"Content-Type": "application/json"}) as session:
-        say(f"steady: {options.rate} reviews a second for {options.seconds} s")
+        say(f"steady: {options.rate} reviews a second for {options.seconds} s, open loop")
         wrk(folder, url, 2)
-        before = operator.seconds()
-        one = wrk(folder, url, options.seconds, connections=16, rate=options.rate)
-        result["steady"] = one | {"rate": one["requests"] / one["seconds"], "cpu": (operator.seconds() - before) / one["seconds"]}
+        before, buckets = operator.seconds(), await operator.buckets(session)
+        one = await open_loop.Client(operator.port, hooks.PATH, context).run(
+            reviews(), options.rate, options.seconds, options.seed, lambda body: b'"patchType"' in body)
+        after = await operator.buckets(session)
+        result["steady"] = {
+            "requests": len(one.latencies), "bad": one.bad, "connections": one.connections, "rate": len(one.latencies) / options.seconds,
+            "p50": quantile(one.latencies, 0.5), "p99": quantile(one.latencies, 0.99), "most": max(one.latencies), "client_late_p99": quantile(one.late, 0.99),
+            "server_p99_below": below({edge: count - buckets[edge] for edge, count in after.items()}, 0.99),
+            "cpu": (operator.seconds() - before) / options.seconds, "load": os.getloadavg()[0]}
 
         say(f"many: {options.reviews} reviews")
         flood(folder, url, options.reviews // 10)
@@ -242,7 +262,8 @@ def main() -> None:
         ("1 MB pod answered", result["large"]["answered"]), ("garbage refused", result["garbage"]["refused"]), ("alive", result["alive"]),
     ]
     print(f"""
-{one['rate']:.0f} reviews a second     p50 {ms(one['p50'])}   p99 {ms(one['p99'])}   most {ms(one['most'])}   operator {one['cpu']:.0%} of a core
+{one['rate']:.0f} reviews a second     p50 {ms(one['p50'])}   p99 {ms(one['p99'])}   most {ms(one['most'])}   operator {one['cpu']:.0%} of a core, load average {one['load']:.1f}
+  of that the client was late    p99 {ms(one['client_late_p99'])}; the webhook's own histogram: p99 below {ms(one['server_p99_below'])}
 {many['reviews']} reviews        {many['reviews'] / many['seconds']:.0f}/s   resident {many['before'] / MIB:.1f} MiB before, {many['after'] / MIB:.1f} MiB after
 pod of 1 MB              {ms(result['large']['seconds'])}
 garbage, 500 bodies      answered {result['garbage']['statuses']} (seed {result['garbage']['seed']})

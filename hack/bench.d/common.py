@@ -1,6 +1,7 @@
 """What the benches share: a web server, a tmpfs of the cache's kind, medians, tables and the result file."""
 import contextlib
 import json
+import mmap
 import os
 import pathlib
 import signal
@@ -25,6 +26,16 @@ signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 
 def say(text: str) -> None:
     print(f"bench: {text}", file=sys.stderr, flush=True)
+
+
+def back_memory(size: int) -> None:
+    """Touches `size` bytes and frees them again. A virtual machine gives long-free memory back to its host (free page
+    reporting), and the next touch then waits for the host: up to ten times a page's cost, for whoever happens to touch it. A
+    measured program meets pages that the machine has."""
+    with mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) as memory:
+        memory.madvise(mmap.MADV_HUGEPAGE)
+        for offset in range(0, size, 4096):
+            memory[offset] = 1
 
 
 @contextlib.contextmanager

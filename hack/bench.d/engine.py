@@ -150,6 +150,7 @@ def main() -> int:
             for name, contender in contenders.items():
                 if name in failures:
                     continue
+                common.back_memory(size + size // 2)
                 try:
                     seconds[name].append(contender())
                     say(f"run {turn + 1}/{options.runs}  {name}: {size / seconds[name][-1] / 1e9:.2f} GB/s")

@@ -28,16 +28,16 @@ def round_of(testbed: Testbed, number: int, starts: PodStarts):
     name = f"gemma-{number}"
     model = Model(testbed.cluster, SPACE, name).apply(
         testbed.store.endpoint, warmup={"mode": "OnDemand"}, placement={"seeders": 0})
-    wait_until(lambda: testbed.cluster.items("persistentvolumeclaims", "-n", SPACE), 60, "the model's claim")
+    wait_until(lambda: testbed.cluster.items("persistentvolumeclaims", "-n", SPACE), "the model's claim")
     pods = Pods(testbed.cluster, SPACE)
     made = pods.create(llama(name, name))
     if INJECTED not in made["metadata"].get("annotations", {}):
         raise SystemExit(f"bench: the pod was not injected: {made['metadata'].get('annotations')}")
-    start = wait_until(lambda: next((one for one in starts.on(name) if one.ready), None), 600, f"{name} is ready")
+    start = wait_until(lambda: next((one for one in starts.on(name) if one.ready), None), f"{name} is ready", 600)
     # The agent's counters are read after it.
-    wait_until(lambda: start.origin + start.peers, 10, "the agent's counters")
+    wait_until(lambda: start.origin + start.peers, "the agent's counters")
     pods.delete(name)
-    model.delete(seconds=120)
+    model.delete()
     return start
 
 

@@ -1,6 +1,9 @@
 public import Foundation
 
 /// A JSON document as a value: what a schema is and what it is checked against.
+///
+/// The Kubernetes client's `JSONValue` is its twin, as the client's `Toleration` is the API's: this module knows no client, and the
+/// client serves programs that know no ModelCache.
 public enum JSONTree: Sendable, Equatable {
     case null
     case boolean(Bool)

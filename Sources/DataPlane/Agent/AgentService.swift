@@ -61,7 +61,7 @@ public struct AgentService: Sendable {
             status.refusedCallers = refusals.byProblem
             return status
         }
-        let sessions = Sessions(registry: registry, callers: CallerIdentity(refusals: refusals), logger: logger, status: status)
+        let sessions = Sessions(registry: registry, callers: CallerIdentity(refusals: refusals, patience: options.keyPatience), logger: logger, status: status)
         let socketThread = SocketThread(server: server, handler: sessions)
         var services: [any Service] = [
             socketThread,

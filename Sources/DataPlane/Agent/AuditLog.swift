@@ -2,6 +2,9 @@ internal import Foundation
 internal import Synchronization
 
 /// One JSON line for each thing that happened to a model: `auditPath` of the configuration. No secrets, no keys of callers.
+///
+/// Events: `open` (a model is new here), `filled` (whole and verified), `failed` (its fill ended with an error), `unfinished` (its
+/// fill was stopped), `evict`.
 package final class AuditLog: Sendable {
     private let file: Mutex<FileHandle?>
 

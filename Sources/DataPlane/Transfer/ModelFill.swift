@@ -269,7 +269,6 @@ public actor ModelFill {
             inFlight[address] = nil
             remember(rate: Double(progress) / max(0.001, flight.startedAt.duration(to: now) / .seconds(1)))
             settle(flight.sink.run, retryAt: now)
-            if flight.sink.broughtLast { complete(address.file) }
         case .storeFailed(let error):
             inFlight[address] = nil
             flight.sink.abort()

@@ -10,8 +10,6 @@ final class RunSink: RangeSink, @unchecked Sendable {
     let run: ChunkRun
     /// Nil when the run is whole, or was ended.
     private var writer: ChunkWriter?
-    /// Whether the run brought the file's last missing chunk.
-    private(set) var broughtLast = false
     /// What the cache said when it refused bytes.
     private(set) var failure: ChunkStoreError?
 
@@ -82,7 +80,8 @@ final class RunSink: RangeSink, @unchecked Sendable {
             if next < run.chunks.upperBound {
                 self.writer = try writer.finish(beginning: next)
             } else {
-                broughtLast = try writer.finish()
+                // Whether it was the file's last the planner knows.
+                _ = try writer.finish()
             }
         }
     }

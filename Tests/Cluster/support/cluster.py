@@ -13,12 +13,16 @@ IMAGE_TAR = REPOSITORY / "hack" / "lib" / "cluster" / "image_tar.py"
 TOOLS_IMAGE = "localhost/modelcache-test-tools:1"
 
 
-def wait_until(condition, seconds, what, every=0.3):
-    """The first true value of `condition`; AssertionError that says `what` after `seconds`."""
+# Long enough for a machine several times slower than a developer's: waits end as soon as they can.
+PATIENCE = 180.0
+
+
+def wait_until(condition, what, seconds=PATIENCE, every=0.3):
+    """The first true value of `condition`; AssertionError that says `what` (a text, or what makes it then) after `seconds`."""
     deadline = time.monotonic() + seconds
     while not (value := condition()):
         if time.monotonic() > deadline:
-            raise AssertionError(f"not within {seconds:g} s: {what}")
+            raise AssertionError(f"not within {seconds:g} s: {what() if callable(what) else what}")
         time.sleep(every)
     return value
 
@@ -79,7 +83,7 @@ class Cluster:
     def load_image(self, *files) -> None:
         self.command("load-image", *files)
 
-    def kubectl(self, *arguments, input=None, check=True, seconds=120) -> str:
+    def kubectl(self, *arguments, input=None, check=True, seconds=PATIENCE + 20) -> str:
         if isinstance(input, (dict, list)):
             input = json.dumps(input)
         return self.command("kubectl", *arguments, input=input, check=check, seconds=seconds).stdout
@@ -108,16 +112,13 @@ class Cluster:
         """A command in a running pod."""
         return self.kubectl("exec", "-n", namespace, pod, "--", *command, check=check)
 
-    def wait_for_pod(self, namespace, pod, seconds=60) -> dict:
+    def wait_for_pod(self, namespace, pod) -> dict:
         """The pod once it is ready; AssertionError that tells its events when it is not in time."""
         def ready():
             found = self.get("pod", "-n", namespace, pod)
             return found if found and any(
                 c["type"] == "Ready" and c["status"] == "True" for c in found["status"].get("conditions", [])) else None
-        try:
-            return wait_until(ready, seconds, f"pod {namespace}/{pod} ready")
-        except AssertionError as error:
-            raise AssertionError(f"{error}\n{self.kubectl('describe', 'pod', '-n', namespace, pod, check=False)[-3000:]}") from None
+        return wait_until(ready, lambda: f"pod {namespace}/{pod} ready\n{self.kubectl('describe', 'pod', '-n', namespace, pod, check=False)[-3000:]}")
 
     def load_tools(self) -> str:
         """Loads an image with busybox in it (/bin/busybox, and its commands in a shell) and gives its name."""

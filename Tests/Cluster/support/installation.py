@@ -2,7 +2,7 @@
 import os
 import subprocess
 
-from .cluster import REPOSITORY, Cluster, wait_until
+from .cluster import PATIENCE, REPOSITORY, Cluster, wait_until
 from .system import paths
 
 SYSTEM = "modelcache-system"
@@ -24,7 +24,7 @@ class Installation:
         self.load("operator", "agent")
         space = self.cluster.get("namespace", SYSTEM)
         if space and "deletionTimestamp" in space["metadata"]:
-            self.cluster.kubectl("wait", "--for=delete", f"namespace/{SYSTEM}", "--timeout=110s")
+            self.cluster.kubectl("wait", "--for=delete", f"namespace/{SYSTEM}", "--timeout=180s")
         there = self.cluster.get("deployment", "-n", SYSTEM, "modelcache-operator")
         self.cluster.kubectl("apply", "-k", REPOSITORY / "config/testbed")
         if there:
@@ -37,12 +37,12 @@ class Installation:
         self.cluster.kubectl("apply", "-k", REPOSITORY / "config/testbed")
         self.wait_ready()
 
-    def wait_ready(self, seconds=90) -> None:
+    def wait_ready(self, seconds=PATIENCE) -> None:
         for one in ("deployment/modelcache-operator", "daemonset/modelcache-agent"):
-            self.cluster.kubectl("rollout", "status", "-n", SYSTEM, one, f"--timeout={seconds}s", seconds=seconds + 30)
+            self.cluster.kubectl("rollout", "status", "-n", SYSTEM, one, f"--timeout={seconds:g}s", seconds=seconds + 30)
 
     def remove(self) -> None:
-        self.cluster.kubectl("delete", "modelcaches", "--all", "--all-namespaces", "--timeout=60s", check=False)
+        self.cluster.kubectl("delete", "modelcaches", "--all", "--all-namespaces", "--timeout=180s", check=False)
         self.cluster.kubectl("delete", "-k", REPOSITORY / "config/testbed", "--ignore-not-found", "--wait=false", check=False)
 
     def pods(self, label) -> list[dict]:
@@ -57,7 +57,7 @@ class Installation:
         """Deletes the node's agent pod and waits until the DaemonSet's next one is ready."""
         old = self.agent_on(node)["metadata"]
         self.cluster.kubectl("delete", "pod", "-n", SYSTEM, old["name"], "--wait=false")
-        wait_until(lambda: not self.cluster.on(node, "ss", "-Hltn", "sport = :9417"), 30, f"the old agent of {node} ends")
+        wait_until(lambda: not self.cluster.on(node, "ss", "-Hltn", "sport = :9417"), f"the old agent of {node} ends")
         # The kubelet of 1.20 tells the API server only up to a minute later that the pod is no more.
         self.cluster.kubectl("delete", "pod", "-n", SYSTEM, old["name"], "--force", "--grace-period=0", "--ignore-not-found")
 
@@ -65,7 +65,7 @@ class Installation:
             pod = self.agent_on(node)
             return pod and pod["metadata"]["uid"] != old["uid"] and all(
                 status["ready"] for status in pod["status"].get("containerStatuses") or [{"ready": False}])
-        wait_until(next_is_ready, 60, f"a new agent on {node}")
+        wait_until(next_is_ready, f"a new agent on {node}")
 
     def operator_runs(self) -> bool:
         """Whether a node has its process: the kubelet of 1.20 tells only up to a minute later that a pod is no more."""
@@ -85,6 +85,6 @@ class Installation:
         programs = (self.cluster.state / "programs").read_text().strip()
         environment = os.environ | {
             "KUBECONFIG": str(self.cluster.kubeconfig), "PATH": f"{paths.DIST / 'bin'}:{programs}:{os.environ['PATH']}"}
-        done = subprocess.run(["kubectl", "modelcache", *arguments], env=environment, text=True, capture_output=True, timeout=60)
+        done = subprocess.run(["kubectl", "modelcache", *arguments], env=environment, text=True, capture_output=True, timeout=PATIENCE)
         assert not check or done.returncode == 0, done.stdout + done.stderr
         return done.stdout

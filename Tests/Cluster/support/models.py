@@ -1,7 +1,7 @@
 """A ModelCache as the tests follow it: its status, its copies on the nodes, what it left behind."""
 import time
 
-from .cluster import Cluster, wait_until
+from .cluster import PATIENCE, Cluster, wait_until
 from .system import ACCESS_KEY, REGION, SECRET
 
 NODES = ("node-1", "node-2", "node-3")
@@ -34,7 +34,7 @@ class Model:
     def status(self) -> dict:
         return (self.get() or {}).get("status") or {}
 
-    def wait(self, condition, seconds, what) -> dict:
+    def wait(self, condition, what, seconds=PATIENCE) -> dict:
         """The status once `condition` takes it; else an error that tells the last one, the Events and the operator's log."""
         last: dict = {}
 
@@ -42,22 +42,19 @@ class Model:
             last.clear()
             last.update(self.status)
             return last and condition(last)
-        try:
-            wait_until(met, seconds, f"{self.namespace}/{self.name}: {what}", every=0.2)
-        except AssertionError as error:
-            raise AssertionError("\n".join([
-                str(error), str(last),
-                self.cluster.kubectl("get", "events,pods", "-n", self.namespace, check=False)[-4000:],
-                self.cluster.kubectl("logs", "-n", "modelcache-system", "deployment/modelcache-operator", "--tail=40", check=False),
-            ])) from None
+        wait_until(met, lambda: "\n".join([
+            f"{self.namespace}/{self.name}: {what}", str(last),
+            self.cluster.kubectl("get", "events,pods", "-n", self.namespace, check=False)[-4000:],
+            self.cluster.kubectl("logs", "-n", "modelcache-system", "deployment/modelcache-operator", "--tail=40", check=False),
+        ]), seconds, every=0.2)
         return last
 
-    def wait_ready(self, nodes=3, seconds=90) -> dict:
+    def wait_ready(self, nodes=3, seconds=PATIENCE) -> dict:
         return self.wait(lambda s: s.get("phase") == "Ready" and (s.get("nodes") or {}).get("summary") == f"{nodes}/{nodes}",
-                         seconds, f"Ready on {nodes} of {nodes} nodes")
+                         f"Ready on {nodes} of {nodes} nodes", seconds)
 
-    def wait_percent(self, percent, seconds=75) -> dict:
-        return self.wait(lambda s: (s.get("progress") or {}).get("percent", 0) >= percent, seconds, f"{percent}% there")
+    def wait_percent(self, percent) -> dict:
+        return self.wait(lambda s: (s.get("progress") or {}).get("percent", 0) >= percent, f"{percent}% there")
 
     def digests(self, node, medium="Memory") -> dict[str, str]:
         """SHA-256 of every file a reader sees in the node's copy."""
@@ -69,11 +66,18 @@ class Model:
         found = self.cluster.get("jobs", "-n", self.namespace, "-l", f"modelcache.io/uid={self.uid}")["items"]
         return sorted(found, key=lambda job: job["metadata"]["annotations"]["modelcache.io/node"])
 
-    def delete(self, seconds=60) -> float:
+    def delete(self) -> float:
         """Seconds until it was gone."""
         started = time.monotonic()
-        self.cluster.kubectl("delete", "modelcache", "-n", self.namespace, self.name, f"--timeout={seconds}s", seconds=seconds + 30)
+        self.cluster.kubectl("delete", "modelcache", "-n", self.namespace, self.name, f"--timeout={PATIENCE:g}s")
         return time.monotonic() - started
+
+    def wait_gone(self) -> None:
+        """Nothing names it any more. Its pods are the last: the kubelet of 1.20 looks once a minute for those that ended before
+        they were deleted."""
+        wait_until(lambda: not self.traces(), lambda: "nothing left of {}/{}\n{}\n{}".format(
+            self.namespace, self.name, "\n".join(self.traces()),
+            self.cluster.kubectl("describe", "pods", "-n", self.namespace, "-l", f"modelcache.io/uid={self.uid}", check=False)), every=1)
 
     def traces(self) -> list[str]:
         """All that names it on the nodes and at the API server: files, sockets, mounts, objects."""
@@ -94,7 +98,7 @@ def namespace_with_keys(cluster: Cluster, name: str) -> None:
     """A namespace that only takes `restricted` pods, with the store's keys in the Secret `oss-keys`."""
     there = cluster.get("namespace", name)
     if there and "deletionTimestamp" in there["metadata"]:
-        cluster.kubectl("wait", "--for=delete", f"namespace/{name}", "--timeout=110s")
+        cluster.kubectl("wait", "--for=delete", f"namespace/{name}", "--timeout=180s")
     cluster.kubectl("apply", "-f", "-", input={
         "apiVersion": "v1", "kind": "Namespace",
         "metadata": {"name": name, "labels": {"pod-security.kubernetes.io/enforce": "restricted"}}})

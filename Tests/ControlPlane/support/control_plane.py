@@ -111,7 +111,7 @@ class Process:
                 self.arguments, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
                 preexec_fn=_end_with_parent)
 
-    def stop(self, seconds=20) -> None:
+    def stop(self, seconds=60) -> None:
         """SIGTERM, and SIGKILL after `seconds`."""
         if self.alive:
             self.process.terminate()
@@ -209,12 +209,12 @@ class ControlPlane:
             self.controllers.start()
             # They work when the first thing they make is there; pods need it too.
             try:
-                self.kubectl("wait", "--for=create", "serviceaccount/default", "-n", "default", "--timeout=60s")
+                self.kubectl("wait", "--for=create", "serviceaccount/default", "-n", "default", "--timeout=120s")
             except AssertionError as error:
                 raise AssertionError(f"{error}: {self.controllers.last_words()}") from None
         return self
 
-    def ready(self, seconds=60) -> None:
+    def ready(self, seconds=180) -> None:
         """Returns when /readyz says ok; AssertionError with the log's end when it does not in time."""
         deadline = time.monotonic() + seconds
         while not self.is_ready():

@@ -39,7 +39,7 @@ class Operator:
         """SIGKILL: nothing is handed over, the Lease stays held until it expires."""
         self.process.send_signal(signal.SIGKILL)
 
-    def stop(self, seconds=20) -> int:
+    def stop(self, seconds=120) -> int:
         """SIGTERM; its exit code."""
         self.process.terminate()
         try:
@@ -53,7 +53,7 @@ class Operator:
         """Ends it, with a moment to give the Lease back: the next one leads at once."""
         self.process.terminate()
         try:
-            self.process.wait(8)
+            self.process.wait(60)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
@@ -69,7 +69,7 @@ class Operator:
         except (urllib.error.URLError, OSError):
             return False
 
-    def ready(self, seconds=30) -> "Operator":
+    def ready(self, seconds=120) -> "Operator":
         deadline = time.monotonic() + seconds
         while not self.is_ready():
             assert self.alive, f"the operator ended with {self.process.returncode}: {self.last_words()}"

@@ -62,13 +62,15 @@ class Proxy:
 
     refuse: called with each request before it is passed on; a Refusal is answered in the server's place.
     after: called when the API server has answered and before the caller hears of it.
+    names: what its certificate is for, as for ControlPlane.issue.
     requests, writes: what was passed on and answered, oldest first (a watch when it begins).
     delay: seconds each request waits first.
     """
 
-    def __init__(self, plane):
+    def __init__(self, plane, *names):
         self._plane = plane
-        certificate, key = plane.issue("proxy", "/CN=proxy", "IP:127.0.0.1", "DNS:localhost")
+        names = names or ("IP:127.0.0.1", "DNS:localhost")
+        certificate, key = plane.issue("-".join(["proxy", *names]).replace(":", "-"), "/CN=proxy", *names)
         self.target, self.target_tls = urllib.parse.urlsplit(plane.server), plane.tls()
         self.refuse = lambda seen: None
         self.after = lambda seen: None

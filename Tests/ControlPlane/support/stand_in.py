@@ -161,15 +161,31 @@ class Agent:
     def __init__(self, node, budget):
         self.node, self.budget = node, budget
         self.caches = {}
+        self.clock_offset = 0
         self.restart(keep=True)
         self.silent = False
-        self.clock_offset = 0
+        self.superseded = 0
 
     def restart(self, keep):
         """A new process; `keep=False`: on empty memory."""
         self.instance = f"{random.getrandbits(64):016x}"
+        self.started = int(time.time() + self.clock_offset)
+        # path -> the second of the last order for it, and that second's signatures.
+        self.orders = {}
         if not keep:
             self.caches = {}
+
+    def admits(self, path, stamp, signature):
+        """Whether an order is newer than what was carried out, by the real agents' rules (OrderLedger)."""
+        last, signatures = self.orders.get(path, (0, []))
+        if stamp < self.started or stamp < last or (stamp == last and signature in signatures[:-1]):
+            self.superseded += 1
+            return False
+        if stamp > last:
+            self.orders[path] = (stamp, [signature])
+        elif signature not in signatures:
+            signatures.append(signature)
+        return True
 
     def report(self, now):
         used = sum(c.definition.get("sizeBytes", 0) for c in self.caches.values())
@@ -204,17 +220,18 @@ class Agents:
     async def stop(self):
         await self._runner.cleanup()
 
-    def _is_signed(self, agent, request, body):
+    def _signed(self, agent, request, body):
+        """Timestamp and signature, when they are right."""
         try:
             scheme, _, rest = request.headers["Authorization"].partition(" ")
             fields = dict(part.strip().split("=", 1) for part in rest.split(","))
             if scheme != "MODELCACHE-HMAC-SHA256" or abs(int(fields["Timestamp"]) - time.time() - agent.clock_offset) > 300:
-                return False
+                return None
             lines = [request.method, request.raw_path, fields["Timestamp"], agent.node, hashlib.sha256(body).hexdigest()]
             want = hmac.new(self.secret.encode(), "\n".join(lines).encode(), hashlib.sha256).hexdigest()
-            return hmac.compare_digest(want, fields["Signature"])
+            return (int(fields["Timestamp"]), want) if hmac.compare_digest(want, fields["Signature"]) else None
         except (KeyError, ValueError):
-            return False
+            return None
 
     async def _answer(self, request):
         self.requests += 1
@@ -225,7 +242,8 @@ class Agents:
         body = await request.read()
         if request.path in ("/healthz", "/readyz"):
             return web.Response(text="ok\n")
-        if not self._is_signed(agent, request, body):
+        signed = self._signed(agent, request, body)
+        if signed is None:
             code = "ClockSkewed" if agent.clock_offset else "Unauthorized"
             return web.json_response({"code": code, "message": "the signature is wrong", "remedy": "check the secret"}, status=401)
         now = time.monotonic()
@@ -234,9 +252,13 @@ class Agents:
         prefix, _, uid = request.path.rpartition("/")
         if prefix != "/v1/caches":
             return web.json_response({"code": "NotFound", "message": "no such path", "remedy": "see the API"}, status=404)
+        if request.method in ("PUT", "DELETE") and not agent.admits(request.path, *signed):
+            return web.json_response({"code": "Superseded", "message": "a later order was carried out", "remedy": "sign it anew"}, status=409)
         cache = agent.caches.get(uid)
         if request.method == "PUT":
             definition = json.loads(body)
+            if cache and cache.definition["source"] != definition["source"]:
+                return web.json_response({"code": "SourceImmutable", "message": "known with another source", "remedy": "evict it first"}, status=409)
             if cache is None:
                 needed = definition["sizeBytes"] + sum(c.definition["sizeBytes"] for c in agent.caches.values())
                 if needed > agent.budget:

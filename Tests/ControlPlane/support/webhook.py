@@ -51,17 +51,17 @@ def is_injected(one: dict) -> bool:
 
 
 class Pods:
-    """Creates pods over one kept connection: a kubectl for each would be a process for each."""
+    """Creates pods, or others, over one kept connection: a kubectl for each would be a process for each."""
 
-    def __init__(self, plane, namespace):
+    def __init__(self, plane, namespace, path="/api/v1", plural="pods"):
         host = plane.server.removeprefix("https://")
-        self.connection = http.client.HTTPSConnection(host, context=plane.tls(), timeout=30)
+        self.connection = http.client.HTTPSConnection(host, context=plane.tls(), timeout=120)
         self.headers = {"Authorization": f"Bearer {plane.admin_token}", "Content-Type": "application/json"}
-        self.namespace = namespace
+        self.path = f"{path}/namespaces/{namespace}/{plural}"
         self.warnings = []
 
     def create(self, one: dict, dry_run=False) -> dict:
-        path = f"/api/v1/namespaces/{self.namespace}/pods" + ("?dryRun=All" if dry_run else "")
+        path = self.path + ("?dryRun=All" if dry_run else "")
         self.connection.request("POST", path, json.dumps(one), self.headers)
         answer = self.connection.getresponse()
         body = answer.read()
@@ -78,7 +78,7 @@ class Direct:
 
     def __init__(self, port, authorities: str):
         context = ssl.create_default_context(cadata=authorities)
-        self.connection = http.client.HTTPSConnection("127.0.0.1", port, context=context, timeout=30)
+        self.connection = http.client.HTTPSConnection("127.0.0.1", port, context=context, timeout=120)
 
     def post(self, body, path=PATH, method="POST", **headers) -> tuple[int, str]:
         data = body if isinstance(body, (bytes, str)) else json.dumps(body)
@@ -111,7 +111,7 @@ def secret(kubectl) -> dict[str, str] | None:
     return one and {key: base64.b64decode(value).decode(errors="replace") for key, value in one["data"].items()}
 
 
-def until(condition, what, seconds=60):
+def until(condition, what, seconds=120):
     """The first true answer; AssertionError when there is none in time."""
     deadline = time.monotonic() + seconds
     while True:

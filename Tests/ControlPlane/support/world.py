@@ -37,7 +37,7 @@ class Store:
             [PROGRAM.parent / "modelcache-devstore", "--host", "127.0.0.1", "--port", "0", "--admin", "0", "--ready-file", ready,
              "--key", f"{ACCESS_KEY}:{ACCESS_SECRET}", "--region", REGION, "--bucket", f"models={bucket}"],
             stdout=self._log, stderr=self._log)
-        deadline = time.monotonic() + 15
+        deadline = time.monotonic() + 120
         while not ready.exists() or not ready.read_text().strip():
             assert self.process.poll() is None and time.monotonic() < deadline, "the store emulator did not start"
             time.sleep(0.05)
@@ -69,7 +69,7 @@ class World:
         self._call(stand_in.make_namespace(self.api, self.namespace))
         self.secret()
 
-    def _call(self, coroutine, seconds=60):
+    def _call(self, coroutine, seconds=180):
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(seconds)
 
     async def _populate(self) -> None:
@@ -88,8 +88,8 @@ class World:
 
     # What tests do
 
-    def start_operator(self, *flags, through_proxy=True, **options) -> Operator:
-        kubeconfig = self.proxy.kubeconfig() if through_proxy else self.plane.admin_kubeconfig
+    def start_operator(self, *flags, through_proxy=True, kubeconfig=None, **options) -> Operator:
+        kubeconfig = kubeconfig or (self.proxy.kubeconfig() if through_proxy else self.plane.admin_kubeconfig)
         operator = Operator(kubeconfig, self.folder / f"operator-{len(self._operators)}.log", *flags, agent_port=self.agents.port, **options)
         self._operators.append(operator)
         self.operator = operator
@@ -158,7 +158,7 @@ class World:
             node: cache.report(now)["state"] for node, agent in self.agents.by_node.items() for cache in list(agent.caches.values())
             if cache.definition["name"] == name and cache.definition["namespace"] == self.namespace}
 
-    def until(self, condition, seconds=30, what=None):
+    def until(self, condition, what=None, seconds=180):
         """The condition's first true value; AssertionError with the world's state when there is none in time."""
         deadline = time.monotonic() + seconds
         while True:
@@ -173,8 +173,8 @@ class World:
                 raise AssertionError(f"not within {seconds} s: {what or condition}\n{self.describe()}")
             time.sleep(0.15)
 
-    def until_ready(self, name="qwen", seconds=40) -> dict:
-        self.until(lambda: self.status(name).get("phase") == "Ready", seconds, f"{name} is Ready")
+    def until_ready(self, name="qwen") -> dict:
+        self.until(lambda: self.status(name).get("phase") == "Ready", f"{name} is Ready")
         return self.status(name)
 
     def describe(self) -> str:

@@ -4,8 +4,10 @@ import Synchronization
 import Testing
 
 private let kubeconfig = ProcessInfo.processInfo.environment["MODELCACHE_TEST_KUBECONFIG"]
+private let otherKubeconfig = ProcessInfo.processInfo.environment["MODELCACHE_TEST_OTHER_KUBECONFIG"]
 
-/// Against a real API server, when `MODELCACHE_TEST_KUBECONFIG` names one. No controllers need to run.
+/// Against a real API server, when `MODELCACHE_TEST_KUBECONFIG` names one. No controllers need to run. `MODELCACHE_TEST_OTHER_KUBECONFIG`:
+/// the same by way of a server whose certificate is for the name `another.example` and no address.
 @Suite(.enabled(if: kubeconfig != nil, "MODELCACHE_TEST_KUBECONFIG is not set"))
 struct RealServerTests {
     private func withNamespace(_ body: (KubernetesClient, String) async throws -> Void) async throws {
@@ -227,8 +229,8 @@ struct RealServerTests {
     }
 
     @Test func `the server must prove who it is`() async throws {
-        func version(_ change: (inout ClientConfiguration) -> Void) async throws -> KubernetesError? {
-            var configuration = try ClientConfiguration.load(kubeconfig: kubeconfig)
+        func version(of file: String? = kubeconfig, _ change: (inout ClientConfiguration) -> Void) async throws -> KubernetesError? {
+            var configuration = try ClientConfiguration.load(kubeconfig: file)
             change(&configuration)
             var options = ClientOptions()
             options.readAttempts = 1
@@ -239,8 +241,13 @@ struct RealServerTests {
         }
         let named = try await version { $0.tls.serverName = "kubernetes.default.svc" }
         #expect(named == nil)
-        let misnamed = try await version { $0.tls.serverName = "another.example" }
-        #expect(misnamed != nil, "a certificate for another name was taken")
+        // Another server, at the same address, whose certificate is of the right authority and for the name another.example alone.
+        let other = try #require(otherKubeconfig, "MODELCACHE_TEST_OTHER_KUBECONFIG is not set")
+        for (name, isTaken) in [(nil, false), ("kubernetes.default.svc", false), ("another.example", true)] {
+            let error = try await version(of: other) { $0.tls.serverName = name }
+            #expect((error == nil) == isTaken, "\(name ?? "its address"): \(String(describing: error))")
+            if !isTaken, let error { #expect("\(error)".contains("certificate"), "\(error)") }
+        }
         let system = try await version { $0.tls.certificateAuthority = nil }
         #expect(system.map { "\($0)" }?.contains("certificate-authority") == true, "\(String(describing: system))")
         let unchecked = try await version {

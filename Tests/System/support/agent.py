@@ -82,7 +82,7 @@ class Agent:
         own = {k: str(v) for k, v in place.settings(MODELCACHE_HTTP=self.http, **settings).items() if v is not None}
         self.process = Running([paths.MODELCACHE, "agent", *arguments], place.log("agent"), environment=base | own, prefix=prefix)
 
-    def ready(self, seconds: float = 15) -> "Agent":
+    def ready(self, seconds: float = 120) -> "Agent":
         def listens() -> bool:
             self.process.must_live()
             # The file is there from bind(2) on; only listen(2) lets clients in.

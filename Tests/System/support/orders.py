@@ -7,6 +7,7 @@ import time
 import uuid
 
 NODE = "node-of-the-test"
+SECRET = "a-secret-of-the-test-0123456789abcdef"
 
 
 class Answer:

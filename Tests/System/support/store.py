@@ -28,7 +28,7 @@ class Store:
         for name in anonymous:
             arguments += ["--public", name]
         self.process = Running([*arguments, *options], log, prefix=self._prefix)
-        ready = wait_until(self._announced, 15, "the store emulator says where it listens")
+        ready = wait_until(self._announced, 120, "the store emulator says where it listens")
         self.port, self._admin_port = ready["port"], ready["adminPort"]
 
     def _announced(self) -> dict | None:

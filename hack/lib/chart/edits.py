@@ -40,7 +40,7 @@ AGENT = [
     ("            cpu: 100m\n", "            cpu: {{ .Values.agent.cpu }}\n"),
     ("            memory: 8Gi\n", "            memory: {{ .Values.agent.cacheMemory }}\n"),
     ("          value: dns:modelcache-agents\n",
-     "          value: {{ ternary \"dns:modelcache-agents\" \"off\" .Values.agent.peers.enabled }}\n"
+     "          value: {{ ternary \"dns:modelcache-agents\" \"off\" .Values.agent.peers.enabled | quote }}\n"
      "        {{- with .Values.agent.diskBudget }}\n        - name: MODELCACHE_DISK_BUDGET\n          value: {{ . | quote }}\n        {{- end }}\n"
      + block("agent.environment", 8)),
     ("          path: /var/lib/modelcache\n", "          path: {{ .Values.agent.diskPath }}\n"),
@@ -48,7 +48,7 @@ AGENT = [
 
 # What config/certmanager adds.
 CERTIFICATE_VARIABLES = """\
-        {{- if .Values.certManager.enabled }}
+        {{- if and .Values.webhook.enabled .Values.certManager.enabled }}
         - name: MODELCACHE_WEBHOOK_CERTIFICATES
           value: files
         - name: MODELCACHE_WEBHOOK_CERTIFICATE_DIRECTORY
@@ -56,7 +56,7 @@ CERTIFICATE_VARIABLES = """\
         {{- end }}
 """
 CERTIFICATE_MOUNT = """\
-        {{- if .Values.certManager.enabled }}
+        {{- if and .Values.webhook.enabled .Values.certManager.enabled }}
         volumeMounts:
         - name: webhook-certificate
           mountPath: /etc/modelcache/webhook
@@ -100,7 +100,8 @@ OPERATOR = [
     ("        - --log-level=info\n",
      "        - --log-level={{ .Values.operator.logLevel }}\n"
      "        {{- with .Values.operator.watchNamespace }}\n        - --namespace={{ . }}\n        {{- end }}\n" + block("operator.arguments", 8)),
-    ("          value: modelcache/agent\n", "          value: {{ include \"modelcache.agentImage\" . }}\n" + CERTIFICATE_VARIABLES),
+    ("          value: modelcache/agent\n", "          value: {{ include \"modelcache.agentImage\" . }}\n"),
+    ("        env:\n", "        env:\n" + CERTIFICATE_VARIABLES),
     ("        resources:\n          requests:\n            cpu: 50m\n            memory: 64Mi\n          limits:\n            memory: 256Mi\n",
      "        resources:\n          {{- toYaml .Values.operator.resources | nindent 10 }}\n"),
     ("            drop: [ALL]\n", "            drop: [ALL]\n" + CERTIFICATE_MOUNT),
@@ -108,7 +109,7 @@ OPERATOR = [
 
 WEBHOOK = [
     (*NAMESPACE, 1),
-    ("values: [kube-system, modelcache-system]", "values: {{ prepend .Values.webhook.excludedNamespaces .Release.Namespace | toJson }}"),
+    ("values: [kube-system, modelcache-system]", "values: {{ append .Values.webhook.excludedNamespaces .Release.Namespace | toJson }}"),
     ("    app.kubernetes.io/part-of: modelcache\nwebhooks:\n",
      "    app.kubernetes.io/part-of: modelcache\n    " + SETS
      + "  {{- if .Values.certManager.enabled }}\n  annotations:\n    cert-manager.io/inject-ca-from: {{ .Release.Namespace }}/modelcache-webhook\n  {{- end }}\n"
@@ -152,6 +153,7 @@ ROLE = [NAMESPACE, only(".Values.webhook.enabled", """\
 
 PLAIN = [NAMESPACE]
 SERVICE = [NAMESPACE, labelled("spec:\n")]
+DISRUPTION = [*SERVICE, ("apiVersion: policy/v1\n", "apiVersion: policy/{{ ternary \"v1\" \"v1beta1\" (semverCompare \">=1.21.0-0\" .Capabilities.KubeVersion.Version) }}\n")]
 
 # template: (file of config/, edits, condition)
 FILES = {
@@ -159,7 +161,7 @@ FILES = {
     "agent-peers": ("agent/peers_service.yaml", SERVICE, None),
     "operator": ("manager/deployment.yaml", OPERATOR, None),
     "operator-metrics": ("manager/metrics_service.yaml", SERVICE, None),
-    "operator-disruption": ("replicas/pod_disruption_budget.yaml", SERVICE, "gt (int .Values.operator.replicas) 1"),
+    "operator-disruption": ("replicas/pod_disruption_budget.yaml", DISRUPTION, "gt (int .Values.operator.replicas) 1"),
     "service-accounts": ("rbac/service_accounts.yaml", [(*NAMESPACE, 2)], None),
     "operator-role": ("rbac/operator_role.yaml", ROLE, None),
     "operator-role-binding": ("rbac/operator_role_binding.yaml", [(*NAMESPACE, 2)], None),

@@ -87,9 +87,17 @@ run_dns() {
         --listen "$control_address" --forget-after 5
 }
 
-# The Service whose address every pod's resolv.conf names; its endpoint is the dns program.
-dns_objects() {
+# The Service whose address every pod's resolv.conf names (its endpoint is the dns program), and the right of nodes to read what
+# pods use. The Node authorizer grants that for a node's own pods, but its picture of them runs behind on a busy machine: a
+# kubelet that was refused a new pod's claim waits ten seconds and more before it asks again.
+cluster_objects() {
     cat <<END
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata: {name: cluster-nodes}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: system:node}
+subjects: [{apiGroup: rbac.authorization.k8s.io, kind: Group, name: system:nodes}]
+---
 apiVersion: rbac.authorization.k8s.io/v1
 kind: ClusterRoleBinding
 metadata: {name: cluster-dns}
@@ -114,7 +122,7 @@ END
 
 kubectl() {
     # Discovery is remembered by address, and the next cluster has the same: keep it with this one.
-    KUBECACHEDIR=$state/kubectl-cache "$bin/kubectl" --kubeconfig "$admin_kubeconfig" --request-timeout=10s "$@"
+    KUBECACHEDIR=$state/kubectl-cache "$bin/kubectl" --kubeconfig "$admin_kubeconfig" --request-timeout=30s "$@"
 }
 
 api_ready() {
@@ -131,9 +139,9 @@ control_start() {
 }
 
 control_finish() {
-    wait_for 60 "the API server to be ready" control_alive api_ready
+    wait_for 120 "the API server to be ready" control_alive api_ready
     say "control plane: controllers, scheduler, kube-proxy, DNS"
-    wait_for 20 "the roles of RBAC to be there" control_alive dns_applied
+    wait_for 120 "the roles of RBAC to be there" control_alive cluster_objects_applied
     run_controllers
     run_scheduler
     # Only a kubelet makes this chain, which kube-proxy's rules may name.
@@ -146,7 +154,7 @@ control_alive() {
     must_run control etcd
     must_run control kube-apiserver
 }
-dns_applied() { dns_objects | kubectl apply -f - >/dev/null 2>>"$logs/kubectl.log"; }
+cluster_objects_applied() { cluster_objects | kubectl apply -f - >/dev/null 2>>"$logs/kubectl.log"; }
 
 # wait_for SECONDS WHAT ALIVE READY...: until READY succeeds; ALIVE (a function and its arguments in one word) may fail
 # at once when it never will.

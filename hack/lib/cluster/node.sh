@@ -21,12 +21,12 @@ node_start() {
     echo "nameserver $control_address" >"$folder/resolv.conf"
     machine_start "$node"
     run_program "$node" containerd "$bin/containerd" --config "$folder/containerd.toml" --log-level warn
-    wait_for 60 "containerd on $node" "node_alive $node" containerd_ready "$node"
+    wait_for 120 "containerd on $node" "node_alive $node" containerd_ready "$node"
     [ -n "$(on_machine "$node" "$bin/ctr" -n k8s.io images list -q "name==$pause_image")" ] ||
         import_image "$node" <"$state/pause.tar"
     # kubelet looks for Docker for five seconds before it needs the API server; kube-proxy needs it at once.
     run_kubelet "$node"
-    wait_for 60 "the API server to be ready" control_alive api_ready
+    wait_for 120 "the API server to be ready" control_alive api_ready
     run_proxy "$node" "$address"
 }
 

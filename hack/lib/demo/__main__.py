@@ -63,7 +63,7 @@ class Demo:
                     for pod in self.pods.on(model.name) if not pod.gone]
             progress.show(rows + pods)
             return until()
-        wait_until(step, seconds, f"{model.name} and its pods", every=0.5)
+        wait_until(step, f"{model.name} and its pods", seconds, every=0.5)
 
     def ready(self, model: str, count: int) -> bool:
         there = [pod for pod in self.pods.on(model) if not pod.gone]
@@ -108,7 +108,7 @@ class Demo:
             self.draw(second, lambda: self.ready(SECOND, 3))
             self.kubectl("rollout", "status", "-n", SPACE, f"deployment/{DEPLOYMENT}", "--timeout=180s")
             # The old pods go on answering what they have taken.
-            wait_until(lambda: not any(self.alive(pod) for pod in self.pods.on(FIRST)), 120, "the end of the old pods")
+            wait_until(lambda: not any(self.alive(pod) for pod in self.pods.on(FIRST)), "the end of the old pods")
             time.sleep(2)
         say(self.requests.told())
         self.kubectl("delete", "modelcache", "-n", SPACE, FIRST, "--timeout=120s")

@@ -69,7 +69,7 @@ class Testbed(contextlib.AbstractContextManager):
         self._shape(node)
         self.cluster.load_image(*self.images())
         wait_until(lambda: (pod := self.installation.agent_on(node)) and all(
-            one["ready"] for one in pod["status"].get("containerStatuses") or [{"ready": False}]), 120, f"an agent on {node}")
+            one["ready"] for one in pod["status"].get("containerStatuses") or [{"ready": False}]), f"an agent on {node}")
         return node
 
     def install(self) -> None:

@@ -8,9 +8,12 @@ extension ModelRegistry {
     package func open(
         _ variables: [String: String], cache uid: String, identity: CallerIdentity = CallerIdentity()
     ) async throws(AgentFailure) -> OpenModel {
-        guard let definition = caches[uid]?.definition else { throw Self.gone }
         var variables = variables
-        try await identity.check(token: variables.removeValue(forKey: CallerIdentity.tokenSetting), cache: definition)
+        let token = variables.removeValue(forKey: CallerIdentity.tokenSetting)
+        let admitted = try await identity.admit(token: token, to: { await self.servedDefinition(of: uid) }) { [logger] in
+            logger.info("a caller waits for newer token keys: its token names one that is not known yet", metadata: ["cache": "\(uid)"])
+        }
+        guard let definition = admitted else { throw isClosed ? Self.closing : Self.gone }
         let merged = try CacheSource.variables(of: variables, for: definition, defaults: options.sourceDefaults)
         do throws(AgentFailure) {
             switch try await prove(merged, for: .cache(uid), include: definition.source.include) {
@@ -24,6 +27,8 @@ extension ModelRegistry {
             throw error
         }
     }
+
+    private func servedDefinition(of uid: String) -> CacheDefinition? { isClosed ? nil : caches[uid]?.definition }
 
     private func admit(_ listing: Listing, cache uid: String) async throws(AgentFailure) -> OpenModel {
         guard !isClosed else { throw Self.closing }

@@ -1,7 +1,7 @@
 package import AgentAPI
 package import Foundation
 
-/// `definition.json` of a cache's volume: what a restarted agent takes the cache up by.
+/// A cache's definition as it is kept beside its volume: what a restarted agent takes the cache up by.
 package struct StoredDefinition: Codable, Equatable, Sendable {
     private static let currentVersion = 1
 

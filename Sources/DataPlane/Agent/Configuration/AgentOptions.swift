@@ -54,6 +54,9 @@ public struct AgentOptions: Equatable, Sendable {
     public var authSecretFile: String?
     /// Whether a ModelCache's store may be on this machine, as in testbeds.
     public var allowsLoopbackEndpoints = false
+    /// How long a caller whose token names a key that is not known yet waits for the operator to bring it: longer than the operator's
+    /// pause between two looks and an order to all agents, shorter than the 300 s for which a reader waits for an answer.
+    public var keyPatience: Duration = .seconds(150)
     /// For clients of a ModelCache's socket that do not say: the agent's own `HTTP_SOURCE_IP` and `SSL_CERT_FILE`.
     public var sourceDefaults: [String: String] = [:]
     /// Where the other nodes are found; nil: models come from the store alone.
@@ -215,6 +218,7 @@ public struct AgentOptions: Equatable, Sendable {
         options.nodeName = nonEmpty(environment["MODELCACHE_NODE_NAME"]) ?? ProcessInfo.processInfo.hostName
         options.authSecretFile = nonEmpty(environment["MODELCACHE_AUTH_SECRET_FILE"])
         options.allowsLoopbackEndpoints = environment["MODELCACHE_ALLOW_LOOPBACK_ENDPOINTS"] == "1"
+        options.keyPatience = try number(nil, "MODELCACHE_KEY_WAIT_SECONDS", nil, in: 0...240).map { .seconds($0) } ?? options.keyPatience
         for name in ["HTTP_SOURCE_IP", "SSL_CERT_FILE"] {
             if let value = nonEmpty(environment[name]) { options.sourceDefaults[name] = value }
         }

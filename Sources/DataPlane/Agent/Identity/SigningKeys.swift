@@ -13,6 +13,8 @@ struct SigningKeys: Sendable {
 
     /// More than any cluster publishes; bounds the work for one signature too.
     static let maximumKeys = 64
+    /// That keys may be for.
+    static let algorithms = ["RS256", "ES256"]
 
     /// By `kid`. RFC 7517 section 4.5 lets keys share one.
     private let keys: [String: [Key]]
@@ -31,7 +33,7 @@ struct SigningKeys: Sendable {
 
     /// - Throws: ``TokenProblem``: `unknownKey`, `algorithm` or `signature`.
     func verify(_ token: TokenParts) throws(TokenProblem) {
-        guard ["RS256", "ES256"].contains(token.header.alg) else { throw .algorithm }
+        guard Self.algorithms.contains(token.header.alg) else { throw .algorithm }
         guard let kid = token.header.kid, let named = keys[kid] else { throw .unknownKey }
         let able = named.filter { $0.algorithm == token.header.alg }
         guard !able.isEmpty else { throw .algorithm }

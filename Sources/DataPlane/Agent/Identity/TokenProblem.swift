@@ -30,7 +30,7 @@ package enum TokenProblem: String, Error, Equatable, Sendable, CaseIterable {
         case .malformed: "what was shown is no signed token; MODELCACHE_TOKEN_FILE must name a projected ServiceAccount token"
         case .algorithm: "the token's algorithm is none of RS256 and ES256, or not its key's; show a projected ServiceAccount token"
         case .unknownKey:
-            "the token names a key that this cluster does not publish; show a token of this cluster, or wait 5 minutes after a change of its keys"
+            "the token names a key that this cluster does not publish; show a token of this cluster, or wait 2 minutes after a change of its keys"
         case .signature: "the token's signature is wrong; show a projected ServiceAccount token of this cluster"
         case .issuer: "the token is of another issuer than this cluster's; see the API server's --service-account-issuer"
         case .audience: "the token is for another audience; project it with the audience modelcache.io"

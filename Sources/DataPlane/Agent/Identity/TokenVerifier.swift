@@ -36,8 +36,24 @@ package struct TokenVerifier: Sendable {
         guard let keys, isUsable else { throw .noKeys }
         let parts = try TokenParts(token ?? "")
         try keys.verify(parts)
-        guard let claims = try? JSONDecoder().decode(Claims.self, from: parts.payload) else { throw .malformed }
-        guard claims.iss == issuer else { throw .issuer }
+        try check(parts.payload, namespace: namespace, now: now)
+    }
+
+    /// Whether the token lacks nothing but a key that is not known here, so that newer keys may make it good. Nothing that it says
+    /// is believed for that: it decides how long its bearer waits for an answer.
+    ///
+    /// - Parameter problem: what ``verify(_:namespace:now:)`` said.
+    package func mayBecomeGood(_ token: String?, after problem: TokenProblem, namespace: String, now: Int64) -> Bool {
+        guard problem == .unknownKey || problem == .noKeys, let parts = try? TokenParts(token ?? ""),
+            SigningKeys.algorithms.contains(parts.header.alg), parts.header.kid?.isEmpty == false
+        else { return false }
+        return (try? check(parts.payload, namespace: namespace, now: now)) != nil
+    }
+
+    private func check(_ payload: Data, namespace: String, now: Int64) throws(TokenProblem) {
+        guard let claims = try? JSONDecoder().decode(Claims.self, from: payload) else { throw .malformed }
+        // Without keys there may be no issuer either, and nothing is verified with it.
+        guard claims.iss == issuer || issuer.isEmpty else { throw .issuer }
         guard claims.aud.values.contains(audience) else { throw .audience }
         // Doubles: NumericDate may have a fraction (RFC 7519 section 2), and may be any number at all.
         guard let expiry = claims.exp, expiry.isFinite, Double(now - Self.leewaySeconds) < expiry else { throw .expired }

@@ -7,6 +7,10 @@ internal import ObjectStore
 private let openingRetry = RetryPolicy(
     maximumAttempts: 6, baseDelay: .milliseconds(200), maximumDelay: .seconds(3), deadline: .seconds(20))
 private let concurrentHeads = 16
+/// A million objects: far more than any model has, and few enough to be held in memory.
+private let listingPages = 1000
+/// For all pages together, should each come slowly.
+private let listingDeadline: Duration = .seconds(600)
 /// A reader opens two connections, a shell pipeline more: one listing serves those that follow at once.
 private let proofLifetime: Duration = .seconds(2)
 
@@ -56,7 +60,7 @@ extension ModelRegistry {
         }
         let objects: [StoredObject]
         do throws(StoreError) {
-            objects = try await client.list().objects
+            objects = try await client.list(maximumPages: listingPages, within: listingDeadline).objects
         } catch {
             if error.isRetryable, let model = held(target, identity), model.cached.files.allSatisfy({ $0.state == .complete }),
                 proven[identity]?[settings.fingerprint] != nil

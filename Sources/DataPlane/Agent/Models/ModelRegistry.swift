@@ -130,7 +130,8 @@ package actor ModelRegistry {
             prefetches: true, logger: logger
         ) { [audit] in
             let isComplete = cached.files.allSatisfy { $0.state == .complete }
-            audit.record(event: isComplete ? "filled" : "unfinished", model: id, source: source, bytes: cached.statistics.receivedBytes)
+            let event = isComplete ? "filled" : model.fillFailure != nil ? "failed" : "unfinished"
+            audit.record(event: event, model: id, source: source, bytes: cached.statistics.receivedBytes)
         }
     }
 

@@ -46,12 +46,14 @@ public final class CachedFile: Sendable {
         let fixed = PresenceMap.Fixed(
             index: UInt32(index), fileBytes: entry.size, chunkBytes: chunkBytes, generation: generation.bytes)
         try paths.makeParents()
+        let known = try PresenceMap.open(at: paths.presence, fixed: fixed)
         let (descriptor, existed) = try paths.openData(size: entry.size)
         do {
-            if existed, let map = try PresenceMap.open(at: paths.presence, fixed: fixed) {
-                self.map = map
+            if existed, let known {
+                map = known
             } else {
-                paths.unpublish()
+                // The name of a file that was whole is the cache's own, also where the file has lost its other name.
+                if known?.state == .complete { _ = paths.plain.unlink() } else { paths.unpublish() }
                 self.map = try PresenceMap.create(at: paths.presence, temporary: paths.temporary, fixed: fixed)
             }
         } catch {

@@ -15,6 +15,7 @@ public final class CacheVolume: Sendable {
     /// Whether it is a tmpfs of its own, with a hard size limit.
     public let isMount: Bool
 
+    private let definitions: VolumeDefinitions
     private let visibility: VisibilityMode
     private let bootID: String
     private let logger: Logger
@@ -24,13 +25,14 @@ public final class CacheVolume: Sendable {
     /// On a directory with the marker. A model whose manifest is there is recovered; one that cannot be is dropped, for its
     /// bytes can be had again.
     init(
-        name: String, directory: String, medium: Medium, isMount: Bool, visibility: VisibilityMode, bootID: String,
+        name: String, directory: String, definitions: VolumeDefinitions, medium: Medium, isMount: Bool, visibility: VisibilityMode, bootID: String,
         logger: Logger
     ) throws(ChunkStoreError) {
         self.name = name
         self.directory = directory
         self.medium = medium
         self.isMount = isMount
+        self.definitions = definitions
         self.visibility = visibility
         self.bootID = bootID
         self.logger = logger
@@ -91,13 +93,10 @@ public final class CacheVolume: Sendable {
         if isMount { try ModelMount.grow(directory, to: CacheVolume.limitBytes(forModelBytes: bytes)) }
     }
 
-    /// Written aside and renamed.
-    public func writeDefinition(_ data: Data) throws(ChunkStoreError) {
-        try SmallFile.write(data, to: state.definition)
-        _ = state.definition.appending(".damaged").unlink()
-    }
+    /// What the volume was prepared for; not within ``directory``. Whole or not at all.
+    public func writeDefinition(_ data: Data) throws(ChunkStoreError) { try definitions.write(data, for: name) }
 
-    public func readDefinition() throws(ChunkStoreError) -> Data { try SmallFile.read(state.definition) }
+    public func readDefinition() throws(ChunkStoreError) -> Data { try definitions.read(name) }
 
     /// `.modelcache/agent.sock`
     public var socketPath: String { "\(state.path)/agent.sock" }

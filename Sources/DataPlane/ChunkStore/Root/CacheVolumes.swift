@@ -4,7 +4,8 @@ internal import LinuxShim
 public import Logging
 internal import Synchronization
 
-/// The prepared caches of one medium: `<root>/caches/<name>`, a volume each.
+/// The prepared caches of one medium: `<root>/caches/<name>`, a volume each, and what they were prepared for beside them
+/// (``VolumeDefinitions``).
 ///
 /// A volume is made before any of its model's bytes are known and stays when they go, because pods have it mounted. Making
 /// one is mkdir, mount, marker, definition, in this order: what has no definition after a crash was never promised to
@@ -20,6 +21,7 @@ public final class CacheVolumes: Sendable {
     private let logger: Logger
     private let bootID: String
     private let lock: RootLock?
+    private let definitions: VolumeDefinitions
     private let volumes = Mutex<[String: CacheVolume]>([:])
     private let isClosed = Mutex(false)
 
@@ -37,6 +39,7 @@ public final class CacheVolumes: Sendable {
         self.visibility = visibility
         self.logger = logger
         bootID = CacheRoot.readBootID()
+        definitions = VolumeDefinitions(root: root)
         try CacheRoot.prepare(root)
         lock = takesLock ? try RootLock(root: root) : nil
         do {
@@ -90,7 +93,7 @@ public final class CacheVolumes: Sendable {
             volumes.withLock { $0[name] = volume }
             return volume
         } catch {
-            do { try OwnedDirectory.remove(directory, in: path) } catch {
+            do { try erase(name) } catch {
                 logger.error("half-made volume stays until the next start", metadata: ["path": "\(directory)", "error": "\(error)"])
             }
             throw error
@@ -103,15 +106,14 @@ public final class CacheVolumes: Sendable {
     /// Errors: `.io`, `.notOurs`.
     public func remove(_ volume: CacheVolume) throws(ChunkStoreError) {
         volume.model?.stop()
-        try OwnedDirectory.remove(volume.directory, in: path)
+        try erase(volume.name)
         volumes.withLock { $0[volume.name] = nil }
     }
 
     /// Takes a volume whose definition cannot be understood out of use: the definition is renamed, the bytes stay until
     /// ``prepare(_:definition:modelBytes:)`` or ``removeRemains(_:)`` names it.
     public func setAside(_ volume: CacheVolume) {
-        let definition = StateDirectory(directory: volume.directory).definition
-        _ = definition.rename(to: definition.appending(".damaged"))
+        definitions.setAside(volume.name)
         volumes.withLock { $0[volume.name] = nil }
     }
 
@@ -121,7 +123,13 @@ public final class CacheVolumes: Sendable {
     public func removeRemains(_ name: String) throws(ChunkStoreError) {
         let directory = "\(path)/\(name)"
         if volumes.withLock({ $0[name] != nil }) || access(directory, F_OK) != 0 { return }
-        try OwnedDirectory.remove(directory, in: path)
+        try erase(name)
+    }
+
+    /// The definition last: as long as bytes are left, the next start knows what they were for or removes them.
+    private func erase(_ name: String) throws(ChunkStoreError) {
+        try OwnedDirectory.remove("\(path)/\(name)", in: path)
+        try definitions.remove(name)
     }
 
     /// Closes every model cleanly, gives up the lock. Volumes stay. Idempotent.
@@ -156,7 +164,7 @@ public final class CacheVolumes: Sendable {
     private func open(_ name: String) throws(ChunkStoreError) -> CacheVolume {
         let directory = "\(path)/\(name)"
         return try CacheVolume(
-            name: name, directory: directory, medium: try Medium.of(directory, preference: options.preference),
+            name: name, directory: directory, definitions: definitions, medium: try Medium.of(directory, preference: options.preference),
             isMount: ModelMount.standing(of: directory, parent: path) == .ours, visibility: visibility, bootID: bootID,
             logger: logger)
     }
@@ -176,10 +184,10 @@ public final class CacheVolumes: Sendable {
                 } else if try !state.isOurs() {
                     // A mount that went with its namespace leaves an empty directory, a crash half a one.
                     try OwnedDirectory.remove(directory, in: path)
-                } else if state.definition.exists {
+                } else if definitions.exists(name) {
                     let volume = try open(name)
                     volumes.withLock { $0[name] = volume }
-                } else if state.definition.appending(".damaged").exists {
+                } else if definitions.isAside(name) {
                     logger.warning("cache stays aside until it is prepared again", metadata: ["path": "\(directory)"])
                 } else {
                     try OwnedDirectory.remove(directory, in: path)
@@ -190,5 +198,6 @@ public final class CacheVolumes: Sendable {
                 logger.error("cache cannot be recovered", metadata: ["path": "\(directory)", "error": "\(error)"])
             }
         }
+        definitions.sweep(keeping: Set(names.filter { access("\(path)/\($0)", F_OK) == 0 }))
     }
 }

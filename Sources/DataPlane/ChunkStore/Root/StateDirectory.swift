@@ -11,8 +11,6 @@ struct StateDirectory: Sendable {
     var path: InnerPath { InnerPath(directory, MC_STATE_DIRECTORY) }
     var marker: InnerPath { path.appending("/marker") }
     var manifest: InnerPath { path.appending("/manifest.json") }
-    /// Of a volume: what it was prepared for.
-    var definition: InnerPath { path.appending("/definition.json") }
     private var boot: InnerPath { path.appending("/boot") }
     private var pin: InnerPath { path.appending("/pinned") }
     private static let markerText = "modelcache model directory 1\n"

@@ -3,7 +3,7 @@ import SwarmSimulation
 
 /// Reports as lines of text and as JSON.
 enum Table {
-    static let head = "scenario      nodes  average  slowest  bound  origin  control  requests  finished  died  non-owner  sim s   took"
+    static let head = "scenario      nodes  average  slowest  bound  origin  control  requests  finished  died  non-owner  waste  sim s   took"
 
     static func row(_ report: SimulationReport, _ took: Duration) -> String {
         let other = report.storeReads.filter { $0.key != .owner && $0.key != .ownerDead }.values.reduce(0, +)
@@ -12,7 +12,7 @@ enum Table {
             pad(fixed(report.average, 3), 8), pad(fixed(report.slowest, 3), 8), pad(fixed(report.storeAndForwardBound, 3), 6),
             pad(fixed(report.originRatio, 3), 7), pad(fixed(report.controlShare * 100, 3) + "%", 8), pad(fixed(report.requestShare * 100, 3) + "%", 9),
             pad("\(report.slowdowns.count)/\(report.slowdowns.count + report.unfinished)", 9), pad("\(report.died)", 5),
-            pad("\(other)", 10), pad(fixed(report.simulatedSeconds, 1), 6), pad(fixed(seconds(took), 2) + "s", 6),
+            pad("\(other)", 10), pad(fixed(report.wastedBytes / max(1, report.storeBytes + report.peerBytes) * 100, 1) + "%", 6), pad(fixed(report.simulatedSeconds, 1), 6), pad(fixed(seconds(took), 2) + "s", 6),
         ]
         return columns.joined(separator: " ")
     }
@@ -25,7 +25,7 @@ enum Table {
             "\"wireSeconds\":\(fixed(report.parameters.wireTime, 3))",
             "\"average\":\(number(report.average))", "\"slowest\":\(number(report.slowest))",
             "\"bound\":\(fixed(report.storeAndForwardBound, 4))", "\"originRatio\":\(fixed(report.originRatio, 4))",
-            "\"controlShare\":\(fixed(report.controlShare, 6))", "\"requestShare\":\(fixed(report.requestShare, 6))",
+            "\"controlShare\":\(fixed(report.controlShare, 6))", "\"requestShare\":\(fixed(report.requestShare, 6))", "\"wastedShare\":\(fixed(report.wastedBytes / max(1, report.storeBytes + report.peerBytes), 4))",
             "\"finished\":\(report.slowdowns.count)", "\"unfinished\":\(report.unfinished)", "\"died\":\(report.died)",
             "\"storeReads\":{\(reads)}", "\"rackBytesRatio\":\(fixed(report.rackBytes / report.parameters.modelBytes, 3))",
             "\"storeEnd\":\(fixed(report.storeEnd / report.parameters.wireTime, 3))", "\"events\":\(report.events)", "\"plannerEvents\":\(report.plannerEvents)", "\"seconds\":\(fixed(seconds(took), 3))",

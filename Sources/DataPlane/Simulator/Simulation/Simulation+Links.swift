@@ -213,6 +213,9 @@ extension Simulation {
         flows[index].isOver = true
         let flow = flows[index]
         let destination = Int(flow.destination)
+        if Int(flow.delivered) < parameters.pieces {
+            report.wastedBytes += Double(flow.sent) * Double(parameters.blockBytes) / Double(parameters.pieces)
+        }
         if let place = nodes[destination].incoming.firstIndex(of: Int32(index)) {
             nodes[destination].incoming.swapAt(place, nodes[destination].incoming.count - 1)
             nodes[destination].incoming.removeLast()

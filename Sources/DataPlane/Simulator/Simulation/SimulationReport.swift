@@ -10,6 +10,8 @@ public struct SimulationReport: Sendable {
     public internal(set) var unfinished = 0
     public internal(set) var storeBytes = 0.0
     public internal(set) var peerBytes = 0.0
+    /// Sent for fetches that ended without their block.
+    public internal(set) var wastedBytes = 0.0
     public internal(set) var rackBytes = 0.0
     public internal(set) var controlBytes = 0
     public internal(set) var controlMessages = 0

@@ -64,6 +64,18 @@ public struct BlockSet: Sendable, Equatable {
         }
     }
 
+    /// The first member from `start` on, and on from 0; nil if there is none.
+    public func member(from start: Int) -> Int? {
+        guard count > 0, start >= 0, start < capacity else { return nil }
+        var index = start >> 6
+        var word = words[index] & (UInt64.max << UInt64(start & 63))
+        while word == 0 {
+            index = index + 1 == words.count ? 0 : index + 1
+            word = words[index]
+        }
+        return index * 64 + word.trailingZeroBitCount
+    }
+
     /// The first number from `start` on that is not a member; the capacity if there is none.
     public func firstMissing(from start: Int) -> Int {
         guard start < capacity else { return capacity }

@@ -22,33 +22,43 @@ public struct SwarmMember: Sendable, Equatable {
 /// Owners are found by consistent hashing with bounded loads (Mirrokni, Thorup, Zadimoghaddam: "Consistent
 /// Hashing with Bounded Loads", 2016): a block's hash names a few places on a ring of members, and the
 /// first member there that has no more than its share of the blocks before it is the owner. Two nodes that
-/// disagree about one member disagree about few blocks. Costs O((members + blocks) log members) to make,
-/// and is shared by copies.
+/// disagree about one member disagree about few blocks. Every member has 32 points on the ring, so that the arcs before
+/// them sum up to nearly equal shares. Costs O((members + blocks) log members) to make, and is shared by copies.
 public struct SwarmMembers: Sendable {
-    /// The ring: ascending keys and the peers they belong to.
-    private let keys: [UInt64]
+    /// The ring: points, ascending, and the index of the member that each belongs to.
+    private let points: [UInt64]
+    private let holders: [Int32]
+    /// By key, so that all nodes have them in one order.
     private let peers: [SwarmPeer]
-    /// Ring index of every block's owner.
+    /// Index of every block's owner.
     private let owners: [Int32]
     public let model: UInt64
 
     /// - Parameter model: a hash of the model's identity, so that two models have different owners.
     public init(_ members: [SwarmMember], blockCount: Int, model: UInt64 = 0) {
-        let ring = members.sorted { ($0.key, $0.peer) < ($1.key, $1.peer) }
-        keys = ring.map { $0.key }
-        peers = ring.map { $0.peer }
+        let sorted = members.sorted { ($0.key, $0.peer) < ($1.key, $1.peer) }
+        peers = sorted.map { $0.peer }
         self.model = model
-        owners = Self.deal(keys: keys, blockCount: blockCount, model: model)
+        var ring: [(point: UInt64, member: Int32)] = []
+        ring.reserveCapacity(sorted.count * Self.pointsPerMember)
+        for (index, member) in sorted.enumerated() {
+            for number in 0..<UInt64(Self.pointsPerMember) { ring.append((SwarmRandom.mix(member.key &+ number), Int32(index))) }
+        }
+        ring.sort { ($0.point, $0.member) < ($1.point, $1.member) }
+        points = ring.map { $0.point }
+        holders = ring.map { $0.member }
+        owners = Self.deal(points: points, holders: holders, memberCount: peers.count, blockCount: blockCount, model: model)
     }
+
+    private static let pointsPerMember = 32
 
     public var count: Int { peers.count }
     public var all: [SwarmPeer] { peers }
 
-    /// The member at a place of the ring, 0..<count.
-    public subscript(_ index: Int) -> SwarmPeer { peers[index] }
+    /// The member that holds the first point at or after this one; there must be members.
+    public func successor(of point: UInt64) -> SwarmPeer { peers[place(of: point)] }
 
-    /// The first member at or after a point of the ring.
-    public func successor(of point: UInt64) -> Int { Self.successor(of: point, in: keys) }
+    private func place(of point: UInt64) -> Int { Int(holders[Self.successor(of: point, in: points)]) }
 
     /// Who reads the block from the store; nil in an empty swarm.
     public func owner(of block: Int) -> SwarmPeer? {
@@ -75,42 +85,46 @@ public struct SwarmMembers: Sendable {
     }
 
     private func deputyPlace(of block: Int, _ rank: Int) -> Int {
-        successor(of: SwarmRandom.mix(model ^ (UInt64(block) &* 0x9e37_79b9_7f4a_7c15) ^ UInt64(101 + rank)))
+        place(of: SwarmRandom.mix(model ^ (UInt64(block) &* 0x9e37_79b9_7f4a_7c15) ^ UInt64(101 + rank)))
     }
 
-    private static func successor(of point: UInt64, in keys: [UInt64]) -> Int {
+    private static func successor(of point: UInt64, in points: [UInt64]) -> Int {
         var low = 0
-        var high = keys.count
+        var high = points.count
         while low < high {
             let middle = (low + high) / 2
-            if keys[middle] < point { low = middle + 1 } else { high = middle }
+            if points[middle] < point { low = middle + 1 } else { high = middle }
         }
-        return low == keys.count ? 0 : low
+        return low == points.count ? 0 : low
     }
 
-    private static func deal(keys: [UInt64], blockCount: Int, model: UInt64) -> [Int32] {
-        guard !keys.isEmpty else { return [] }
-        var load = [Int32](repeating: 0, count: keys.count)
+    private static func deal(points: [UInt64], holders: [Int32], memberCount: Int, blockCount: Int, model: UInt64) -> [Int32] {
+        guard memberCount > 0 else { return [] }
+        var load = [Int32](repeating: 0, count: memberCount)
         var owners = [Int32](repeating: 0, count: max(0, blockCount))
         for block in owners.indices {
-            // A quarter above the even share: the bound of the paper with c = 1.25.
-            let bound = Int32((block + 1) * 5 / (4 * keys.count)) + 1
+            // A quarter above the even share of the blocks so far, the paper's bound with c = 1.25, and one more, since a small
+            // share would turn most away from their first choice.
+            let bound = Int32((block + 1) * 5 / (4 * memberCount)) + 2
             let base = model ^ (UInt64(block) &* 0x9e37_79b9_7f4a_7c15)
             var place = 0
+            var owner = 0
             var found = false
             for choice in 0..<UInt64(8) {
-                place = successor(of: SwarmRandom.mix(base ^ choice), in: keys)
-                if load[place] < bound {
+                place = successor(of: SwarmRandom.mix(base ^ choice), in: points)
+                owner = Int(holders[place])
+                if load[owner] < bound {
                     found = true
                     break
                 }
             }
             while !found {
-                place = place + 1 == keys.count ? 0 : place + 1
-                found = load[place] < bound
+                place = place + 1 == points.count ? 0 : place + 1
+                owner = Int(holders[place])
+                found = load[owner] < bound
             }
-            load[place] += 1
-            owners[block] = Int32(place)
+            load[owner] += 1
+            owners[block] = Int32(owner)
         }
         return owners
     }

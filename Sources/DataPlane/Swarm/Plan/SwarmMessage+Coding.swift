@@ -2,7 +2,7 @@
 ///
 ///     map   = version, gossip, load, arriving list, capacity, bitmap (capacity/8 bytes, rounded up, bit 0 first)
 ///     delta = version (+ 128: holds everything), gossip, load, held list, arriving list, lost list
-///     gossip = watermark, n, n bytes of `beyond`, m, m bytes of `claimed` (bit 0 first, trailing zero bytes left out)
+///     gossip = watermark, n, n bytes of `beyond`, m, m bytes of `claimed` (bit 0 first, trailing zero bytes left out), `fullAge` + 1 or 0
 ///     list  = count, first, then differences to the one before, each zigzag-coded
 ///
 /// A delta with one block is about ten bytes. Frame them (length, kind) as the connection needs.
@@ -68,6 +68,7 @@ extension SwarmGossip {
             out.append(UInt8(bytes.count))
             out += bytes
         }
+        Varint.append(fullAge.map { $0 + 1 } ?? 0, to: &out)
     }
 
     init?(reading input: inout Varint.Reader, limit: Int) {
@@ -79,7 +80,8 @@ extension SwarmGossip {
             for (index, byte) in bytes.enumerated() { words[index / 8] |= UInt64(byte) << UInt64(index % 8 * 8) }
             masks.append(words)
         }
-        self.init(watermark: watermark, beyond: masks[0], claimed: masks[1])
+        guard let age = input.number() else { return nil }
+        self.init(watermark: watermark, beyond: masks[0], claimed: masks[1], fullAge: age > 0 ? age - 1 : nil)
     }
 }
 

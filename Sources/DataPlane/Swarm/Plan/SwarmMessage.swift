@@ -9,14 +9,18 @@ public struct SwarmGossip: Sendable, Equatable {
     public var beyond: [UInt64]
     /// In the same form: positions that someone holds or is reading from the store right now.
     public var claimed: [UInt64]
+    /// How long ago somebody who holds every block was heard, by the sender or by whoever told it, in tenths of a second; nil: not
+    /// lately. Passed on, it grows with every hop and second, so that it dies with the last full holder.
+    public var fullAge: Int?
 
     /// Words of a mask at most, so 256 positions.
     public static let words = 4
 
-    public init(watermark: Int = 0, beyond: [UInt64] = [], claimed: [UInt64] = []) {
+    public init(watermark: Int = 0, beyond: [UInt64] = [], claimed: [UInt64] = [], fullAge: Int? = nil) {
         self.watermark = watermark
         self.beyond = beyond
         self.claimed = claimed
+        self.fullAge = fullAge
     }
 }
 

@@ -20,12 +20,22 @@ extension SwarmPlanner {
         }
     }
 
+    /// Fetches at once, from peers and the store together, that this node's own link bears: as many as arrive in two seconds.
+    /// More would share it so finely that none comes for long, and each keeps a peer's upload busy meanwhile. Few until
+    /// something has arrived, since nothing is known of the link before.
+    var bearable: Int {
+        guard rate > 0 else { return hasReceived ? configuration.peerFetches : 4 }
+        return Int(rate * 2_000_000_000 / Double(max(1, configuration.blockBytes))) + 2
+    }
+
     /// Fetches from peers at once: the configured few, or as many as arrive in 20 ms on a fast network.
     var fetchLimit: Int {
-        let fast = rate * 20_000_000 / Double(max(1, configuration.blockBytes))
-        let limit = max(configuration.peerFetches, min(64, Int(fast) + 1))
+        let fast = Int(rate * 20_000_000 / Double(max(1, configuration.blockBytes))) + 1
+        let limit = min(max(configuration.peerFetches, min(64, fast)), bearable)
         return max(1, limit - configuration.storeYield * storeFetchCount)
     }
+
+    var storeFetchLimit: Int { members.count <= 1 ? configuration.storeFetches : min(configuration.storeFetches, bearable) }
 
     // MARK: Demands
 
@@ -44,7 +54,7 @@ extension SwarmPlanner {
     private mutating func nextSoon(at now: SwarmInstant) -> Int? {
         while !soon.isEmpty {
             let block = Int(soon.removeFirst())
-            if candidatePlace[block] >= 0 { return block }
+            if candidates.contains(block) { return block }
         }
         return nil
     }
@@ -64,7 +74,7 @@ extension SwarmPlanner {
             } else if mayReadStore(at: now), waited >= .seconds(5) || !exists.contains(position(of: block)) {
                 let owner = members.owner(of: block, skipping: { isDead($0, at: now) || isShunned($0, at: now) })
                 if owner == configuration.me || owner == nil {
-                    guard storeFetchCount < configuration.storeFetches else { continue }
+                    guard storeFetchCount < storeFetchLimit else { continue }
                     beginStore(block, members.owner(of: block) == configuration.me ? .owner : .ownerDead, at: now)
                     continue
                 }
@@ -76,7 +86,7 @@ extension SwarmPlanner {
                     continue
                 }
             }
-            if waited >= configuration.demandDeadline, budgetUsed < budget, storeFetchCount < configuration.storeFetches,
+            if waited >= configuration.demandDeadline, budgetUsed < budget, storeFetchCount < storeFetchLimit,
                 mayReadStore(at: now)
             {
                 budgetUsed += 1
@@ -128,7 +138,7 @@ extension SwarmPlanner {
         }
         // None of those: any block that somebody can give.
         for _ in 0..<4 {
-            let block = Int(candidates[random.below(candidates.count)])
+            guard let block = candidates.member(from: random.below(configuration.blockCount)) else { break }
             if let source = source(for: block, urgent: false, at: now) { return (block, source) }
         }
         return nil
@@ -143,23 +153,33 @@ extension SwarmPlanner {
 
     private static func gcd(_ left: Int, _ right: Int) -> Int { right == 0 ? left : gcd(right, left % right) }
 
+    /// Of what the neighbour has for us, up to 64 blocks from a random place on are compared.
     private mutating func rarest(at index: Int) -> Int? {
-        let sample = 48
-        let all = candidates.count <= sample
         let plenty = max(4, UInt64(neighbours.count) * 3 / 4)
         var best: Int?
         var bestKey = UInt64.max
-        for step in 0..<min(sample, candidates.count) {
-            let block = Int(candidates[all ? step : random.below(candidates.count)])
-            guard neighbours[index].blocks.contains(block)
-                || (!neighbours[index].arriving.isEmpty && neighbours[index].arriving.contains(Int32(block)))
-            else { continue }
+        var random = random
+        defer { self.random = random }
+        func consider(_ block: Int) {
             let rarity = min(UInt64(holders[block]), plenty)
             let order = rarity == plenty ? UInt64(position(of: block)) : random.next() >> 33
             let key = rarity << 32 | order
             if key < bestKey {
                 bestKey = key
                 best = block
+            }
+        }
+        for block in neighbours[index].arriving where candidates.contains(Int(block)) { consider(Int(block)) }
+        let words = candidates.words.count
+        let start = random.below(words)
+        var seen = 0
+        for step in 0..<words where seen < 64 {
+            let place = start + step < words ? start + step : start + step - words
+            var word = candidates.words[place] & neighbours[index].blocks.words[place]
+            seen += word.nonzeroBitCount
+            while word != 0 {
+                consider(place * 64 + word.trailingZeroBitCount)
+                word &= word &- 1
             }
         }
         return best
@@ -229,6 +249,8 @@ extension SwarmPlanner {
         peerFetchCount += 1
         inFlight[block] += 1
         removeCandidate(block)
+        // What only full holders have is announced like what comes from the store, so that others ask them for something else.
+        if configuration.relays, holders[block] <= 1, let slot = slots[peer], neighbours[slot].blocks.isFull { pending.arriving.append(block) }
         actions.append(.fetchFromPeer(id, peer, block: block, urgent: urgent))
     }
 }

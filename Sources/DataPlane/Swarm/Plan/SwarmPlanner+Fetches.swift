@@ -17,6 +17,7 @@ extension SwarmPlanner {
     mutating func received(_ id: SwarmFetch, at now: SwarmInstant) {
         guard let record = remove(id) else { return }
         lastArrival = now
+        hasReceived = true
         rateBytes += configuration.blockBytes
         if let peer = record.peer {
             let took = Double(now - record.began)
@@ -79,7 +80,15 @@ extension SwarmPlanner {
         inFlight[record.block] -= 1
         if let peer = record.peer {
             peerFetchCount -= 1
-            if let slot = slots[peer] { neighbours[slot].outstanding -= 1 }
+            if let slot = slots[peer] {
+                neighbours[slot].outstanding -= 1
+                // One request less there, ahead of what it will say itself.
+                if neighbours[slot].sentSinceHeard > 0 {
+                    neighbours[slot].sentSinceHeard -= 1
+                } else if neighbours[slot].load > 0 {
+                    neighbours[slot].load -= 1
+                }
+            }
         } else {
             storeFetchCount -= 1
         }
@@ -118,6 +127,7 @@ extension SwarmPlanner {
         if now >= rateSince + .milliseconds(500) {
             let current = Double(rateBytes) / Double(now - rateSince)
             rate = rate == 0 ? current : rate * 0.5 + current * 0.5
+            bestRate = max(bestRate, rate)
             rateBytes = 0
             rateSince = now
         }
@@ -134,7 +144,9 @@ extension SwarmPlanner {
         skipSilent(at: now)
         guard !have.isFull else { return }
         watchFetches(at: now)
+        watchWindow(at: now)
         readLate(at: now)
+        readScarce(at: now)
         if now > lastArrival + .seconds(3) { wantMissing(at: now) }
         if now > lastArrival + configuration.lastResort, storeFetchCount == 0, mayReadStore(at: now) {
             let position = firstMissingPosition()
@@ -172,13 +184,15 @@ extension SwarmPlanner {
     /// Gives up fetches that stand still, and overtakes slow ones while the budget lasts.
     private mutating func watchFetches(at now: SwarmInstant) {
         let isEnd = candidates.isEmpty && watermark >= configuration.blockCount
+        // A fetch may stand still because the others fill this node's own link.
+        let drain = rate > 0 ? Double(fetches.count * configuration.blockBytes) / rate : 0
         for record in fetches {
             guard let peer = record.peer else {
                 if now > record.lastByte + max(configuration.stall * 10, SwarmNanoseconds(meanFetch * 10)) { cancel(record.id) }
                 continue
             }
             let quiet = Double(now - record.lastByte)
-            let allowed = max(Double(configuration.stall), configuration.patienceFactor * max(record.expected, meanFetch))
+            let allowed = max(Double(configuration.stall), configuration.patienceFactor * max(record.expected, meanFetch), 2 * drain)
             if quiet > (record.bytes > 0 || record.fromArriving ? allowed : allowed * 2) {
                 if record.fromArriving {
                     cancel(record.id)
@@ -190,15 +204,6 @@ extension SwarmPlanner {
                 continue
             }
             let took = Double(now - record.began)
-            // Only one peer has it, and that one is slow: the next in line reads it again, within the budget.
-            if took > max(4e9, 10 * meanFetch), holders[record.block] <= 1, inFlight[record.block] == 1, budgetUsed < budget,
-                mayReadStore(at: now),
-                (1...3).contains(where: { members.deputy(of: record.block, rank: $0) == configuration.me })
-            {
-                budgetUsed += 1
-                beginStore(record.block, .ownerLate, at: now)
-                continue
-            }
             guard record.urgent || isEnd, took > max(2 * meanFetch, 100_000_000), inFlight[record.block] == 1, hedgesLeft > 0,
                 let other = source(for: record.block, urgent: true, excluding: peer, wholeOnly: true, at: now)
             else { continue }
@@ -217,7 +222,7 @@ extension SwarmPlanner {
             guard !have.contains(block), inFlight[block] == 0, exists.contains(position(of: block)) else { continue }
             let owner = members.owner(of: block, skipping: { isDead($0, at: now) || isShunned($0, at: now) })
             if owner == configuration.me || owner == nil {
-                if storeFetchCount < configuration.storeFetches, isUnreachable(block, at: now) {
+                if storeFetchCount < storeFetchLimit, isUnreachable(block, at: now) {
                     beginStore(block, members.owner(of: block) == configuration.me ? .owner : .ownerDead, at: now)
                 }
             } else if let owner {
@@ -228,7 +233,7 @@ extension SwarmPlanner {
     }
 
     mutating func schedule(at now: SwarmInstant) {
-        let something = !pending.held.isEmpty || !pending.arriving.isEmpty || !pending.lost.isEmpty
+        let something = tellsFull || !pending.held.isEmpty || !pending.arriving.isEmpty || !pending.lost.isEmpty
         var due = min(lastUpkeep + Self.upkeepInterval, announceDue(something: something))
         if have.isFull { due = min(lastUpkeep + configuration.heartbeat, announceDue(something: something)) }
         // A block that nobody could give just now: somebody may soon.

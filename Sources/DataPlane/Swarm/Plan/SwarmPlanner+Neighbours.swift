@@ -40,7 +40,7 @@ extension SwarmPlanner {
         let own = SwarmRandom.mix(configuration.seed ^ 0x6e65_6967_6862_6f75)
         // Places that held before come first, so that a reconnection goes to the same members.
         while mine < wanted, attempts < wanted * 8 {
-            let peer = members[members.successor(of: SwarmRandom.mix(own &+ UInt64(attempts)))]
+            let peer = members.successor(of: SwarmRandom.mix(own &+ UInt64(attempts)))
             attempts += 1
             if peer != configuration.me, connect(peer, at: now) { mine += 1 }
         }
@@ -171,6 +171,7 @@ extension SwarmPlanner {
         neighbours[slot].load = load
         neighbours[slot].sentSinceHeard = 0
         adopt(gossip, at: now)
+        if neighbours[slot].blocks.isFull, !isShunned(neighbours[slot].peer, at: now) { heardFull(at: now) }
     }
 
     private mutating func added(_ block: Int, at now: SwarmInstant) {
@@ -229,13 +230,14 @@ extension SwarmPlanner {
     /// Sends what changed, at most once an interval. A neighbour that holds the news already learns it with
     /// its next message only: that is half of all messages.
     mutating func flush(at now: SwarmInstant) {
-        let something = !pending.held.isEmpty || !pending.arriving.isEmpty || !pending.lost.isEmpty
+        let something = tellsFull || !pending.held.isEmpty || !pending.arriving.isEmpty || !pending.lost.isEmpty
         guard now >= announceDue(something: something) else { return }
-        let isForAll = pending.isFull || !pending.lost.isEmpty || uploads != announcedLoad && uploads <= configuration.idleLoad
+        let isForAll = tellsFull || pending.isFull || !pending.lost.isEmpty || uploads != announcedLoad && uploads <= configuration.idleLoad
         var delta = pending
         pending = SwarmDelta()
         lastAnnounced = now
         announcedLoad = uploads
+        tellsFull = false
         delta.arriving.removeAll { have.contains($0) || inFlight[$0] == 0 }
         var listeners: [SwarmPeer] = []
         for index in neighbours.indices where neighbours[index].isConnected {
@@ -251,7 +253,7 @@ extension SwarmPlanner {
         }
         guard !listeners.isEmpty else { return }
         delta.load = uploads
-        delta.gossip = gossip()
+        delta.gossip = gossip(at: now)
         actions.append(.announce(delta, to: listeners))
     }
 

@@ -15,7 +15,9 @@ extension SwarmPlanner {
 
     mutating func markExisting(_ position: Int, at now: SwarmInstant) {
         claimed.insert(position)
-        guard exists.insert(position), position == watermark else { return }
+        guard exists.insert(position) else { return }
+        existsSince[position] = now
+        guard position == watermark else { return }
         watermark = exists.firstMissing(from: watermark)
         watermarkMoved = now
     }
@@ -25,10 +27,15 @@ extension SwarmPlanner {
         if far > watermark {
             for position in watermark..<far where !exists.contains(position) {
                 exists.insert(position)
+                existsSince[position] = now
                 claimed.insert(position)
             }
             watermark = exists.firstMissing(from: far)
             watermarkMoved = now
+        }
+        if let age = gossip.fullAge, age < 600 {
+            let then = SwarmNanoseconds.milliseconds(100) * UInt64(age)
+            if then < now, then < Self.fullMemory { heardFull(at: now - then) }
         }
         for (index, word) in gossip.beyond.enumerated() where word != 0 {
             var rest = word
@@ -48,9 +55,40 @@ extension SwarmPlanner {
         }
     }
 
-    func gossip() -> SwarmGossip {
-        SwarmGossip(watermark: watermark, beyond: mask(of: exists), claimed: mask(of: claimed))
+    func gossip(at now: SwarmInstant) -> SwarmGossip {
+        var age: Int?
+        if have.isFull {
+            age = 0
+        } else if let fullHeard, hasFullHolder(at: now) {
+            age = Int((now - min(now, fullHeard)) / .milliseconds(100))
+        }
+        return SwarmGossip(watermark: watermark, beyond: mask(of: exists), claimed: mask(of: claimed), fullAge: age)
     }
+
+    // MARK: Full holders
+
+    /// Whether somebody holds everything, as far as is known: then nobody reads the store.
+    func hasFullHolder(at now: SwarmInstant) -> Bool {
+        guard let fullHeard else { return false }
+        return now < fullHeard + Self.fullMemory
+    }
+
+    /// Nobody reads the store while a full holder lives and blocks arrive: one that was there at the start, a seeder, may have
+    /// many to feed and is waited for longer than one that ended just now, perhaps with a slow uplink.
+    func isFed(at now: SwarmInstant) -> Bool {
+        hasFullHolder(at: now) && now < lastArrival + (isSeeded ? configuration.lastResort : .seconds(3))
+    }
+
+    mutating func heardFull(at then: SwarmInstant) {
+        if fullHeard == nil {
+            tellsFull = true
+            isSeeded = then < (started ?? then) + .seconds(2)
+        }
+        fullHeard = max(fullHeard ?? 0, then)
+    }
+
+    /// Many heartbeats, so that it outlives the way through thousands of nodes.
+    private static let fullMemory: SwarmNanoseconds = .seconds(8)
 
     private func mask(of set: BlockSet) -> [UInt64] {
         guard watermark < set.capacity else { return [] }
@@ -66,19 +104,46 @@ extension SwarmPlanner {
         return words
     }
 
-    /// Positions before `position` that nobody holds, counted up to `limit`.
+    /// The window does not wait for an owner that takes twice what its turn should take: slow and dead ones would hold up all
+    /// others. Four windows of such blocks at most.
+    mutating func watchWindow(at now: SwarmInstant) {
+        guard watermark < configuration.blockCount, members.count > 1 else { return }
+        let window = originWindow
+        let turn = rate > 0 ? Double(window * configuration.blockBytes) / rate : 0
+        let patience = max(.milliseconds(1500), SwarmNanoseconds(min(2 * turn, 60e9)))
+        var seen = 0
+        var late = 0
+        var position = watermark
+        while position < configuration.blockCount, seen < window {
+            defer { position += 1 }
+            guard !exists.contains(position) else { continue }
+            if overdue.contains(position) {
+                late += 1
+            } else if holeSince[position] == 0 {
+                holeSince[position] = now
+                seen += 1
+            } else if now > holeSince[position] + patience, late < window * 4 {
+                overdue.insert(position)
+                late += 1
+            } else {
+                seen += 1
+            }
+        }
+    }
+
+    /// Positions before `position` that nobody holds, overdue ones left out, counted up to `limit`.
     func holes(before position: Int, limit: Int) -> Int {
         guard position > watermark else { return 0 }
         var count = 0
         var index = watermark >> 6
-        var word = ~exists.words[index] & (UInt64.max << UInt64(watermark & 63))
+        var word = ~(exists.words[index] | overdue.words[index]) & (UInt64.max << UInt64(watermark & 63))
         while index <= position >> 6 {
             if index == position >> 6 { word &= (1 << UInt64(position & 63)) - 1 }
             count += word.nonzeroBitCount
             if count >= limit { return count }
             index += 1
             guard index < exists.words.count else { break }
-            word = ~exists.words[index]
+            word = ~(exists.words[index] | overdue.words[index])
         }
         return count
     }
@@ -105,9 +170,9 @@ extension SwarmPlanner {
 
     /// Whether the first neighbours had their chance to say what they hold.
     func mayReadStore(at now: SwarmInstant) -> Bool {
-        guard let started, now >= throttledUntil else { return false }
+        guard let started, now >= throttledUntil, !isFed(at: now) else { return false }
         if members.count <= 1 || now >= started + configuration.originGrace { return true }
-        return !neighbours.isEmpty && neighbours.allSatisfy { $0.hasMap }
+        return neighbours.count >= members.count - 1 && neighbours.allSatisfy { $0.hasMap }
     }
 
     /// Reads this node's own blocks, in the common order, inside the window.
@@ -116,7 +181,7 @@ extension SwarmPlanner {
         let window = originWindow
         var cursor = ownedCursor
         var isPrefix = true
-        while cursor < owned.count, storeFetchCount < configuration.storeFetches {
+        while cursor < owned.count, storeFetchCount < storeFetchLimit {
             let position = Int(owned[cursor])
             let block = block(at: position)
             if position < watermark || exists.contains(position) || have.contains(block) || inFlight[block] > 0 || isClaimed(position) {
@@ -143,7 +208,7 @@ extension SwarmPlanner {
         let window = originWindow
         var seen = 0
         var position = watermark
-        while position < configuration.blockCount, seen < min(window, 16), storeFetchCount < configuration.storeFetches {
+        while position < configuration.blockCount, seen < min(window, 16), storeFetchCount < storeFetchLimit {
             defer { position += 1 }
             guard !exists.contains(position) else { continue }
             seen += 1
@@ -163,6 +228,36 @@ extension SwarmPlanner {
         }
     }
 
+    /// Blocks that somebody has held for long while at most one neighbour came to hold them: their holder is too slow, stalled,
+    /// or dead. The next in line reads them again, one after the other every two seconds, within the budget.
+    mutating func readScarce(at now: SwarmInstant) {
+        guard configuration.prefetches, members.count > 1, budgetUsed < budget, mayReadStore(at: now), now > scarceLook + .milliseconds(500)
+        else { return }
+        scarceLook = now
+        // Among very few, one holder is the rule.
+        let isAlarming = now > lastArrival + .seconds(3) || neighbours.reduce(0, { $0 + ($1.hasMap ? 1 : 0) }) >= 4
+        guard isAlarming else { return }
+        // In block times of this link at its best: what is known of fetches is spoilt by the very peer that is too slow.
+        let blockTime = bestRate > 0 ? Double(configuration.blockBytes) / bestRate : 0
+        let patience = max(Self.scarcePatience, SwarmNanoseconds(min(blockTime * 40, 60e9)))
+        for position in 0..<configuration.blockCount where exists.contains(position) {
+            let block = block(at: position)
+            guard !have.contains(block), inFlight[block] <= 1, now > existsSince[position] + patience,
+                holders[block] <= 1 || neighbours.reduce(0, { $0 + ($1.blocks.contains(block) ? 1 : 0) }) <= 1
+            else { continue }
+            let steps = Int((now - existsSince[position] - patience) / .seconds(2))
+            guard (0...min(steps, 7)).contains(where: { members.deputy(of: block, rank: $0 + 1) == configuration.me }) else { continue }
+            guard budgetUsed < budget, storeFetchCount < storeFetchLimit else { return }
+            budgetUsed += 1
+            existsSince[position] = now
+            for record in fetches where record.block == block { cancel(record.id) }
+            beginStore(block, .ownerLate, at: now)
+        }
+    }
+
+    /// Longer than a block takes to get around among thousands of nodes.
+    private static let scarcePatience: SwarmNanoseconds = .seconds(5)
+
     /// Blocks that peers asked this node for, because it owns them.
     mutating func readWanted(at now: SwarmInstant) {
         guard !wantedHere.isEmpty else { return }
@@ -171,7 +266,7 @@ extension SwarmPlanner {
         for block in wanted where !have.contains(block) && inFlight[block] == 0 {
             if holders[block] > 0, let source = source(for: block, urgent: true, at: now) {
                 beginPeer(block, source, urgent: true, at: now)
-            } else if storeFetchCount < configuration.storeFetches, mayReadStore(at: now), holders[block] == 0,
+            } else if storeFetchCount < storeFetchLimit, mayReadStore(at: now), holders[block] == 0,
                 isUnreachable(block, at: now),
                 members.owner(of: block, skipping: { isDead($0, at: now) }) == configuration.me
             {

@@ -35,9 +35,8 @@ public struct SwarmPlanner: Sendable {
     var inFlight: [UInt8]
     /// Neighbours that hold the block or are receiving it.
     var holders: [UInt16]
-    /// Blocks that are missing, not in flight, and held by some neighbour; in no order.
-    var candidates: [Int32] = []
-    var candidatePlace: [Int32]
+    /// Blocks that are missing, not in flight, and held by some neighbour.
+    var candidates: BlockSet
     var fetches: [SwarmFetchRecord] = []
     var nextFetch: UInt64 = 1
     var peerFetchCount = 0
@@ -51,12 +50,24 @@ public struct SwarmPlanner: Sendable {
     let positions: [Int32]
     /// Positions known to be held by someone.
     var exists: BlockSet
+    /// When somebody who holds every block was last heard, at first hand or by gossip.
+    var fullHeard: SwarmInstant?
+    var isSeeded = false
+    /// News of a full holder that the neighbours have not been told.
+    var tellsFull = false
+    /// Since when, by position; meaningless for those that do not.
+    var existsSince: [SwarmInstant]
+    var scarceLook: SwarmInstant = 0
     /// Positions held or being read, known at first hand: from this node and its neighbours.
     var claimed: BlockSet
     /// The same from neighbours' gossip, forgotten every two seconds: it is not passed on, so that a claim
     /// dies with its claimant.
     var hearsay: BlockSet
     var hearsaySince: SwarmInstant = 0
+    /// Positions in the window that are read too slowly, or not at all: the others do not wait for them. And since when the
+    /// positions of the window are in it; 0: they are not.
+    var overdue: BlockSet
+    var holeSince: [SwarmInstant]
     var watermark = 0
     var watermarkMoved: SwarmInstant = 0
     /// Positions of the blocks that this node is to read, ascending, and how far it got.
@@ -72,6 +83,7 @@ public struct SwarmPlanner: Sendable {
     var nextTick: SwarmInstant = .max
     var lastUpkeep: SwarmInstant = 0
     var lastArrival: SwarmInstant = 0
+    var hasReceived = false
     var saidComplete = false
 
     /// Mean time of a fetch from a peer, request to last byte, in nanoseconds; 0: none yet.
@@ -80,6 +92,7 @@ public struct SwarmPlanner: Sendable {
     var meanService: Double = 0
     /// Bytes per nanosecond that arrive, over about a second.
     var rate: Double = 0
+    var bestRate: Double = 0
     var rateBytes = 0
     var rateSince: SwarmInstant = 0
 
@@ -96,11 +109,14 @@ public struct SwarmPlanner: Sendable {
         have = BlockSet(capacity: count)
         demanded = BlockSet(capacity: count)
         exists = BlockSet(capacity: count)
+        existsSince = Array(repeating: 0, count: count)
+        holeSince = existsSince
+        overdue = BlockSet(capacity: count)
         claimed = BlockSet(capacity: count)
         hearsay = BlockSet(capacity: count)
         inFlight = Array(repeating: 0, count: count)
         holders = Array(repeating: 0, count: count)
-        candidatePlace = Array(repeating: -1, count: count)
+        candidates = BlockSet(capacity: count)
         if configuration.order.count == count {
             var positions = [Int32](repeating: 0, count: count)
             for (position, block) in configuration.order.enumerated() { positions[Int(block)] = Int32(position) }
@@ -115,7 +131,7 @@ public struct SwarmPlanner: Sendable {
 
     /// What this node holds: the body of ``SwarmAction/sendMap(to:)``.
     public var map: SwarmMap {
-        SwarmMap(blocks: have, arriving: configuration.relays ? arrivingHere() : [], load: uploads, gossip: gossip())
+        SwarmMap(blocks: have, arriving: configuration.relays ? arrivingHere() : [], load: uploads, gossip: gossip(at: lastUpkeep))
     }
 
     /// Blocks held.
@@ -216,21 +232,11 @@ public struct SwarmPlanner: Sendable {
     }
 
     @inline(__always) mutating func considerCandidate(_ block: Int) {
-        guard holders[block] > 0, inFlight[block] == 0, candidatePlace[block] < 0, !have.contains(block) else { return }
-        candidatePlace[block] = Int32(candidates.count)
-        candidates.append(Int32(block))
+        guard holders[block] > 0, inFlight[block] == 0, !have.contains(block) else { return }
+        candidates.insert(block)
     }
 
-    @inline(__always) mutating func removeCandidate(_ block: Int) {
-        let place = Int(candidatePlace[block])
-        guard place >= 0 else { return }
-        let last = candidates.removeLast()
-        if place < candidates.count {
-            candidates[place] = last
-            candidatePlace[Int(last)] = Int32(place)
-        }
-        candidatePlace[block] = -1
-    }
+    @inline(__always) mutating func removeCandidate(_ block: Int) { candidates.remove(block) }
 }
 
 /// A reader's wish and since when it stands.

@@ -71,7 +71,7 @@ public struct SwarmPlannerConfiguration: Sendable {
     /// How long a peer that sent wrong bytes is left alone.
     public var corruptShun: SwarmNanoseconds = .seconds(600)
     /// Share of the model that the swarm's nodes together may read from the store as not its owners.
-    public var originBudget = 0.01
+    public var originBudget = 0.02
     /// Share of the model that this node may fetch twice to overtake slow peers.
     public var hedgeBudget = 0.02
 

@@ -12,7 +12,7 @@ public struct SwarmRandom: RandomNumberGenerator, Sendable {
     /// A number in 0..<bound; 0 when the bound is not positive.
     public mutating func below(_ bound: Int) -> Int {
         guard bound > 1 else { return 0 }
-        return Int(truncatingIfNeeded: (next() >> 32) &* UInt64(bound) >> 32)
+        return Int(truncatingIfNeeded: ((next() >> 32) &* UInt64(bound)) >> 32)
     }
 
     /// SplitMix64's finalizer: a bijection that spreads every bit over all others.

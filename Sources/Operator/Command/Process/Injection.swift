@@ -3,6 +3,7 @@ import Controller
 import Kubernetes
 import Logging
 import ServiceLifecycle
+import Synchronization
 
 /// The webhook's part of the process: what it asks, its certificates, its server. The same in every replica, leading or not.
 struct Injection {
@@ -50,14 +51,41 @@ struct Injection {
 }
 
 /// The controller's stores, as the webhook asks them.
-private struct Lookup: InjectionSource {
-    let controller: ModelCacheController
+private final class Lookup: InjectionSource {
+    /// One `kubectl apply` makes a ModelCache and the pods that name it within milliseconds; the watch may tell of it after the webhook
+    /// was asked. With ``SecretEntries``' second this leaves the API server's three seconds room.
+    private static let patience: Duration = .seconds(1)
+    private static let pause: Duration = .milliseconds(25)
+    /// Pods with a name that is wrong wait as well: no more than these at a time.
+    private static let mostWaiting = 64
+
+    private let controller: ModelCacheController
+    private let waiting = Mutex(0)
+
+    init(controller: ModelCacheController) { self.controller = controller }
 
     func target(namespace: String, name: String) async -> InjectionTarget? {
-        guard let facts = await controller.injection(namespace: namespace, name: name) else { return nil }
+        guard let facts = await facts(namespace: namespace, name: name) else { return nil }
         return InjectionTarget(
             name: facts.name, namespace: facts.namespace, uid: facts.uid, claimName: facts.claimName, environment: facts.environment, ready: facts.isReady,
             warmNodeHostnames: facts.warmHostnames, deleting: facts.isDeleting, agentImage: facts.agentImage, unresolved: facts.problem)
+    }
+
+    private func facts(namespace: String, name: String) async -> InjectionFacts? {
+        if let facts = await controller.injection(namespace: namespace, name: name) { return facts }
+        let mayWait = waiting.withLock { count in
+            guard count < Self.mostWaiting else { return false }
+            count += 1
+            return true
+        }
+        guard mayWait else { return nil }
+        defer { waiting.withLock { $0 -= 1 } }
+        let end = ContinuousClock.now + Self.patience
+        while ContinuousClock.now < end {
+            do { try await Task.sleep(for: Self.pause) } catch { return nil }
+            if let facts = await controller.injection(namespace: namespace, name: name) { return facts }
+        }
+        return nil
     }
 
     func names(namespace: String) async -> [String] { controller.names(in: namespace) }

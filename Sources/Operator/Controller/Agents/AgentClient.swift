@@ -79,13 +79,26 @@ public final class AgentClient: Sendable {
 
     public func prepare(_ uid: String, _ definition: CacheDefinition, on agent: AgentAddress) async throws(AgentFailure) -> CacheReport {
         guard let body = try? JSONEncoder().encode(definition) else { throw .malformed("the definition cannot be encoded") }
-        let answer = try await send("PUT", CachePath.cache(uid), body: Array(body), to: agent, timeout: Self.orderTimeout)
+        let answer = try await order("PUT", uid, body: Array(body), to: agent)
         return try Self.decoded(answer)
     }
 
     /// - Throws: ``AgentFailure/refused(status:code:message:neededBytes:freeBytes:users:)`` with `InUse` when it has readers.
     public func evict(_ uid: String, on agent: AgentAddress) async throws(AgentFailure) {
-        _ = try await send("DELETE", CachePath.cache(uid), to: agent, timeout: Self.orderTimeout)
+        _ = try await order("DELETE", uid, to: agent)
+    }
+
+    /// Signed anew, once, when the agent takes it for an old one: within one second an order that is given again after another for the
+    /// same cache has a signature that the agent has seen.
+    private func order(_ method: String, _ uid: String, body: [UInt8] = [], to agent: AgentAddress) async throws(AgentFailure) -> [UInt8] {
+        do throws(AgentFailure) {
+            return try await send(method, CachePath.cache(uid), body: body, to: agent, timeout: Self.orderTimeout)
+        } catch {
+            guard error.code == .superseded else { throw error }
+            let untilNextSecond = 1000 - WallTime.clock.milliseconds % 1000
+            try? await Task.sleep(for: .milliseconds(untilNextSecond))
+            return try await send(method, CachePath.cache(uid), body: body, to: agent, timeout: Self.orderTimeout)
+        }
     }
 
     private static func decoded<Value: Decodable>(_ body: [UInt8]) throws(AgentFailure) -> Value {

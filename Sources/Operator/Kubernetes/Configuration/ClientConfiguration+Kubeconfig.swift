@@ -45,16 +45,14 @@ private struct MergedKubeconfig {
             }
             files.append(path)
             if currentContext?.isEmpty ?? true { currentContext = config.currentContext }
-            for entry in config.clusters ?? [] where clusters[entry.name] == nil {
-                clusters[entry.name] = Entry(value: entry.value, file: path)
-            }
-            for entry in config.contexts ?? [] where contexts[entry.name] == nil {
-                contexts[entry.name] = Entry(value: entry.value, file: path)
-            }
-            for entry in config.users ?? [] where users[entry.name] == nil {
-                users[entry.name] = Entry(value: entry.value, file: path)
-            }
+            Self.add(config.clusters, of: path, to: &clusters)
+            Self.add(config.contexts, of: path, to: &contexts)
+            Self.add(config.users, of: path, to: &users)
         }
+    }
+
+    private static func add<Value>(_ entries: [Kubeconfig.Named<Value>]?, of path: String, to table: inout [String: Entry<Value>]) {
+        for entry in entries ?? [] where table[entry.name] == nil { table[entry.name] = Entry(value: entry.value, file: path) }
     }
 
     /// A parser's own message may quote the file: only the place is told.
