@@ -12,7 +12,7 @@ from support.installation import AGENT, OPERATOR, SYSTEM
 from support.models import FOLDERS, NODES, Model, namespace_with_keys
 from support.pods import GEMMA, INJECTED, STATUS, Pods, llama, reader, restricted_violations
 from support.system import SECRET, paths
-from support.webhook import CreationStream, short_lived_certificates
+from support.webhook import CreationStream, certificates, expired_certificates, short_lived_certificates
 
 SPACE, OTHER_SPACE = "inject-models", "inject-other"
 # Nothing is warmed before a pod asks.
@@ -182,7 +182,7 @@ def test_a_drained_node_and_a_restarted_agent_in_the_middle_of_a_load(cluster, i
     cluster.kubectl("delete", "modelcache", "-n", SPACE, "slow", "--wait=false")
 
 
-def test_without_an_operator_pods_are_created_and_told_of_afterwards(cluster, installation, pods, gemma):
+def test_without_an_operator_pods_are_created_and_told_of_afterwards_and_expired_certificates_are_replaced(cluster, installation, pods, gemma):
     cluster.kubectl("scale", "-n", SYSTEM, "deployment/modelcache-operator", "--replicas=0")
     try:
         # It goes on answering for some seconds while the Service forgets it.
@@ -190,10 +190,14 @@ def test_without_an_operator_pods_are_created_and_told_of_afterwards(cluster, in
         made = pods.create(reader("missed", "musl", node="node-1"))
         assert INJECTED not in made["metadata"].get("annotations", {}) and not made["spec"].get("volumes")
         wait_until(lambda: not installation.operator_runs(), "the operator ends")
+        expired = expired_certificates(cluster)
         short_lived_certificates(cluster)
     finally:
         cluster.kubectl("scale", "-n", SYSTEM, "deployment/modelcache-operator", "--replicas=1")
     installation.wait_ready()
+    # What it found had expired. Ready means that the API server believes what it shows now.
+    assert INJECTED in pods.create(reader("trial", "musl"), dry=True)["metadata"]["annotations"]
+    assert all(certificates(cluster)[name] != expired[name] for name in ("ca.crt", "tls.crt"))
     wait_until(lambda: "InjectionMissed" in pods.events("missed"), "the Event")
     assert "missed" in installation.plugin("why", "gemma", "-n", SPACE)
     pods.delete("missed")

@@ -158,6 +158,23 @@ def test_cut_watches_and_refusals_delay_and_change_nothing(w):
     assert len(w.jobs()) == 12 and w.operator.alive
 
 
+def test_a_status_write_that_meets_a_conflict_is_tried_again(w):
+    refused = []
+
+    def refuse(seen):
+        if seen.method != "PATCH" or "/status" not in seen.path:
+            return None
+        refused.append(seen)
+        # Every second: the last one that matters is among them.
+        return Refusal(409, "Conflict") if len(refused) % 2 else None
+
+    w.proxy.refuse = refuse
+    w.start_operator()
+    w.apply()
+    w.until_ready()
+    assert refused
+
+
 def test_a_compaction_of_etcd_under_a_cut_watch_is_caught_up(own):
     w = own
     w.start_operator()

@@ -148,8 +148,9 @@ import Testing
     }
 
     @Test func aThrottlingStoreIsLeftAlone() {
-        var (planner, _) = Self.connected(2)
+        var (planner, first) = Self.connected(2)
         _ = planner.handle(.storeThrottled(until: .seconds(2)), at: .milliseconds(3))
+        for case .fetchFromStore(let fetch, _, _) in first { _ = planner.handle(.received(fetch), at: .milliseconds(4)) }
         let actions = planner.handle(.disconnected(SwarmPeer(1)), at: .milliseconds(10)) + planner.handle(.tick, at: .seconds(1))
         #expect(Self.storeBlocks(actions).isEmpty)
         #expect(!Self.storeBlocks(planner.handle(.tick, at: .milliseconds(2100))).isEmpty)

@@ -44,7 +44,7 @@ def round_of(testbed: Testbed, number: int, starts: PodStarts):
 def main() -> int:
     parser = argparse.ArgumentParser(prog="hack/bench pod")
     parser.add_argument("--rate", type=int, default=100, help="Mbit/s of the link to the node (default: 100)")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with Testbed("bench", nodes=1, rate_mbit=options.rate) as testbed:

@@ -111,8 +111,8 @@ class Process:
                 self.arguments, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
                 preexec_fn=_end_with_parent)
 
-    def stop(self, seconds=60) -> None:
-        """SIGTERM, and SIGKILL after `seconds`."""
+    def stop(self, seconds=8) -> None:
+        """SIGTERM, and SIGKILL after `seconds`: an API server waits a minute for its watches."""
         if self.alive:
             self.process.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):

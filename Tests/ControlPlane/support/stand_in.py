@@ -312,6 +312,12 @@ class Kubelets:
     def _is_finished(job):
         return any(c["type"] in ("Complete", "Failed") and c["status"] == "True" for c in job.get("status", {}).get("conditions", []))
 
+    @staticmethod
+    def source_of(job):
+        """What the Job's `modelcache warm` asks the agent for; one that has another source refuses it, and its pod is tried again."""
+        [container] = job["spec"]["template"]["spec"]["containers"]
+        return next(one["value"] for one in container["env"] if one["name"] == "OSS_PATH")
+
     async def source(self, namespace, name, uid):
         """(digest, bytes) as the ModelCache's status tells; asked for once, however many Jobs wait."""
         known = self.sources.get(uid)
@@ -343,7 +349,8 @@ class Kubelets:
                 await asyncio.sleep(0.1)
             started = now()
             agent = self.agents.by_node.get(node)
-            while agent is None or uid not in agent.caches:
+            source = self.source_of(job)
+            while agent is None or uid not in agent.caches or agent.caches[uid].definition["source"]["uri"] != source:
                 await asyncio.sleep(0.5)
                 agent = self.agents.by_node.get(node)
             cache = agent.caches[uid]

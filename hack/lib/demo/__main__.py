@@ -57,13 +57,20 @@ class Demo:
         progress = Progress()
 
         def step() -> bool:
-            nodes = ((model.status.get("nodes") or {}).get("details")) or []
-            rows = [(node["name"], node.get("percent", 0) / 100, node.get("state", "")) for node in nodes]
-            pods = [(pod.name, 1.0 if pod.ready else 0.0, "ready" if pod.ready else "loading" if pod.started else "starting")
-                    for pod in self.pods.on(model.name) if not pod.gone]
-            progress.show(rows + pods)
+            progress.show(self.rows(model))
             return until()
         wait_until(step, f"{model.name} and its pods", seconds, every=0.5)
+
+    def rows(self, model: Model) -> list[tuple[str, float, str]]:
+        """Each pod with what its node has of the model; nodes without a pod by themselves."""
+        nodes = {node["name"]: node for node in (model.status.get("nodes") or {}).get("details") or []}
+        rows = []
+        for pod in self.pods.on(model.name):
+            if not pod.gone:
+                share = nodes.pop(pod.node, {}).get("percent", 0) / 100
+                state = "ready" if pod.ready else "loading" if pod.started else "starting" if pod.node else "waiting for a node"
+                rows.append((f"{pod.node or '-'} {pod.name}", 1.0 if pod.ready else share, state))
+        return rows + [(name, node.get("percent", 0) / 100, node.get("state", "").lower()) for name, node in sorted(nodes.items())]
 
     def ready(self, model: str, count: int) -> bool:
         there = [pod for pod in self.pods.on(model) if not pod.gone]
@@ -94,7 +101,12 @@ class Demo:
             self.draw(second, lambda: self.ready(SECOND, 4))
             everyone = self.pods.on(FIRST) + self.pods.on(SECOND)
         pods_table(f"unmodified llama-server, {self.testbed.rate_mbit} Mbit/s to each node", everyone, self.testbed.bytes_per_second)
-        print(f"\n  under the rolling update: {self.requests.told()}")
+        print()
+        for model in (FIRST, SECOND):
+            count = len({pod.node for pod in self.pods.on(model)})
+            given = self.testbed.given(PREFIXES[model])
+            print(f"  {model}: the store gave {given / 1e6:.0f} MB to {count} nodes, {given / self.sizes[model]:.2f} times the model")
+        print(f"  under the rolling update: {self.requests.told()}")
         for failure in self.requests.failures[:5]:
             print(f"    {failure}")
         return 1 if self.requests.failures or any(pod.restarts for pod in everyone) else 0
@@ -136,8 +148,12 @@ def main() -> int:
     parser.add_argument("--keep", action="store_true", help="leave the cluster up")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    with Testbed("demo", nodes=3, rate_mbit=options.rate, keep=options.keep) as testbed:
-        return Demo(testbed, options.question).run()
+    try:
+        with Testbed("demo", nodes=3, rate_mbit=options.rate, keep=options.keep) as testbed:
+            return Demo(testbed, options.question).run()
+    except KeyboardInterrupt:
+        say("interrupted; nothing is left" if not options.keep else "interrupted")
+        return 130
 
 
 if __name__ == "__main__":

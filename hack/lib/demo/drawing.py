@@ -14,13 +14,14 @@ class Progress:
     def show(self, rows: list[tuple[str, float, str]]) -> None:
         """Each row: a name, a share from 0 to 1, and words beside it."""
         if sys.stderr.isatty():
-            lines = [f"  {name:<28} [{'#' * int(share * 30):<30}] {share:4.0%}  {text}" for name, share, text in rows]
+            width = max((len(name) for name, *_ in rows), default=0)
+            lines = [f"  {name:<{width}} [{'#' * int(share * 30):<30}] {share:4.0%}  {text}" for name, share, text in rows]
             up = f"\x1b[{self._drawn}A" if self._drawn else ""
             lines += [""] * (self._drawn - len(lines))
             print(up + "".join(f"\x1b[2K{line}\n" for line in lines), end="", file=sys.stderr, flush=True)
             self._drawn = len(lines)
             return
-        line = "; ".join(f"{name} {share:.0%} {text}".rstrip() for name, share, text in rows)
+        line = "; ".join(f"{name} {share:.0%} {text}".rstrip() for name, share, text in rows) or "nothing yet"
         if line != self._last and time.monotonic() - self._said > 2:
             print(f"  {line}", file=sys.stderr, flush=True)
             self._last, self._said = line, time.monotonic()
@@ -41,9 +42,12 @@ def pods_table(title: str, pods: list, bytes_per_second: float) -> None:
         wire = pod.wire(bytes_per_second)
         whole = pod.size - pod.present > pod.size / 2
         rows.append([
-            pod.name, pod.node, pod.model, f"{pod.present / MB:.0f} MB", f"{pod.origin / MB:.0f} MB", f"{pod.peers / MB:.0f} MB",
+            pod.name, pod.node, f"{pod.present / MB:.0f} MB", f"{pod.origin / MB:.0f} MB", f"{pod.peers / MB:.0f} MB",
             "-" if pod.started is None else f"{pod.started - pod.made:.1f} s", "-" if pod.seconds is None else f"{pod.seconds:.2f} s",
-            f"{wire:.2f} s", f"{pod.seconds / wire:.3f}x" if whole and pod.seconds else "warm", str(pod.restarts)])
-    table(title, ["pod", "node", "model", "on the node", "from store", "from peers", "sandbox", "ready", "wire", "of the wire", "restarts"], rows)
-    print("  on the node: bytes in its cache when the container started; sandbox: from the pod's creation to its container's first process,\n"
-          "  image included (every node has it); ready: from there until llama-server's /health said ok; wire: what the link needs for the rest.")
+            f"{wire:.2f} s", f"{pod.seconds / wire:.3f}x" if whole and pod.seconds else "warm"])
+    table(title, ["pod", "node", "there", "store", "peers", "sandbox", "ready", "wire", "ready/wire"], rows)
+    print("  there: bytes in the node's cache when the container started; store, peers: where the node read the rest from;\n"
+          "  sandbox: from the pod's creation to its first process, image included (every node has it); ready: from there until\n"
+          "  llama-server's /health said ok; wire: what the node's link needs for the rest.")
+    restarted = [f"{pod.name} {pod.restarts} times" for pod in pods if pod.restarts]
+    print(f"  restarts: {', '.join(restarted) or 'none'}")

@@ -2,6 +2,7 @@
 import contextlib
 import json
 import pathlib
+import signal
 import subprocess
 import sys
 import tempfile
@@ -33,7 +34,7 @@ class Testbed(contextlib.AbstractContextManager):
         with contextlib.ExitStack() as stack:
             say(f"a Kubernetes of its own: {self.nodes} nodes on this machine")
             if not self._keep:
-                stack.callback(self.cluster.down)
+                stack.callback(self._take_down)
             if self.cluster.is_up() and len(self.cluster.nodes()) != self.nodes:
                 # An earlier run's node joined late, and must again.
                 self.cluster.down()
@@ -48,6 +49,15 @@ class Testbed(contextlib.AbstractContextManager):
     def __exit__(self, *error: object) -> None:
         say("taking down what was started" if not self._keep else f"left up: hack/cluster --name {self.cluster.name} kubectl get pods -A")
         self._stack.close()
+
+    def _take_down(self) -> None:
+        """A second Ctrl-C must not leave half of it there."""
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        self.cluster.down()
+
+    def given(self, prefix: str) -> int:
+        """Bytes that the store gave so far of the objects below `prefix`."""
+        return sum(entry["bytes"] for key, entry in self.store.requests()["keys"].items() if key.startswith(f"models/{prefix}"))
 
     @property
     def bytes_per_second(self) -> float:

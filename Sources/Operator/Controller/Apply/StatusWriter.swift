@@ -7,6 +7,8 @@ struct StatusWriter: Sendable {
     let world: World
     let recorder: EventRecorder
 
+    private static let conflictPause: Duration = .seconds(1)
+
     /// - Returns: when to come back for a write that has to wait.
     /// - Throws: `KubernetesError`.
     func write(_ picture: Picture, of cache: ModelCache, memory: Memory, now: WallTime) async throws -> WallTime? {
@@ -31,9 +33,11 @@ struct StatusWriter: Sendable {
                 ModelCache.self, cache.objectKey, .merge(patch), subresource: .status, answer: StatusAnswer.self,
                 WriteOptions(fieldManager: Names.fieldOwner))
             world.confirm(status, version: written.metadata.resourceVersion, of: cache)
-        } catch let error as KubernetesError where error.isNotFound || error.isConflict {
-            // Gone, or another one by now: the watch tells.
+        } catch let error as KubernetesError where error.isNotFound {
             return nil
+        } catch let error as KubernetesError where error.isConflict {
+            // Another one of that name by now, which the watch tells, or a server too busy to merge: nothing else would bring us back.
+            return now + Self.conflictPause
         }
         var announced = memory.announced
         let events = TransitionEvents.between(cache.status, status, picture: picture, announced: &announced)

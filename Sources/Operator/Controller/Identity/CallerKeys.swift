@@ -14,8 +14,9 @@ package final class CallerKeys: Sendable {
         var failures = 0
     }
 
-    /// As often as an API server's own answer may be kept (`Cache-Control: max-age=3600`), and often enough for rotations.
-    static let refresh: Duration = .seconds(300)
+    /// An agent that meets a token of a key that it does not know waits for the next look (MODELCACHE_KEY_WAIT_SECONDS, 150), and its
+    /// readers for the agent: two small requests a minute.
+    static let refresh: Duration = .seconds(60)
 
     private let fetch: @Sendable (_ path: String) async throws -> Data
     private let issuer: String?
