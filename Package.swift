@@ -121,7 +121,7 @@ let package = Package(
         .executableTarget(
             name: "Command",
             dependencies: [
-                "Agent", "ObjectStore",
+                "Agent", "ObjectStore", "Swarm",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             path: "Sources/DataPlane/Command", swiftSettings: strict),

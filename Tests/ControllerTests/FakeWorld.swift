@@ -155,11 +155,12 @@ struct FakeWorld {
             isGone = deletedAt != nil
         case .resolve: resolve()
         case .createVolume(let made):
-            if volume == nil { volume = VolumeView(name: made.volumeName, uid: "pv-\(serial)", cacheUID: Self.uid) }
+            if volume == nil {
+                volume = VolumeView(name: made.volumeName, uid: "pv-\(serial)", cacheUID: Self.uid, claimUID: claim?.uid)
+            }
         case .createClaim(let made):
             if claim == nil {
                 claim = ClaimView(namespace: owner.namespace, name: made.claimName, uid: "pvc-\(serial)", cacheUID: Self.uid)
-                volume?.claimUID = claim?.uid
             }
         case .deleteVolume: volume = nil
         case .deleteClaim: claim = nil

@@ -41,14 +41,14 @@ import Testing
     @Test func aClaimAndAVolumeWithALabelAloneAreNotOurs() {
         let wanted = CacheVolume(owner: owner, medium: .memory, sizeBytes: 1)
         #expect(ClaimView(wanted.claim)?.cacheUID == owner.uid)
-        #expect(VolumeView(wanted.volume)?.cacheUID == owner.uid)
+        #expect(VolumeView(wanted.volume(claimUID: nil))?.cacheUID == owner.uid)
         var claim = wanted.claim
         claim.metadata.ownerReferences = []
         #expect(ClaimView(claim) == nil)
         claim = wanted.claim
         claim.metadata.name = "mine"
         #expect(ClaimView(claim) == nil)
-        var volume = wanted.volume
+        var volume = wanted.volume(claimUID: nil)
         volume.metadata.name = "mine"
         #expect(VolumeView(volume) == nil)
     }

@@ -29,7 +29,7 @@ import Testing
         #expect(world.agents.values.count { $0.caches.values.contains { $0.pinned } } == 2)
     }
 
-    @Test func volumeAndClaimComeBeforeTheFirstJob() {
+    @Test func claimAndVolumeComeBeforeTheFirstJob() {
         var world = FakeWorld(nodes: ["node-1"])
         var seen: [String] = []
         for _ in 0..<8 {
@@ -43,7 +43,7 @@ import Testing
                 }
             }
         }
-        #expect(seen == ["volume", "claim", "job"])
+        #expect(seen == ["claim", "volume", "job"])
     }
 
     @Test func aNodeThatJoinsIsWarmed() {

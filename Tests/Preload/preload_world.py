@@ -1,5 +1,5 @@
 """A model directory with a cache that fills behind it, and programs run under the library."""
-import hashlib, os, random, subprocess, sys, time
+import hashlib, os, random, socket, struct, subprocess, sys, time
 import pytest
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -39,11 +39,24 @@ class World:
     def agent(self, *options):
         self.process = subprocess.Popen([sys.executable, HERE + "/fake_agent.py", "--source", self.source, "--cache", self.cache,
                                          "--socket", self.socket, *options])
-        end = time.time() + 10
-        while not os.path.exists(self.socket) and time.time() < end:
+        end = time.time() + 120
+        while time.time() < end and self.process.poll() is None:
+            # The file is there from bind(2) on; only listen(2) lets clients in.
+            with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as probe:
+                if probe.connect_ex(self.socket) == 0:
+                    return self
             time.sleep(0.01)
-        time.sleep(0.05)
-        return self
+        raise AssertionError("the agent does not listen")
+
+    def await_whole(self):
+        """The last byte is shown a moment before its file is told to be complete: the word `state` of its presence file."""
+        end = time.time() + 120
+        while time.time() < end:
+            states = [open(os.path.join(self.cache, ".presence", name), "rb").read(44)[40:] for name in self.sums]
+            if all(state == struct.pack("<I", 1) for state in states):
+                return
+            time.sleep(0.01)
+        raise AssertionError(f"not whole: {states}")
 
     def kill(self):
         self.process.kill()
@@ -56,7 +69,7 @@ class World:
         e.update(more)
         return {k: v for k, v in e.items() if v is not None}
 
-    def run(self, *command, timeout=60, **more):
+    def run(self, *command, timeout=120, **more):
         return subprocess.run(command, env=self.environment(**more), capture_output=True, timeout=timeout)
 
     def sh(self, text, **more):

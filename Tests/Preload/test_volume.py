@@ -50,6 +50,7 @@ def test_a_token_that_cannot_be_had_is_said_and_the_agent_decides(pod, content):
 def test_without_an_agent_a_whole_model_is_read_all_the_same(pod, reader):
     pod.agent("--delay", "0")
     only(pod.run("/bin/sh", "-c", f"cat {pod.model}/* {pod.model}/sub/* > /dev/null; echo read"))
+    pod.await_whole()
     names = sorted(os.listdir(pod.model))
     pod.kill()
     for left in ("no socket", "a dead socket"):

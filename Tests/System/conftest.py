@@ -3,6 +3,7 @@
 Binaries come from dist/ (or MODELCACHE_DIST); `hack/build` makes them. Nothing is skipped in silence: what a
 test needs and does not find is an error.
 """
+import contextlib
 import os
 import pathlib
 import shutil
@@ -20,6 +21,7 @@ from support.orders import NODE, SECRET, Orders  # noqa: E402
 from support.pod import View  # noqa: E402
 from support.processes import wait_until  # noqa: E402
 from support.store import Store  # noqa: E402
+from support.swarm_world import Swarm  # noqa: E402
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -147,3 +149,10 @@ def server(place):
     yield start
     for one in started:
         one.stop()
+
+
+@pytest.fixture
+def swarm(work, bucket):
+    """swarm(count, bandwidth): a network with a store that sends so much in all."""
+    with contextlib.ExitStack() as stack:
+        yield lambda count, bandwidth=None: Swarm(stack, work, bucket, count, bandwidth)

@@ -9,7 +9,7 @@ import pytest
 
 from content import MIB
 from support import paths
-from support.llama import completion
+from support.llama import PROMPT, completion
 from support.processes import clean_environment, wait_until
 
 CAP = 40e6  # bytes per second: the 253 MB take 6.3 s
@@ -75,7 +75,7 @@ def test_a_disk_medium_gives_the_same_completion(expected, place, agent, store, 
 
 def test_llama_server_is_ready_with_the_wire_and_a_second_one_at_once(place, agent, store, gemma, work, server):
     plain = server(paths.gemma(), clean_environment())
-    plain.wait_ready(120)
+    usual = plain.wait_ready(120)
     answer = plain.complete()
     plain.stop()
     store.faults(bandwidth=CAP)
@@ -84,11 +84,12 @@ def test_llama_server_is_ready_with_the_wire_and_a_second_one_at_once(place, age
     first = server(work / "model/gemma.gguf", environment)
     seconds = first.wait_ready(120)
     wire = gemma.stat().st_size / CAP
-    assert seconds < wire * 1.25 + 2.5, f"ready after {seconds:.1f} s, the wire needs {wire:.1f} s"
+    # Measured exactly by hack/bench load; here another test may run beside this one.
+    assert seconds < wire * 1.25 + 2 * usual + 4, f"ready after {seconds:.1f} s, the wire needs {wire:.1f} s, a plain file {usual:.1f} s"
     assert first.complete() == answer
     served = store.requests()["bytesServed"]
     second = server(work / "model/gemma.gguf", environment)
-    assert second.wait_ready(30) < 4
+    assert second.wait_ready(120) < 2 * usual + 4
     assert second.complete() == answer
     assert store.requests()["bytesServed"] - served < 100_000, "the second server read from the store"
 
@@ -114,7 +115,8 @@ def test_modelcache_run_starts_llama_in_one_line(expected, place, store, gemma, 
         "run", "--source", "oss://models/gemma/", "--dir", work / "seen", "--", paths.llama() / "llama-completion", "-m", "{}/gemma.gguf",
         "-p", "The capital of France is", "-n", "12", "--temp", "0", "-no-cnv", "-t", "2", environment=store.environment("wrong/"), seconds=180)
     assert result.returncode == 0, result.stderr[-4000:]
-    assert result.stdout.decode() == expected
+    # Perhaps without its tail: see support/llama.py.
+    assert len(result.stdout) > len(PROMPT) and expected.startswith(result.stdout.decode())
 
 
 def test_a_wrong_byte_stops_llama_server_instead_of_answering_from_it(place, agent, store, gemma, work, server):

@@ -93,7 +93,7 @@ def test_a_bandwidth_cap_is_filled(place, agent, store, bucket):
     agent()
     started = time.monotonic()
     assert_loads(place, store, model)
-    assert time.monotonic() - started < model.bytes / 20e6 * 1.25 + 0.7
+    assert time.monotonic() - started < model.bytes / 20e6 * 2 + 4
 
 
 def test_a_store_that_is_away_for_five_seconds_in_mid_load_is_waited_for(place, agent, bucket, work):

@@ -2,11 +2,12 @@
 leaves JSON in the cache's bench/ folder, and draws docs/swarm-simulated.svg."""
 import argparse
 import json
-import math
 import os
 import pathlib
 import subprocess
 import sys
+
+from plot import chart
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 CACHE = pathlib.Path(os.environ.get("MODELCACHE_CACHE") or pathlib.Path(
@@ -30,38 +31,13 @@ def table(reports: list[dict]) -> None:
 
 
 def plot(reports: list[dict], path: pathlib.Path) -> None:
-    """Slowdown and store bytes over the number of nodes, on a logarithmic axis."""
-    width, height, left, top = 720, 360, 60, 30
-    right, bottom = width - 150, height - 50
-    low, high = 0.95, max(1.25, max(r["slowest"] for r in reports) + 0.05)
-    most = math.log10(max(r["nodes"] for r in reports)) or 1
-
-    def point(nodes, value):
-        return left + (right - left) * math.log10(nodes) / most, bottom - (bottom - top) * (value - low) / (high - low)
-
-    out = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif" font-size="12">',
-           f'<rect width="{width}" height="{height}" fill="white"/>',
-           f'<text x="{left}" y="18" font-size="14">Nodes that begin together, simulated: times and store bytes over one plain download</text>']
-    value = 1.0
-    while value <= high + 1e-9:
-        y = point(1, value)[1]
-        out.append(f'<line x1="{left}" y1="{y:.1f}" x2="{right}" y2="{y:.1f}" stroke="#ddd"/>'
-                   f'<text x="{left - 8}" y="{y + 4:.1f}" text-anchor="end">{value:.2f}</text>')
-        value += 0.05
-    for r in reports:
-        x = point(r["nodes"], low)[0]
-        out.append(f'<text x="{x:.1f}" y="{bottom + 18}" text-anchor="middle">{r["nodes"]}</text>')
-    out.append(f'<text x="{(left + right) / 2}" y="{height - 12}" text-anchor="middle">nodes</text>')
-    lines = (("slowest", "slowest node", "#c0392b", ""), ("average", "average", "#1f5fa8", ""),
-             ("originRatio", "store bytes / model", "#2d8a4e", ""), ("bound", "store-and-forward bound", "#777", "5 4"))
-    for place, (key, name, colour, dash) in enumerate(lines):
-        points = " ".join("{:.1f},{:.1f}".format(*point(r["nodes"], r[key])) for r in reports)
-        style = f' stroke-dasharray="{dash}"' if dash else ""
-        out.append(f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="2"{style}/>')
-        if not dash:
-            out += ['<circle cx="{:.1f}" cy="{:.1f}" r="3" fill="{}"/>'.format(*point(r["nodes"], r[key]), colour) for r in reports]
-        out.append(f'<text x="{right + 10}" y="{top + 20 + place * 20}" fill="{colour}">{name}</text>')
-    path.write_text("\n".join(out + ["</svg>"]) + "\n")
+    """Slowdown and store bytes over the number of nodes."""
+    def points(key):
+        return [(r["nodes"], r[key]) for r in reports]
+    chart(path, "Nodes that begin together, simulated: times and store bytes over one plain download",
+          [("slowest node", "#c0392b", False, points("slowest")), ("average", "#1f5fa8", False, points("average")),
+           ("store bytes / model", "#2d8a4e", False, points("originRatio")), ("store-and-forward bound", "#777", True, points("bound"))],
+          [r["nodes"] for r in reports])
 
 
 def main() -> int:

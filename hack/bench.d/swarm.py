@@ -2,7 +2,8 @@
 
 Every node's link, both ways, and what the store sends in all are shaped to one rate, so that one plain download takes `--seconds`.
 For each N: how long the readers took (average and slowest) beside that one plain download in the same rig, what was read from the
-store beside the model's size, and what it cost: processor seconds and memory of the agents.
+store beside the model's size, and what it cost: processor seconds and memory of the agents. Draws docs/swarm.svg. With
+--torrent the same with aria2 in place of the agents and readers, the store as web seed.
 """
 import argparse
 import contextlib
@@ -14,7 +15,9 @@ import tempfile
 import time
 
 import common
-from common import MIB, say
+import torrent
+from common import MIB, REPOSITORY, say
+from plot import chart
 from support import paths
 from support.processes import Running, clean_environment, resident_anonymous_bytes, wait_until
 from support.swarm import SECRET, HubStore, Network, Node
@@ -96,12 +99,25 @@ def one(count: int, bucket: pathlib.Path, size: int, rate: float, wants_wire: bo
         }
 
 
+def plot(results: list[dict], rivals: list[dict], wire: float, path: pathlib.Path) -> None:
+    def points(runs, key):
+        return [(r["nodes"], r[key] / (1 if key == "storeRatio" else wire)) for r in runs]
+    lines = [("slowest node", "#c0392b", False, points(results, "slowest")), ("average", "#1f5fa8", False, points(results, "average")),
+             ("store bytes / model", "#2d8a4e", False, points(results, "storeRatio"))]
+    if len(rivals) > 1:
+        lines += [("aria2, slowest", "#e6a5a0", False, points(rivals, "slowest")), ("aria2, average", "#a3c1e0", False, points(rivals, "average")),
+                  ("aria2, store bytes", "#a9d3b6", False, points(rivals, "storeRatio"))]
+    chart(path, "Nodes that start one model at once: times and store bytes over one plain download", lines, [r["nodes"] for r in results])
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="hack/bench swarm")
     parser.add_argument("--nodes", default="1,2,5,10,20,50", help="how many, comma-separated")
-    parser.add_argument("--bytes", type=int, default=250_000_000, help="of the model")
+    parser.add_argument("--bytes", type=int, default=100_000_000, help="of the model")
     parser.add_argument("--seconds", type=float, default=53.0, help="that one plain download is to take")
     parser.add_argument("--medium", default="memory", help="memory or directory")
+    parser.add_argument("--torrent", default="", help="numbers of nodes to run with BitTorrent too, comma-separated")
+    parser.add_argument("--plot", type=pathlib.Path, default=REPOSITORY / "docs/swarm.svg")
     parser.add_argument("--json", action="store_true", help="print the result as JSON too")
     options = parser.parse_args()
     counts = [int(n) for n in options.nodes.split(",")]
@@ -119,12 +135,28 @@ def main() -> int:
             results.append(result)
             say(f"{count} nodes: average {result['average'] / wire:.3f}, slowest {result['slowest'] / wire:.3f} of the wire's {wire:.1f} s, "
                 f"store {result['storeRatio']:.3f}")
+        rivals = []
+        for count in (int(n) for n in options.torrent.split(",") if n):
+            with contextlib.ExitStack() as stack:
+                work = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mcb-", dir="/dev/shm")))
+                network = stack.enter_context(Network(count, rate))
+                store = HubStore(network, {"models": bucket}, work / "store.log", ("--public", "models"))
+                stack.callback(store.stop)
+                rivals.append(torrent.measure(count, bucket / "m/model", network, store, work, Running, wait_until, clean_environment()))
+            say(f"aria2, {count} nodes: average {rivals[-1]['average'] / wire:.3f}, slowest {rivals[-1]['slowest'] / wire:.3f}, "
+                f"store {rivals[-1]['storeRatio']:.3f}")
     common.table(
         f"{options.bytes / 1e6:.0f} MB at {rate:.1f} Mbit/s a link and the store; one plain download {wire:.1f} s",
         ["nodes", "average", "of wire", "slowest", "of wire", "store/model", "received/model", "CPU s/GB", "agent MiB"],
         [[str(r["nodes"]), f"{r['average']:.1f}", f"{r['average'] / wire:.3f}", f"{r['slowest']:.1f}", f"{r['slowest'] / wire:.3f}",
           f"{r['storeRatio']:.3f}", f"{r['wasteRatio']:.3f}", f"{r['processorSecondsPerGB']:.2f}", f"{r['agentPeakBytes'] / MIB:.0f}"] for r in results])
-    common.record("swarm", {"bytes": options.bytes, "rateMbit": rate, "wireSeconds": wire, "runs": results})
+    rivals = [r | {"wireSeconds": wire} for r in rivals]
+    if rivals:
+        common.table("BitTorrent (aria2, the store as web seed) in the same rig", ["nodes", "average of wire", "slowest of wire", "store/model"],
+                     [[str(r["nodes"]), f"{r['average'] / wire:.3f}", f"{r['slowest'] / wire:.3f}", f"{r['storeRatio']:.3f}"] for r in rivals])
+    if len(results) > 2:
+        plot(results, rivals, wire, options.plot)
+    common.record("swarm", {"torrent": rivals, "bytes": options.bytes, "rateMbit": rate, "wireSeconds": wire, "runs": results})
     if options.json:
         print(json.dumps(results, indent=2))
     good = True

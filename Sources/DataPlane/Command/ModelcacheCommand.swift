@@ -19,7 +19,7 @@ struct ModelcacheCommand: AsyncParsableCommand {
             """,
         version: AgentService.version,
         subcommands: [
-            AgentVerb.self, RunVerb.self, WarmVerb.self, StatusVerb.self, EvictVerb.self, ListVerb.self, DoctorVerb.self,
+            AgentVerb.self, RunVerb.self, WarmVerb.self, StatusVerb.self, SwarmVerb.self, EvictVerb.self, ListVerb.self, DoctorVerb.self,
             EngineBenchVerb.self,
         ])
 }

@@ -1,6 +1,6 @@
 """A proxy before a real agent's peer server that spoils what goes through it. Run as a program:
 
-    bad_peer.py <listen> <port> <target port> corrupt|truncate|stall|reset
+    bad_peer.py <listen> <port> <target port> corrupt|truncate|stall|reset|replay [file of an older version]
 
 Only bodies of files are touched; maps and control connections pass.
 """
@@ -12,14 +12,15 @@ import time
 
 
 def main() -> None:
-    listen, port, target, mode = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
+    listen, port, target = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+    mode, old = sys.argv[4], (open(sys.argv[5], "rb").read() if len(sys.argv) > 5 else b"")
     server = socket.create_server((listen, port), backlog=128)
     while True:
         client, _ = server.accept()
-        threading.Thread(target=serve, args=(client, target, mode), daemon=True).start()
+        threading.Thread(target=serve, args=(client, target, mode, old), daemon=True).start()
 
 
-def serve(client: socket.socket, target: int, mode: str) -> None:
+def serve(client: socket.socket, target: int, mode: str, old: bytes) -> None:
     with client:
         try:
             upstream = socket.create_connection(("127.0.0.1", target))
@@ -28,7 +29,7 @@ def serve(client: socket.socket, target: int, mode: str) -> None:
         with upstream:
             threading.Thread(target=forward, args=(client, upstream), daemon=True).start()
             try:
-                answers(upstream, client, mode)
+                answers(upstream, client, mode, old)
             except OSError:
                 pass
 
@@ -42,7 +43,7 @@ def forward(source: socket.socket, sink: socket.socket) -> None:
         pass
 
 
-def answers(upstream: socket.socket, client: socket.socket, mode: str) -> None:
+def answers(upstream: socket.socket, client: socket.socket, mode: str, old: bytes) -> None:
     reader = upstream.makefile("rb")
     while True:
         head = b""
@@ -64,6 +65,9 @@ def answers(upstream: socket.socket, client: socket.socket, mode: str) -> None:
             data = reader.read1(min(65536, length - sent))
             if not data:
                 return
+            if is_file and mode == "replay":
+                first = int(fields[b"content-range"].split()[1].split(b"-")[0]) + sent
+                data = (old[first:first + len(data)] + data)[:len(data)]
             if is_file and sent + len(data) > length // 2 >= sent:
                 at = length // 2 - sent
                 if mode == "corrupt":

@@ -14,10 +14,19 @@ PROMPT = "The capital of France is"
 
 
 def completion(model: object, environment: dict[str, str], *arguments: str, tokens: int = 12, seconds: float = 180) -> subprocess.CompletedProcess:
-    """Greedy completion: the same weights give the same text."""
-    return subprocess.run(
-        [paths.llama() / "llama-completion", "-m", str(model), "-p", PROMPT, "-n", str(tokens), "--temp", "0", "-no-cnv", "-t", "2", *arguments],
-        env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=seconds, check=False, text=True)
+    """Greedy completion: the same weights give the same text.
+
+    llama-completion ends without waiting for its logging thread, which prints: on a busy machine it loses the tail of its output.
+    Then it is asked again, and what it did say must be the beginning of that."""
+    said = []
+    while True:
+        result = subprocess.run(
+            [paths.llama() / "llama-completion", "-m", str(model), "-p", PROMPT, "-n", str(tokens), "--temp", "0", "-no-cnv", "-t", "2", *arguments],
+            env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=seconds, check=False, text=True)
+        if result.returncode != 0 or result.stdout.endswith("\n\n") or len(said) == 5:
+            assert all(result.stdout.startswith(part) for part in said), (said, result)
+            return result
+        said.append(result.stdout)
 
 
 class Server:

@@ -146,6 +146,10 @@ class Node:
             code = run.wait(seconds)
             assert code == 0, f"node {self.number}: {code}\n{run.output()[-2000:]}\n{self.output()[-6000:]}"
 
+    def wait_last(self, seconds: float) -> int:
+        """The exit code of the load begun last."""
+        return self._loads[-1].wait(seconds)
+
     def output(self) -> str:
         return "\n".join(p.read_text(errors="replace") for p in sorted(self.place.folder.glob("*-agent.log")))
 

@@ -40,6 +40,11 @@ package enum MetricsText {
         perModel("modelcache_peer_received_bytes_total", "counter", "Body bytes received from other nodes.") { Double($0.peerBytes) }
         perModel("modelcache_peer_sent_bytes_total", "counter", "Body bytes sent to other nodes.") { Double($0.servedBytes) }
         perModel("modelcache_peer_wrong_blocks_total", "counter", "Blocks that other nodes sent or described wrongly.") { Double($0.wrongPeerBlocks) }
+        family(
+            "modelcache_peer_faults_total", "counter", "The same, by the node that did.",
+            naming == .nobody ? [] : status.models.flatMap { model in
+                (model.wrongPeers ?? [:]).sorted { $0.key < $1.key }.map { (labels(model, naming) + [("peer", $0.key)], Double($0.value)) }
+            })
         perModel("modelcache_origin_requests_total", "counter", "Ranged GETs sent to the store.") { Double($0.requests) }
         perModel("modelcache_origin_retries_total", "counter", "Ranged GETs repeated.") { Double($0.retries) }
         perModel("modelcache_origin_throttled_total", "counter", "Answers of the store that asked for fewer requests.") { Double($0.throttled) }

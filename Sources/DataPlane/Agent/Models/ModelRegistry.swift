@@ -165,6 +165,14 @@ package actor ModelRegistry {
             + caches.values.map { $0.status(now: now) }.sorted { $0.id < $1.id }
     }
 
+    /// Of models that this node shares with others.
+    package func swarmReports() async -> [SwarmReport] {
+        var reports: [SwarmReport] = []
+        for model in models.values { if let report = await model.swarmReport() { reports.append(report) } }
+        for cache in caches.values { if let report = await cache.model?.swarmReport() { reports.append(report) } }
+        return reports.sorted { $0.model < $1.model }
+    }
+
     package var capacity: (budgetBytes: Int64, inFlightBytes: Int64) {
         let budget = (try? policy(.memory))?.budgetBytes ?? 0
         return (Int64(clamping: budget), Int64(pool.usedBytes))

@@ -172,6 +172,9 @@ package final class OpenModel: Sendable {
 
     // MARK: Status
 
+    /// Nil: this node does not share the model.
+    func swarmReport() async -> SwarmReport? { await state.withLock { $0.node }?.report() }
+
     package func status(now: Int64) -> ModelStatus {
         let (fill, node, past) = state.withLock { ($0.fill, $0.node, $0.pastCounters) }
         var counters = past
@@ -189,7 +192,7 @@ package final class OpenModel: Sendable {
             totalBytes: Int64(clamping: statistics.totalBytes), presentBytes: Int64(clamping: statistics.receivedBytes),
             bytesPerSecond: rate, remainingSeconds: missing > 0 && rate > 0 ? Double(missing) / rate : nil,
             originBytes: counters.bytes, peerBytes: counters.peerBytes, servedBytes: counters.servedBytes,
-            wrongPeerBlocks: counters.wrongPeerBlocks, requests: counters.requests, retries: counters.retries,
+            wrongPeerBlocks: counters.wrongPeerBlocks, wrongPeers: node?.faultyPeers, requests: counters.requests, retries: counters.retries,
             throttled: counters.throttled, refilledFiles: counters.refilled,
             transfersInFlight: fill?.meter.transfersInFlight ?? 0, users: usage.inUse, pinned: usage.pinned,
             idleSeconds: usage.inUse > 0 ? 0 : Double(max(0, now - usage.lastUsed)))

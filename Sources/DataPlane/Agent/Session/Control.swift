@@ -1,6 +1,10 @@
+public import Swarm
+
 /// What the `modelcache` command asks of a running agent, as JSON in `MC_CONTROL`.
 public enum ControlRequest: Codable, Equatable, Sendable {
     case status
+    /// Who holds and serves what of the models that are shared with other nodes.
+    case swarm
     /// Gives up the cached bytes of one model, by id, or of all that nobody uses when nil.
     case evict(model: String?, force: Bool)
     case pin(model: String, pinned: Bool)
@@ -9,6 +13,7 @@ public enum ControlRequest: Codable, Equatable, Sendable {
 /// The agent's answer.
 public enum ControlResponse: Codable, Equatable, Sendable {
     case status(AgentStatus)
+    case swarm([SwarmReport])
     case evicted([String])
     case pinned
     case failed(String)
@@ -86,6 +91,8 @@ public struct ModelStatus: Codable, Equatable, Sendable {
     public var servedBytes: Int64
     /// Blocks that other nodes sent or described wrongly.
     public var wrongPeerBlocks: Int64
+    /// The nodes that did, by address.
+    public var wrongPeers: [String: Int64]?
     public var requests: Int64
     public var retries: Int64
     public var throttled: Int64

@@ -163,6 +163,7 @@ package final class Sessions: SessionHandler {
             }
             switch request {
             case .status: return .status(await statusOf())
+            case .swarm: return .swarm(await registry.swarmReports())
             case .evict(let model, let force): return .evicted(try await registry.evict(model, force: force))
             case .pin(let model, let pinned):
                 try await registry.pin(model, pinned: pinned)

@@ -34,7 +34,7 @@ struct EvictVerb: ParsableCommand {
                 if ids.isEmpty { print("nothing to evict") }
                 for id in ids { print("evicted \(id)") }
             case .failed(let why): throw CommandFailure(why)
-            case .status, .pinned: break
+            case .status, .swarm, .pinned: break
             }
         } catch {
             fail(error)

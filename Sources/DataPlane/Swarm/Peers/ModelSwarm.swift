@@ -81,8 +81,8 @@ public final class ModelSwarm: Sendable {
     }
 
     /// Members that have the model open, and whether a control connection stands.
-    public var peers: [(address: PeerAddress, isConnected: Bool)] {
-        state.withLock { $0.members.values.filter(\.isPresent).map { ($0.address, $0.link != nil) } }
+    public var peers: [(peer: SwarmPeer, address: PeerAddress, isConnected: Bool)] {
+        state.withLock { $0.members.values.filter(\.isPresent).map { ($0.peer, $0.address, $0.link != nil) } }
     }
 
     /// What a ranged GET of a file's bytes at a peer needs; nil: there is no secret, or no such peer.

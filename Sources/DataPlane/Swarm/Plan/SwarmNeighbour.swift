@@ -29,11 +29,16 @@ struct SwarmNeighbour: Sendable {
 
 /// What a failing peer has earned.
 struct SwarmReputation: Sendable {
+    /// In a row.
     var failures = 0
+    /// A block has come from it.
+    var hasServed = false
     /// No requests before.
     var shunnedUntil: SwarmInstant = 0
     /// Not counted among the living before; a connection to it ends that.
     var deadUntil: SwarmInstant = 0
+    /// No connection of either side before.
+    var discreditedUntil: SwarmInstant = 0
     /// No new connection before.
     var connectAt: SwarmInstant = 0
 }

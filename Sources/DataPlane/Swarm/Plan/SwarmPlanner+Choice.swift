@@ -25,7 +25,8 @@ extension SwarmPlanner {
     /// something has arrived, since nothing is known of the link before.
     var bearable: Int {
         guard rate > 0 else { return hasReceived ? configuration.peerFetches : 4 }
-        return Int(rate * 2_000_000_000 / Double(max(1, configuration.blockBytes))) + 2
+        // A link does not become narrow because peers are slow.
+        return Int(max(rate, bestRate / 2) * 2_000_000_000 / Double(max(1, configuration.blockBytes))) + 2
     }
 
     /// Fetches from peers at once: the configured few, or as many as arrive in 20 ms on a fast network.

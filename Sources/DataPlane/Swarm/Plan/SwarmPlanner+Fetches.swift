@@ -28,7 +28,8 @@ extension SwarmPlanner {
                 let mean = neighbours[slot].service
                 neighbours[slot].service = mean == 0 ? service : mean * 0.7 + service * 0.3
             }
-            if !reputations.isEmpty { reputations[peer]?.failures = 0 }
+            if reputations[peer]?.hasServed != true { reputations[peer, default: SwarmReputation()].hasServed = true }
+            reputations[peer]?.failures = 0
         }
         hold(record.block, at: now)
     }
@@ -42,13 +43,13 @@ extension SwarmPlanner {
         }
         switch failure {
         case .notThere, .otherGeneration: notThere(record.block, at: peer)
-        case .corrupt: shun(peer, until: now + configuration.corruptShun, failure)
+        case .corrupt: shun(peer, until: now + configuration.corruptShun, failure, at: now)
         // A relayed block that breaks off is its source's source's fault.
         case .broken where record.fromArriving: notThere(record.block, at: peer)
         case .broken: punish(peer, failure, at: now)
         case .notBegun: break
         }
-        if failure == .otherGeneration { shun(peer, until: now + configuration.longestShun, failure) }
+        if failure == .otherGeneration { shun(peer, until: now + configuration.longestShun, failure, at: now) }
     }
 
     private mutating func punish(_ peer: SwarmPeer, _ failure: SwarmFetchFailure, at now: SwarmInstant) {
@@ -56,19 +57,28 @@ extension SwarmPlanner {
         reputation.failures += 1
         let failures = reputation.failures
         reputations[peer] = reputation
-        shun(peer, until: now + backoff(failures), failure)
-        if slots[peer] == nil, failures >= 2 {
+        let until = now + backoff(failures)
+        shun(peer, until: until, failure, at: now)
+        if slots[peer] == nil {
+            guard failures >= 2 else { return }
             // Not a neighbour, so nobody tells of its death but failing fetches.
-            let until = now + backoff(failures) + .seconds(2)
-            reputations[peer]?.deadUntil = until
+            reputations[peer]?.deadUntil = until + .seconds(2)
             findOwned(at: now)
+        } else if failures >= (reputation.hasServed ? Self.patienceWithServers : Self.patienceWithStrangers) {
+            discredit(peer, until: until + .seconds(2), at: now)
         }
     }
 
-    private mutating func shun(_ peer: SwarmPeer, until: SwarmInstant, _ failure: SwarmFetchFailure) {
+    /// Failures in a row after which what a peer says to hold counts for nothing: of one that has served before, and of one
+    /// that has not.
+    private static let patienceWithServers = 3
+    private static let patienceWithStrangers = 2
+
+    private mutating func shun(_ peer: SwarmPeer, until: SwarmInstant, _ failure: SwarmFetchFailure, at now: SwarmInstant) {
         reputations[peer, default: SwarmReputation()].shunnedUntil = until
         actions.append(.shun(peer, until: until, failure))
         for record in fetches where record.peer == peer { cancel(record.id) }
+        if failure == .corrupt { discredit(peer, until: until, at: now) }
     }
 
     /// Takes the fetch out of the books without an action.
@@ -144,6 +154,7 @@ extension SwarmPlanner {
         skipSilent(at: now)
         guard !have.isFull else { return }
         watchFetches(at: now)
+        forgetHearsay(at: now)
         watchWindow(at: now)
         readLate(at: now)
         readScarce(at: now)

@@ -72,6 +72,10 @@ extension SwarmPlanner {
 
     mutating func connected(_ peer: SwarmPeer, at now: SwarmInstant) {
         guard peer != configuration.me else { return }
+        if let reputation = reputations[peer], reputation.discreditedUntil > now {
+            actions.append(.disconnect(peer))
+            return
+        }
         let slot: Int
         if let known = slots[peer] {
             slot = known
@@ -121,6 +125,24 @@ extension SwarmPlanner {
         connectMore(at: now)
     }
 
+    /// The peer keeps failing: the connection to it goes, and with it all that it said to hold, so that others look for these
+    /// blocks elsewhere. It may come back later.
+    mutating func discredit(_ peer: SwarmPeer, until: SwarmInstant, at now: SwarmInstant) {
+        var reputation = reputations[peer] ?? SwarmReputation()
+        reputation.discreditedUntil = until
+        reputation.connectAt = until
+        reputation.deadUntil = until
+        reputations[peer] = reputation
+        if let slot = slots[peer] {
+            if neighbours[slot].isConnected { actions.append(.disconnect(peer)) }
+            forgetBlocks(of: slot)
+            removeNeighbour(peer)
+        }
+        believeFirstHandOnly(at: now)
+        findOwned(at: now)
+        connectMore(at: now)
+    }
+
     func backoff(_ failures: Int) -> SwarmNanoseconds {
         min(configuration.longestShun, configuration.firstShun << UInt64(min(8, max(0, failures - 1))))
     }
@@ -136,10 +158,6 @@ extension SwarmPlanner {
         map.blocks.forEach { block in added(block, at: now) }
         for block in map.arriving { arriving(block, slot: slot, at: now) }
         heard(load: map.load, gossip: map.gossip, slot: slot, at: now)
-        // A peer that talks again is worth a request at once.
-        if let reputation = reputations[peer], reputation.failures > 0, reputation.shunnedUntil <= now {
-            reputations[peer]?.failures = 0
-        }
     }
 
     mutating func heard(_ delta: SwarmDelta, from peer: SwarmPeer, at now: SwarmInstant) {

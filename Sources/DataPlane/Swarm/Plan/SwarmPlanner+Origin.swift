@@ -23,6 +23,7 @@ extension SwarmPlanner {
     }
 
     mutating func adopt(_ gossip: SwarmGossip, at now: SwarmInstant) {
+        guard now >= gossipBelievedFrom else { return }
         let far = min(gossip.watermark, configuration.blockCount)
         if far > watermark {
             for position in watermark..<far where !exists.contains(position) {
@@ -53,6 +54,36 @@ extension SwarmPlanner {
                 if position >= watermark { hearsay.insert(position) }
             }
         }
+    }
+
+    /// What is said to exist exists no more than those who hold it are worth. Everything is taken back but what this node and its
+    /// neighbours hold themselves, and gossip is not listened to until the neighbours had time to do likewise.
+    mutating func believeFirstHandOnly(at now: SwarmInstant) {
+        gossipBelievedFrom = now + .seconds(1)
+        hearsay = BlockSet(capacity: configuration.blockCount)
+        fullHeard = nil
+        for position in 0..<configuration.blockCount {
+            let block = block(at: position)
+            let isHeld = have.contains(block) || neighbours.contains { $0.hasMap && $0.blocks.contains(block) }
+            if !isHeld {
+                exists.remove(position)
+                overdue.remove(position)
+                holeSince[position] = 0
+                if holders[block] == 0, inFlight[block] == 0 { claimed.remove(position) }
+            }
+        }
+        watermark = exists.firstMissing(from: 0)
+        watermarkMoved = now
+    }
+
+    /// Nothing is on its way and nobody offers anything, though blocks are said to exist: whoever said so first was wrong, or
+    /// is gone, and the others pass it on to each other.
+    mutating func forgetHearsay(at now: SwarmInstant) {
+        guard candidates.isEmpty, fetches.isEmpty, now > lastArrival + .seconds(3), now > gossipBelievedFrom + .seconds(5),
+            configuration.prefetches || !demandQueue.isEmpty, !isFed(at: now)
+        else { return }
+        believeFirstHandOnly(at: now)
+        findOwned(at: now)
     }
 
     func gossip(at now: SwarmInstant) -> SwarmGossip {
@@ -109,7 +140,8 @@ extension SwarmPlanner {
     mutating func watchWindow(at now: SwarmInstant) {
         guard watermark < configuration.blockCount, members.count > 1 else { return }
         let window = originWindow
-        let turn = rate > 0 ? Double(window * configuration.blockBytes) / rate : 0
+        // At the best rate seen: a window that stands still makes the present one low.
+        let turn = bestRate > 0 ? Double(window * configuration.blockBytes) / bestRate : 0
         let patience = max(.milliseconds(1500), SwarmNanoseconds(min(2 * turn, 60e9)))
         var seen = 0
         var late = 0
@@ -168,11 +200,14 @@ extension SwarmPlanner {
         }
     }
 
-    /// Whether the first neighbours had their chance to say what they hold.
+    /// Whether the first neighbours had their chance to say what they hold, and nobody feeds this node.
     func mayReadStore(at now: SwarmInstant) -> Bool {
         guard let started, now >= throttledUntil, !isFed(at: now) else { return false }
-        if members.count <= 1 || now >= started + configuration.originGrace { return true }
-        return neighbours.count >= members.count - 1 && neighbours.allSatisfy { $0.hasMap }
+        guard members.count > 1 else { return true }
+        let silent = neighbours.reduce(0) { $0 + ($1.hasMap ? 0 : 1) }
+        if silent == 0, neighbours.count >= members.count - 1 { return true }
+        // Peers on a busy machine take long to say what they hold, and one of them may hold everything.
+        return now >= started + (silent * 4 <= neighbours.count ? configuration.originGrace : configuration.longestGrace)
     }
 
     /// Reads this node's own blocks, in the common order, inside the window.
@@ -229,7 +264,7 @@ extension SwarmPlanner {
     }
 
     /// Blocks that somebody has held for long while at most one neighbour came to hold them: their holder is too slow, stalled,
-    /// or dead. The next in line reads them again, one after the other every two seconds, within the budget.
+    /// or dead. The next in line reads them again, one after the other every second, within the budget.
     mutating func readScarce(at now: SwarmInstant) {
         guard configuration.prefetches, members.count > 1, budgetUsed < budget, mayReadStore(at: now), now > scarceLook + .milliseconds(500)
         else { return }
@@ -245,8 +280,8 @@ extension SwarmPlanner {
             guard !have.contains(block), inFlight[block] <= 1, now > existsSince[position] + patience,
                 holders[block] <= 1 || neighbours.reduce(0, { $0 + ($1.blocks.contains(block) ? 1 : 0) }) <= 1
             else { continue }
-            let steps = Int((now - existsSince[position] - patience) / .seconds(2))
-            guard (0...min(steps, 7)).contains(where: { members.deputy(of: block, rank: $0 + 1) == configuration.me }) else { continue }
+            let steps = Int((now - existsSince[position] - patience) / .seconds(1))
+            guard (0...min(steps, 40)).contains(where: { members.deputy(of: block, rank: $0 + 1) == configuration.me }) else { continue }
             guard budgetUsed < budget, storeFetchCount < storeFetchLimit else { return }
             budgetUsed += 1
             existsSince[position] = now
@@ -256,7 +291,7 @@ extension SwarmPlanner {
     }
 
     /// Longer than a block takes to get around among thousands of nodes.
-    private static let scarcePatience: SwarmNanoseconds = .seconds(5)
+    private static let scarcePatience: SwarmNanoseconds = .seconds(6)
 
     /// Blocks that peers asked this node for, because it owns them.
     mutating func readWanted(at now: SwarmInstant) {

@@ -64,6 +64,8 @@ public struct SwarmPlanner: Sendable {
     /// dies with its claimant.
     var hearsay: BlockSet
     var hearsaySince: SwarmInstant = 0
+    /// What neighbours say of others is not listened to before.
+    var gossipBelievedFrom: SwarmInstant = 0
     /// Positions in the window that are read too slowly, or not at all: the others do not wait for them. And since when the
     /// positions of the window are in it; 0: they are not.
     var overdue: BlockSet
@@ -144,10 +146,6 @@ public struct SwarmPlanner: Sendable {
     public var firstMissingBlock: Int { have.firstMissing(from: 0) }
     /// Blocks read from the store so far, by reason.
     public var storeReads: [SwarmStoreReason: Int] { storeReadCounts }
-    /// Members with a control connection, and what each holds and announced; for `modelcache swarm`.
-    public var neighbourReports: [(peer: SwarmPeer, held: Int, load: Int, outstanding: Int)] {
-        neighbours.filter { $0.isConnected }.map { ($0.peer, $0.blocks.count, $0.load, $0.outstanding) }
-    }
     /// One line for a log.
     public var summary: String {
         let peers = neighbours.map { "\($0.peer.number):\($0.blocks.count)/\($0.queue)/\($0.outstanding)" }.joined(separator: " ")

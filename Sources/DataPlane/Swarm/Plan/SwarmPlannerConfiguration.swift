@@ -16,8 +16,8 @@ public struct SwarmPlannerConfiguration: Sendable {
 
     /// Neighbours to have: control connections this node opens are half of it, the others come from peers.
     /// With up to ``fullMesh`` other members all of them are neighbours.
-    public var neighbours = 20
-    public var fullMesh = 24
+    public var neighbours = 12
+    public var fullMesh = 12
     /// Fetches from peers in flight at once.
     public var peerFetches = 8
     /// Of them, to one peer.
@@ -42,7 +42,7 @@ public struct SwarmPlannerConfiguration: Sendable {
     public var relaysPeers = false
 
     /// Changes within this span go out as one message.
-    public var announceInterval: SwarmNanoseconds = .milliseconds(20)
+    public var announceInterval: SwarmNanoseconds = .milliseconds(100)
     /// Whether neighbours that hold a block already are spared the news that this node holds it too.
     public var suppressesKnown = true
     /// A load that has fallen to this is announced soon.
@@ -53,6 +53,8 @@ public struct SwarmPlannerConfiguration: Sendable {
     public var silence: SwarmNanoseconds = .milliseconds(900)
     /// At start, how long to wait for the first neighbours' maps before reading from the store.
     public var originGrace: SwarmNanoseconds = .milliseconds(300)
+    /// The same while more than a quarter of them have said nothing.
+    public var longestGrace: SwarmNanoseconds = .milliseconds(2000)
     /// A fetch without any byte for this long, and ``patienceFactor`` times what fetches take, is given up; one
     /// that has not had its first byte, because it may wait in the peer's queue, after twice that.
     public var stall: SwarmNanoseconds = .milliseconds(1000)

@@ -52,17 +52,11 @@ extension SwarmFill {
             return refuse(fetch)
         }
         shared.hold(flight.block, digest: crc)
+        if let peer = flight.peer { receivedFrom[peer, default: 0] += Int64(flight.place.range.count) }
         flights[fetch] = nil
         busy[flight.block] = nil
         if outcome.chunkIsComplete { assemblies[address] = nil }
-        if fetch.number > Self.firstOwnFetch {
-            handle(.held([flight.block..<flight.block + 1]))
-        } else {
-            lastAccepted = instant
-            handle(.received(fetch))
-            // Bytes are a sign of life, and of one request less at the peer, ahead of what it will announce itself.
-            if let peer = flight.peer, let said = lastWords[peer] { handle(.peerDelta(peer, said)) }
-        }
+        handle(.received(fetch))
         if let other = waiting.removeValue(forKey: flight.block) { refuse(other.fetch) }
         if outcome.isLast { complete(flight.place.file) }
     }

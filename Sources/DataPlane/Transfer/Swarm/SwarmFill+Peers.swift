@@ -29,7 +29,6 @@ extension SwarmFill {
         case .declined(let peer): handle(.declined(peer))
         case .disconnected(let peer):
             announced[peer] = nil
-            lastWords[peer] = nil
             // The planner counts their fetches as failed.
             for (fetch, flight) in flights where flight.peer == peer { end(fetch, flight) }
             handle(.disconnected(peer))
@@ -39,16 +38,12 @@ extension SwarmFill {
             map.blocks.forEach { block in
                 if let digest = next.next() { learn(block, digest, peer) }
             }
-            lastWords[peer] = SwarmDelta(load: map.load, gossip: map.gossip)
-            lastWords[peer]?.isFull = map.blocks.isFull
             handle(.peerMap(peer, map))
         case .delta(let peer, let delta, let digests):
             for (block, digest) in zip(delta.held, digests) {
                 announced[peer, default: BlockSet(capacity: shared.layout.count)].insert(block)
                 learn(block, digest, peer)
             }
-            lastWords[peer] = SwarmDelta(load: delta.load, gossip: delta.gossip)
-            lastWords[peer]?.isFull = delta.isFull
             handle(.peerDelta(peer, delta))
         case .wanted(let block, let peer): handle(.wanted(block: block, by: peer))
         case .uploads(let load): handle(.uploads(load))

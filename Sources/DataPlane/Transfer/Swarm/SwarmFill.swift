@@ -56,8 +56,8 @@ public actor SwarmFill: Fill {
     var book = DigestBook()
     /// What each connected peer has announced.
     var announced: [SwarmPeer: BlockSet] = [:]
-    /// Load and gossip of each connected peer's last message.
-    var lastWords: [SwarmPeer: SwarmDelta] = [:]
+    /// Bytes of blocks received from each peer.
+    var receivedFrom: [SwarmPeer: Int64] = [:]
     var completing: Set<Int> = []
     var events: [SwarmEvent] = []
     var isHandling = false
@@ -73,10 +73,6 @@ public actor SwarmFill: Fill {
     var fatalAnswers = 0
     var lastError: String?
     var refused: [SwarmFetch] = []
-    var lastAccepted: SwarmInstant = 0
-    /// Numbers of fetches that the planner did not ask for; far from its own.
-    static let firstOwnFetch: UInt64 = 1 << 62
-    var ownFetch = SwarmFill.firstOwnFetch
     var nap: Task<Void, any Error>?
     var napEnds: SwarmInstant = 0
     var tasks: [Task<Void, Never>] = []
@@ -107,8 +103,6 @@ public actor SwarmFill: Fill {
             seed: .random(in: .min ... .max))
         configuration.order = shared.layout.readingOrder
         configuration.prefetches = prefetches
-        // Each message costs every neighbour a wake; a hop of the swarm costs this much latency.
-        configuration.announceInterval = .milliseconds(60)
         planner = SwarmPlanner(configuration)
         bucket = RateBucket(bytesPerSecond: limits.bytesPerSecond, now: .now)
         shared.limitUploads(bytesPerSecond: limits.bytesPerSecond)
@@ -255,25 +249,9 @@ public actor SwarmFill: Fill {
             drop(fetch, flight)
             handle(.failed(fetch, .broken))
         }
-        readAlone(now)
         if nextTick <= now {
             nextTick = .max
             handle(.tick)
-        }
-    }
-
-    /// After a peer was found out, what it said to hold may be nowhere else, while the planner counts on it: when nothing moves
-    /// for a second, a few missing blocks are read from the store in spite of that. Each is announced as any other.
-    func readAlone(_ now: SwarmInstant) {
-        guard hasStarted, client != nil, !isStopping, flights.isEmpty, meter.wrongPeerBlocks > 0, now > lastAccepted + .seconds(1),
-            shared.heldCount < shared.layout.count
-        else { return }
-        let missing = (0..<shared.layout.count).filter {
-            shared.digest(of: $0) == nil && model.files[shared.layout.file(of: $0)].state == .filling
-        }
-        for block in missing.shuffled().prefix(4) {
-            ownFetch += 1
-            begin(SwarmFetch(ownFetch), block, Waiting(fetch: SwarmFetch(ownFetch), peer: nil, isUrgent: false))
         }
     }
 

@@ -40,15 +40,11 @@ extension Applier {
         }
     }
 
-    /// Between volume and claim. The cluster's binder that sees a claim before the volume it names leaves the claim pending
-    /// until its next resync, 15 s by default (pkg/controller/volume/persistentvolume, syncUnboundClaim), and Jobs wait with it.
-    private static let binderHeadStart: Duration = .milliseconds(250)
-
     func create(_ volume: CacheVolume) async throws {
         do {
-            let made = try await client.create(volume.volume, WriteOptions(fieldManager: Names.fieldOwner))
+            let claimUID = world.claim(namespace: volume.owner.namespace, cache: volume.owner.uid)?.uid
+            let made = try await client.create(volume.volume(claimUID: claimUID), WriteOptions(fieldManager: Names.fieldOwner))
             if let view = VolumeView(made) { _ = world.set(view) }
-            try await Task.sleep(for: Self.binderHeadStart)
         } catch let error as KubernetesError where error.isAlreadyExists {
             let there = try await client.find(PersistentVolume.self, ObjectKey(name: volume.volumeName))
             if let view = there.flatMap({ VolumeView($0) }), view.cacheUID == volume.owner.uid {

@@ -149,21 +149,21 @@ struct Planner {
         actions.append(.clearEvictionRequest(wish))
     }
 
-    /// The volume comes before its claim, and both before the Jobs that mount them. A volume that was bound to an earlier claim
-    /// of the same name is made anew: Kubernetes never binds it again.
+    /// The claim comes before its volume (see ``CacheVolume``), and both before the Jobs that mount them. A volume that was bound to an
+    /// earlier claim of the same name is made anew: Kubernetes never binds it again.
     private mutating func planVolume(_ spec: CacheSpec, facts: ResolvedSource) {
         let wanted = CacheVolume(owner: owner, medium: spec.medium, sizeBytes: facts.totalBytes)
+        if let claim = observed.claim {
+            if claim.isLost, !claim.isDeleting { actions.append(.deleteClaim(claim)) }
+        } else if isAllowedToWrite {
+            actions.append(.createClaim(wanted))
+        }
         if let volume = observed.volume {
             if let claim = observed.claim, let bound = volume.claimUID, bound != claim.uid, !volume.isDeleting {
                 actions.append(.deleteVolume(volume))
             }
         } else if isAllowedToWrite {
             actions.append(.createVolume(wanted))
-        }
-        if let claim = observed.claim {
-            if claim.isLost, !claim.isDeleting { actions.append(.deleteClaim(claim)) }
-        } else if isAllowedToWrite {
-            actions.append(.createClaim(wanted))
         }
     }
 

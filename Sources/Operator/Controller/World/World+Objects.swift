@@ -133,6 +133,10 @@ extension World {
         }
     }
 
+    func claim(namespace: String, cache uid: String) -> ClaimView? {
+        state.withLock { $0.claims[CacheID(namespace: namespace, uid: uid)] }
+    }
+
     func removeClaim(_ claim: ClaimView) -> [ObjectKey] {
         state.withLock { state in
             guard state.claims[claim.cache]?.uid == claim.uid else { return [] }

@@ -3,6 +3,11 @@ public import Kubernetes
 
 /// The claim and the volume through which pods reach a cache's directory: baseline and restricted Pod Security forbid hostPath in
 /// a pod, not a claim whose volume is one.
+///
+/// The claim is made first and chooses its volume by label; the volume names the claim with its uid. The cluster's binder, which may
+/// see them in either order, then binds them as soon as it has seen both: a volume that is bound to a claim still pending makes it
+/// look at that claim at once. A claim that named its volume would wait for the binder's next round, 15 s, whenever it was
+/// seen before it (pkg/controller/volume/persistentvolume, syncVolume and syncUnboundClaim).
 public struct CacheVolume: Sendable, Hashable {
     public var owner: Owner
     public var medium: CacheDefinition.Medium
@@ -21,9 +26,11 @@ public struct CacheVolume: Sendable, Hashable {
     private var size: [String: Quantity] { ["storage": Quantity(stringLiteral: String(sizeBytes))] }
     private static let accessModes = ["ReadOnlyMany"]
 
-    /// Bound to the claim by name from birth, so no other claim can take it. `type: Directory`: where no agent made the
+    /// Bound to the claim from birth, so no other claim can take it. `type: Directory`: where no agent made the
     /// directory, a pod waits with an error that names the path rather than reading an empty one.
-    public var volume: PersistentVolume {
+    ///
+    /// - Parameter claimUID: of the claim that is there.
+    public func volume(claimUID: String?) -> PersistentVolume {
         PersistentVolume(
             metadata: ObjectMeta(
                 name: volumeName, labels: owner.labels,
@@ -32,17 +39,18 @@ public struct CacheVolume: Sendable, Hashable {
                 capacity: size, accessModes: Self.accessModes, persistentVolumeReclaimPolicy: "Retain", storageClassName: "",
                 volumeMode: "Filesystem",
                 claimRef: ObjectReference(
-                    apiVersion: "v1", kind: "PersistentVolumeClaim", namespace: owner.namespace, name: claimName),
+                    apiVersion: "v1", kind: "PersistentVolumeClaim", namespace: owner.namespace, name: claimName, uid: claimUID),
                 hostPath: HostPathVolumeSource(path: Names.directory(uid: owner.uid, medium: medium), type: "Directory")))
     }
 
+    /// The label makes it find its own volume alone.
     public var claim: PersistentVolumeClaim {
         PersistentVolumeClaim(
             metadata: ObjectMeta(
                 name: claimName, namespace: owner.namespace, labels: owner.labels,
                 annotations: [Names.nameAnnotation: owner.name], ownerReferences: [owner.reference]),
             spec: PersistentVolumeClaimSpec(
-                accessModes: Self.accessModes, storageClassName: "", volumeMode: "Filesystem", volumeName: volumeName,
-                resources: ResourceRequirements(requests: size)))
+                accessModes: Self.accessModes, storageClassName: "", volumeMode: "Filesystem",
+                selector: LabelSelector(matchLabels: [Names.uidLabel: owner.uid]), resources: ResourceRequirements(requests: size)))
     }
 }

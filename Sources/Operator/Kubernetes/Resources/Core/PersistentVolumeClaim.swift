@@ -26,16 +26,19 @@ public struct PersistentVolumeClaimSpec: Codable, Sendable, Hashable {
     public var volumeMode: String?
     /// The volume, when it is chosen beforehand or already bound.
     public var volumeName: String?
+    /// Which volumes it may be bound to, when none is named.
+    public var selector: LabelSelector?
     public var resources: ResourceRequirements?
 
     public init(
         accessModes: [String]? = nil, storageClassName: String? = nil, volumeMode: String? = nil,
-        volumeName: String? = nil, resources: ResourceRequirements? = nil
+        volumeName: String? = nil, selector: LabelSelector? = nil, resources: ResourceRequirements? = nil
     ) {
         self.accessModes = accessModes
         self.storageClassName = storageClassName
         self.volumeMode = volumeMode
         self.volumeName = volumeName
+        self.selector = selector
         self.resources = resources
     }
 }

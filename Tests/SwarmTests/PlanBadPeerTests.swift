@@ -1,0 +1,76 @@
+import SwarmPlan
+import Testing
+
+/// Peers that lie, fail or crawl, and what the planner makes of it.
+@Suite struct PlanBadPeerTests {
+    private static func members(_ count: Int) -> SwarmMembers { PlanPlannerTests.members(count, blocks: 100) }
+
+    @Test func numbersInARangeAreSpreadOverIt() {
+        var random = SwarmRandom(seed: 1)
+        var seen = [Int](repeating: 0, count: 10)
+        for _ in 0..<1000 { seen[random.below(10)] += 1 }
+        #expect(seen.allSatisfy { (50...150).contains($0) })
+        #expect(random.below(1) == 0 && random.below(0) == 0)
+    }
+
+    @Test func whatAFailingPeerSaidToHoldIsReadFromTheStore() {
+        var (planner, _) = PlanPlannerTests.connected(2)
+        var actions = planner.handle(.peerMap(SwarmPeer(1), PlanPlannerTests.full()), at: .milliseconds(10))
+        var now: UInt64 = .milliseconds(10)
+        var read: Set<Int> = []
+        var wasCutOff = false
+        // Whatever it is asked for breaks off; it talks on.
+        while now < .seconds(20), read.isEmpty {
+            let failing = PlanPlannerTests.peerFetches(actions).map(\.fetch)
+            actions = []
+            now += .milliseconds(100)
+            for fetch in failing { actions += planner.handle(.failed(fetch, .broken), at: now) }
+            actions += planner.handle(.peerDelta(SwarmPeer(1), SwarmDelta(gossip: SwarmGossip(watermark: 100, fullAge: 0))), at: now)
+            actions += planner.handle(.tick, at: now)
+            wasCutOff = wasCutOff || actions.contains(.disconnect(SwarmPeer(1)))
+            read.formUnion(PlanPlannerTests.storeBlocks(actions))
+        }
+        #expect(wasCutOff && !read.isEmpty)
+    }
+
+    @Test func aPeerThatWasCutOffIsNotTakenBackAtOnce() {
+        var (planner, _) = PlanPlannerTests.connected(3)
+        let first = planner.handle(.peerMap(SwarmPeer(1), PlanPlannerTests.full()), at: .milliseconds(1))
+        let fetch = PlanPlannerTests.peerFetches(first)[0].fetch
+        #expect(planner.handle(.failed(fetch, .corrupt), at: .milliseconds(5)).contains(.disconnect(SwarmPeer(1))))
+        #expect(planner.handle(.connected(SwarmPeer(1)), at: .seconds(9)).contains(.disconnect(SwarmPeer(1))))
+        #expect(planner.handle(.connected(SwarmPeer(1)), at: .seconds(700)).contains(.sendMap(to: SwarmPeer(1))))
+    }
+
+    @Test func newsOfASeederKeepsNodesThatItDoesNotTalkToFromTheStore() {
+        var (planner, _) = PlanPlannerTests.connected(4, blocks: 100) { $0.fullMesh = 1 }
+        var actions = planner.handle(.peerDelta(SwarmPeer(2), SwarmDelta(gossip: SwarmGossip(watermark: 100, fullAge: 2))), at: .milliseconds(3))
+        for tenth in 1..<70 {
+            let now = UInt64(tenth) * .milliseconds(100)
+            actions += planner.handle(.peerDelta(SwarmPeer(2), SwarmDelta(gossip: SwarmGossip(watermark: 100, fullAge: 2))), at: now)
+            actions += planner.handle(.tick, at: now)
+        }
+        let reads = PlanPlannerTests.storeBlocks(actions)
+        #expect(reads.isEmpty)
+    }
+
+    @Test func theWindowDoesNotWaitForASlowOwner() {
+        let members = Self.members(2)
+        var (planner, first) = PlanPlannerTests.connected(2)
+        let own = (0..<100).filter { members.owner(of: $0) == PlanPlannerTests.me }
+        var read = Set(PlanPlannerTests.storeBlocks(first))
+        var actions = first
+        var now: UInt64 = .milliseconds(300)
+        // The other owner reads nothing, but lives.
+        while now < .seconds(3) {
+            let arrived = actions.compactMap { if case .fetchFromStore(let fetch, _, _) = $0 { fetch } else { nil } }
+            actions = []
+            now += .milliseconds(50)
+            for fetch in arrived { actions += planner.handle(.received(fetch), at: now) }
+            actions += planner.handle(.peerDelta(SwarmPeer(1), SwarmDelta()), at: now)
+            actions += planner.handle(.tick, at: now)
+            read.formUnion(PlanPlannerTests.storeBlocks(actions))
+        }
+        #expect(read.filter { own.contains($0) }.count > 8)
+    }
+}
