@@ -107,7 +107,7 @@ import Testing
          "cachedBytes": 1, "inFlightLimitBytes": 1, "inFlightBytes": 0, "sessions": 0, "refusedCallers": {"absent": 0}, "models": [
           {"id": "m", "source": "oss://b/\"q\"\\\n/", "endpoint": "", "directory": "", "phase": "failed", "files": 1,
            "completeFiles": 0, "totalBytes": 10, "presentBytes": 5, "bytesPerSecond": 0, "originBytes": 7,
-           "peerBytes": 0, "servedBytes": 0, "wrongPeerBlocks": 0, "requests": 1,
+           "peerBytes": 0, "servedBytes": 0, "wrongPeerBlocks": 1, "wrongPeers": {"10.0.0.2:9418": 1}, "requests": 1,
            "retries": 0, "throttled": 0, "refilledFiles": 0, "transfersInFlight": 0, "users": 0, "pinned": false,
            "idleSeconds": 0}]}
         """#

@@ -52,7 +52,7 @@ def test_the_owner_of_what_a_reader_waits_for_dies(swarm):
     def owner():
         for awaited in world.view(nodes[0])["awaited"]:
             for node in nodes[1:]:
-                if awaited["owner"] == f"{node.address}:{PORT}":
+                if awaited.get("owner") == f"{node.address}:{PORT}":
                     return node
         return None
     victim = wait_until(owner, 60, "the reader waits for a block of another node", every=0.02)
