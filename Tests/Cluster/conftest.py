@@ -5,6 +5,7 @@ USE_EXISTING_CLUSTER=true is refused by those tests alone that pull plugs and lo
 """
 import os
 import pathlib
+import signal
 import sys
 import uuid
 
@@ -16,6 +17,11 @@ from support.cluster import Cluster  # noqa: E402
 from support.installation import Installation  # noqa: E402
 from support.models import NODES  # noqa: E402
 from support.system import Store, paths  # noqa: E402
+
+
+def pytest_configure(config):
+    # A terminated run cleans up as one that Ctrl-C ends.
+    signal.signal(signal.SIGTERM, lambda *_: pytest.exit("terminated", returncode=143))
 
 
 @pytest.fixture(scope="session")
