@@ -7,6 +7,7 @@ import contextlib
 import os
 import pathlib
 import shutil
+import signal
 import sys
 import tempfile
 
@@ -22,6 +23,12 @@ from support.pod import View  # noqa: E402
 from support.processes import wait_until  # noqa: E402
 from support.store import Store  # noqa: E402
 from support.swarm_world import Swarm  # noqa: E402
+
+
+def pytest_configure(config):
+    # Where the tests run in a shell's background, Ctrl-C's signal is ignored, and every program started here would inherit that.
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)
