@@ -72,7 +72,7 @@ def measure(count: int, content: pathlib.Path, network, store, work: pathlib.Pat
             # Seeds on to the end, as agents do; connects quickly and to all, since nobody is far.
             client = running(
                 ["/bin/sh", "-c", f"cd {folder} && exec aria2c -q --dir={folder} --seed-ratio=0 --bt-max-peers=0 --enable-dht=false "
-                 "--bt-enable-lpd=false --enable-peer-exchange=true --file-allocation=none --bt-request-peer-speed-limit=1G "
+                 "--bt-enable-lpd=false --enable-peer-exchange=true --file-allocation=none --bt-request-peer-speed-limit=1000M "
                  f"--bt-tracker-interval=2 --check-integrity=false --allow-overwrite=true --on-bt-download-complete={done} {description}"],
                 work / f"t{node}.log", prefix=network.inside(node), environment=environment)
             stack.callback(client.stop)
