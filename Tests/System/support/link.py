@@ -3,6 +3,11 @@ import os
 import subprocess
 
 
+def tcp_bytes_per_second(rate_mbit: float) -> float:
+    """What TCP can carry: 1448 of each 1514 bytes that the shaper counts."""
+    return rate_mbit * 1e6 / 8 * 1448 / 1514
+
+
 class ShapedLink:
     """A veth pair whose store side sends at `rate_mbit` Mbit/s, and whose client side at the same."""
 
@@ -22,8 +27,7 @@ class ShapedLink:
 
     @property
     def bytes_per_second(self) -> float:
-        """What TCP can carry: 1448 of each 1514 bytes that the shaper counts."""
-        return self.rate_mbit * 1e6 / 8 * 1448 / 1514
+        return tcp_bytes_per_second(self.rate_mbit)
 
     def __enter__(self) -> "ShapedLink":
         try:

@@ -7,6 +7,7 @@ import typing
 
 from . import paths
 from .agent import Agent, Place
+from .link import tcp_bytes_per_second
 from .processes import Running, wait_until
 from .store import Store
 
@@ -47,8 +48,7 @@ class Network:
 
     @property
     def bytes_per_second(self) -> float:
-        """What TCP can carry: 1448 of each 1514 bytes that the shaper counts."""
-        return (self.rate_mbit or 0) * 1e6 / 8 * 1448 / 1514
+        return tcp_bytes_per_second(self.rate_mbit or 0)
 
     def __enter__(self) -> "Network":
         try:

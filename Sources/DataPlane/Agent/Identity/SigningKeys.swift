@@ -1,3 +1,4 @@
+internal import AgentAPI
 internal import Foundation
 internal import JWTKit
 
@@ -21,10 +22,10 @@ struct SigningKeys: Sendable {
 
     /// Nil when it is no key set or holds no key that can be used.
     init?(_ text: String) async {
-        guard let set = try? JSONDecoder().decode(Set.self, from: Data(text.utf8)) else { return nil }
+        guard let set = try? JSONDecoder().decode(JSONWebKeySet.self, from: Data(text.utf8)) else { return nil }
         var keys: [String: [Key]] = [:]
         for entry in set.keys.prefix(Self.maximumKeys) {
-            guard let entry = entry.value, let kid = entry.kid, !kid.isEmpty, let key = await Self.key(entry) else { continue }
+            guard let entry, let kid = entry.kid, !kid.isEmpty, let key = await Self.key(entry) else { continue }
             keys[kid, default: []].append(key)
         }
         guard !keys.isEmpty else { return nil }
@@ -41,7 +42,7 @@ struct SigningKeys: Sendable {
         guard isRight else { throw .signature }
     }
 
-    private static func key(_ entry: Entry) async -> Key? {
+    private static func key(_ entry: JSONWebKey) async -> Key? {
         guard entry.use == nil || entry.use == "sig" else { return nil }
         let kid = JWKIdentifier(string: "key")
         let keys = JWTKeyCollection()
@@ -63,28 +64,5 @@ struct SigningKeys: Sendable {
         }
         guard let verifier = try? await keys.getKey(for: kid) else { return nil }
         return Key(algorithm: algorithm, verifier: verifier)
-    }
-
-    private struct Set: Decodable {
-        let keys: [Lossy]
-    }
-
-    /// An entry with members of other types than these is one that cannot be used.
-    private struct Lossy: Decodable {
-        let value: Entry?
-
-        init(from decoder: any Decoder) throws { value = try? Entry(from: decoder) }
-    }
-
-    private struct Entry: Decodable {
-        let kty: String
-        let use: String?
-        let alg: String?
-        let kid: String?
-        let crv: String?
-        let n: String?
-        let e: String?
-        let x: String?
-        let y: String?
     }
 }

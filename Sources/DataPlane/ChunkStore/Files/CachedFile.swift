@@ -54,7 +54,7 @@ public final class CachedFile: Sendable {
             } else {
                 // The name of a file that was whole is the cache's own, also where the file has lost its other name.
                 if known?.state == .complete { _ = paths.plain.unlink() } else { paths.unpublish() }
-                self.map = try PresenceMap.create(at: paths.presence, temporary: paths.temporary, fixed: fixed)
+                map = try PresenceMap.create(at: paths.presence, temporary: paths.temporary, fixed: fixed)
             }
         } catch {
             Glibc.close(descriptor)

@@ -1,7 +1,6 @@
 import Agent
 import ArgumentParser
 import Foundation
-import Glibc
 
 struct StatusVerb: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -16,28 +15,15 @@ struct StatusVerb: ParsableCommand {
 
     @OptionGroup var place: AgentLocationOptions
 
-    @Flag(help: "Show again every second until interrupted.")
-    var watch = false
-
-    @Flag(help: "Print JSON.")
-    var json = false
+    @OptionGroup var view: RepeatedView
 
     func run() throws {
         do {
             let client = try AgentClient(path: try place.location().socket)
-            repeat {
-                guard case .status(let status) = try client.control(.status) else { return }
-                if watch && !json && isatty(1) == 1 { print("\u{1b}[H\u{1b}[2J", terminator: "") }
-                if json {
-                    let encoder = JSONEncoder()
-                    encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
-                    print(String(decoding: try encoder.encode(status), as: UTF8.self))
-                } else {
-                    print(Self.text(status))
-                }
-                fflush(nil)
-                if watch { Thread.sleep(forTimeInterval: 1) }
-            } while watch
+            try view.show({
+                guard case .status(let status) = try client.control(.status) else { return nil }
+                return status
+            }, text: Self.text)
         } catch {
             fail(error)
         }

@@ -1,7 +1,6 @@
 import Agent
 import ArgumentParser
 import Foundation
-import Glibc
 import Swarm
 
 struct SwarmVerb: ParsableCommand {
@@ -20,35 +19,22 @@ struct SwarmVerb: ParsableCommand {
 
     @OptionGroup var place: AgentLocationOptions
 
-    @Flag(help: "Show again every second until interrupted.")
-    var watch = false
-
-    @Flag(help: "Print JSON.")
-    var json = false
+    @OptionGroup var view: RepeatedView
 
     func run() throws {
         do {
             let client = try AgentClient(path: try place.location().socket)
             var before: [SwarmReport] = []
-            repeat {
-                let reports: [SwarmReport]
+            try view.show({
                 switch try client.control(.swarm) {
-                case .swarm(let known): reports = known
+                case .swarm(let known): return known
                 case .failed(let why): throw CommandFailure(why)
-                case .status, .evicted, .pinned: return
+                case .status, .evicted, .pinned: return nil
                 }
-                if watch && !json && isatty(1) == 1 { print("\u{1b}[H\u{1b}[2J", terminator: "") }
-                if json {
-                    let encoder = JSONEncoder()
-                    encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
-                    print(String(decoding: try encoder.encode(reports), as: UTF8.self))
-                } else {
-                    print(Self.text(reports, before: before))
-                }
-                fflush(nil)
-                before = reports
-                if watch { Thread.sleep(forTimeInterval: 1) }
-            } while watch
+            }, text: { reports in
+                defer { before = reports }
+                return Self.text(reports, before: before)
+            })
         } catch {
             fail(error)
         }

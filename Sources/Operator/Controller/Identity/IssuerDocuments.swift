@@ -33,16 +33,16 @@ public enum IssuerDocuments {
     ///
     /// - Throws: ``Problem``.
     public static func keys(_ keySet: Data) throws(Problem) -> String {
-        guard keySet.count <= maximumBytes, let set = try? JSONDecoder().decode(KeySet<Lossy>.self, from: keySet) else {
+        guard keySet.count <= maximumBytes, let set = try? JSONDecoder().decode(JSONWebKeySet.self, from: keySet) else {
             throw Problem("\(keysPath) of the API server is no key set")
         }
-        let keys = set.keys.compactMap(\.value)
+        let keys = set.keys.compactMap { $0 }
             .filter { ($0.kid?.isEmpty ?? true) == false && ($0.use ?? "sig") == "sig" && ["RSA", "EC"].contains($0.kty) }
             .sorted { ($0.kid ?? "", $0.kty, $0.n ?? $0.x ?? "") < ($1.kid ?? "", $1.kty, $1.n ?? $1.x ?? "") }
         guard !keys.isEmpty else { throw Problem("\(keysPath) of the API server holds no RSA or EC key with a name") }
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-        guard let data = try? encoder.encode(KeySet(keys: keys)), data.count <= CallerPolicy.maximumKeysBytes else {
+        guard let data = try? encoder.encode(JSONWebKeySet(keys)), data.count <= CallerPolicy.maximumKeysBytes else {
             throw Problem("\(keysPath) of the API server holds more than \(CallerPolicy.maximumKeysBytes) bytes of keys; retire old ones")
         }
         return String(decoding: data, as: UTF8.self)
@@ -50,29 +50,5 @@ public enum IssuerDocuments {
 
     private struct Discovery: Decodable {
         let issuer: String
-    }
-
-    private struct KeySet<Entry: Codable>: Codable {
-        let keys: [Entry]
-    }
-
-    /// Keys whose members are of other types are of kinds that are not used here.
-    private struct Lossy: Codable {
-        let value: Key?
-
-        init(from decoder: any Decoder) throws { value = try? Key(from: decoder) }
-        func encode(to encoder: any Encoder) throws { try value?.encode(to: encoder) }
-    }
-
-    private struct Key: Codable {
-        let kty: String
-        let use: String?
-        let alg: String?
-        let kid: String?
-        let crv: String?
-        let n: String?
-        let e: String?
-        let x: String?
-        let y: String?
     }
 }
