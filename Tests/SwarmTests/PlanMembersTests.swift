@@ -58,7 +58,7 @@ import Testing
         #expect(BlockSet(capacity: 130, words: set.words) == set)
     }
 
-    @Test(arguments: [(253_000_000, 512 << 10), (1 << 30, 2 << 20), (664_000_000_000, 4 << 20), (1000, 256 << 10)] as [(Int64, Int)])
+    @Test(arguments: [(253_000_000, 512 << 10), (1 << 30, 2 << 20), (664_000_000_000, 4 << 20), (100_000_000, 128 << 10), (1000, 128 << 10)] as [(Int64, Int)])
     func blocksAreSmallEnoughForSmallModels(model: Int64, block: Int) {
         #expect(SwarmBlockSize.bytes(modelBytes: model, chunkBytes: 16 << 20) == block)
     }
@@ -101,20 +101,29 @@ import Testing
 @Suite struct PlanUploadQueueTests {
     @Test func fewAreServedAtOnceAndReadersGoFirst() {
         var queue = UploadQueue<Int>(slots: 2)
-        #expect(queue.arrived(1, urgent: false) == [1])
-        #expect(queue.arrived(2, urgent: false) == [2])
-        #expect(queue.arrived(3, urgent: false) == [])
-        #expect(queue.arrived(4, urgent: true) == [])
+        #expect(queue.arrived(1, block: 1, urgent: false) == [1])
+        #expect(queue.arrived(2, block: 2, urgent: false) == [2])
+        #expect(queue.arrived(3, block: 3, urgent: false) == [])
+        #expect(queue.arrived(4, block: 4, urgent: true) == [])
         #expect(queue.load == 4 && queue.waiting == [4, 3])
         #expect(queue.ended(1) == [4])
         #expect(queue.ended(3) == [])
         #expect(queue.ended(2) == [] && queue.load == 1)
     }
 
+    @Test func aBlockThatManyWantIsServedToTwoAtOnceAndHoldsUpNoOther() {
+        var queue = UploadQueue<Int>(slots: 6, slotsPerBlock: 2)
+        #expect((1...4).flatMap { queue.arrived($0, block: 7, urgent: false) } == [1, 2])
+        #expect(queue.arrived(5, block: 8, urgent: false) == [5])
+        #expect(queue.load == 5 && queue.waiting == [3, 4])
+        #expect(queue.ended(1) == [3])
+        #expect(queue.ended(4) == [] && queue.waiting == [])
+    }
+
     @Test func aRelayThatWaitsForBytesGivesItsSlotAway() {
         var queue = UploadQueue<Int>(slots: 1)
-        _ = queue.arrived(1, urgent: false)
-        _ = queue.arrived(2, urgent: false)
+        _ = queue.arrived(1, block: 1, urgent: false)
+        _ = queue.arrived(2, block: 2, urgent: false)
         #expect(queue.pause(1) == [2])
         queue.resume(1)
         #expect(Set(queue.current) == [1, 2] && queue.load == 2)

@@ -59,19 +59,36 @@ class Network:
         return self
 
     def _make(self) -> None:
-        lines = [f"link add br0 type bridge", f"address add {self.store_address}/24 dev br0", "link set lo up", "link set br0 up"]
+        # Every neighbour is permanent: the kernel's table of learnt ones is shared by all namespaces and full at 1,024 entries (arp(7)).
+        # Every route names cubic, as Debian has it: what a machine's own default makes of a link of 15 Mbit/s is not what is measured.
+        everyone = {self.store_address: self._hardware(0), **{self.address(n): self._hardware(n + 1) for n in range(self.count)}}
+        def place(device: str, own: str) -> list[str]:
+            return [f"address add {own}/24 dev {device}", "link set lo up", f"link set {device} up",
+                    f"route replace {self._subnet}.0/24 dev {device} src {own} congctl cubic",
+                    *(f"neighbour replace {a} lladdr {h} dev {device} nud permanent" for a, h in everyone.items() if a != own)]
+
         _run("ip", "netns", "add", self.hub)
+        lines = [f"link add br0 address {self._hardware(0)} type bridge", *place("br0", self.store_address)]
         for node in range(self.count):
             space = self.namespace(node)
             _run("ip", "netns", "add", space)
-            lines += [f"link add v{node} type veth peer name eth0 netns {space}", f"link set v{node} master br0", f"link set v{node} up"]
+            lines += [f"link add v{node} type veth peer name eth0 address {self._hardware(node + 1)} netns {space}",
+                      f"link set v{node} master br0", f"link set v{node} up"]
         _batch(self.hub, lines)
+        for space in [self.hub, *(self.namespace(i) for i in range(self.count))]:
+            # Segments come in bunches, as from a network card of a fast link: two at a time would keep the processors busy with little else.
+            _run("nsenter", f"--net=/run/netns/{space}", "sysctl", "-qw", "net.ipv4.tcp_min_tso_segs=8")
         for node in range(self.count):
-            _batch(self.namespace(node), [f"address add {self.address(node)}/24 dev eth0", "link set lo up", "link set eth0 up"])
+            _batch(self.namespace(node), place("eth0", self.address(node)))
         if self.rate_mbit:
             self.shape(None, self.rate_mbit)
             for node in range(self.count):
                 self.shape(node, self.rate_mbit)
+
+    @staticmethod
+    def _hardware(number: int) -> str:
+        """A locally administered address (IEEE 802): 0 is the store's."""
+        return f"02:00:00:00:{number >> 8:02x}:{number & 255:02x}"
 
     def shape(self, node: int | None, rate_mbit: float) -> None:
         """One node's link, both ways; None: what the store sends in all."""

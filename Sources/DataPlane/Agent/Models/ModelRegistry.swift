@@ -145,7 +145,7 @@ package actor ModelRegistry {
         let engine = try TransferEngine(
             TransferEngineConfiguration(
                 threads: max(1, options.receiveThreads / 2), authorityFile: options.peerTLS?.authority, verifiesHostName: false,
-                wakeInterval: .milliseconds(50), connectTimeout: .seconds(1), stallTimeout: .seconds(10)))
+                wakeInterval: .milliseconds(200), connectTimeout: .seconds(1), stallTimeout: .seconds(10)))
         let link = PeerLink(swarm: swarm, engine: engine)
         peers = link
         for model in models.values { model.share(peers: link, limits: FillLimits(maximumTransfers: 1), logger: logger) }
@@ -200,7 +200,7 @@ package actor ModelRegistry {
         let engine = try TransferEngine(
             TransferEngineConfiguration(
                 threads: options.receiveThreads, sourceAddresses: settings.sourceAddresses,
-                authorityFile: settings.authorityFile, wakeInterval: options.peers == nil ? nil : .milliseconds(50),
+                authorityFile: settings.authorityFile, wakeInterval: options.peers == nil ? nil : .milliseconds(100),
                 addressGuard: isGuarded ? AddressGuard { [rules] in StoreHost.problem(withAddress: $0, allowsLoopback: rules.allowsLoopbackEndpoints) } : nil))
         engines[key] = engine
         return engine

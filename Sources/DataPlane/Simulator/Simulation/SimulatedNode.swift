@@ -16,7 +16,7 @@ struct SimulatedNode {
     /// Flows with pieces to send now, served in turn.
     var ready: [Int32] = []
     var readyHead = 0
-    var queue = UploadQueue<Int32>(slots: 4)
+    var queue = UploadQueue<Int32>()
     var downFree: UInt64 = 0
     /// Control bytes that the uplink has yet to carry.
     var debt = 0

@@ -44,7 +44,7 @@ extension Simulation {
             return
         }
         flows[index].isQueued = true
-        let begun = nodes[source].queue.arrived(Int32(index), urgent: flow.urgent)
+        let begun = nodes[source].queue.arrived(Int32(index), block: Int(flow.block), urgent: flow.urgent)
         serve(begun)
         tellLoad(of: source)
         let isArriving = nodes[source].incoming.contains {

@@ -36,7 +36,10 @@ extension SwarmPlanner {
         return max(1, limit - configuration.storeYield * storeFetchCount)
     }
 
-    var storeFetchLimit: Int { members.count <= 1 ? configuration.storeFetches : min(configuration.storeFetches, bearable) }
+    /// Few at first for one that is alone too: others may start just after it, and wait for what it has begun to read.
+    var storeFetchLimit: Int {
+        members.count <= 1 && bestRate > 0 ? configuration.storeFetches : min(configuration.storeFetches, bearable)
+    }
 
     // MARK: Demands
 
@@ -63,37 +66,63 @@ extension SwarmPlanner {
     private mutating func serveDemands(at now: SwarmInstant) {
         demandQueue.removeAll { have.contains($0.block) || !demanded.contains($0.block) }
         let limit = fetchLimit + 4
-        for demand in demandQueue.prefix(32) where inFlight[demand.block] == 0 {
+        let patience = demandPatience
+        let deadline = max(configuration.demandDeadline, patience * 5)
+        var unread = 0
+        for demand in demandQueue.prefix(32) {
             let block = demand.block
+            let isUnread = holders[block] == 0 && !exists.contains(position(of: block))
+            if isUnread { unread += 1 }
+            guard inFlight[block] == 0 else { continue }
             let waited = now - demand.since
             if holders[block] > 0 {
-                guard peerFetchCount < limit else { continue }
-                if let source = source(for: block, urgent: true, at: now) {
-                    beginPeer(block, source, urgent: true, at: now)
+                // Readers on all nodes wait for the same blocks: were these asked for first, everybody would crowd around their few
+                // holders. Prefetch spreads them faster; a reader steps in where that takes too long, or few others want the block.
+                let lacking = neighbours.count - Int(holders[block])
+                let isUrgent = waited >= patience || !configuration.prefetches || lacking <= 2
+                guard isUrgent || lacking * 3 <= Int(holders[block]), peerFetchCount < (isUrgent ? limit : fetchLimit) else { continue }
+                if let source = source(for: block, urgent: isUrgent, at: now) {
+                    beginPeer(block, source, urgent: isUrgent, at: now)
                     continue
                 }
-            } else if mayReadStore(at: now), waited >= .seconds(5) || !exists.contains(position(of: block)) {
+            } else if mayReadStore(at: now), isUnread || waited >= .seconds(5) {
+                // What the window is about to reach is on its way to everybody: many reads at once would only share the store's
+                // rate more finely. Out of turn comes what is far from it, a few at a time, since all readers may ask alike.
+                if isUnread, configuration.prefetches, members.count > 1, waited < patience * 2 {
+                    guard !isNear(position(of: block)), unread <= Self.unreadDemands else { continue }
+                }
                 let owner = members.owner(of: block, skipping: { isDead($0, at: now) || isShunned($0, at: now) })
                 if owner == configuration.me || owner == nil {
                     guard storeFetchCount < storeFetchLimit else { continue }
                     beginStore(block, members.owner(of: block) == configuration.me ? .owner : .ownerDead, at: now)
                     continue
                 }
-                // What the window is about to reach is on its way to everybody; do not crowd its owner.
-                let position = position(of: block)
-                let isNear = position < watermark || holes(before: position, limit: originWindow * 2) < originWindow * 2
-                if let owner, waited >= (isNear ? .milliseconds(1000) : 0), peerFetchCount < limit, !isOutstanding(block, at: owner) {
+                if let owner, peerFetchCount < limit, !isOutstanding(block, at: owner) {
                     beginPeer(block, owner, urgent: true, at: now)
                     continue
                 }
             }
-            if waited >= configuration.demandDeadline, budgetUsed < budget, storeFetchCount < storeFetchLimit,
+            if waited >= deadline, budgetUsed < budget, storeFetchCount < storeFetchLimit,
                 mayReadStore(at: now)
             {
                 budgetUsed += 1
                 beginStore(block, .demandLate, at: now)
             }
         }
+    }
+
+    /// How long a reader leaves a block that few hold, or that is about to be read, to prefetch.
+    private var demandPatience: SwarmNanoseconds {
+        guard bestRate > 0 else { return configuration.demandPatience * 2 }
+        let blockTimes = 40 * Double(configuration.blockBytes) / bestRate
+        return max(configuration.demandPatience, SwarmNanoseconds(min(blockTimes, 60e9)))
+    }
+
+    /// Demanded blocks that nobody holds which one node asks for out of turn.
+    private static let unreadDemands = 4
+
+    private func isNear(_ position: Int) -> Bool {
+        position < watermark || holes(before: position, limit: originWindow * 2) < originWindow * 2
     }
 
     private func isOutstanding(_ block: Int, at peer: SwarmPeer) -> Bool {
@@ -189,7 +218,8 @@ extension SwarmPlanner {
     /// Whether a request may go to the neighbour now.
     private func isUsable(_ index: Int, urgent: Bool, at now: SwarmInstant) -> Bool {
         let crowd = urgent ? configuration.longestQueue * 4 : configuration.longestQueue
-        let perPeer = urgent ? configuration.fetchesPerPeer + 2 : configuration.fetchesPerPeer
+        let few = max(configuration.fetchesPerPeer, configuration.peerFetches / max(1, neighbours.count))
+        let perPeer = urgent ? few + 2 : few
         return neighbours[index].hasMap && neighbours[index].outstanding < perPeer && neighbours[index].queue < crowd
             && now < neighbours[index].lastHeard + configuration.silence && !isShunned(neighbours[index].peer, at: now)
     }

@@ -215,7 +215,9 @@ extension SwarmPlanner {
                 continue
             }
             let took = Double(now - record.began)
-            guard record.urgent || isEnd, took > max(2 * meanFetch, 100_000_000), inFlight[record.block] == 1, hedgesLeft > 0,
+            // What has come of it would be lost: one that is half done is left alone.
+            guard record.urgent || isEnd, took > max(2 * meanFetch, 100_000_000), record.bytes * 2 < configuration.blockBytes,
+                inFlight[record.block] == 1, hedgesLeft > 0,
                 let other = source(for: record.block, urgent: true, excluding: peer, wholeOnly: true, at: now)
             else { continue }
             hedgesLeft -= 1

@@ -16,11 +16,11 @@ public struct SwarmPlannerConfiguration: Sendable {
 
     /// Neighbours to have: control connections this node opens are half of it, the others come from peers.
     /// With up to ``fullMesh`` other members all of them are neighbours.
-    public var neighbours = 12
+    public var neighbours = 14
     public var fullMesh = 12
-    /// Fetches from peers in flight at once.
-    public var peerFetches = 8
-    /// Of them, to one peer.
+    /// Fetches from peers in flight at once: more than a peer serves at once (``UploadQueue``), so that none stands idle.
+    public var peerFetches = 10
+    /// Of them, to one peer; more where there are few.
     public var fetchesPerPeer = 2
     /// Neighbours compared before a request is sent to the least busy of them.
     public var choices = 8
@@ -28,7 +28,7 @@ public struct SwarmPlannerConfiguration: Sendable {
     public var longestQueue = 8
     /// Fetches from peers given up for each read from the store: what comes from the store is what all
     /// others wait for, and must not share this node's link with too much.
-    public var storeYield = 1
+    public var storeYield = 4
     /// Reads from the store that this node has in flight at most.
     public var storeFetches = 16
     /// Blocks being read from the store at once by the whole swarm; 0: by the model's size. Few, so that each
@@ -39,7 +39,7 @@ public struct SwarmPlannerConfiguration: Sendable {
     /// Announce blocks while they still arrive, so that peers relay them.
     public var relays = true
     /// Also those that arrive from peers, not only those from the store.
-    public var relaysPeers = false
+    public var relaysPeers = true
 
     /// Changes within this span go out as one message.
     public var announceInterval: SwarmNanoseconds = .milliseconds(100)
@@ -63,6 +63,8 @@ public struct SwarmPlannerConfiguration: Sendable {
     public var beginners: SwarmNanoseconds = .seconds(3)
     /// How long the next in line waits for a living owner.
     public var ownerPatience: SwarmNanoseconds = .seconds(3)
+    /// How long at least, and for 40 block times, a reader leaves a block that few hold to prefetch before it asks for it out of turn.
+    public var demandPatience: SwarmNanoseconds = .milliseconds(500)
     /// How long a reader waits for peers before the store is asked, if the budget allows it.
     public var demandDeadline: SwarmNanoseconds = .seconds(5)
     /// How long nothing at all may arrive before the store is asked whatever the budget says.

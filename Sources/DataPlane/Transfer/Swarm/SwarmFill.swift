@@ -157,7 +157,7 @@ public actor SwarmFill: Fill {
     public func run() async {
         await launch()
         while !isDone {
-            let nap = Task { try await Task.sleep(for: .milliseconds(50)) }
+            let nap = Task { try await Task.sleep(for: .milliseconds(200)) }
             doneNap = nap
             _ = await nap.result
         }
@@ -391,7 +391,8 @@ public actor SwarmFill: Fill {
 
     func overtake(_ fetch: SwarmFetch, _ flight: Flight) {
         end(fetch, flight)
-        handle(.failed(fetch, .broken))
+        // Its peer was slow for this one block: no reason to shun it.
+        handle(.failed(fetch, .notBegun))
     }
 
     /// The flight is over without its block.

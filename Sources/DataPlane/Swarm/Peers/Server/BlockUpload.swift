@@ -41,7 +41,7 @@ final class BlockUpload: @unchecked Sendable {
 
     /// How long a request for a block that is not here stays open.
     private static let patience: Int64 = 2_000_000_000
-    private static let longestPause: Int64 = 32_000_000
+    private static let longestPause: Int64 = 128_000_000
     private static let pieceBytes: UInt64 = 512 << 10
     private static let relayBytes: UInt64 = 64 << 10
     private static let pacedPieceBytes: UInt64 = 64 << 10
@@ -95,7 +95,9 @@ final class BlockUpload: @unchecked Sendable {
             later { self.wait() }
         default:
             arrivals = [:]
-            queued = server.queueUpload(urgent: isUrgent) { [channel] in
+            let block = model.shared.layout.blocks(file: file, range: position..<position + 1).lowerBound
+            // Blocks of two models are told apart well enough: a mistake costs a little order.
+            queued = server.queueUpload(block: ObjectIdentifier(model).hashValue &+ block, urgent: isUrgent) { [channel] in
                 channel.eventLoop.execute { self.begin() }
             }
         }
@@ -132,6 +134,11 @@ final class BlockUpload: @unchecked Sendable {
         let descriptor = model.shared.files[file].openForReading()
         guard descriptor >= 0 else { return end(.notHere) }
         handle = NIOFileHandle(_deprecatedTakingOwnershipOfDescriptor: descriptor)
+        // What lies in the kernel counts as sent here, so that little may lie there: the queue would begin the next upload, and tell
+        // peers that this node is idle, while a whole block still waits for the wire.
+        let unsent = min(512 << 10, max(16 << 10, model.shared.layout.blockBytes / 8))
+        channel.setOption(ChannelOptions.Types.SocketOption(level: .tcp, name: .init(rawValue: TCP_NOTSENT_LOWAT)), value: SocketOptionValue(unsent))
+            .whenFailure { _ in }
         let size = model.shared.layout.fileSizes[file]
         let headers = HTTPHeaders([
             ("Content-Length", "\(range.count)"), ("Content-Range", "bytes \(range.lowerBound)-\(range.upperBound - 1)/\(size)"),

@@ -18,7 +18,7 @@ final class PeerServer: Sendable {
     private let group: MultiThreadedEventLoopGroup
     private let tls: NIOSSLContext?
     private let channels = Mutex<[any Channel]>([])
-    private let uploads = Mutex(UploadQueue<UInt64>(slots: 4))
+    private let uploads = Mutex(UploadQueue<UInt64>())
     private let waiting = Mutex<(begin: [UInt64: @Sendable () -> Void], last: UInt64)>(([:], 0))
     /// Finds a model by its name and token.
     let admit: @Sendable (_ modelID: String, _ authorization: String?) -> ModelSwarm?
@@ -64,14 +64,14 @@ final class PeerServer: Sendable {
     // MARK: Uploads
 
     /// Queues a request whose bytes are there; `begin` is called when it is its turn, on any thread. Once for each: ``uploadEnded(_:)``.
-    func queueUpload(urgent: Bool, begin: @escaping @Sendable () -> Void) -> UInt64 {
+    func queueUpload(block: Int, urgent: Bool, begin: @escaping @Sendable () -> Void) -> UInt64 {
         let id = waiting.withLock { waiting in
             waiting.last += 1
             waiting.begin[waiting.last] = begin
             return waiting.last
         }
         let (begun, load) = uploads.withLock { queue in
-            let begun = queue.arrived(id, urgent: urgent)
+            let begun = queue.arrived(id, block: block, urgent: urgent)
             return (begun, queue.load)
         }
         run(begun, load: load)
