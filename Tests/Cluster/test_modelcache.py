@@ -173,6 +173,32 @@ def test_agent_and_operator_killed_in_the_middle_of_a_fill_cost_nothing_but_time
     gemma.wait_ready()
 
 
+def test_evicted_warm_ups_begin_again_and_end(cluster, gemma, digest):
+    """One by the Eviction API, as `kubectl drain` does it; one as the kubelet leaves it when a node runs short: failed, "Evicted"."""
+    model = Model(cluster, OTHER_SPACE, "moved").apply(gemma.get()["spec"]["source"]["endpoint"], cache={"medium": "Disk"}, warmup=SLOW)
+    model.wait_percent(5)
+    drained, pressed = wait_until(lambda: running_warm_ups(cluster, model), "two warm-ups run", every=0.2)[:2]
+    pods = f"/api/v1/namespaces/{OTHER_SPACE}/pods"
+    cluster.kubectl("create", "--raw", f"{pods}/{drained['metadata']['name']}/eviction", "-f", "-", input={
+        "apiVersion": "policy/v1beta1", "kind": "Eviction", "metadata": {"name": drained["metadata"]["name"], "namespace": OTHER_SPACE}})
+    failed = {"phase": "Failed", "reason": "Evicted", "message": "The node was low on resource: memory."}
+    fresh = cluster.get("pod", "-n", OTHER_SPACE, pressed["metadata"]["name"])
+    cluster.kubectl("replace", "--raw", f"{pods}/{pressed['metadata']['name']}/status", "-f", "-", input=fresh | {"status": failed})
+    model.wait_ready()
+    assert digests_everywhere(model, "Disk") == [{paths.gemma().name: digest}] * 3
+    assert len(model.jobs()) == 3 and all(job["status"].get("succeeded") == 1 for job in model.jobs())
+    model.delete()
+    model.wait_gone()
+
+
+def running_warm_ups(cluster, model) -> list[dict] | None:
+    """Pods of the model's Jobs that run; None while there are fewer than two."""
+    jobs = {job["metadata"]["name"] for job in model.jobs()}
+    found = [pod for pod in cluster.get("pods", "-n", model.namespace)["items"]
+             if pod["metadata"].get("labels", {}).get("job-name") in jobs and pod["status"]["phase"] == "Running"]
+    return found if len(found) > 1 else None
+
+
 def test_deleted_in_the_middle_of_a_fill_it_leaves_nothing(cluster, gemma, store):
     model = Model(cluster, OTHER_SPACE, "brief").apply(store.endpoint, cache={"medium": "Disk"}, warmup=SLOW)
     model.wait_percent(10)

@@ -2,6 +2,7 @@
 import subprocess
 import time
 
+from support.authority import Authority
 from support.processes import wait_until
 from support.swarm import PORT, SECRET
 
@@ -86,3 +87,29 @@ def test_a_secret_is_rotated_in_the_middle_of_a_load(swarm):
     world.check(*nodes)
     ratio = world.origin(*nodes) / world.model.bytes
     assert ratio <= 1.2, f"{ratio:.3f} of the model came from the store"
+
+
+def test_nodes_with_certificates_speak_tls_and_trust_their_authority_alone(swarm):
+    world = swarm(3, "20MB")
+    ours, other = Authority(world.work / "ours"), Authority(world.work / "other")
+    nodes = [world.node(i, **ours.settings(f"node-{i}")) for i in range(2)]
+    for node in nodes:
+        node.load(world.environment)
+    world.check(*nodes)
+    assert world.ratio(*nodes) <= 1.2 and all(node.model["peerBytes"] > 0 for node in nodes)
+
+    def status(*arguments: object) -> tuple[int, str]:
+        done = subprocess.run([*world.network.inside(2), "curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", *map(str, arguments)],
+                              check=False, text=True, stdout=subprocess.PIPE)
+        return done.returncode, done.stdout
+
+    address = f"{nodes[0].address}:{PORT}/swarm/v1/models"
+    assert status(f"http://{address}")[1] == "000", "nothing is said in the clear"
+    assert status("--insecure", f"https://{address}") == (0, "404")
+    assert status("--cacert", other.path, f"https://{address}")[0] == 60, "signed by somebody else"
+
+    # Knows the secret, but trusts another authority: it neither hears of a block nor sends one, and reads the store by itself.
+    stranger = world.node(2, **other.settings("node-2"))
+    stranger.load(world.environment)
+    world.check(stranger)
+    assert stranger.model["peerBytes"] == 0 and stranger.model["originBytes"] >= world.model.bytes

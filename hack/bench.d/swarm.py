@@ -67,7 +67,7 @@ def one(count: int, bucket: pathlib.Path, size: int, rate: float, wants_wire: bo
         for node in nodes:
             model = node.place.folder / "model"
             readers.append((time.monotonic(), Running(
-                [PYTHON, "-c", READER, model / "model"], node.place.log("reader"), environment=node.place.preloaded(environment, model))))
+                [PYTHON, "-I", "-S", "-c", READER, model / "model"], node.place.log("reader"), environment=node.place.preloaded(environment, model))))
             stack.callback(readers[-1][1].stop)
         seconds, peak, turn = [], 0, 0
         deadline = time.monotonic() + 20 * max(10.0, size / network.bytes_per_second)
@@ -115,7 +115,7 @@ def plot(results: list[dict], rivals: list[dict], wire: float, path: pathlib.Pat
 def main() -> int:
     parser = argparse.ArgumentParser(prog="hack/bench swarm")
     parser.add_argument("--nodes", default="1,2,5,10,20,50", help="how many, comma-separated")
-    parser.add_argument("--bytes", type=int, default=100_000_000, help="of the model")
+    parser.add_argument("--bytes", type=int, default=50_000_000, help="of the model; more than 50 MB keeps two cores busy with fifty agents")
     parser.add_argument("--seconds", type=float, default=53.0, help="that one plain download is to take")
     parser.add_argument("--medium", default="memory", help="memory or directory")
     parser.add_argument("--torrent", default="", help="numbers of nodes to run with BitTorrent too, comma-separated")

@@ -94,12 +94,16 @@ class Network:
         """One node's link, both ways; None: what the store sends in all."""
         # A bucket of 2 ms (at least two 64 KiB segments), a queue of 50 ms.
         burst = max(131072, int(rate_mbit * 1e6 / 8 * 0.002))
-        rule = ["root", "tbf", "rate", f"{int(rate_mbit * 1000)}kbit", "burst", str(burst), "latency", "50ms"]
+        rule = ["root", "handle", "1:", "tbf", "rate", f"{int(rate_mbit * 1000)}kbit", "burst", str(burst), "latency", "50ms"]
         if node is None:
             _run("tc", "-n", self.hub, "qdisc", "replace", "dev", "br0", *rule)
         else:
             _run("tc", "-n", self.hub, "qdisc", "replace", "dev", f"v{node}", *rule)
+            # The bucket's own queue would hold the burst as well: a switch's is 50 ms, or what one bunch of segments needs.
+            _run("tc", "-n", self.hub, "qdisc", "replace", "dev", f"v{node}", "parent", "1:1", "bfifo", "limit", str(max(72000, int(rate_mbit * 1e6 / 8 * 0.05))))
+            # What leaves a host waits in the host's own queue, which tells urgent packets from others (tc-pfifo_fast(8)).
             _run("tc", "-n", self.namespace(node), "qdisc", "replace", "dev", "eth0", *rule)
+            _run("tc", "-n", self.namespace(node), "qdisc", "replace", "dev", "eth0", "parent", "1:1", "pfifo_fast")
 
     def link(self, node: int, up: bool) -> None:
         """Pulls a node's cable, or puts it back."""

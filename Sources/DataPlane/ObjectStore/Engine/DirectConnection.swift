@@ -20,6 +20,10 @@ struct DirectConnection {
         let ours = fcntl(theirs, F_DUPFD_CLOEXEC, 0)
         guard ours >= 0 else { return nil }
         _ = fcntl(ours, F_SETFL, fcntl(ours, F_GETFL) | O_NONBLOCK)
+        // Requests and acknowledgements go before what this node uploads to others (socket(7), SO_PRIORITY; 6 is "interactive",
+        // the most that needs no privilege): behind it they would wait for as long as the uplink's queue is, and so would every answer.
+        var priority: Int32 = 6
+        _ = setsockopt(ours, SOL_SOCKET, SO_PRIORITY, &priority, socklen_t(MemoryLayout<Int32>.size))
         descriptor = ours
         self.origin = origin
         self.source = source

@@ -1,3 +1,4 @@
+internal import Glibc
 internal import NIOCore
 internal import NIOHTTP1
 
@@ -23,6 +24,9 @@ final class ControlLink: @unchecked Sendable {
         self.isOutgoing = isOutgoing
         self.blockCount = blockCount
         self.received = received
+        // Before this node's uploads, which fill the host's queue: what is said late is wrong when it comes. SO_PRIORITY (socket(7)), 6 is
+        // the most that needs no privilege.
+        channel.setOption(ChannelOptions.socketOption(.init(rawValue: SO_PRIORITY)), value: 6).whenFailure { _ in }
     }
 
     /// A peer that does not read what it is told is of no use: its connection is closed rather than buffered for.
