@@ -106,7 +106,7 @@ def test_nodes_with_certificates_speak_tls_and_trust_their_authority_alone(swarm
     address = f"{nodes[0].address}:{PORT}/swarm/v1/models"
     assert status(f"http://{address}")[1] == "000", "nothing is said in the clear"
     assert status("--insecure", f"https://{address}") == (0, "404")
-    assert status("--cacert", other.path, f"https://{address}")[0] == 60, "signed by somebody else"
+    assert status("--cacert", other.path, f"https://{address}")[0] in (35, 60), "signed by somebody else: CURLE_SSL_CONNECT_ERROR or CURLE_PEER_FAILED_VERIFICATION"
 
     # Knows the secret, but trusts another authority: it neither hears of a block nor sends one, and reads the store by itself.
     stranger = world.node(2, **other.settings("node-2"))

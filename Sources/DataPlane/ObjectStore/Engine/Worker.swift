@@ -224,7 +224,6 @@ final class Worker: @unchecked Sendable {
         set(CURLOPT_NOSIGNAL, 1)
         // The store is named by its endpoint; a proxy from the environment would see signed requests.
         set(CURLOPT_PROXY, "")
-        if !configuration.verifiesHostName { set(CURLOPT_SSL_VERIFYHOST, 0) }
         set(CURLOPT_TCP_NODELAY, 1)
         set(CURLOPT_TCP_KEEPALIVE, 1)
         set(CURLOPT_TCP_KEEPIDLE, 30)
@@ -237,7 +236,7 @@ final class Worker: @unchecked Sendable {
         set(CURLOPT_LOW_SPEED_TIME, max(1, (configuration.stallTimeout.milliseconds + 999) / 1000))
         set(CURLOPT_LOW_SPEED_LIMIT, max(1, configuration.stallBytesPerSecond))
         set(CURLOPT_SSL_VERIFYPEER, 1)
-        set(CURLOPT_SSL_VERIFYHOST, 2)
+        set(CURLOPT_SSL_VERIFYHOST, configuration.verifiesHostName ? 2 : 0)
         set(CURLOPT_SSLVERSION, Int(CURL_SSLVERSION_TLSv1_2))
         if let authorityFile { set(CURLOPT_CAINFO, authorityFile) }
         if let source = transfer.source {
