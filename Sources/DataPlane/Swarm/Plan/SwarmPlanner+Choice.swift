@@ -31,10 +31,13 @@ extension SwarmPlanner {
 
     /// Fetches from peers at once: the configured few, or as many as arrive in 20 ms on a fast network.
     var fetchLimit: Int {
-        let fast = Int(rate * 20_000_000 / Double(max(1, configuration.blockBytes))) + 1
-        let limit = min(max(configuration.peerFetches, min(64, fast)), bearable)
-        return max(1, limit - configuration.storeYield * storeFetchCount)
+        let limit = min(max(configuration.peerFetches, fastFetches), bearable)
+        let left = limit - configuration.storeYield * storeFetchCount
+        return max(1, limit > configuration.peerFetches ? max(limit / 2, left) : left)
     }
+
+    /// Fetches that a fast network has on its way: what arrives while news takes its way, an announcement and a request, here 60 ms.
+    var fastFetches: Int { min(256, Int(bestRate * 60_000_000 / Double(max(1, configuration.blockBytes)))) }
 
     /// Few at first for one that is alone too: others may start just after it, and wait for what it has begun to read.
     var storeFetchLimit: Int {
@@ -217,8 +220,9 @@ extension SwarmPlanner {
 
     /// Whether a request may go to the neighbour now.
     private func isUsable(_ index: Int, urgent: Bool, at now: SwarmInstant) -> Bool {
-        let crowd = urgent ? configuration.longestQueue * 4 : configuration.longestQueue
-        let few = max(configuration.fetchesPerPeer, configuration.peerFetches / max(1, neighbours.count))
+        let longest = max(configuration.longestQueue, fastFetches)
+        let crowd = urgent ? longest * 4 : longest
+        let few = max(configuration.fetchesPerPeer, max(configuration.peerFetches, 2 * fastFetches) / max(1, neighbours.count))
         let perPeer = urgent ? few + 2 : few
         return neighbours[index].hasMap && neighbours[index].outstanding < perPeer && neighbours[index].queue < crowd
             && now < neighbours[index].lastHeard + configuration.silence && !isShunned(neighbours[index].peer, at: now)

@@ -275,7 +275,12 @@ extension SwarmPlanner {
         actions.append(.announce(delta, to: listeners))
     }
 
+    /// Blocks to tell of at which an announcement goes out sooner: it is a large message then.
+    private static let muchNews = 16
+
     func announceDue(something: Bool) -> SwarmInstant {
+        // On a fast network much happens in an interval, and nobody can ask for what he has not heard of.
+        if pending.held.count >= Self.muchNews { return lastAnnounced + configuration.announceInterval / 8 }
         if something { return lastAnnounced + configuration.announceInterval }
         // An uplink about to stand idle is what the others most need to know.
         if uploads < announcedLoad, uploads <= configuration.idleLoad { return lastAnnounced + configuration.announceInterval }
