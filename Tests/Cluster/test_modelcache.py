@@ -67,6 +67,14 @@ def credentials_of_warm(cluster, node) -> list[str]:
                                         "grep -E '^(Uid|NoNewPrivs|CapEff|Seccomp):' $p/status; done; true", check=False).split()
 
 
+def running_warm_ups(cluster, model) -> list[dict] | None:
+    """Pods of the model's Jobs that run; None while there are fewer than two."""
+    jobs = {job["metadata"]["name"] for job in model.jobs()}
+    found = [pod for pod in cluster.items("pods", "-n", model.namespace)
+             if pod["metadata"].get("labels", {}).get("job-name") in jobs and pod["status"]["phase"] == "Running"]
+    return found if len(found) > 1 else None
+
+
 def test_three_nodes_warm_while_kubectl_shows_it(gemma, size):
     lines = [line.split() for line in gemma.watched.splitlines()[1:]]
     shown = [line[1:-1] for line in lines if len(line) > 3]
@@ -189,14 +197,6 @@ def test_evicted_warm_ups_begin_again_and_end(cluster, gemma, digest):
     assert len(model.jobs()) == 3 and all(job["status"].get("succeeded") == 1 for job in model.jobs())
     model.delete()
     model.wait_gone()
-
-
-def running_warm_ups(cluster, model) -> list[dict] | None:
-    """Pods of the model's Jobs that run; None while there are fewer than two."""
-    jobs = {job["metadata"]["name"] for job in model.jobs()}
-    found = [pod for pod in cluster.get("pods", "-n", model.namespace)["items"]
-             if pod["metadata"].get("labels", {}).get("job-name") in jobs and pod["status"]["phase"] == "Running"]
-    return found if len(found) > 1 else None
 
 
 def test_deleted_in_the_middle_of_a_fill_it_leaves_nothing(cluster, gemma, store):

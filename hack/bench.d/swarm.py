@@ -19,6 +19,7 @@ import torrent
 from common import MIB, REPOSITORY, say
 from plot import chart
 from support import paths
+from support.link import tcp_bytes_per_second
 from support.processes import Running, clean_environment, resident_anonymous_bytes, wait_until
 from support.swarm import SECRET, HubStore, Network, Node
 
@@ -123,7 +124,7 @@ def main() -> int:
     parser.add_argument("--json", action="store_true", help="print the result as JSON too")
     options = parser.parse_args()
     counts = [int(n) for n in options.nodes.split(",")]
-    rate = options.bytes / options.seconds * 8 / 1e6 * 1514 / 1448
+    rate = options.bytes / options.seconds / tcp_bytes_per_second(1)
     results = []
     with tempfile.TemporaryDirectory(prefix="mcb-store-", dir="/dev/shm") as folder:
         bucket = pathlib.Path(folder)

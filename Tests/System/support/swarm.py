@@ -75,9 +75,9 @@ class Network:
             lines += [f"link add v{node} type veth peer name eth0 address {self._hardware(node + 1)} netns {space}",
                       f"link set v{node} master br0", f"link set v{node} up"]
         _batch(self.hub, lines)
-        for space in [self.hub, *(self.namespace(i) for i in range(self.count))]:
+        for node in (None, *range(self.count)):
             # Segments come in bunches, as from a network card of a fast link: two at a time would keep the processors busy with little else.
-            _run("nsenter", f"--net=/run/netns/{space}", "sysctl", "-qw", "net.ipv4.tcp_min_tso_segs=8")
+            _run(*self.inside(node), "sysctl", "-qw", "net.ipv4.tcp_min_tso_segs=8")
         for node in range(self.count):
             _batch(self.namespace(node), place("eth0", self.address(node)))
         if self.rate_mbit:

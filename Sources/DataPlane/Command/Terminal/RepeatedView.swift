@@ -16,9 +16,7 @@ struct RepeatedView: ParsableArguments {
             guard let value = try ask() else { return }
             if watch && !json && isatty(1) == 1 { print("\u{1b}[H\u{1b}[2J", terminator: "") }
             if json {
-                let encoder = JSONEncoder()
-                encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
-                print(String(decoding: try encoder.encode(value), as: UTF8.self))
+                try printJSON(value)
             } else {
                 print(text(value))
             }
@@ -26,4 +24,11 @@ struct RepeatedView: ParsableArguments {
             if watch { Thread.sleep(forTimeInterval: 1) }
         } while watch
     }
+}
+
+/// What `--json` prints: indented, members in the order of their names.
+func printJSON(_ value: some Encodable) throws {
+    let encoder = JSONEncoder()
+    encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
+    print(String(decoding: try encoder.encode(value), as: UTF8.self))
 }

@@ -40,9 +40,7 @@ struct DoctorVerb: AsyncParsableCommand {
             }
             findings += await StoreChecks.all(environment: environment)
             if json {
-                let encoder = JSONEncoder()
-                encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
-                print(String(decoding: try encoder.encode(findings), as: UTF8.self))
+                try printJSON(findings)
             } else {
                 let width = findings.map(\.subject.count).max() ?? 0
                 for finding in findings {

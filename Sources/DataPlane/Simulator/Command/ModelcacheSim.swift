@@ -31,7 +31,7 @@ struct ModelcacheSim: ParsableCommand {
     @Option(help: "One-way latency between nodes, in milliseconds.") var latency = 1.0
     @Option(help: "The store's time to the first byte, in milliseconds.") var storeLatency = 10.0
     @Option(help: "Blocks that every node's reader demands ahead, in order; 0: nobody reads.") var readers = 0
-    @Option(help: "Requests a node serves at once.") var uploadSlots = 6
+    @Option(help: "Requests a node serves at once.") var uploadSlots = SimulationParameters().uploadSlots
     @Option(help: "Neighbours of a node in a large swarm; 0: the planner's default.") var neighbours = 0
     @Option(help: "Fetches from peers at once; 0: the planner's default.") var peerFetches = 0
     @Option(help: "Blocks read from the store at once by the swarm; 0: the planner's default.") var originWindow = 0

@@ -51,7 +51,7 @@ public struct SimulationParameters: Sendable {
     public var startSpread: SwarmNanoseconds = .milliseconds(200)
     /// Pieces of a block that move on their own; a relayed block is passed on in such pieces.
     public var pieces = 4
-    public var uploadSlots = 6
+    public var uploadSlots = UploadQueue<Int32>().slots
     /// Bytes of a request's and its answer's headers.
     public var requestBytes = 350
     /// Each node's reader demands the blocks in order as they are read, this many ahead; 0: nobody reads.

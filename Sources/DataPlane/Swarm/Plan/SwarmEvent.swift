@@ -53,6 +53,6 @@ public enum SwarmFetchFailure: Sendable, Equatable {
     case corrupt
     /// The source answered with another generation of the object.
     case otherGeneration
-    /// The fetch was not begun (no buffer was free); try again, soon.
+    /// The fetch was not begun (no buffer was free), or another was begun in its place: its source is not to blame.
     case notBegun
 }

@@ -26,10 +26,20 @@ extension SwarmPlanner {
     var bearable: Int {
         guard rate > 0 else { return hasReceived ? configuration.peerFetches : 4 }
         // A link does not become narrow because peers are slow.
-        return Int(max(rate, bestRate / 2) * 2_000_000_000 / Double(max(1, configuration.blockBytes))) + 2
+        return blocks(in: .seconds(2), at: max(rate, bestRate / 2)) + 2
     }
 
-    /// Fetches from peers at once: the configured few, or as many as arrive in 20 ms on a fast network.
+    /// Blocks that come in such a time at `rate`, in bytes a nanosecond.
+    func blocks(in span: SwarmNanoseconds, at rate: Double) -> Int {
+        Int(rate * Double(span) / Double(max(1, configuration.blockBytes)))
+    }
+
+    /// How long `count` blocks take at `rate`, a minute at most; 0 while the rate is not known.
+    func time(ofBlocks count: Int, at rate: Double) -> SwarmNanoseconds {
+        rate > 0 ? SwarmNanoseconds(min(Double(count) * Double(configuration.blockBytes) / rate, 60e9)) : 0
+    }
+
+    /// Fetches from peers at once: the configured few, or ``fastFetches``; fewer while this node reads from the store.
     var fetchLimit: Int {
         let limit = min(max(configuration.peerFetches, fastFetches), bearable)
         let left = limit - configuration.storeYield * storeFetchCount
@@ -37,7 +47,7 @@ extension SwarmPlanner {
     }
 
     /// Fetches that a fast network has on its way: what arrives while news takes its way, an announcement and a request, here 60 ms.
-    var fastFetches: Int { min(256, Int(bestRate * 60_000_000 / Double(max(1, configuration.blockBytes)))) }
+    var fastFetches: Int { min(256, blocks(in: .milliseconds(60), at: bestRate)) }
 
     /// Few at first for one that is alone too: others may start just after it, and wait for what it has begun to read.
     var storeFetchLimit: Int {
@@ -117,15 +127,15 @@ extension SwarmPlanner {
     /// How long a reader leaves a block that few hold, or that is about to be read, to prefetch.
     private var demandPatience: SwarmNanoseconds {
         guard bestRate > 0 else { return configuration.demandPatience * 2 }
-        let blockTimes = 40 * Double(configuration.blockBytes) / bestRate
-        return max(configuration.demandPatience, SwarmNanoseconds(min(blockTimes, 60e9)))
+        return max(configuration.demandPatience, time(ofBlocks: 40, at: bestRate))
     }
 
     /// Demanded blocks that nobody holds which one node asks for out of turn.
     private static let unreadDemands = 4
 
     private func isNear(_ position: Int) -> Bool {
-        position < watermark || holes(before: position, limit: originWindow * 2) < originWindow * 2
+        let window = originWindow * 2
+        return holes(before: position, limit: window) < window
     }
 
     private func isOutstanding(_ block: Int, at peer: SwarmPeer) -> Bool {

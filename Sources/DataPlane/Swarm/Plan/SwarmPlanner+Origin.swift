@@ -9,8 +9,7 @@ extension SwarmPlanner {
         if members.count <= 1 { return .max }
         if configuration.originWindow > 0 { return configuration.originWindow }
         // On a fast network as many as the store gives while the news that one is read goes around: 100 ms.
-        let fast = Int(bestRate * 100_000_000 / Double(max(1, configuration.blockBytes)))
-        return max(min(128, max(8, configuration.blockCount / 100)), min(1024, fast))
+        return max(min(128, max(8, configuration.blockCount / 100)), min(1024, blocks(in: .milliseconds(100), at: bestRate)))
     }
 
     // MARK: How far the reading is
@@ -143,8 +142,7 @@ extension SwarmPlanner {
         guard watermark < configuration.blockCount, members.count > 1 else { return }
         let window = originWindow
         // At the best rate seen: a window that stands still makes the present one low.
-        let turn = bestRate > 0 ? Double(window * configuration.blockBytes) / bestRate : 0
-        let patience = max(.milliseconds(1500), SwarmNanoseconds(min(2 * turn, 60e9)))
+        let patience = max(.milliseconds(1500), time(ofBlocks: 2 * window, at: bestRate))
         var seen = 0
         var late = 0
         var position = watermark
@@ -238,8 +236,7 @@ extension SwarmPlanner {
     /// Blocks that the window has waited for too long: the next in line reads them.
     mutating func readLate(at now: SwarmInstant) {
         guard watermark < configuration.blockCount, members.count > 1, configuration.prefetches, mayReadStore(at: now) else { return }
-        let blockTime = rate > 0 ? Double(configuration.blockBytes) / rate : 0
-        let patience = max(configuration.ownerPatience, SwarmNanoseconds(min(blockTime * 20, 60e9)))
+        let patience = max(configuration.ownerPatience, time(ofBlocks: 20, at: rate))
         let waited = now - max(watermarkMoved, started ?? 0)
         guard waited > patience else { return }
         let window = originWindow
@@ -275,8 +272,7 @@ extension SwarmPlanner {
         let isAlarming = now > lastArrival + .seconds(3) || neighbours.reduce(0, { $0 + ($1.hasMap ? 1 : 0) }) >= 4
         guard isAlarming else { return }
         // In block times of this link at its best: what is known of fetches is spoilt by the very peer that is too slow.
-        let blockTime = bestRate > 0 ? Double(configuration.blockBytes) / bestRate : 0
-        let patience = max(Self.scarcePatience, SwarmNanoseconds(min(blockTime * 40, 60e9)))
+        let patience = max(Self.scarcePatience, time(ofBlocks: 40, at: bestRate))
         for position in 0..<configuration.blockCount where exists.contains(position) {
             let block = block(at: position)
             guard !have.contains(block), inFlight[block] <= 1, now > existsSince[position] + patience,

@@ -1,7 +1,7 @@
 /// Which peers' requests a node serves now and which wait. The serving side's part of the plan.
 ///
 /// Several different blocks at once, since each goes to another receiver, whose link others share: with few, neither this link
-/// nor theirs is ever full (of fifty nodes 86 % with four, 92 % with eight). But few of the same block: where one node alone
+/// nor theirs is ever full. But few of the same block: where one node alone
 /// has it, two receivers that get it quickly pass it on, and twelve that share the link would all wait for twelve block times.
 /// Requests of waiting readers go first; the others in the order of their arrival.
 public struct UploadQueue<Request: Hashable & Sendable>: Sendable {

@@ -26,7 +26,7 @@ final class ControlLink: @unchecked Sendable {
         self.received = received
         // Before this node's uploads, which fill the host's queue: what is said late is wrong when it comes. SO_PRIORITY (socket(7)), 6 is
         // the most that needs no privilege.
-        channel.setOption(ChannelOptions.socketOption(.init(rawValue: SO_PRIORITY)), value: 6).whenFailure { _ in }
+        _ = channel.setOption(ChannelOptions.socketOption(.init(rawValue: SO_PRIORITY)), value: 6)
     }
 
     /// A peer that does not read what it is told is of no use: its connection is closed rather than buffered for.

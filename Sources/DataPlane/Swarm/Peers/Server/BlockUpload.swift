@@ -83,9 +83,9 @@ final class BlockUpload: @unchecked Sendable {
     /// others from theirs.
     private func wait() {
         guard ended != nil else { return }
+        let block = model.shared.layout.blocks(file: file, range: position..<position + 1).lowerBound
         switch available() {
         case nil, .some(position):
-            let block = model.shared.layout.blocks(file: file, range: position..<position + 1).lowerBound
             if !saidWanted, case .absent = model.shared.blockState(block) {
                 saidWanted = true
                 model.wanted(block, by: peer)
@@ -95,7 +95,6 @@ final class BlockUpload: @unchecked Sendable {
             later { self.wait() }
         default:
             arrivals = [:]
-            let block = model.shared.layout.blocks(file: file, range: position..<position + 1).lowerBound
             // Blocks of two models are told apart well enough: a mistake costs a little order.
             queued = server.queueUpload(block: ObjectIdentifier(model).hashValue &+ block, urgent: isUrgent) { [channel] in
                 channel.eventLoop.execute { self.begin() }
@@ -137,8 +136,7 @@ final class BlockUpload: @unchecked Sendable {
         // What lies in the kernel counts as sent here, so that little may lie there: the queue would begin the next upload, and tell
         // peers that this node is idle, while a whole block still waits for the wire.
         let unsent = min(512 << 10, max(16 << 10, model.shared.layout.blockBytes / 8))
-        channel.setOption(ChannelOptions.Types.SocketOption(level: .tcp, name: .init(rawValue: TCP_NOTSENT_LOWAT)), value: SocketOptionValue(unsent))
-            .whenFailure { _ in }
+        _ = channel.setOption(ChannelOptions.Types.SocketOption(level: .tcp, name: .init(rawValue: TCP_NOTSENT_LOWAT)), value: SocketOptionValue(unsent))
         let size = model.shared.layout.fileSizes[file]
         let headers = HTTPHeaders([
             ("Content-Length", "\(range.count)"), ("Content-Range", "bytes \(range.lowerBound)-\(range.upperBound - 1)/\(size)"),
