@@ -191,6 +191,7 @@ class ControlPlane:
         self.server = f"https://127.0.0.1:{self.port}"
         self.etcd_server = f"https://127.0.0.1:{self.etcd_port}"
         self.admin_token = os.urandom(16).hex()
+        self.audit_log = self.folder / "audit.log"
         self._make_certificates()
         self.admin_kubeconfig = self.kubeconfig("admin")
         self.kubectl = Kubectl(self.admin_kubeconfig, self.assets / "kubectl")
@@ -246,6 +247,13 @@ class ControlPlane:
         revision = json.loads(self.etcdctl("endpoint", "status", "-w", "json"))[0]["Status"]["header"]["revision"]
         self.etcdctl("compact", str(revision))
         return revision
+
+    def deletions(self, resource, namespace) -> list[tuple[str, str]]:
+        """What was deleted so far, one by one and with success: its name and the user who asked."""
+        lines = self.audit_log.read_text().splitlines() if self.audit_log.exists() else []
+        done = [one for one in map(json.loads, lines) if one["responseStatus"].get("code") in (200, 202)]
+        targets = [(one["objectRef"], one["user"]["username"]) for one in done]
+        return [(at["name"], user) for at, user in targets if (at["resource"], at.get("namespace")) == (resource, namespace)]
 
     def etcdctl(self, *arguments) -> str:
         done = subprocess.run(
@@ -317,6 +325,14 @@ class ControlPlane:
             f"--key-file={pki}/etcd.key", "--quota-backend-bytes=4294967296", "--log-level=warn", "--logger=zap",
         ], self.folder / "etcd.log")
 
+    def _audit_policy(self) -> pathlib.Path:
+        """Deletions alone, when they are answered: https://kubernetes.io/docs/tasks/debug/debug-cluster/audit/"""
+        policy = self.folder / "audit-policy.json"
+        policy.write_text(json.dumps({
+            "apiVersion": "audit.k8s.io/v1", "kind": "Policy", "omitStages": ["RequestReceived"],
+            "rules": [{"level": "Metadata", "verbs": ["delete"]}, {"level": "None"}]}))
+        return policy
+
     def _api_server(self, flags) -> Process:
         pki = self.certificates
         return Process([
@@ -331,7 +347,8 @@ class ControlPlane:
             f"--service-account-key-file={pki}/service-account.pub", "--enable-aggregator-routing=true",
             f"--requestheader-client-ca-file={pki}/front-proxy-ca.crt", "--requestheader-allowed-names=front-proxy-client",
             "--requestheader-username-headers=X-Remote-User", "--requestheader-group-headers=X-Remote-Group",
-            "--requestheader-extra-headers-prefix=X-Remote-Extra-", *flags,
+            "--requestheader-extra-headers-prefix=X-Remote-Extra-",
+            f"--audit-policy-file={self._audit_policy()}", f"--audit-log-path={self.audit_log}", *flags,
         ], self.folder / "kube-apiserver.log")
 
     def _controllers(self, program) -> Process:

@@ -200,7 +200,7 @@ package actor ModelRegistry {
         let engine = try TransferEngine(
             TransferEngineConfiguration(
                 threads: options.receiveThreads, sourceAddresses: settings.sourceAddresses,
-                authorityFile: settings.authorityFile, wakeInterval: options.peers == nil ? nil : .milliseconds(100),
+                authorityFile: settings.authorityFile, wakeInterval: .milliseconds(options.peers == nil ? 10 : 100),
                 addressGuard: isGuarded ? AddressGuard { [rules] in StoreHost.problem(withAddress: $0, allowsLoopback: rules.allowsLoopbackEndpoints) } : nil))
         engines[key] = engine
         return engine

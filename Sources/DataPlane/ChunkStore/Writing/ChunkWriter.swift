@@ -2,9 +2,9 @@ internal import Checksum
 internal import Glibc
 internal import LinuxShim
 
-/// Takes one chunk's bytes in order, at any sizes. On tmpfs with huge pages they go straight into the page cache
-/// (`MappedRange`); elsewhere full aligned pieces of 2 MiB are staged and written. The CRC is taken on the bytes as they
-/// come, while the processor's cache holds them. Dropped without `finish`: aborted, no bit is set.
+/// Takes one chunk's bytes in order, at any sizes: full aligned pieces of 2 MiB are staged and then put into the file
+/// (`CachedFile.put`). The CRC is taken on the bytes as they come, while the processor's cache holds them. Dropped without
+/// `finish`: aborted, no bit is set.
 ///
 /// `@unchecked Sendable`: one thread at a time by contract; a hand-over between threads is the caller's happens-before.
 public final class ChunkWriter: @unchecked Sendable {
@@ -16,9 +16,8 @@ public final class ChunkWriter: @unchecked Sendable {
 
     private let file: CachedFile
     private let pool: StagingPool
-    /// The share of the in-flight budget; its memory is untouched where the chunk is mapped.
+    /// The share of the in-flight budget.
     private var buffer: StagingPool.Buffer?
-    private var mapped: MappedRange?
     private var staged = 0
     private var crc: UInt64 = 0
     private let fill: Int
@@ -31,7 +30,6 @@ public final class ChunkWriter: @unchecked Sendable {
         range = file.range(ofChunk: chunk)
         position = range.lowerBound
         fill = file.fill
-        mapped = file.mapForWriting(range)
     }
 
     deinit { abort() }
@@ -44,11 +42,6 @@ public final class ChunkWriter: @unchecked Sendable {
     public func append(_ bytes: UnsafeRawBufferPointer) throws(ChunkStoreError) {
         if UInt64(bytes.count) > remaining {
             throw wrongLength(position - range.lowerBound + UInt64(bytes.count))
-        }
-        if let written = try copyMapped(bytes) {
-            crc = mc_crc64(crc, bytes.baseAddress, written)
-            position += UInt64(written)
-            return
         }
         var rest = bytes
         while !rest.isEmpty {
@@ -64,39 +57,10 @@ public final class ChunkWriter: @unchecked Sendable {
     /// is full), fills a head of it and returns how many bytes; 0 or less changes nothing. Errors as `append`.
     public func withFreeSpace(_ body: (UnsafeMutableRawBufferPointer) -> Int) throws(ChunkStoreError) {
         guard let buffer else { throw .stale(key: file.key, chunk: chunk) }
-        // Not beyond the huge page at hand: the next one is cleared when its bytes come, so that the cache still holds it then.
-        let left = Manifest.pieceBytes - (position - range.lowerBound) % Manifest.pieceBytes
-        if let space = try mappedSpace(length: Int(min(left, remaining))) {
-            let n = body(space)
-            precondition(n <= space.count, "more bytes than there was space for")
-            guard n > 0 else { return }
-            crc = mc_crc64(crc, space.baseAddress, n)
-            position += UInt64(n)
-            return
-        }
         let free = Int(min(UInt64(StagingPool.bufferBytes - staged), remaining))
         let n = body(UnsafeMutableRawBufferPointer(start: buffer.base + staged, count: free))
         precondition(n <= free, "more bytes than there was space for")
         if n > 0 { try took(n, buffer) }
-    }
-
-    /// Copies into the mapping; nil when there is none.
-    private func copyMapped(_ bytes: UnsafeRawBufferPointer) throws(ChunkStoreError) -> Int? {
-        guard let target = try mappedSpace(length: bytes.count) else { return nil }
-        target.copyMemory(from: bytes)
-        return bytes.count
-    }
-
-    /// The next `length` bytes of the mapping, safe to write; nil when there is none.
-    private func mappedSpace(length: Int) throws(ChunkStoreError) -> UnsafeMutableRawBufferPointer? {
-        guard mapped != nil else { return nil }
-        let offset = Int(position - range.lowerBound)
-        do {
-            return try mapped?.writable(from: offset, length: length)
-        } catch {
-            abort()
-            throw file.writeError(Int(error.code))
-        }
     }
 
     private func took(_ n: Int, _ buffer: StagingPool.Buffer) throws(ChunkStoreError) {
@@ -110,7 +74,7 @@ public final class ChunkWriter: @unchecked Sendable {
         if staged == 0 { return }
         let offset = position - UInt64(staged)
         do {
-            try file.write(UnsafeRawBufferPointer(start: buffer.base, count: staged), at: offset)
+            try file.put(UnsafeRawBufferPointer(start: buffer.base, count: staged), at: offset)
         } catch {
             abort()
             throw error
@@ -172,8 +136,6 @@ public final class ChunkWriter: @unchecked Sendable {
     private func release(keepingBuffer: Bool) {
         guard let buffer else { return }
         self.buffer = nil
-        mapped?.unmap()
-        mapped = nil
         file.unclaim(chunk)
         if !keepingBuffer { pool.give(back: buffer) }
     }

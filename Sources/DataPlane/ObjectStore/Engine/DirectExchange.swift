@@ -26,19 +26,20 @@ final class DirectExchange {
     private var framing = AnswerFraming()
     private(set) var bytesIn: UInt64 = 0
     private var speed: SpeedWatch
-    private let wakeInterval: Duration?
+    private let wakeInterval: Duration
     private let began: ContinuousClock.Instant
     /// Bytes below which the kernel does not wake us.
     private var lowWaterMark: Int32 = 1
 
-    /// A piece is received and summed while the processor's second-level cache holds it.
-    private static let pieceBytes = 256 * 1024
+    /// What one call receives at most, and what the kernel may gather before it wakes us. Measured over loopback, 1 MiB takes two
+    /// thirds of the processor time of 256 KiB: fewer wakes and window updates outweigh what leaves the second-level cache.
+    private static let pieceBytes = 1 << 20
     /// Then it is another connection's turn.
-    private static let turnBytes = 1024 * 1024
+    private static let turnBytes = 2 << 20
 
     init(
         transfer: Transfer, entry: HandlePool.Entry, connection: DirectConnection, target: Substring, isReused: Bool, speed: SpeedWatch,
-        wakeInterval: Duration?, now: ContinuousClock.Instant
+        wakeInterval: Duration, now: ContinuousClock.Instant
     ) {
         self.transfer = transfer
         self.entry = entry
@@ -78,13 +79,11 @@ final class DirectExchange {
 
     private func receive(_ scratch: UnsafeMutableRawBufferPointer) -> Outcome {
         let outcome = receivePieces(scratch)
-        if let wakeInterval {
-            switch outcome {
-            case .waits: setLowWaterMark(bytes(of: wakeInterval))
-            // The next answer's head is small.
-            case .done(reusable: true): setLowWaterMark(1)
-            default: break
-            }
+        switch outcome {
+        case .waits: setLowWaterMark(bytes(of: wakeInterval))
+        // The next answer's head is small.
+        case .done(reusable: true): setLowWaterMark(1)
+        default: break
         }
         return outcome
     }

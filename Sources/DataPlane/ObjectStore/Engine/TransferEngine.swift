@@ -12,9 +12,9 @@ public struct TransferEngineConfiguration: Sendable {
     public var authorityFile: String?
     /// Whether a certificate must name the host; false where an authority of our own signs nobody else.
     public var verifiesHostName: Bool
-    /// How long bytes of a plain-HTTP range may gather in the kernel before a thread is woken for them; nil: not at all. Saves the
-    /// processor where links are slow and connections many.
-    public var wakeInterval: Duration?
+    /// How long bytes of a plain-HTTP range may gather in the kernel before a thread is woken for them: a wake for every segment
+    /// costs more than all else.
+    public var wakeInterval: Duration
     /// DNS, TCP and TLS together.
     public var connectTimeout: Duration
     /// A transfer that brings less than `stallBytesPerSecond` for this long has stalled.
@@ -25,7 +25,7 @@ public struct TransferEngineConfiguration: Sendable {
 
     public init(
         threads: Int? = nil, sourceAddresses: [String] = [], authorityFile: String? = nil,
-        verifiesHostName: Bool = true, wakeInterval: Duration? = nil,
+        verifiesHostName: Bool = true, wakeInterval: Duration = .milliseconds(10),
         connectTimeout: Duration = .seconds(10), stallTimeout: Duration = .seconds(15), stallBytesPerSecond: Int = 1024,
         addressGuard: AddressGuard? = nil
     ) {
