@@ -27,6 +27,17 @@ extension CachedFile {
         }
     }
 
+    /// Whether ``put(_:at:)`` would write and not map.
+    var isQuiet: Bool { locking.load(ordering: .relaxed) < Self.mostLocking }
+
+    /// Puts a pipe's bytes into the file.
+    func put(_ pipe: inout ReceivePipe, at offset: UInt64) throws(ChunkStoreError) {
+        locking.wrappingIncrement(ordering: .relaxed)
+        defer { locking.wrappingDecrement(ordering: .relaxed) }
+        let result = pipe.empty(into: descriptor, at: offset)
+        if result < 0 { throw writeError(result) }
+    }
+
     func write(_ bytes: UnsafeRawBufferPointer, at offset: UInt64) throws(ChunkStoreError) {
         let result = mc_pwrite_all(descriptor, bytes.baseAddress, bytes.count, offset)
         if result < 0 { throw writeError(Int(result)) }
@@ -36,7 +47,7 @@ extension CachedFile {
 
     func writeError(_ result: Int) -> ChunkStoreError { .from(result, "write", "\(paths.partial)") }
 
-    /// Nil where writing through a mapping does not pay or is not to be had.
+    /// Nil where a mapping does not pay or is not to be had.
     func mapForWriting(_ range: Range<UInt64>) -> MappedRange? {
         medium == .hugeTmpfs ? MappedRange(descriptor: descriptor, range: range) : nil
     }

@@ -2,9 +2,9 @@ internal import Checksum
 internal import Glibc
 internal import LinuxShim
 
-/// Takes one chunk's bytes in order, at any sizes: full aligned pieces of 2 MiB are staged and then put into the file
-/// (`CachedFile.put`). The CRC is taken on the bytes as they come, while the processor's cache holds them. Dropped without
-/// `finish`: aborted, no bit is set.
+/// Takes one chunk's bytes in order, at any sizes. On tmpfs with huge pages they come from the socket into the file through a pipe
+/// (``receive(from:atMost:)``); else full aligned pieces of 2 MiB are staged and then put into the file (`CachedFile.put`). The CRC
+/// is taken while the processor's cache holds the bytes. Dropped without `finish`: aborted, no bit is set.
 ///
 /// `@unchecked Sendable`: one thread at a time by contract; a hand-over between threads is the caller's happens-before.
 public final class ChunkWriter: @unchecked Sendable {
@@ -18,7 +18,12 @@ public final class ChunkWriter: @unchecked Sendable {
     private let pool: StagingPool
     /// The share of the in-flight budget.
     private var buffer: StagingPool.Buffer?
+    /// Bytes in the buffer, or in its pipe, that are not in the file yet; never in both.
     private var staged = 0
+    /// How many of the pipe's first bytes are in the CRC.
+    private var summed = 0
+    /// For the CRC of what comes through the pipe.
+    private var mapped: MappedRange?
     private var crc: UInt64 = 0
     private let fill: Int
 
@@ -43,10 +48,11 @@ public final class ChunkWriter: @unchecked Sendable {
         if UInt64(bytes.count) > remaining {
             throw wrongLength(position - range.lowerBound + UInt64(bytes.count))
         }
+        try emptyPipe()
         var rest = bytes
         while !rest.isEmpty {
             guard let buffer else { throw .stale(key: file.key, chunk: chunk) }
-            let n = min(rest.count, StagingPool.bufferBytes - staged)
+            let n = min(rest.count, Int(leftOfPiece))
             (buffer.base + staged).copyMemory(from: rest.baseAddress ?? UnsafeRawPointer(buffer.base), byteCount: n)
             rest = UnsafeRawBufferPointer(rebasing: rest[n...])
             try took(n, buffer)
@@ -57,17 +63,87 @@ public final class ChunkWriter: @unchecked Sendable {
     /// is full), fills a head of it and returns how many bytes; 0 or less changes nothing. Errors as `append`.
     public func withFreeSpace(_ body: (UnsafeMutableRawBufferPointer) -> Int) throws(ChunkStoreError) {
         guard let buffer else { throw .stale(key: file.key, chunk: chunk) }
-        let free = Int(min(UInt64(StagingPool.bufferBytes - staged), remaining))
+        try emptyPipe()
+        let free = Int(min(leftOfPiece, remaining))
         let n = body(UnsafeMutableRawBufferPointer(start: buffer.base + staged, count: free))
         precondition(n <= free, "more bytes than there was space for")
         if n > 0 { try took(n, buffer) }
     }
 
+    /// Moves what the socket has into the file, at most `limit` bytes and never beyond the chunk, without a copy in this process.
+    /// The socket does not block.
+    ///
+    /// Returns as recv(2): bytes, 0 when the sender has closed, or a negative errno (-EAGAIN: nothing now). Nil: not this way, here
+    /// or now; use ``withFreeSpace(_:)``. Errors as `append`.
+    public func receive(from socket: Int32, atMost limit: Int) throws(ChunkStoreError) -> Int? {
+        guard try openPipe() else { return nil }
+        var received = 0
+        while received < limit, remaining > 0 {
+            guard buffer?.pipe != nil else { throw .stale(key: file.key, chunk: chunk) }
+            let wanted = min(limit - received, Int(remaining))
+            switch buffer?.pipe?.fill(from: socket, atMost: wanted) {
+            case .bytes(let n):
+                received += n
+                position += UInt64(n)
+                if remaining == 0 { try emptyPipe() }
+            case .full:
+                if let held = buffer?.pipe?.count, held < ReceivePipe.worthwhile { pool.stopPiping() }
+                try emptyPipe()
+            case .nothing, nil: return received > 0 ? received : -Int(EAGAIN)
+            case .end: return received
+            case .failed(let code): return received > 0 ? received : -Int(code)
+            }
+        }
+        return received
+    }
+
+    /// Whether the next bytes may come through the pipe; what is staged is in it then.
+    private func openPipe() throws(ChunkStoreError) -> Bool {
+        guard remaining > 0, let buffer else { return false }
+        if let pipe = buffer.pipe, pipe.count > 0 { return true }
+        // A piece that was begun in the buffer is ended there, but for the little that comes along with an answer's head.
+        guard file.medium == .hugeTmpfs, pool.mayPipe, file.isQuiet, staged <= Int(PIPE_BUF) else { return false }
+        if mapped == nil { mapped = file.mapForWriting(range) }
+        guard mapped != nil, self.buffer?.openPipe() ?? false else {
+            pool.stopPiping()
+            return false
+        }
+        guard staged > 0 else { return true }
+        guard self.buffer?.pipe?.add(UnsafeRawBufferPointer(start: buffer.base, count: staged)) ?? false else { return false }
+        // They are in the CRC already.
+        summed = staged
+        staged = 0
+        return true
+    }
+
+    /// What the pipe holds goes into the file, and into the CRC.
+    private func emptyPipe() throws(ChunkStoreError) {
+        guard var pipe = buffer?.pipe, pipe.count > 0 else { return }
+        let held = pipe.count
+        let offset = position - UInt64(held)
+        do {
+            try file.put(&pipe, at: offset)
+        } catch {
+            abort()
+            throw error
+        }
+        buffer?.pipe = pipe
+        if let mapped {
+            let bytes = mapped.bytes(from: Int(offset - range.lowerBound) + summed, length: held - summed)
+            crc = mc_crc64(crc, bytes.baseAddress, bytes.count)
+        }
+        summed = 0
+    }
+
+    /// Bytes until the huge page ends that the next one lies in.
+    private var leftOfPiece: UInt64 { Manifest.pieceBytes - (position - range.lowerBound) % Manifest.pieceBytes }
+    private var isAtEndOfPiece: Bool { leftOfPiece == Manifest.pieceBytes || remaining == 0 }
+
     private func took(_ n: Int, _ buffer: StagingPool.Buffer) throws(ChunkStoreError) {
         crc = mc_crc64(crc, buffer.base + staged, n)
         staged += n
         position += UInt64(n)
-        if staged == StagingPool.bufferBytes || position == range.upperBound { try flush(buffer) }
+        if isAtEndOfPiece { try flush(buffer) }
     }
 
     private func flush(_ buffer: StagingPool.Buffer) throws(ChunkStoreError) {
@@ -86,7 +162,9 @@ public final class ChunkWriter: @unchecked Sendable {
     public func restart() {
         position = range.lowerBound
         staged = 0
+        summed = 0
         crc = 0
+        if buffer?.pipe?.count ?? 0 > 0 { buffer?.closePipe() }
     }
 
     /// Makes the chunk received. True: it was the file's last missing chunk (exactly one writer sees it); call
@@ -136,6 +214,8 @@ public final class ChunkWriter: @unchecked Sendable {
     private func release(keepingBuffer: Bool) {
         guard let buffer else { return }
         self.buffer = nil
+        mapped?.unmap()
+        mapped = nil
         file.unclaim(chunk)
         if !keepingBuffer { pool.give(back: buffer) }
     }

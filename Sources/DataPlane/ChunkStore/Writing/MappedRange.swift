@@ -1,7 +1,7 @@
 internal import Glibc
 internal import LinuxShim
 
-/// A part of the data file, mapped for writing: bytes go into the page cache without a system call and without the inode's lock.
+/// A part of the data file, mapped: bytes go into the page cache without a system call and without the inode's lock.
 ///
 /// For tmpfs with huge pages alone: on small pages and disks the faults eat the gain.
 ///
@@ -40,6 +40,11 @@ struct MappedRange {
             populated += step
         }
         return UnsafeMutableRawBufferPointer(start: base + offset, count: length)
+    }
+
+    /// `length` bytes from `offset` on, which are in the file.
+    func bytes(from offset: Int, length: Int) -> UnsafeRawBufferPointer {
+        UnsafeRawBufferPointer(start: base + offset, count: length)
     }
 
     struct Refused: Error {
