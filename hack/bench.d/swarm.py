@@ -3,12 +3,14 @@
 Every node's link, both ways, and what the store sends in all are shaped to one rate, so that one plain download takes `--seconds`.
 For each N: how long the readers took (average and slowest) beside that one plain download in the same rig, what was read from the
 store beside the model's size, and what it cost: processor seconds and memory of the agents. Draws docs/swarm.svg. With
---torrent the same with aria2 in place of the agents and readers, the store as web seed.
+--torrent the same with aria2 in place of the agents and readers, the store as web seed. With --servers the model is real weights and
+the first nodes run llama-server.
 """
 import argparse
 import contextlib
 import json
 import pathlib
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -17,22 +19,12 @@ import time
 import common
 import torrent
 from common import MIB, REPOSITORY, say
+from loaders import MappedRead, ServerStart
 from plot import chart
 from support import paths
 from support.link import tcp_bytes_per_second
 from support.processes import Running, clean_environment, resident_anonymous_bytes, wait_until
 from support.swarm import SECRET, HubStore, Network, Node
-
-# Maps the model and touches every page, in file order, as a loader does.
-READER = """
-import mmap, os, sys, time
-fd = os.open(sys.argv[1], os.O_RDONLY)
-mapped = mmap.mmap(fd, 0, flags=mmap.MAP_SHARED, prot=mmap.PROT_READ)
-for at in range(0, len(mapped), 1 << 20): mapped[at:at + (1 << 20):4096]
-print(time.monotonic(), flush=True)
-"""
-PYTHON = "/usr/bin/python3"
-
 
 def processor_seconds(pid: int) -> float:
     fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
@@ -45,7 +37,7 @@ def plain_download(network: Network, store: HubStore) -> float:
     return time.monotonic() - started
 
 
-def one(count: int, bucket: pathlib.Path, size: int, rate: float, wants_wire: bool, medium: str) -> dict:
+def one(count: int, bucket: pathlib.Path, size: int, rate: float, wants_wire: bool, medium: str, servers: int) -> dict:
     with contextlib.ExitStack() as stack:
         work = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mcb-", dir="/dev/shm")))
         stack.callback(common.unmount_below, work)
@@ -63,30 +55,27 @@ def one(count: int, bucket: pathlib.Path, size: int, rate: float, wants_wire: bo
             nodes[-1].start()
         idle = [processor_seconds(n.agent.pid) for n in nodes]
         environment = store.environment("m/")
-        readers = []
+        loads: list[MappedRead | ServerStart] = []
         started = time.monotonic()
-        for node in nodes:
+        for i, node in enumerate(nodes):
             model = node.place.folder / "model"
-            readers.append((time.monotonic(), Running(
-                [PYTHON, "-I", "-S", "-c", READER, model / "model"], node.place.log("reader"), environment=node.place.preloaded(environment, model))))
-            stack.callback(readers[-1][1].stop)
-        seconds, peak, turn = [], 0, 0
+            loads.append((ServerStart if i < servers else MappedRead)(node, model / "model", node.place.preloaded(environment, model)))
+            stack.callback(loads[-1].stop)
+        seconds, server_seconds, peak, turn = [], [], 0, 0
         deadline = time.monotonic() + 20 * max(10.0, size / network.bytes_per_second)
-        left = list(readers)
+        left = list(loads)
         while left:
             # One agent a turn: to look at fifty at once costs what a few of them cost.
             peak = max(peak, resident_anonymous_bytes(nodes[turn % count].agent.pid))
             turn += 1
             if time.monotonic() > deadline:
                 raise SystemExit(f"bench: {len(left)} of {count} readers did not end; log of the first agent:\n{nodes[0].output()[-4000:]}")
-            for entry in list(left):
-                begun, reader = entry
-                if not reader.alive():
-                    reader.wait(1)
-                    left.remove(entry)
-                    if reader.process.returncode:
-                        raise SystemExit(f"bench: a reader failed:\n{reader.output()[-2000:]}")
-                    seconds.append(float(reader.output().split()[-1]) - begun)
+            for load in list(left):
+                if (took := load.poll()) is not None:
+                    left.remove(load)
+                    seconds.append(took)
+                    if isinstance(load, ServerStart):
+                        server_seconds.append(took)
             time.sleep(0.25)
         all_seconds = time.monotonic() - started
         for node in nodes:
@@ -95,7 +84,7 @@ def one(count: int, bucket: pathlib.Path, size: int, rate: float, wants_wire: bo
         cpu = sum(processor_seconds(n.agent.pid) - i for n, i in zip(nodes, idle))
         served = store.bytes_served - before
         return {
-            "nodes": count, "wireSeconds": wire, "readerSeconds": seconds, "average": sum(seconds) / count, "slowest": max(seconds),
+            "nodes": count, "wireSeconds": wire, "readerSeconds": seconds, "serverSeconds": server_seconds, "average": sum(seconds) / count, "slowest": max(seconds),
             "allSeconds": all_seconds, "storeBytes": served, "storeRatio": served / size,
             "peerBytes": sum(s["peerBytes"] for s in status), "wasteRatio": sum(s["peerBytes"] + s["originBytes"] for s in status) / size / count,
             "agentProcessorSeconds": cpu, "processorSecondsPerGB": cpu / (count * size / 1e9), "agentPeakBytes": peak,
@@ -119,25 +108,37 @@ def main() -> int:
     parser.add_argument("--bytes", type=int, default=50_000_000, help="of the model; more than 50 MB keeps two cores busy with fifty agents")
     parser.add_argument("--seconds", type=float, default=53.0, help="that one plain download is to take")
     parser.add_argument("--medium", default="memory", help="memory or directory")
+    parser.add_argument("--servers", type=int, default=0, help="nodes that run llama-server; the model is Gemma 3 270M (253 MB) then")
     parser.add_argument("--torrent", default="", help="numbers of nodes to run with BitTorrent too, comma-separated")
     parser.add_argument("--plot", type=pathlib.Path, default=REPOSITORY / "docs/swarm.svg")
     parser.add_argument("--json", action="store_true", help="print the result as JSON too")
     options = parser.parse_args()
     counts = [int(n) for n in options.nodes.split(",")]
+    weights = paths.gemma() if options.servers else None
+    if weights:
+        options.bytes = weights.stat().st_size
     rate = options.bytes / options.seconds / tcp_bytes_per_second(1)
     results = []
     with tempfile.TemporaryDirectory(prefix="mcb-store-", dir="/dev/shm") as folder:
         bucket = pathlib.Path(folder)
         (bucket / "m").mkdir()
-        common.random_file(bucket / "m/model", options.bytes)
+        if weights:
+            shutil.copyfile(weights, bucket / "m/model")
+        else:
+            common.random_file(bucket / "m/model", options.bytes)
         wire = 0.0
         for count in counts:
-            result = one(count, bucket, options.bytes, rate, not results, options.medium)
+            result = one(count, bucket, options.bytes, rate, not results, options.medium, options.servers)
             wire = wire or result["wireSeconds"]
             result["wireSeconds"] = wire
             results.append(result)
             say(f"{count} nodes: average {result['average'] / wire:.3f}, slowest {result['slowest'] / wire:.3f} of the wire's {wire:.1f} s, "
-                f"store {result['storeRatio']:.3f}")
+                f"store {result['storeRatio']:.3f}" + "".join(f", llama-server ready {s / wire:.3f}" for s in result["serverSeconds"]))
+        common.table(
+            f"{options.bytes / 1e6:.0f} MB at {rate:.1f} Mbit/s a link and the store; one plain download {wire:.1f} s",
+            ["nodes", "average", "of wire", "slowest", "of wire", "store/model", "received/model", "CPU s/GB", "agent MiB"],
+            [[str(r["nodes"]), f"{r['average']:.1f}", f"{r['average'] / wire:.3f}", f"{r['slowest']:.1f}", f"{r['slowest'] / wire:.3f}",
+              f"{r['storeRatio']:.3f}", f"{r['wasteRatio']:.3f}", f"{r['processorSecondsPerGB']:.2f}", f"{r['agentPeakBytes'] / MIB:.0f}"] for r in results])
         rivals = []
         for count in (int(n) for n in options.torrent.split(",") if n):
             with contextlib.ExitStack() as stack:
@@ -145,15 +146,13 @@ def main() -> int:
                 network = stack.enter_context(Network(count, rate))
                 store = HubStore(network, {"models": bucket}, work / "store.log", ("--public", "models"))
                 stack.callback(store.stop)
-                rivals.append(torrent.measure(count, bucket / "m/model", network, store, work, Running, wait_until, clean_environment()))
+                try:
+                    rivals.append(torrent.measure(count, bucket / "m/model", network, store, work, Running, wait_until, clean_environment()))
+                except TimeoutError as error:
+                    say(f"aria2, {count} nodes: {error}")
+                    continue
             say(f"aria2, {count} nodes: average {rivals[-1]['average'] / wire:.3f}, slowest {rivals[-1]['slowest'] / wire:.3f}, "
                 f"store {rivals[-1]['storeRatio']:.3f}")
-    common.table(
-        f"{options.bytes / 1e6:.0f} MB at {rate:.1f} Mbit/s a link and the store; one plain download {wire:.1f} s",
-        ["nodes", "average", "of wire", "slowest", "of wire", "store/model", "received/model", "CPU s/GB", "agent MiB"],
-        [[str(r["nodes"]), f"{r['average']:.1f}", f"{r['average'] / wire:.3f}", f"{r['slowest']:.1f}", f"{r['slowest'] / wire:.3f}",
-          f"{r['storeRatio']:.3f}", f"{r['wasteRatio']:.3f}", f"{r['processorSecondsPerGB']:.2f}", f"{r['agentPeakBytes'] / MIB:.0f}"] for r in results])
-    rivals = [r | {"wireSeconds": wire} for r in rivals]
     if rivals:
         common.table("BitTorrent (aria2, the store as web seed) in the same rig", ["nodes", "average of wire", "slowest of wire", "store/model"],
                      [[str(r["nodes"]), f"{r['average'] / wire:.3f}", f"{r['slowest'] / wire:.3f}", f"{r['storeRatio']:.3f}"] for r in rivals])

@@ -53,7 +53,7 @@ def torrent(content: pathlib.Path, tracker: str, web_seed: str) -> bytes:
 
 
 def measure(count: int, content: pathlib.Path, network, store, work: pathlib.Path, running, wait_until, environment) -> dict:
-    """Seconds of each node from start to the whole file, and bytes of the store."""
+    """Seconds of each node from start to the whole file, and bytes of the store. TimeoutError when not all have it in ten wire times."""
     with contextlib.ExitStack() as stack:
         tracker = running([PYTHON, __file__, store.address], work / "tracker.log", prefix=network.inside())
         stack.callback(tracker.stop)
@@ -76,8 +76,11 @@ def measure(count: int, content: pathlib.Path, network, store, work: pathlib.Pat
                  f"--bt-tracker-interval=2 --check-integrity=false --allow-overwrite=true --on-bt-download-complete={done} {description}"],
                 work / f"t{node}.log", prefix=network.inside(node), environment=environment)
             stack.callback(client.stop)
-        limit = 20 * max(10.0, content.stat().st_size / network.bytes_per_second)
-        wait_until(lambda: all((folder / "finished").exists() for folder in begun), limit, "every aria2 has the file", every=0.25)
+        deadline = time.monotonic() + 10 * max(10.0, content.stat().st_size / network.bytes_per_second)
+        while not all((folder / "finished").exists() for folder in begun):
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{sum((folder / 'finished').exists() for folder in begun)} of {count} had the file after ten wire times")
+            time.sleep(0.25)
         seconds = [float((folder / "finished").read_text()) - start for folder, start in begun.items()]
         return {"nodes": count, "readerSeconds": seconds, "average": sum(seconds) / count, "slowest": max(seconds),
                 "storeRatio": (store.bytes_served - before) / content.stat().st_size}
