@@ -4,7 +4,6 @@
 
 #include <fcntl.h>
 #include <linux/futex.h>
-#include <poll.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/mman.h>
@@ -65,33 +64,6 @@ int mc_pwrite_all(int fd, const void *data, size_t n, uint64_t offset)
         offset += (uint64_t)k;
     }
     return 0;
-}
-
-int mc_pipe(int ends[2], size_t capacity)
-{
-    if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) < 0) return -errno;
-    if (fcntl(ends[1], F_SETPIPE_SZ, (int)capacity) >= (int)capacity) return 0;
-    int error = errno ? -errno : -EPERM;
-    close(ends[0]);
-    close(ends[1]);
-    return error;
-}
-
-ssize_t mc_splice_in(int from, int pipe, size_t n)
-{
-    return RETRY(splice(from, NULL, pipe, NULL, n, SPLICE_F_MOVE | SPLICE_F_NONBLOCK));
-}
-
-ssize_t mc_splice_out(int pipe, int fd, uint64_t offset, size_t n)
-{
-    loff_t at = (loff_t)offset;
-    return RETRY(splice(pipe, NULL, fd, &at, n, SPLICE_F_MOVE));
-}
-
-int mc_pipe_is_full(int pipe)
-{
-    struct pollfd end = {.fd = pipe, .events = POLLOUT};
-    return poll(&end, 1, 0) == 0;
 }
 
 ssize_t mc_pread_all(int fd, void *data, size_t n, uint64_t offset)

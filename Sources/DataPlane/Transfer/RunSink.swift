@@ -57,15 +57,6 @@ final class RunSink: RangeSink, @unchecked Sendable {
         if count > 0 { try took(count, writer) }
     }
 
-    /// Straight into the file, where the cache lies on huge pages.
-    func receive(from socket: Int32, atMost limit: Int) throws -> Int? {
-        let writer = try current()
-        var result: Int?
-        try noting { () throws(ChunkStoreError) in result = try writer.receive(from: socket, atMost: limit) }
-        if let result, result > 0 { try took(result, writer) }
-        return result
-    }
-
     /// Ends the chunk under way without its bytes.
     func abort() {
         writer?.abort()

@@ -7,7 +7,8 @@ internal import Synchronization
 /// One object in the cache: a sparse file of full length and its presence file.
 ///
 /// Guarantees: a bit is set only after all bytes of its chunk are in the file; the plain name exists only when the whole
-/// file is verified. Data files are never punched or preallocated. Any thread may call anything; writing chunks takes no lock but the pool's.
+/// file is verified. Data files are never punched or preallocated; on huge-page tmpfs a chunk is mapped while it is written
+/// (`MappedRange`). Any thread may call anything; writing chunks takes no lock but the pool's.
 public final class CachedFile: Sendable {
     /// Position in the manifest; `mc_presence_header.file_index`.
     public let index: Int
@@ -29,8 +30,6 @@ public final class CachedFile: Sendable {
     private let changed: @Sendable () -> Void
     /// How often the file was begun anew. The epoch does not tell: it counts only what readers saw.
     private let fills = ManagedAtomic<Int>(0)
-    /// Threads in ``put(_:at:)`` that hold the inode's lock or wait for it.
-    let locking = ManagedAtomic<Int>(0)
 
     struct Completing {
         var checksums: ObjectChecksums
@@ -146,6 +145,20 @@ public final class CachedFile: Sendable {
     var fill: Int { fills.load(ordering: .acquiring) }
     func nextFill() { fills.wrappingIncrement(ordering: .acquiringAndReleasing) }
     func unclaim(_ chunk: Int) { claims.release(chunk) }
+
+    func write(_ bytes: UnsafeRawBufferPointer, at offset: UInt64) throws(ChunkStoreError) {
+        let result = mc_pwrite_all(descriptor, bytes.baseAddress, bytes.count, offset)
+        if result < 0 { throw writeError(Int(result)) }
+        // Dirty pages must not pile up until the sync before publication stalls on all of them.
+        if medium == .disk { _ = mc_start_writeback(descriptor, offset, UInt64(bytes.count)) }
+    }
+
+    func writeError(_ result: Int) -> ChunkStoreError { .from(result, "write", "\(paths.partial)") }
+
+    /// Nil where writing through a mapping does not pay or is not to be had.
+    func mapForWriting(_ range: Range<UInt64>) -> MappedRange? {
+        medium == .hugeTmpfs ? MappedRange(descriptor: descriptor, range: range) : nil
+    }
 
     /// Checksum first, then `received`, then `visible`: whoever sees a bit sees what it stands for.
     func received(_ chunk: Int, crc: UInt64) -> Bool {

@@ -2,9 +2,9 @@ internal import Checksum
 internal import Glibc
 internal import LinuxShim
 
-/// Takes one chunk's bytes in order, at any sizes. On tmpfs with huge pages they come from the socket into the file through a pipe
-/// (``receive(from:atMost:)``); else full aligned pieces of 2 MiB are staged and then put into the file (`CachedFile.put`). The CRC
-/// is taken while the processor's cache holds the bytes. Dropped without `finish`: aborted, no bit is set.
+/// Takes one chunk's bytes in order, at any sizes. On tmpfs with huge pages they go straight into the page cache
+/// (`MappedRange`); elsewhere full aligned pieces of 2 MiB are staged and written. The CRC is taken on the bytes as they
+/// come, while the processor's cache holds them. Dropped without `finish`: aborted, no bit is set.
 ///
 /// `@unchecked Sendable`: one thread at a time by contract; a hand-over between threads is the caller's happens-before.
 public final class ChunkWriter: @unchecked Sendable {
@@ -16,14 +16,10 @@ public final class ChunkWriter: @unchecked Sendable {
 
     private let file: CachedFile
     private let pool: StagingPool
-    /// The share of the in-flight budget.
+    /// The share of the in-flight budget; its memory is untouched where the chunk is mapped.
     private var buffer: StagingPool.Buffer?
-    /// Bytes in the buffer, or in its pipe, that are not in the file yet; never in both.
-    private var staged = 0
-    /// How many of the pipe's first bytes are in the CRC.
-    private var summed = 0
-    /// For the CRC of what comes through the pipe.
     private var mapped: MappedRange?
+    private var staged = 0
     private var crc: UInt64 = 0
     private let fill: Int
 
@@ -35,6 +31,7 @@ public final class ChunkWriter: @unchecked Sendable {
         range = file.range(ofChunk: chunk)
         position = range.lowerBound
         fill = file.fill
+        mapped = file.mapForWriting(range)
     }
 
     deinit { abort() }
@@ -48,11 +45,15 @@ public final class ChunkWriter: @unchecked Sendable {
         if UInt64(bytes.count) > remaining {
             throw wrongLength(position - range.lowerBound + UInt64(bytes.count))
         }
-        try emptyPipe()
+        if let written = try copyMapped(bytes) {
+            crc = mc_crc64(crc, bytes.baseAddress, written)
+            position += UInt64(written)
+            return
+        }
         var rest = bytes
         while !rest.isEmpty {
             guard let buffer else { throw .stale(key: file.key, chunk: chunk) }
-            let n = min(rest.count, Int(leftOfPiece))
+            let n = min(rest.count, StagingPool.bufferBytes - staged)
             (buffer.base + staged).copyMemory(from: rest.baseAddress ?? UnsafeRawPointer(buffer.base), byteCount: n)
             rest = UnsafeRawBufferPointer(rebasing: rest[n...])
             try took(n, buffer)
@@ -63,94 +64,53 @@ public final class ChunkWriter: @unchecked Sendable {
     /// is full), fills a head of it and returns how many bytes; 0 or less changes nothing. Errors as `append`.
     public func withFreeSpace(_ body: (UnsafeMutableRawBufferPointer) -> Int) throws(ChunkStoreError) {
         guard let buffer else { throw .stale(key: file.key, chunk: chunk) }
-        try emptyPipe()
-        let free = Int(min(leftOfPiece, remaining))
+        // Not beyond the huge page at hand: the next one is cleared when its bytes come, so that the cache still holds it then.
+        let left = Manifest.pieceBytes - (position - range.lowerBound) % Manifest.pieceBytes
+        if let space = try mappedSpace(length: Int(min(left, remaining))) {
+            let n = body(space)
+            precondition(n <= space.count, "more bytes than there was space for")
+            guard n > 0 else { return }
+            crc = mc_crc64(crc, space.baseAddress, n)
+            position += UInt64(n)
+            return
+        }
+        let free = Int(min(UInt64(StagingPool.bufferBytes - staged), remaining))
         let n = body(UnsafeMutableRawBufferPointer(start: buffer.base + staged, count: free))
         precondition(n <= free, "more bytes than there was space for")
         if n > 0 { try took(n, buffer) }
     }
 
-    /// Moves what the socket has into the file, at most `limit` bytes and never beyond the chunk, without a copy in this process.
-    /// The socket does not block.
-    ///
-    /// Returns as recv(2): bytes, 0 when the sender has closed, or a negative errno (-EAGAIN: nothing now). Nil: not this way, here
-    /// or now; use ``withFreeSpace(_:)``. Errors as `append`.
-    public func receive(from socket: Int32, atMost limit: Int) throws(ChunkStoreError) -> Int? {
-        guard try openPipe() else { return nil }
-        var received = 0
-        while received < limit, remaining > 0 {
-            guard buffer?.pipe != nil else { throw .stale(key: file.key, chunk: chunk) }
-            let wanted = min(limit - received, Int(remaining))
-            switch buffer?.pipe?.fill(from: socket, atMost: wanted) {
-            case .bytes(let n):
-                received += n
-                position += UInt64(n)
-                if remaining == 0 { try emptyPipe() }
-            case .full:
-                if let held = buffer?.pipe?.count, held < ReceivePipe.worthwhile { pool.stopPiping() }
-                try emptyPipe()
-            case .nothing, nil: return received > 0 ? received : -Int(EAGAIN)
-            case .end: return received
-            case .failed(let code): return received > 0 ? received : -Int(code)
-            }
-        }
-        return received
+    /// Copies into the mapping; nil when there is none.
+    private func copyMapped(_ bytes: UnsafeRawBufferPointer) throws(ChunkStoreError) -> Int? {
+        guard let target = try mappedSpace(length: bytes.count) else { return nil }
+        target.copyMemory(from: bytes)
+        return bytes.count
     }
 
-    /// Whether the next bytes may come through the pipe; what is staged is in it then.
-    private func openPipe() throws(ChunkStoreError) -> Bool {
-        guard remaining > 0, let buffer else { return false }
-        if let pipe = buffer.pipe, pipe.count > 0 { return true }
-        // A piece that was begun in the buffer is ended there, but for the little that comes along with an answer's head.
-        guard file.medium == .hugeTmpfs, pool.mayPipe, file.isQuiet, staged <= Int(PIPE_BUF) else { return false }
-        if mapped == nil { mapped = file.mapForWriting(range) }
-        guard mapped != nil, self.buffer?.openPipe() ?? false else {
-            pool.stopPiping()
-            return false
-        }
-        guard staged > 0 else { return true }
-        guard self.buffer?.pipe?.add(UnsafeRawBufferPointer(start: buffer.base, count: staged)) ?? false else { return false }
-        // They are in the CRC already.
-        summed = staged
-        staged = 0
-        return true
-    }
-
-    /// What the pipe holds goes into the file, and into the CRC.
-    private func emptyPipe() throws(ChunkStoreError) {
-        guard var pipe = buffer?.pipe, pipe.count > 0 else { return }
-        let held = pipe.count
-        let offset = position - UInt64(held)
+    /// The next `length` bytes of the mapping, safe to write; nil when there is none.
+    private func mappedSpace(length: Int) throws(ChunkStoreError) -> UnsafeMutableRawBufferPointer? {
+        guard mapped != nil else { return nil }
+        let offset = Int(position - range.lowerBound)
         do {
-            try file.put(&pipe, at: offset)
+            return try mapped?.writable(from: offset, length: length)
         } catch {
             abort()
-            throw error
+            throw file.writeError(Int(error.code))
         }
-        buffer?.pipe = pipe
-        if let mapped {
-            let bytes = mapped.bytes(from: Int(offset - range.lowerBound) + summed, length: held - summed)
-            crc = mc_crc64(crc, bytes.baseAddress, bytes.count)
-        }
-        summed = 0
     }
-
-    /// Bytes until the huge page ends that the next one lies in.
-    private var leftOfPiece: UInt64 { Manifest.pieceBytes - (position - range.lowerBound) % Manifest.pieceBytes }
-    private var isAtEndOfPiece: Bool { leftOfPiece == Manifest.pieceBytes || remaining == 0 }
 
     private func took(_ n: Int, _ buffer: StagingPool.Buffer) throws(ChunkStoreError) {
         crc = mc_crc64(crc, buffer.base + staged, n)
         staged += n
         position += UInt64(n)
-        if isAtEndOfPiece { try flush(buffer) }
+        if staged == StagingPool.bufferBytes || position == range.upperBound { try flush(buffer) }
     }
 
     private func flush(_ buffer: StagingPool.Buffer) throws(ChunkStoreError) {
         if staged == 0 { return }
         let offset = position - UInt64(staged)
         do {
-            try file.put(UnsafeRawBufferPointer(start: buffer.base, count: staged), at: offset)
+            try file.write(UnsafeRawBufferPointer(start: buffer.base, count: staged), at: offset)
         } catch {
             abort()
             throw error
@@ -162,9 +122,7 @@ public final class ChunkWriter: @unchecked Sendable {
     public func restart() {
         position = range.lowerBound
         staged = 0
-        summed = 0
         crc = 0
-        if buffer?.pipe?.count ?? 0 > 0 { buffer?.closePipe() }
     }
 
     /// Makes the chunk received. True: it was the file's last missing chunk (exactly one writer sees it); call

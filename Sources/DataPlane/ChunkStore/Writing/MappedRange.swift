@@ -1,9 +1,11 @@
 internal import Glibc
 internal import LinuxShim
 
-/// A part of the data file, mapped: bytes go into the page cache without a system call and without the inode's lock.
+/// A chunk's part of the data file, mapped for writing: bytes go into the page cache without a system call.
 ///
-/// For tmpfs with huge pages alone: on small pages and disks the faults eat the gain.
+/// For tmpfs with huge pages alone. pwrite(2) holds the inode's lock, so the writers of one file wait for each other, and it costs
+/// a staging copy; measured over loopback on two cores, a plain receive loop into such a mapping is about a third faster than
+/// receive and pwrite of the same pieces. On small pages and disks the faults eat the gain.
 ///
 /// The gate for readers is the presence map, as for written bytes: mappings of theirs see a page only after UFFDIO_CONTINUE.
 struct MappedRange {
@@ -40,11 +42,6 @@ struct MappedRange {
             populated += step
         }
         return UnsafeMutableRawBufferPointer(start: base + offset, count: length)
-    }
-
-    /// `length` bytes from `offset` on, which are in the file.
-    func bytes(from offset: Int, length: Int) -> UnsafeRawBufferPointer {
-        UnsafeRawBufferPointer(start: base + offset, count: length)
     }
 
     struct Refused: Error {

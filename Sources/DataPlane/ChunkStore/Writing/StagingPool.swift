@@ -1,9 +1,7 @@
-internal import Atomics
 internal import LinuxShim
 internal import Synchronization
 
-/// The stated in-flight memory budget: staging buffers of 2 MiB, one per open `ChunkWriter`, shared by all models; or a pipe in
-/// place of one, which holds at most half of that.
+/// The stated in-flight memory budget: staging buffers of 2 MiB, one per open `ChunkWriter`, shared by all models.
 ///
 /// Buffers are handed out last in, first out, so that few are in use when few are needed and the one handed out is
 /// likely still in the processor's cache. Memory is taken on first use and kept; it never exceeds the limit.
@@ -13,20 +11,6 @@ public final class StagingPool: Sendable {
     /// One buffer. `@unchecked Sendable`: exactly one owner at a time, the pool or a writer.
     struct Buffer: @unchecked Sendable {
         let base: UnsafeMutableRawPointer
-        /// In place of the memory at ``base``, which then stays untouched. Made on first use, kept while it is empty.
-        var pipe: ReceivePipe?
-
-        /// Whether there is a pipe now.
-        mutating func openPipe() -> Bool {
-            if pipe == nil { pipe = ReceivePipe() }
-            return pipe != nil
-        }
-
-        /// And what it holds is gone.
-        mutating func closePipe() {
-            pipe?.close()
-            pipe = nil
-        }
     }
 
     private struct State {
@@ -35,8 +19,6 @@ public final class StagingPool: Sendable {
     }
 
     private let limit: Int
-    /// Whether bytes may come through pipes: they are to be had, and sockets fill them well.
-    private let pipesPay = ManagedAtomic<Bool>(true)
     private let state = Mutex(State())
 
     /// Rounded down to whole buffers; at least one.
@@ -46,10 +28,7 @@ public final class StagingPool: Sendable {
 
     deinit {
         state.withLock { state in
-            for buffer in state.free {
-                buffer.pipe?.close()
-                mc_unmap(buffer.base, StagingPool.bufferBytes)
-            }
+            for buffer in state.free { mc_unmap(buffer.base, StagingPool.bufferBytes) }
         }
     }
 
@@ -68,11 +47,6 @@ public final class StagingPool: Sendable {
     }
 
     func give(back buffer: Buffer) {
-        var buffer = buffer
-        if buffer.pipe?.count ?? 0 > 0 { buffer.closePipe() }
         state.withLock { $0.free.append(buffer) }
     }
-
-    var mayPipe: Bool { pipesPay.load(ordering: .relaxed) }
-    func stopPiping() { pipesPay.store(false, ordering: .relaxed) }
 }

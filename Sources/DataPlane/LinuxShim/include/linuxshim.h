@@ -31,14 +31,6 @@ int mc_link_descriptor(int fd, const char *path);
 
 /* Writes all n bytes; 0 or -errno. A short write that then fails gives the error (ENOSPC, EIO). */
 int mc_pwrite_all(int fd, const void *data, size_t n, uint64_t offset);
-
-/* A pipe that holds `capacity` bytes of whole pages, neither end blocking; 0 or -errno (-EPERM: beyond the user's share, pipe(7)). */
-int mc_pipe(int ends[2], size_t capacity);
-/* splice(2) from a socket into a pipe, and from a pipe to the file's offset; bytes, 0 at the end, or -errno. */
-ssize_t mc_splice_in(int from, int pipe, size_t n);
-ssize_t mc_splice_out(int pipe, int fd, uint64_t offset, size_t n);
-/* Whether the pipe's writing end takes nothing now. */
-int mc_pipe_is_full(int pipe);
 /* Bytes read, less than n only at the end of the file. */
 ssize_t mc_pread_all(int fd, void *data, size_t n, uint64_t offset);
 

@@ -109,28 +109,21 @@ final class DirectExchange {
         while left > 0 {
             if framing.isDone { return .done(reusable: framing.allowsReuse(transfer.head) && sent == request.count) }
             let plain = transfer.takesPlainBody ? Int(min(framing.plainBytesLeft, UInt64(Self.pieceBytes))) : 0
-            var wanted = plain
+            let wanted: Int
             var count = 0
             var problem: Int32 = 0
-            let taken: Transfer.Taken = plain > 0 ? transfer.receive(plain, from: connection.descriptor) : .otherwise
-            switch taken {
-            case .refused: return .refused
-            case .result(let result):
-                count = max(-1, result)
-                problem = Int32(-min(0, result))
-                // Whether the socket is empty the sink does not say.
-                wanted = count
-                if count > 0 { framing.tookPlain(count) }
-            case .otherwise where plain > 0:
+            if plain > 0 {
+                var asked = plain
                 let goesOn = transfer.receive(plain) { space in
-                    wanted = space.count
+                    asked = space.count
                     count = recv(connection.descriptor, space.baseAddress, space.count, 0)
                     problem = errno
                     return count
                 }
                 guard goesOn else { return .refused }
+                wanted = asked
                 if count > 0 { framing.tookPlain(count) }
-            case .otherwise:
+            } else {
                 count = recv(connection.descriptor, scratch.baseAddress, scratch.count, 0)
                 problem = errno
                 wanted = scratch.count

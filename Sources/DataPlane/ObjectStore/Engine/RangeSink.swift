@@ -13,16 +13,9 @@ public protocol RangeSink: AnyObject, Sendable {
     /// Offers memory for the next bytes of the range: `body`, called once, fills a head of it and returns how many bytes; 0 or
     /// less: none came. Without an implementation the bytes go through `receive`.
     func withSpace(_ body: (UnsafeMutableRawBufferPointer) -> Int) throws
-
-    /// Takes the next bytes of the range from the connection itself, at most `limit`, without blocking. Returns as recv(2): bytes,
-    /// 0 when the server has closed, or a negative errno (-EAGAIN: nothing now). Nil: not this way, here or now, and nothing was
-    /// taken; the engine asks for memory then. Without an implementation always nil.
-    func receive(from socket: Int32, atMost limit: Int) throws -> Int?
 }
 
 extension RangeSink {
-    public func receive(from socket: Int32, atMost limit: Int) throws -> Int? { nil }
-
     public func withSpace(_ body: (UnsafeMutableRawBufferPointer) -> Int) throws {
         try withUnsafeTemporaryAllocation(byteCount: 64 * 1024, alignment: 64) { space in
             let count = body(space)

@@ -135,28 +135,6 @@ final class Transfer: AnswerReceiver, @unchecked Sendable {
         return offered || fail(StoreError(.sink, detail: "\(range.key): there is no room for the rest of the range"))
     }
 
-    enum Taken {
-        /// The sink wants memory to be filled.
-        case otherwise
-        /// As recv(2) returns, with a negative errno.
-        case result(Int)
-        /// The transfer stops.
-        case refused
-    }
-
-    /// Has the sink take up to `limit` bytes of the body from the connection.
-    func receive(_ limit: Int, from socket: Int32) -> Taken {
-        guard case .range(let range, let sink) = body, delivers, received + UInt64(limit) <= range.length else { return .otherwise }
-        do {
-            guard let count = try sink.receive(from: socket, atMost: limit) else { return .otherwise }
-            received += UInt64(max(count, 0))
-            return .result(count)
-        } catch {
-            _ = fail(StoreError(.sink, detail: "\(error)"))
-            return .refused
-        }
-    }
-
     private func collect(_ bytes: UnsafeRawBufferPointer, limit: Int) -> Bool {
         received += UInt64(bytes.count)
         guard collected.count + bytes.count <= limit else {
