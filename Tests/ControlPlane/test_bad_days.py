@@ -15,7 +15,6 @@ from support.proxy import Refusal, describe
 from support.world import ACCESS_SECRET, world
 
 READY = {"phase": "Ready"}
-GARBAGE_COLLECTOR = "system:serviceaccount:kube-system:generic-garbage-collector"
 
 
 @pytest.fixture
@@ -122,15 +121,9 @@ def test_an_api_server_away_for_a_minute_loses_nothing(own):
         w.operator.start()
     w.until(lambda: w.copies().get("node-1") == "Ready", "the copy that was lost meanwhile is back")
     w.until_ready()
-    # Until 1.23 an API server that has just started may answer 404 for custom resources, and the garbage collector then takes
-    # finished Jobs for orphans: https://github.com/kubernetes/kubernetes/issues/104342. That costs no copy.
-    there = {job["metadata"]["name"] for job in w.jobs()}
-    deletions = w.plane.deletions("jobs", w.namespace)
-    collected = {name for name, user in deletions if user == GARBAGE_COLLECTOR}
-    by_operator = [name for name, user in deletions if user != GARBAGE_COLLECTOR]
-    made = {name: count for (namespace, name), count in w.kubelets.made.items() if namespace == w.namespace}
-    assert len(made) == 3 and len(by_operator) <= 1, f"{made}, deleted: {deletions}"
-    assert set(made) - collected <= there, f"{made}, deleted: {deletions}"
+    # Who deleted what is told where one is gone: an API server that has just started may also mislead the garbage collector
+    # (https://github.com/kubernetes/kubernetes/issues/104342).
+    assert len(w.jobs()) == 3, f"deleted: {w.plane.deletions('jobs', w.namespace)}"
     assert set(w.copies().values()) == {"Ready"} and len(w.copies()) == 3
     deleted_without_trace(w)
 
