@@ -34,6 +34,8 @@ final class BlockUpload: @unchecked Sendable {
     private var ended: (@Sendable (Outcome) -> Void)?
     private var waitedNanoseconds: Int64 = 0
     private var pause: Int64 = 1_000_000
+    /// Counts ``later(_:)``, so that of the timer and the bytes only the first one goes on.
+    private var turn = 0
     private var saidWanted = false
     private var isPaused = false
     private var arrivals: [Int: Arrival] = [:]
@@ -42,6 +44,8 @@ final class BlockUpload: @unchecked Sendable {
     /// How long a request for a block that is not here stays open.
     private static let patience: Int64 = 2_000_000_000
     private static let longestPause: Int64 = 128_000_000
+    /// Where bytes wake it, the clock is only for what happens by another way: the block comes from elsewhere, or is never begun again.
+    private static let watchedPause: Int64 = 500_000_000
     private static let pieceBytes: UInt64 = 512 << 10
     private static let relayBytes: UInt64 = 64 << 10
     private static let pacedPieceBytes: UInt64 = 64 << 10
@@ -102,10 +106,47 @@ final class BlockUpload: @unchecked Sendable {
         }
     }
 
+    /// Goes on when what is to be sent next has arrived, or is not arriving any more; where nothing arrives, after a pause.
     private func later(_ body: @escaping @Sendable () -> Void) {
-        waitedNanoseconds += pause
-        channel.eventLoop.scheduleTask(in: .nanoseconds(pause), body)
-        pause = min(pause * 2, Self.longestPause)
+        turn += 1
+        let mine = turn
+        let began = NIODeadline.now()
+        let goOn: @Sendable () -> Void = {
+            guard self.turn == mine else { return }
+            self.turn += 1
+            self.waitedNanoseconds += (NIODeadline.now() - began).nanoseconds
+            body()
+        }
+        let loop = channel.eventLoop
+        guard let (arrival, bytes) = awaited() else {
+            loop.scheduleTask(in: .nanoseconds(pause), goOn)
+            pause = min(pause * 2, Self.longestPause)
+            return
+        }
+        let timer = loop.scheduleTask(in: .nanoseconds(Self.watchedPause), goOn)
+        arrival.whenArrived(bytes) {
+            timer.cancel()
+            loop.execute(goOn)
+        }
+    }
+
+    /// What is relayed goes on in pieces, not segment by segment.
+    private var pieceEnd: UInt64 { min(position + Self.relayBytes, range.upperBound) }
+
+    /// The block that the next piece waits for, and how many bytes of it; nil: it is not arriving.
+    private func awaited() -> (Arrival, UInt64)? {
+        let layout = model.shared.layout
+        for block in layout.blocks(file: file, range: position..<pieceEnd) {
+            switch model.shared.blockState(block) {
+            case .held: continue
+            case .arriving(let arrival):
+                let place = layout.place(of: block).range
+                let bytes = min(pieceEnd, place.upperBound) - place.lowerBound
+                return arrival.bytes < bytes ? (arrival, bytes) : nil
+            case .absent: return nil
+            }
+        }
+        return nil
     }
 
     /// How far the bytes from `position` on are here; nil: a block that was arriving failed.
@@ -151,8 +192,7 @@ final class BlockUpload: @unchecked Sendable {
         guard ended != nil else { return }
         guard position < range.upperBound else { return end(.sent) }
         guard let end = available(), channel.isActive else { return self.end(.broken) }
-        // What is relayed goes on in pieces, not segment by segment.
-        guard end - position >= min(Self.relayBytes, range.upperBound - position) else {
+        guard end >= pieceEnd else {
             // The fetch that brings the block has deadlines of its own; this one only bounds a mistake.
             guard waitedNanoseconds < 10 * Self.patience else { return self.end(.broken) }
             if let queued, !isPaused {
