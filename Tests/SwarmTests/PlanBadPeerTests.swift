@@ -33,6 +33,28 @@ import Testing
         #expect(wasCutOff && !read.isEmpty)
     }
 
+    @Test func aBlockWhoseRelayBrokeOffIsNotTakenFromOtherRelays() {
+        var (planner, _) = PlanPlannerTests.connected(3)
+        func fetches(_ actions: [SwarmAction]) -> [(fetch: SwarmFetch, peer: SwarmPeer)] {
+            PlanPlannerTests.peerFetches(actions).filter { $0.block == 50 }.map { ($0.fetch, $0.peer) }
+        }
+        let first = fetches(planner.handle(.peerDelta(SwarmPeer(1), SwarmDelta(arriving: [50])), at: .milliseconds(10)))
+        #expect(first.map(\.peer) == [SwarmPeer(1)])
+        _ = planner.handle(.peerDelta(SwarmPeer(2), SwarmDelta(arriving: [50])), at: .milliseconds(11))
+        // The other may have it from the same source: news of its end is on its way.
+        #expect(fetches(planner.handle(.failed(first[0].fetch, .broken), at: .milliseconds(20))).isEmpty)
+        #expect(fetches(planner.handle(.tick, at: .milliseconds(400))).isEmpty)
+        #expect(fetches(planner.handle(.tick, at: .milliseconds(750))).map(\.peer) == [SwarmPeer(2)])
+    }
+
+    @Test func aBlockWhoseRelayBrokeOffIsTakenFromWhoHasItWhole() {
+        var (planner, _) = PlanPlannerTests.connected(3)
+        let first = PlanPlannerTests.peerFetches(planner.handle(.peerDelta(SwarmPeer(1), SwarmDelta(arriving: [50])), at: .milliseconds(10)))
+        _ = planner.handle(.peerDelta(SwarmPeer(2), SwarmDelta(held: [50])), at: .milliseconds(11))
+        let again = PlanPlannerTests.peerFetches(planner.handle(.failed(first[0].fetch, .broken), at: .milliseconds(20)))
+        #expect(again.contains { $0.block == 50 && $0.peer == SwarmPeer(2) })
+    }
+
     @Test func aPeerThatWasCutOffIsNotTakenBackAtOnce() {
         var (planner, _) = PlanPlannerTests.connected(3)
         let first = planner.handle(.peerMap(SwarmPeer(1), PlanPlannerTests.full()), at: .milliseconds(1))

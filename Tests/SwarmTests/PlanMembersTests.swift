@@ -58,7 +58,7 @@ import Testing
         #expect(BlockSet(capacity: 130, words: set.words) == set)
     }
 
-    @Test(arguments: [(253_000_000, 512 << 10), (1 << 30, 2 << 20), (664_000_000_000, 4 << 20), (100_000_000, 128 << 10), (1000, 128 << 10)] as [(Int64, Int)])
+    @Test(arguments: [(253_000_000, 512 << 10), (1 << 30, 2 << 20), (9 << 30, 16 << 20), (664_000_000_000, 16 << 20), (100_000_000, 128 << 10), (1000, 128 << 10)] as [(Int64, Int)])
     func blocksAreSmallEnoughForSmallModels(model: Int64, block: Int) {
         #expect(SwarmBlockSize.bytes(modelBytes: model, chunkBytes: 16 << 20) == block)
     }

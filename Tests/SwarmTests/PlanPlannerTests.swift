@@ -107,7 +107,7 @@ import Testing
     }
 
     @Test func aDeadPeersFetchesAreAskedOfOthersAtOnce() {
-        var (planner, _) = Self.connected(3) { $0.peerFetches = 12; $0.fetchesPerPeer = 20; $0.storeYield = 0 }
+        var (planner, _) = Self.connected(3) { $0.peerFetches = 12; $0.fetchesPerPeer = 20 }
         var actions = planner.handle(.peerMap(SwarmPeer(1), Self.full()), at: .milliseconds(1))
         let asked = Set(Self.peerFetches(actions).map(\.block))
         #expect(!asked.isEmpty)

@@ -23,6 +23,20 @@ import Testing
         #expect(report.controlShare < 0.001)
     }
 
+    /// 84 GB; what passes before the nodes know how fast their links are is the same for a larger model.
+    @Test func nodesAtAHundredGigabitKeepUpWithTheWire() {
+        let report = run(10) {
+            $0.link = 12.5e9
+            $0.blockBytes = 16 << 20
+            $0.blocks = 5000
+            $0.latency = 100_000
+            $0.storeLatency = .milliseconds(20)
+        }
+        #expect(report.unfinished == 0)
+        #expect(report.average <= 1.15 && report.slowest <= 1.25)
+        #expect(report.originRatio <= 1.02)
+    }
+
     @Test func equalParametersGiveEqualResults() {
         let one = run(12, .killThird) { $0.blocks = 120 }
         let two = run(12, .killThird) { $0.blocks = 120 }
@@ -42,5 +56,12 @@ import Testing
     func onBadDaysEveryLivingNodeEnds(scenario: Scenario) {
         let report = run(18, scenario) { $0.blocks = 240 }
         #expect(report.unfinished == 0)
+    }
+
+    /// Seeds with which whole swarms once waited in rings for the rest of a block whose source had died, for ten wire times.
+    @Test(arguments: [(Scenario.killThird, 7), (.churn, 26), (.churn, 3)] as [(Scenario, UInt64)])
+    func nobodyWaitsInRingsForWhatADeadNodeHad(scenario: Scenario, seed: UInt64) {
+        let report = run(50, scenario, seed: seed)
+        #expect(report.unfinished == 0 && report.average <= 1.2)
     }
 }

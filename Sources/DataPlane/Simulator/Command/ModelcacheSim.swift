@@ -36,7 +36,7 @@ struct ModelcacheSim: ParsableCommand {
     @Option(help: "Fetches from peers at once; 0: the planner's default.") var peerFetches = 0
     @Option(help: "Blocks read from the store at once by the swarm; 0: the planner's default.") var originWindow = 0
     @Option(help: "Relaying of blocks that still arrive: none, store, all; default: the planner's.") var relay = ""
-    @Option(name: .customLong("set"), help: "A setting of the planner as name=number: choices, queue, yield, idle, per-peer, suppress, patience, interval (ms).") var settings: [String] = []
+    @Option(name: .customLong("set"), help: "A setting of the planner as name=number: choices, queue, idle, per-peer, suppress, patience, interval (ms).") var settings: [String] = []
     @Option(help: "Print every planner's state at this time, in seconds.") var dump = 0.0
     @Option(help: "Pieces in which a block moves.") var pieces = 4
     @Flag(help: "One JSON object a line.") var json = false
@@ -97,7 +97,6 @@ struct ModelcacheSim: ParsableCommand {
                 switch parts[0] {
                 case "choices": configuration.choices = value
                 case "queue": configuration.longestQueue = value
-                case "yield": configuration.storeYield = value
                 case "idle": configuration.idleLoad = value
                 case "suppress": configuration.suppressesKnown = value != 0
                 case "patience": configuration.patienceFactor = Double(value)

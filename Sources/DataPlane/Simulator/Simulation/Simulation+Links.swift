@@ -220,12 +220,22 @@ extension Simulation {
             nodes[destination].incoming.swapAt(place, nodes[destination].incoming.count - 1)
             nodes[destination].incoming.removeLast()
         }
+        breakRelays(of: flow)
         if flow.source >= 0, flow.isQueued {
             let source = Int(flow.source)
             let before = nodes[source].queue.load
             let begun = nodes[source].queue.ended(Int32(index))
             serve(begun)
             if nodes[source].isAlive, nodes[source].queue.load != before { tellLoad(of: source) }
+        }
+    }
+
+    /// A transfer that ends without its block takes with it what was relayed of it.
+    private mutating func breakRelays(of flow: Flow) {
+        let node = Int(flow.destination)
+        guard Int(flow.delivered) < parameters.pieces, nodes[node].isAlive, !planners[Int(flow.planner)].holds(Int(flow.block)) else { return }
+        for index in outgoing(of: node, block: flow.block, planner: Int(flow.planner)) where flows[Int(index)].sent > 0 {
+            queue.schedule(.refused, at: now + parameters.latency, 0, Int(index))
         }
     }
 

@@ -39,15 +39,18 @@ extension SwarmPlanner {
         rate > 0 ? SwarmNanoseconds(min(Double(count) * Double(configuration.blockBytes) / rate, 60e9)) : 0
     }
 
-    /// Fetches from peers at once: the configured few, or ``fastFetches``; fewer while this node reads from the store.
+    /// Fetches from peers at once: the configured few, or ``fastFetches``. Fewer while this node reads from the store, four for each where
+    /// the window is small: all others wait for that block, which must not share this node's link with too many. It needs one part in
+    /// ``originWindow`` of the store's rate, so that in a large window it bears more beside it.
     var fetchLimit: Int {
         let limit = min(max(configuration.peerFetches, fastFetches), bearable)
-        let left = limit - configuration.storeYield * storeFetchCount
-        return max(1, limit > configuration.peerFetches ? max(limit / 2, left) : left)
+        return max(1, limit - 32 * storeFetchCount / originWindow)
     }
 
     /// Fetches that a fast network has on its way: what arrives while news takes its way, an announcement and a request, here 60 ms.
-    var fastFetches: Int { min(256, blocks(in: .milliseconds(60), at: bestRate)) }
+    /// Nearly as many as ``originWindow``: what is relayed from the store comes at one part in so many of its rate, and few fetches
+    /// that are all of that kind would never fill this node's link.
+    var fastFetches: Int { min(128, blocks(in: .milliseconds(60), at: bestRate)) }
 
     /// Few at first for one that is alone too: others may start just after it, and wait for what it has begun to read.
     var storeFetchLimit: Int {
@@ -175,7 +178,7 @@ extension SwarmPlanner {
             }
             guard best >= 0 else { break }
             let chosen = (start + best * stride) % count
-            if let block = rarest(at: chosen) { return (block, neighbours[chosen].peer) }
+            if let block = rarest(at: chosen, now) { return (block, neighbours[chosen].peer) }
             guard best < 64 else { break }
             refused |= 1 << UInt64(best)
         }
@@ -197,7 +200,7 @@ extension SwarmPlanner {
     private static func gcd(_ left: Int, _ right: Int) -> Int { right == 0 ? left : gcd(right, left % right) }
 
     /// Of what the neighbour has for us, up to 64 blocks from a random place on are compared.
-    private mutating func rarest(at index: Int) -> Int? {
+    private mutating func rarest(at index: Int, _ now: SwarmInstant) -> Int? {
         let plenty = max(4, UInt64(neighbours.count) * 3 / 4)
         var best: Int?
         var bestKey = UInt64.max
@@ -212,7 +215,7 @@ extension SwarmPlanner {
                 best = block
             }
         }
-        for block in neighbours[index].arriving where candidates.contains(Int(block)) { consider(Int(block)) }
+        for block in neighbours[index].arriving where candidates.contains(Int(block)) && mayRelay(Int(block), at: now) { consider(Int(block)) }
         let words = candidates.words.count
         let start = random.below(words)
         var seen = 0
@@ -230,12 +233,19 @@ extension SwarmPlanner {
 
     /// Whether a request may go to the neighbour now.
     private func isUsable(_ index: Int, urgent: Bool, at now: SwarmInstant) -> Bool {
-        let longest = max(configuration.longestQueue, fastFetches)
+        // Where queues are long everywhere, a node that fell behind and knows only a low rate would find nobody to ask.
+        let everywhere = meanQueue > 2 * configuration.longestQueue ? meanQueue * 5 / 4 : 0
+        let longest = max(configuration.longestQueue, fastFetches, everywhere)
         let crowd = urgent ? longest * 4 : longest
         let few = max(configuration.fetchesPerPeer, max(configuration.peerFetches, 2 * fastFetches) / max(1, neighbours.count))
         let perPeer = urgent ? few + 2 : few
         return neighbours[index].hasMap && neighbours[index].outstanding < perPeer && neighbours[index].queue < crowd
             && now < neighbours[index].lastHeard + configuration.silence && !isShunned(neighbours[index].peer, at: now)
+    }
+
+    /// Whether the block may be taken from a neighbour that has not all of it yet.
+    private func mayRelay(_ block: Int, at now: SwarmInstant) -> Bool {
+        relayBarred.isEmpty || (relayBarred[block] ?? 0) <= now
     }
 
     func isShunned(_ peer: SwarmPeer, at now: SwarmInstant) -> Bool {
@@ -256,7 +266,7 @@ extension SwarmPlanner {
         for step in 0..<count {
             let index = start + step < count ? start + step : start + step - count
             guard neighbours[index].blocks.contains(block)
-                || (!wholeOnly && !neighbours[index].arriving.isEmpty && neighbours[index].arriving.contains(Int32(block)))
+                || (!wholeOnly && !neighbours[index].arriving.isEmpty && neighbours[index].arriving.contains(Int32(block)) && mayRelay(block, at: now))
             else { continue }
             guard neighbours[index].peer != excluding, isUsable(index, urgent: urgent, at: now) else { continue }
             guard let earlier = first else {

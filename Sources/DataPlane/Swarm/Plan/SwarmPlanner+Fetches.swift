@@ -36,7 +36,7 @@ extension SwarmPlanner {
 
     mutating func failed(_ id: SwarmFetch, _ failure: SwarmFetchFailure, at now: SwarmInstant) {
         guard let record = remove(id) else { return }
-        retract(record)
+        retract(record, at: now)
         guard let peer = record.peer else {
             if failure != .notBegun { throttledUntil = max(throttledUntil, now + .milliseconds(200)) }
             return
@@ -77,7 +77,7 @@ extension SwarmPlanner {
     private mutating func shun(_ peer: SwarmPeer, until: SwarmInstant, _ failure: SwarmFetchFailure, at now: SwarmInstant) {
         reputations[peer, default: SwarmReputation()].shunnedUntil = until
         actions.append(.shun(peer, until: until, failure))
-        for record in fetches where record.peer == peer { cancel(record.id) }
+        for record in fetches where record.peer == peer { cancel(record.id, at: now) }
         if failure == .corrupt { discredit(peer, until: until, at: now) }
     }
 
@@ -106,21 +106,22 @@ extension SwarmPlanner {
         return record
     }
 
-    mutating func cancel(_ id: SwarmFetch) {
+    mutating func cancel(_ id: SwarmFetch, at now: SwarmInstant) {
         guard let record = remove(id) else { return }
         actions.append(.cancel(id))
-        retract(record)
+        retract(record, at: now)
     }
 
     /// The fetch is gone with its connection.
-    mutating func drop(_ id: SwarmFetch) {
+    mutating func drop(_ id: SwarmFetch, at now: SwarmInstant) {
         guard let record = remove(id) else { return }
-        retract(record)
+        retract(record, at: now)
     }
 
     /// Takes back the announcement of a block that arrives no more.
-    private mutating func retract(_ record: SwarmFetchRecord) {
+    private mutating func retract(_ record: SwarmFetchRecord, at now: SwarmInstant) {
         guard inFlight[record.block] == 0, !have.contains(record.block) else { return }
+        if record.fromArriving { relayBarred[record.block] = now + configuration.relayBar }
         if record.peer == nil, !exists.contains(position(of: record.block)) {
             if holders[record.block] == 0 { claimed.remove(position(of: record.block)) }
             ownedCursor = 0
@@ -134,7 +135,8 @@ extension SwarmPlanner {
 
     mutating func upkeep(at now: SwarmInstant) {
         lastUpkeep = now
-        if now >= rateSince + .milliseconds(500) {
+        // Sooner on a fast network, where windows and announcements wait for it.
+        if now >= rateSince + .milliseconds(500) || rateBytes >= 16 * configuration.blockBytes {
             let current = Double(rateBytes) / Double(now - rateSince)
             rate = rate == 0 ? current : rate * 0.5 + current * 0.5
             bestRate = max(bestRate, rate)
@@ -150,6 +152,8 @@ extension SwarmPlanner {
         for slot in neighbours.indices where neighbours[slot].service > 0 {
             neighbours[slot].service = neighbours[slot].service * 0.97 + meanService * 0.03
         }
+        if !relayBarred.isEmpty { relayBarred = relayBarred.filter { $0.value > now } }
+        meanQueue = neighbours.reduce(0) { $0 + $1.queue } / max(1, neighbours.count)
         connectMore(at: now)
         skipSilent(at: now)
         guard !have.isFull else { return }
@@ -160,6 +164,8 @@ extension SwarmPlanner {
         readScarce(at: now)
         if now > lastArrival + .seconds(3) { wantMissing(at: now) }
         if now > lastArrival + configuration.lastResort, storeFetchCount == 0, mayReadStore(at: now) {
+            // What peers owe since long is not coming either.
+            for record in fetches where now > record.lastByte + configuration.lastResort / 2 { cancel(record.id, at: now) }
             let position = firstMissingPosition()
             if position < configuration.blockCount {
                 lastArrival = now - configuration.lastResort / 2
@@ -182,10 +188,10 @@ extension SwarmPlanner {
             let silent = now - min(now, neighbour.lastHeard)
             guard silent > configuration.silence else { continue }
             for record in fetches where record.peer == neighbour.peer && now > record.lastByte + configuration.silence {
-                cancel(record.id)
+                cancel(record.id, at: now)
             }
             if silent > configuration.silence * 4 {
-                for record in fetches where record.peer == neighbour.peer { cancel(record.id) }
+                for record in fetches where record.peer == neighbour.peer { cancel(record.id, at: now) }
                 if neighbour.isConnected { actions.append(.disconnect(neighbour.peer)) }
                 disconnected(neighbour.peer, at: now)
             }
@@ -195,21 +201,22 @@ extension SwarmPlanner {
     /// Gives up fetches that stand still, and overtakes slow ones while the budget lasts.
     private mutating func watchFetches(at now: SwarmInstant) {
         let isEnd = candidates.isEmpty && watermark >= configuration.blockCount
-        // A fetch may stand still because the others fill this node's own link.
-        let drain = rate > 0 ? Double(fetches.count * configuration.blockBytes) / rate : 0
+        // A fetch may stand still because the others fill this node's own link. Not for longer the less arrives: a swarm in which all
+        // wait for each other would wait for ever.
+        let drain = bestRate > 0 ? Double(fetches.count * configuration.blockBytes) / max(rate, bestRate / 4) : 0
         for record in fetches {
             guard let peer = record.peer else {
-                if now > record.lastByte + max(configuration.stall * 10, SwarmNanoseconds(meanFetch * 10)) { cancel(record.id) }
+                if now > record.lastByte + max(configuration.stall * 10, SwarmNanoseconds(meanFetch * 10)) { cancel(record.id, at: now) }
                 continue
             }
             let quiet = Double(now - record.lastByte)
             let allowed = max(Double(configuration.stall), configuration.patienceFactor * max(record.expected, meanFetch), 2 * drain)
             if quiet > (record.bytes > 0 || record.fromArriving ? allowed : allowed * 2) {
                 if record.fromArriving {
-                    cancel(record.id)
+                    cancel(record.id, at: now)
                     notThere(record.block, at: peer)
                 } else {
-                    cancel(record.id)
+                    cancel(record.id, at: now)
                     punish(peer, .broken, at: now)
                 }
                 continue

@@ -1,15 +1,13 @@
 // Who reads from the store, and when.
 
 extension SwarmPlanner {
-    /// Blocks the whole swarm reads at once: a hundredth of the model, so that about a hundredth of the
-    /// wire time passes before the first block can be passed on, and a store that takes less than that to
-    /// begin its answer is still read at full speed. At least eight: each shares its reader's link with blocks from
-    /// peers, so that four would leave a part of the store's rate unused.
+    /// Blocks the whole swarm reads at once. Eight: each shares its reader's link with blocks from peers, so that four would leave
+    /// a part of the store's rate unused; and each of more would come so slowly that it could not be passed on for long.
+    /// On a fast network as many as the store gives while the news that one was read goes around, and a store begins its answer: 80 ms.
     var originWindow: Int {
         if members.count <= 1 { return .max }
         if configuration.originWindow > 0 { return configuration.originWindow }
-        // On a fast network as many as the store gives while the news that one is read goes around: 100 ms.
-        return max(min(128, max(8, configuration.blockCount / 100)), min(1024, blocks(in: .milliseconds(100), at: bestRate)))
+        return max(8, min(128, blocks(in: .milliseconds(80), at: bestRate)))
     }
 
     // MARK: How far the reading is
@@ -283,7 +281,7 @@ extension SwarmPlanner {
             guard budgetUsed < budget, storeFetchCount < storeFetchLimit else { return }
             budgetUsed += 1
             existsSince[position] = now
-            for record in fetches where record.block == block { cancel(record.id) }
+            for record in fetches where record.block == block { cancel(record.id, at: now) }
             beginStore(block, .ownerLate, at: now)
         }
     }

@@ -95,6 +95,10 @@ public struct SwarmPlanner: Sendable {
     /// Bytes per nanosecond that arrive, over about a second.
     var rate: Double = 0
     var bestRate: Double = 0
+    /// Until when a block is taken from those that hold it whole alone.
+    var relayBarred: [Int: SwarmInstant] = [:]
+    /// Requests that wait at a neighbour, on average.
+    var meanQueue = 0
     var rateBytes = 0
     var rateSince: SwarmInstant = 0
 
@@ -218,7 +222,7 @@ public struct SwarmPlanner: Sendable {
         markExisting(position(of: block), at: now)
         pending.held.append(block)
         if have.isFull { pending.isFull = true }
-        for record in fetches where record.block == block { cancel(record.id) }
+        for record in fetches where record.block == block { cancel(record.id, at: now) }
     }
 
     private mutating func lose(_ block: Int) {

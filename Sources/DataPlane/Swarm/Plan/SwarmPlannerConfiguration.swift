@@ -26,12 +26,9 @@ public struct SwarmPlannerConfiguration: Sendable {
     public var choices = 8
     /// Requests before ours at which a neighbour is left to others; four times as many for a waiting reader.
     public var longestQueue = 8
-    /// Fetches from peers given up for each read from the store: what comes from the store is what all
-    /// others wait for, and must not share this node's link with too much.
-    public var storeYield = 4
     /// Reads from the store that this node has in flight at most.
     public var storeFetches = 16
-    /// Blocks being read from the store at once by the whole swarm; 0: by the model's size. Few, so that each
+    /// Blocks being read from the store at once by the whole swarm; 0: by the network's speed. Few, so that each
     /// comes quickly and is passed on; the cost of it at the start is this many block times.
     public var originWindow = 0
     /// Blocks past a demanded one that are fetched before other prefetch.
@@ -41,7 +38,12 @@ public struct SwarmPlannerConfiguration: Sendable {
     /// Also those that arrive from peers, not only those from the store.
     public var relaysPeers = true
 
-    /// Changes within this span go out as one message.
+    /// For how long a block whose relay broke off is not taken from others that relay it. Their relays may come from the same
+    /// source, and have not heard of its end: without this, nodes pass the beginning of a block around in rings, each believing that
+    /// another will have the rest. Longer than that news takes.
+    public var relayBar: SwarmNanoseconds = .milliseconds(600)
+
+    /// Changes within this span go out as one message; on a fast network within a shorter one.
     public var announceInterval: SwarmNanoseconds = .milliseconds(100)
     /// Whether neighbours that hold a block already are spared the news that this node holds it too.
     public var suppressesKnown = true
