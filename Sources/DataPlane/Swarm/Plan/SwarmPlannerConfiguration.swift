@@ -44,7 +44,7 @@ public struct SwarmPlannerConfiguration: Sendable {
     public var relayBar: SwarmNanoseconds = .milliseconds(600)
 
     /// Changes within this span go out as one message; on a fast network within a shorter one.
-    public var announceInterval: SwarmNanoseconds = .milliseconds(100)
+    public var announceInterval: SwarmNanoseconds = .milliseconds(200)
     /// Whether neighbours that hold a block already are spared the news that this node holds it too.
     public var suppressesKnown = true
     /// A load that has fallen to this is announced soon.
