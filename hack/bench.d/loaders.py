@@ -1,6 +1,5 @@
 """What loads the model on a node of the swarm's rig. `poll` gives the seconds it took, None while it goes on."""
 import pathlib
-import subprocess
 import time
 
 from support.llama import Server
@@ -42,9 +41,7 @@ class ServerStart:
         self._server = Server(model, environment, node.place.log("llama-server"), "-c", "512", "--no-warmup")
 
     def poll(self) -> float | None:
-        self._server.process.must_live()
-        done = subprocess.run(["curl", "-sf", "-m", "1", "-o", "/dev/null", f"http://127.0.0.1:{self._server.port}/health"], check=False)
-        return time.monotonic() - self._server.process.started if done.returncode == 0 else None
+        return time.monotonic() - self._server.process.started if self._server.is_ready() else None
 
     def stop(self) -> None:
         self._server.stop()

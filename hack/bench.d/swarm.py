@@ -3,7 +3,7 @@
 Every node's link, both ways, and what the store sends in all are shaped to one rate, so that one plain download takes `--seconds`.
 For each N: how long the readers took (average and slowest) beside that one plain download in the same rig, what was read from the
 store beside the model's size, and what it cost: processor seconds and memory of the agents. Draws docs/swarm.svg. With
---torrent the same with aria2 in place of the agents and readers, the store as web seed. With --servers the model is real weights and
+--torrent the same with aria2 in place of the agents and readers, the store as the first one's web seed. With --servers the model is real weights and
 the first nodes run llama-server.
 """
 import argparse
@@ -25,6 +25,7 @@ from support import paths
 from support.link import tcp_bytes_per_second
 from support.processes import Running, clean_environment, resident_anonymous_bytes, wait_until
 from support.swarm import SECRET, HubStore, Network, Node
+
 
 def processor_seconds(pid: int) -> float:
     fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
@@ -140,6 +141,14 @@ def main() -> int:
             [[str(r["nodes"]), f"{r['average']:.1f}", f"{r['average'] / wire:.3f}", f"{r['slowest']:.1f}", f"{r['slowest'] / wire:.3f}",
               f"{r['storeRatio']:.3f}", f"{r['wasteRatio']:.3f}", f"{r['processorSecondsPerGB']:.2f}", f"{r['agentPeakBytes'] / MIB:.0f}"] for r in results])
         rivals = []
+
+        def keep() -> None:
+            if len(results) > 2:
+                plot(results, rivals, wire, options.plot)
+            common.record("swarm", {"torrent": rivals, "bytes": options.bytes, "rateMbit": rate, "wireSeconds": wire, "runs": results})
+
+        # The rival may take an hour: what is measured already must not be lost with it.
+        keep()
         for count in (int(n) for n in options.torrent.split(",") if n):
             with contextlib.ExitStack() as stack:
                 work = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mcb-", dir="/dev/shm")))
@@ -154,11 +163,9 @@ def main() -> int:
             say(f"aria2, {count} nodes: average {rivals[-1]['average'] / wire:.3f}, slowest {rivals[-1]['slowest'] / wire:.3f}, "
                 f"store {rivals[-1]['storeRatio']:.3f}")
     if rivals:
-        common.table("BitTorrent (aria2, the store as web seed) in the same rig", ["nodes", "average of wire", "slowest of wire", "store/model"],
+        common.table("BitTorrent (aria2, one node with the store as web seed) in the same rig", ["nodes", "average of wire", "slowest of wire", "store/model"],
                      [[str(r["nodes"]), f"{r['average'] / wire:.3f}", f"{r['slowest'] / wire:.3f}", f"{r['storeRatio']:.3f}"] for r in rivals])
-    if len(results) > 2:
-        plot(results, rivals, wire, options.plot)
-    common.record("swarm", {"torrent": rivals, "bytes": options.bytes, "rateMbit": rate, "wireSeconds": wire, "runs": results})
+    keep()
     if options.json:
         print(json.dumps(results, indent=2))
     good = True

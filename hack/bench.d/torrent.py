@@ -1,5 +1,7 @@
 """BitTorrent in the swarm's rig: aria2 on every node, the store as web seed, a tracker of a few lines beside the store.
 
+The first node alone knows the web seed: where all do, each reads the whole model from it, and ten take four times as long.
+
     torrent.py <address>       runs the tracker and prints its port
 """
 import contextlib
@@ -45,11 +47,11 @@ def bencode(value) -> bytes:
     return b"d" + b"".join(bencode(k) + bencode(v) for k, v in sorted(value.items())) + b"e"
 
 
-def torrent(content: pathlib.Path, tracker: str, web_seed: str) -> bytes:
+def torrent(content: pathlib.Path, tracker: str, web_seeds: list[str]) -> bytes:
     with open(content, "rb") as file:
         pieces = b"".join(hashlib.sha1(piece).digest() for piece in iter(lambda: file.read(PIECE), b""))
     info = {b"name": content.name.encode(), b"length": content.stat().st_size, b"piece length": PIECE, b"pieces": pieces}
-    return bencode({b"announce": tracker.encode(), b"url-list": [web_seed.encode()], b"info": info})
+    return bencode({b"announce": tracker.encode(), b"url-list": [seed.encode() for seed in web_seeds], b"info": info})
 
 
 def measure(count: int, content: pathlib.Path, network, store, work: pathlib.Path, running, wait_until, environment) -> dict:
@@ -58,9 +60,9 @@ def measure(count: int, content: pathlib.Path, network, store, work: pathlib.Pat
         tracker = running([PYTHON, __file__, store.address], work / "tracker.log", prefix=network.inside())
         stack.callback(tracker.stop)
         port = wait_until(lambda: tracker.output().strip(), 10, "the tracker answers").split()[0]
-        description = work / "model.torrent"
-        description.write_bytes(torrent(
-            content, f"http://{store.address}:{port}/announce", f"http://{store.address}:{store.port}/models/m/model"))
+        first, others = work / "first.torrent", work / "model.torrent"
+        for description, seeds in ((first, [f"http://{store.address}:{store.port}/models/m/model"]), (others, [])):
+            description.write_bytes(torrent(content, f"http://{store.address}:{port}/announce", seeds))
         done = work / "done.sh"
         done.write_text(f'#!/bin/sh\n{PYTHON} -c "import time; print(time.monotonic())" > "$PWD/finished.new"\nmv "$PWD/finished.new" "$PWD/finished"\n')
         done.chmod(0o755)
@@ -73,7 +75,7 @@ def measure(count: int, content: pathlib.Path, network, store, work: pathlib.Pat
             client = running(
                 ["/bin/sh", "-c", f"cd {folder} && exec aria2c -q --dir={folder} --seed-ratio=0 --bt-max-peers=0 --enable-dht=false "
                  "--bt-enable-lpd=false --enable-peer-exchange=true --file-allocation=none --bt-request-peer-speed-limit=1000M "
-                 f"--bt-tracker-interval=2 --check-integrity=false --allow-overwrite=true --on-bt-download-complete={done} {description}"],
+                 f"--bt-tracker-interval=2 --check-integrity=false --allow-overwrite=true --on-bt-download-complete={done} {others if node else first}"],
                 work / f"t{node}.log", prefix=network.inside(node), environment=environment)
             stack.callback(client.stop)
         deadline = time.monotonic() + 10 * max(10.0, content.stat().st_size / network.bytes_per_second)

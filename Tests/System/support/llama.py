@@ -42,11 +42,15 @@ class Server:
     def wait_ready(self, seconds: float) -> float:
         deadline = self.process.started + seconds
         while time.monotonic() < deadline:
-            self.process.must_live()
-            if self._get("/health") is not None:
+            if self.is_ready():
                 return time.monotonic() - self.process.started
             time.sleep(0.02)
         raise AssertionError(f"llama-server is not ready after {seconds:g} s:\n{self.process.output()[-4000:]}")
+
+    def is_ready(self) -> bool:
+        """AssertionError when it ended."""
+        self.process.must_live()
+        return self._get("/health") is not None
 
     def complete(self, tokens: int = 12, prompt: str = PROMPT) -> str:
         return json.loads(self._post("/completion", {"prompt": prompt, "n_predict": tokens, "temperature": 0}))["content"]
