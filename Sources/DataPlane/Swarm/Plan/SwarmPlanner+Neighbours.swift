@@ -286,8 +286,8 @@ extension SwarmPlanner {
     func announceDue(something: Bool) -> SwarmInstant {
         if something { return lastAnnounced + newsInterval }
         // An uplink about to stand idle is what the others most need to know.
-        if uploads < announcedLoad, uploads <= configuration.idleLoad { return lastAnnounced + configuration.announceInterval }
-        if abs(uploads - announcedLoad) >= 2 { return lastAnnounced + configuration.announceInterval * 5 }
+        if uploads < announcedLoad, uploads <= configuration.idleLoad { return lastAnnounced + configuration.loadInterval }
+        if abs(uploads - announcedLoad) >= 2 { return lastAnnounced + configuration.loadInterval * 5 }
         return lastAnnounced + configuration.heartbeat
     }
 }

@@ -47,8 +47,10 @@ public struct SwarmPlannerConfiguration: Sendable {
     public var announceInterval: SwarmNanoseconds = .milliseconds(200)
     /// Whether neighbours that hold a block already are spared the news that this node holds it too.
     public var suppressesKnown = true
-    /// A load that has fallen to this is announced soon.
+    /// A load that has fallen to this is announced within ``loadInterval``.
     public var idleLoad = 1
+    /// Any other change of the load within five times this. Sooner than blocks: where few hold what all want, requests go by it.
+    public var loadInterval: SwarmNanoseconds = .milliseconds(100)
     /// A neighbour that has nothing to say says so this often.
     public var heartbeat: SwarmNanoseconds = .milliseconds(300)
     /// A neighbour silent for this long gets no new requests, and what it owes is asked of others.
