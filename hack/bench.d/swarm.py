@@ -165,7 +165,7 @@ def main() -> int:
     if rivals:
         common.table("BitTorrent (aria2, one node with the store as web seed) in the same rig", ["nodes", "average of wire", "slowest of wire", "store/model"],
                      [[str(r["nodes"]), f"{r['average'] / wire:.3f}", f"{r['slowest'] / wire:.3f}", f"{r['storeRatio']:.3f}"] for r in rivals])
-    keep()
+        keep()
     if options.json:
         print(json.dumps(results, indent=2))
     good = True

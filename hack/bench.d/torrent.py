@@ -47,11 +47,10 @@ def bencode(value) -> bytes:
     return b"d" + b"".join(bencode(k) + bencode(v) for k, v in sorted(value.items())) + b"e"
 
 
-def torrent(content: pathlib.Path, tracker: str, web_seeds: list[str]) -> bytes:
+def information(content: pathlib.Path) -> dict:
     with open(content, "rb") as file:
         pieces = b"".join(hashlib.sha1(piece).digest() for piece in iter(lambda: file.read(PIECE), b""))
-    info = {b"name": content.name.encode(), b"length": content.stat().st_size, b"piece length": PIECE, b"pieces": pieces}
-    return bencode({b"announce": tracker.encode(), b"url-list": [seed.encode() for seed in web_seeds], b"info": info})
+    return {b"name": content.name.encode(), b"length": content.stat().st_size, b"piece length": PIECE, b"pieces": pieces}
 
 
 def measure(count: int, content: pathlib.Path, network, store, work: pathlib.Path, running, wait_until, environment) -> dict:
@@ -61,8 +60,9 @@ def measure(count: int, content: pathlib.Path, network, store, work: pathlib.Pat
         stack.callback(tracker.stop)
         port = wait_until(lambda: tracker.output().strip(), 10, "the tracker answers").split()[0]
         first, others = work / "first.torrent", work / "model.torrent"
-        for description, seeds in ((first, [f"http://{store.address}:{store.port}/models/m/model"]), (others, [])):
-            description.write_bytes(torrent(content, f"http://{store.address}:{port}/announce", seeds))
+        swarm = {b"announce": f"http://{store.address}:{port}/announce".encode(), b"info": information(content)}
+        others.write_bytes(bencode(swarm))
+        first.write_bytes(bencode({**swarm, b"url-list": [f"http://{store.address}:{store.port}/models/m/model".encode()]}))
         done = work / "done.sh"
         done.write_text(f'#!/bin/sh\n{PYTHON} -c "import time; print(time.monotonic())" > "$PWD/finished.new"\nmv "$PWD/finished.new" "$PWD/finished"\n')
         done.chmod(0o755)
