@@ -63,7 +63,7 @@ let package = Package(
         .target(
             name: "ObjectStore",
             dependencies: [
-                "CurlShim",
+                "CurlShim", "LinuxShim",
                 .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "Logging", package: "swift-log"),
             ],

@@ -73,11 +73,14 @@ class Installation:
                    for node in self.cluster.nodes())
 
     def logs(self, label) -> str:
-        """What the pods that are there said, and their former containers."""
-        text = self.cluster.kubectl("logs", "-n", SYSTEM, "-l", label, "--tail=-1", "--prefix")
+        """What the pods said, and their former containers. A pod on its way out is heard as far as its kubelet still has its container;
+        of any other, not to be heard is an error."""
+        text = ""
         for pod in self.pods(label):
+            name, going = pod["metadata"]["name"], "deletionTimestamp" in pod["metadata"]
+            text += self.cluster.kubectl("logs", "-n", SYSTEM, name, "--all-containers", "--tail=-1", check=not going)
             if any(status["restartCount"] for status in pod["status"].get("containerStatuses", [])):
-                text += self.cluster.kubectl("logs", "-n", SYSTEM, pod["metadata"]["name"], "--previous", "--tail=-1", check=False)
+                text += self.cluster.kubectl("logs", "-n", SYSTEM, name, "--previous", "--tail=-1", check=False)
         return text
 
     def plugin(self, *arguments, check=True) -> str:

@@ -12,6 +12,8 @@ from .processes import Running, wait_until
 from .store import Store
 
 PORT = 9418
+# 200 segments of 1,500 bytes: a port of a switch has that many and more.
+QUEUE_BYTES = 300_000
 SECRET = "a-secret-of-the-swarm-0123456789abcdef"
 
 
@@ -92,15 +94,24 @@ class Network:
 
     def shape(self, node: int | None, rate_mbit: float) -> None:
         """One node's link, both ways; None: what the store sends in all."""
-        # A bucket of 2 ms (at least two 64 KiB segments), a queue of 50 ms.
+        # A bucket of 2 ms (at least two 64 KiB segments).
         burst = max(131072, int(rate_mbit * 1e6 / 8 * 0.002))
         rule = ["root", "handle", "1:", "tbf", "rate", f"{int(rate_mbit * 1000)}kbit", "burst", str(burst), "latency", "50ms"]
         if node is None:
             _run("tc", "-n", self.hub, "qdisc", "replace", "dev", "br0", *rule)
         else:
-            _run("tc", "-n", self.hub, "qdisc", "replace", "dev", f"v{node}", *rule)
-            # The bucket's own queue would hold the burst as well: a switch's is 50 ms, or what one bunch of segments needs.
-            _run("tc", "-n", self.hub, "qdisc", "replace", "dev", f"v{node}", "parent", "1:1", "bfifo", "limit", str(max(72000, int(rate_mbit * 1e6 / 8 * 0.05))))
+            # A switch's port: a queue for what is marked urgent (DSCP AF21, RFC 4594) and one of QUEUE_BYTES for the rest, or of 50 ms if
+            # that is more. Its length has to be one of segments, which is what connections share: at 100 Gbit/s it lasts for microseconds
+            # and nobody's messages wait for it, here for a third of a second.
+            queue = max(QUEUE_BYTES, int(rate_mbit * 1e6 / 8 * 0.05))
+            rate = f"{int(rate_mbit * 500)}kbit ceil {int(rate_mbit * 1000)}kbit burst {burst} cburst {burst} quantum 60000"
+            _batch(self.hub, [
+                f"qdisc replace dev v{node} root handle 1: htb default 20",
+                f"class replace dev v{node} parent 1: classid 1:1 htb rate {int(rate_mbit * 1000)}kbit burst {burst} cburst {burst}",
+                f"class replace dev v{node} parent 1:1 classid 1:10 htb prio 0 rate {rate}",
+                f"class replace dev v{node} parent 1:1 classid 1:20 htb prio 1 rate {rate}",
+                *(f"qdisc replace dev v{node} parent 1:{band} bfifo limit {queue}" for band in (10, 20)),
+                f"filter replace dev v{node} parent 1: protocol ip prio 1 u32 match ip tos 0x48 0xfc flowid 1:10"], "tc")
             # What leaves a host waits in the host's own queue, which tells urgent packets from others (tc-pfifo_fast(8)).
             _run("tc", "-n", self.namespace(node), "qdisc", "replace", "dev", "eth0", *rule)
             _run("tc", "-n", self.namespace(node), "qdisc", "replace", "dev", "eth0", "parent", "1:1", "pfifo_fast")
@@ -192,7 +203,7 @@ def _run(*arguments: str) -> None:
         raise RuntimeError(f"{' '.join(arguments)}: {done.stderr.strip()}")
 
 
-def _batch(space: str, lines: typing.Iterable[str]) -> None:
-    done = subprocess.run(["ip", "-n", space, "-batch", "-"], input="\n".join(lines), check=False, text=True, stderr=subprocess.PIPE)
+def _batch(space: str, lines: typing.Iterable[str], program: str = "ip") -> None:
+    done = subprocess.run([program, "-n", space, "-batch", "-"], input="\n".join(lines), check=False, text=True, stderr=subprocess.PIPE)
     if done.returncode:
-        raise RuntimeError(f"ip -batch in {space}: {done.stderr.strip()}")
+        raise RuntimeError(f"{program} -batch in {space}: {done.stderr.strip()}")

@@ -131,6 +131,16 @@ int mc_boot_id(char out[37]);
 /* Raises the soft limit of open files to the hard one; the new limit. */
 int64_t mc_raise_open_file_limit(void);
 
+/* ---- urgent traffic ------------------------------------------------------------------------- */
+
+/* What is small and late when it waits (messages between nodes, requests, their acknowledgements) goes before bulk data. On the wire: the
+ * DSCP AF21, "low-latency data" of RFC 4594, 4.7, in the IPv4 TOS or IPv6 traffic class. In this host's own queues: the SO_PRIORITY
+ * "interactive", the most that needs no privilege (socket(7), tc-pfifo_fast(8)). Setting a traffic class sets a priority too: set it first. */
+#define MC_URGENT_TRAFFIC_CLASS 0x48
+#define MC_URGENT_PRIORITY 6
+/* Marks what a TCP socket sends from now on. What cannot be marked is sent unmarked. */
+void mc_mark_urgent(int socket);
+
 /* ---- unix sockets --------------------------------------------------------------------------- */
 
 /* SOCK_SEQPACKET, bound and listening, non-blocking. A stale socket file is the caller's to remove. -ENAMETOOLONG over 107 bytes. */

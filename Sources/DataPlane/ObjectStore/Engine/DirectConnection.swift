@@ -1,5 +1,6 @@
 import CurlShim
 import Glibc
+import LinuxShim
 
 /// A connection that libcurl made and that the engine speaks on itself: plain HTTP, ranged GETs. Of one worker's thread.
 ///
@@ -20,10 +21,9 @@ struct DirectConnection {
         let ours = fcntl(theirs, F_DUPFD_CLOEXEC, 0)
         guard ours >= 0 else { return nil }
         _ = fcntl(ours, F_SETFL, fcntl(ours, F_GETFL) | O_NONBLOCK)
-        // Requests and acknowledgements go before what this node uploads to others (socket(7), SO_PRIORITY; 6 is "interactive",
-        // the most that needs no privilege): behind it they would wait for as long as the uplink's queue is, and so would every answer.
-        var priority: Int32 = 6
-        _ = setsockopt(ours, SOL_SOCKET, SO_PRIORITY, &priority, socklen_t(MemoryLayout<Int32>.size))
+        // Requests and acknowledgements go before what this node uploads to others: behind it they would wait for as long as the
+        // uplink's queue is, and so would every answer.
+        mc_mark_urgent(ours)
         descriptor = ours
         self.origin = origin
         self.source = source

@@ -1,4 +1,5 @@
 internal import Glibc
+internal import LinuxShim
 internal import NIOCore
 internal import NIOHTTP1
 
@@ -24,9 +25,13 @@ final class ControlLink: @unchecked Sendable {
         self.isOutgoing = isOutgoing
         self.blockCount = blockCount
         self.received = received
-        // Before this node's uploads, which fill the host's queue: what is said late is wrong when it comes. SO_PRIORITY (socket(7)), 6 is
-        // the most that needs no privilege.
-        _ = channel.setOption(ChannelOptions.socketOption(.init(rawValue: SO_PRIORITY)), value: 6)
+        // Before uploads, which fill queues: what is said late is wrong when it comes. As `mc_mark_urgent`, and in its order.
+        for (level, name, value) in [
+            (NIOBSDSocket.OptionLevel.ip, IP_TOS, MC_URGENT_TRAFFIC_CLASS), (.ipv6, IPV6_TCLASS, MC_URGENT_TRAFFIC_CLASS),
+            (.socket, SO_PRIORITY, MC_URGENT_PRIORITY),
+        ] {
+            _ = channel.setOption(ChannelOptions.Types.SocketOption(level: level, name: .init(rawValue: name)), value: .init(value))
+        }
     }
 
     /// A peer that does not read what it is told is of no use: its connection is closed rather than buffered for.
