@@ -21,6 +21,19 @@ def test_nodes_that_start_together_read_the_store_once(swarm):
     assert sum(n.model["servedBytes"] for n in nodes) >= world.model.bytes
 
 
+def test_messages_and_requests_are_marked_urgent_on_the_wire_and_the_models_bytes_are_not(swarm):
+    world = swarm(2)
+    for i in range(2):
+        world.network.shape(i, 200)
+    nodes = [world.node(i) for i in range(2)]
+    for node in nodes:
+        node.load(world.environment)
+    world.check(*nodes)
+    for i in range(2):
+        urgent, others = world.network.received(i)
+        assert others >= world.model.bytes and 0 < urgent < 0.1 * others, (urgent, others)
+
+
 def test_who_comes_late_reads_nothing_from_the_store_even_after_the_holder_was_restarted(swarm):
     world = swarm(3)
     seeder = world.node(0)

@@ -12,8 +12,10 @@ from .processes import Running, wait_until
 from .store import Store
 
 PORT = 9418
-# 200 segments of 1,500 bytes: a port of a switch has that many and more.
-QUEUE_BYTES = 300_000
+# 400 segments of 1,500 bytes: less than a port's share (1 MB) of a usual switch of 32 ports at 100 Gbit/s with 32 MB.
+QUEUE_BYTES = 600_000
+# tc's classes below a node's link.
+URGENT, OTHERS = "10", "20"
 SECRET = "a-secret-of-the-swarm-0123456789abcdef"
 
 
@@ -102,19 +104,25 @@ class Network:
         else:
             # A switch's port: a queue for what is marked urgent (DSCP AF21, RFC 4594) and one of QUEUE_BYTES for the rest, or of 50 ms if
             # that is more. Its length has to be one of segments, which is what connections share: at 100 Gbit/s it lasts for microseconds
-            # and nobody's messages wait for it, here for a third of a second.
+            # and nobody's messages wait for it, here for half a second.
             queue = max(QUEUE_BYTES, int(rate_mbit * 1e6 / 8 * 0.05))
             rate = f"{int(rate_mbit * 500)}kbit ceil {int(rate_mbit * 1000)}kbit burst {burst} cburst {burst} quantum 60000"
             _batch(self.hub, [
-                f"qdisc replace dev v{node} root handle 1: htb default 20",
+                f"qdisc replace dev v{node} root handle 1: htb default {OTHERS}",
                 f"class replace dev v{node} parent 1: classid 1:1 htb rate {int(rate_mbit * 1000)}kbit burst {burst} cburst {burst}",
-                f"class replace dev v{node} parent 1:1 classid 1:10 htb prio 0 rate {rate}",
-                f"class replace dev v{node} parent 1:1 classid 1:20 htb prio 1 rate {rate}",
-                *(f"qdisc replace dev v{node} parent 1:{band} bfifo limit {queue}" for band in (10, 20)),
-                f"filter replace dev v{node} parent 1: protocol ip prio 1 u32 match ip tos 0x48 0xfc flowid 1:10"], "tc")
+                f"class replace dev v{node} parent 1:1 classid 1:{URGENT} htb prio 0 rate {rate}",
+                f"class replace dev v{node} parent 1:1 classid 1:{OTHERS} htb prio 1 rate {rate}",
+                *(f"qdisc replace dev v{node} parent 1:{band} bfifo limit {queue}" for band in (URGENT, OTHERS)),
+                f"filter replace dev v{node} parent 1: protocol ip prio 1 u32 match ip tos 0x48 0xfc flowid 1:{URGENT}"], "tc")
             # What leaves a host waits in the host's own queue, which tells urgent packets from others (tc-pfifo_fast(8)).
             _run("tc", "-n", self.namespace(node), "qdisc", "replace", "dev", "eth0", *rule)
             _run("tc", "-n", self.namespace(node), "qdisc", "replace", "dev", "eth0", "parent", "1:1", "pfifo_fast")
+
+    def received(self, node: int) -> tuple[int, int]:
+        """Bytes of urgent packets and of others that went down a shaped node's link."""
+        out = subprocess.run(["tc", "-n", self.hub, "-s", "-j", "qdisc", "show", "dev", f"v{node}"], check=True, stdout=subprocess.PIPE).stdout
+        queues = {one.get("parent"): one["bytes"] for one in json.loads(out)}
+        return queues[f"1:{URGENT}"], queues[f"1:{OTHERS}"]
 
     def link(self, node: int, up: bool) -> None:
         """Pulls a node's cable, or puts it back."""
