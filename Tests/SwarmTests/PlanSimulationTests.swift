@@ -64,4 +64,22 @@ import Testing
         let report = run(50, scenario, seed: seed)
         #expect(report.unfinished == 0 && report.average <= 1.2)
     }
+
+    /// What a server wants of the model's end must not have the whole swarm read there: it once took 1.3 wire times.
+    @Test(arguments: [8, 32])
+    func readersThatBeginElsewhereCostTheOthersLittle(blocksWanted: Int) {
+        let report = run(10, .readersApart) { $0.readers = blocksWanted }
+        #expect(report.unfinished == 0 && report.average <= 1.08 && report.slowest <= 1.12)
+        #expect(report.originRatio <= 1.02)
+    }
+
+    /// A block of 16 MiB takes a node with a tenth of 5 MB/s half a minute. Patience in seconds alone once gave each up before it was whole, for
+    /// ever, and had the store read 21 times.
+    @Test func aSlowNodeEndsWhateverABlockTakesIt() {
+        let report = run(20, .mixed) {
+            $0.blocks = 200
+            $0.blockBytes = 16 << 20
+        }
+        #expect(report.unfinished == 0 && report.originRatio <= 1.5)
+    }
 }

@@ -36,7 +36,7 @@ struct ModelcacheSim: ParsableCommand {
     @Option(help: "Fetches from peers at once; 0: the planner's default.") var peerFetches = 0
     @Option(help: "Blocks read from the store at once by the swarm; 0: the planner's default.") var originWindow = 0
     @Option(help: "Relaying of blocks that still arrive: none, store, all; default: the planner's.") var relay = ""
-    @Option(name: .customLong("set"), help: "A setting of the planner as name=number: choices, queue, idle, per-peer, suppress, patience, interval (ms).") var settings: [String] = []
+    @Option(name: .customLong("set"), help: "A setting of the planner as name=number: choices, queue, idle, per-peer, suppress, patience, interval (ms), load-interval (ms).") var settings: [String] = []
     @Option(help: "Print every planner's state at this time, in seconds.") var dump = 0.0
     @Option(help: "Pieces in which a block moves.") var pieces = 4
     @Flag(help: "One JSON object a line.") var json = false
@@ -102,6 +102,7 @@ struct ModelcacheSim: ParsableCommand {
                 case "patience": configuration.patienceFactor = Double(value)
                 case "per-peer": configuration.fetchesPerPeer = value
                 case "interval": configuration.announceInterval = .milliseconds(UInt64(value))
+                case "load-interval": configuration.loadInterval = .milliseconds(UInt64(value))
                 default: break
                 }
             }

@@ -28,6 +28,8 @@ public enum Scenario: String, Sendable, CaseIterable {
     case throttled
     /// Racks of 20 nodes whose uplinks carry five links each.
     case racks
+    /// Every fifth node's reader begins at two thirds of the model, as a server does whose model has its embedding first.
+    case readersApart = "readers-apart"
     /// Every node loads two models at once.
     case twoModels = "two-models"
 }

@@ -190,7 +190,7 @@ extension Simulation {
             tell(planner, .progress(flow.fetch, bytes: parameters.blockBytes / parameters.pieces))
         }
         passOn(block: flow.block, at: destination, planner: planner)
-        if parameters.readers > 0, Int(flow.delivered) == parameters.pieces { read(planner) }
+        if Int(flow.delivered) == parameters.pieces { read(planner) }
     }
 
     /// Uploads that waited for a piece of this block go on.

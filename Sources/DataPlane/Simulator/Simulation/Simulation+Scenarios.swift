@@ -121,14 +121,17 @@ extension Simulation {
             nodes[index].planners.append(planner)
             if isSeeder { tell(planner, .held([0..<parameters.blocks])) }
             tell(planner, .start(members[model]))
-            if parameters.readers > 0 { tell(planner, .demand([0..<min(parameters.readers, parameters.blocks)])) }
+            read(planner)
         }
         if isSeeder { nodes[index].planners = nodes[index].planners }
     }
 
     /// The reader goes on as far as blocks are there, and waits for the next.
     mutating func read(_ planner: Int) {
-        let next = planners[planner].firstMissingBlock
+        guard parameters.readers > 0 else { return }
+        let isApart = parameters.scenario == .readersApart && plannerNode[planner] % 5 == 0
+        var next = planners[planner].firstMissingBlock(from: isApart ? parameters.blocks * 2 / 3 : 0)
+        if isApart, next == parameters.blocks { next = planners[planner].firstMissingBlock() }
         if next < parameters.blocks { tell(planner, .demand([next..<min(next + parameters.readers, parameters.blocks)])) }
     }
 

@@ -39,12 +39,13 @@ extension SwarmPlanner {
         rate > 0 ? SwarmNanoseconds(min(Double(count) * Double(configuration.blockBytes) / rate, 60e9)) : 0
     }
 
-    /// Fetches from peers at once: the configured few, or ``fastFetches``. Fewer while this node reads from the store, four for each where
-    /// the window is small: all others wait for that block, which must not share this node's link with too many. It needs one part in
-    /// ``originWindow`` of the store's rate, so that in a large window it bears more beside it.
+    /// Fetches from peers at once: the configured few, or ``fastFetches``. Fewer while this node reads from the store: all others wait for
+    /// that block, which comes at one part in ``originWindow`` of the store's rate, and must have as large a share of this node's link.
+    /// A link so slow that it bears not even the configured few has room for one beside it.
     var fetchLimit: Int {
         let limit = min(max(configuration.peerFetches, fastFetches), bearable)
-        return max(1, limit - 32 * storeFetchCount / originWindow)
+        guard storeFetchCount > 0 else { return limit }
+        return limit < configuration.peerFetches ? 1 : max(1, min(limit, originWindow - 1 - storeFetchCount))
     }
 
     /// Fetches that a fast network has on its way: what arrives while news takes its way, an announcement and a request, here 60 ms.
@@ -88,7 +89,9 @@ extension SwarmPlanner {
         for demand in demandQueue.prefix(32) {
             let block = demand.block
             let isUnread = holders[block] == 0 && !exists.contains(position(of: block))
-            if isUnread { unread += 1 }
+            // What was asked for out of turn counts until it is here. Were it only until its owner begins to read, one reader would have
+            // dozens read at once, each with so small a part of the store's rate that everybody's fetches would be full of relays of them.
+            if isUnread || inFlight[block] > 0 && !isNear(position(of: block)) { unread += 1 }
             guard inFlight[block] == 0 else { continue }
             let waited = now - demand.since
             if holders[block] > 0 {
@@ -104,8 +107,8 @@ extension SwarmPlanner {
             } else if mayReadStore(at: now), isUnread || waited >= .seconds(5) {
                 // What the window is about to reach is on its way to everybody: many reads at once would only share the store's
                 // rate more finely. Out of turn comes what is far from it, a few at a time, since all readers may ask alike.
-                if isUnread, configuration.prefetches, members.count > 1, waited < patience * 2 {
-                    guard !isNear(position(of: block)), unread <= Self.unreadDemands else { continue }
+                if isUnread, configuration.prefetches, members.count > 1, waited < deadline {
+                    guard isNear(position(of: block)) ? waited >= patience * 2 : unread <= Self.unreadDemands else { continue }
                 }
                 let owner = members.owner(of: block, skipping: { isDead($0, at: now) || isShunned($0, at: now) })
                 if owner == configuration.me || owner == nil {
@@ -133,8 +136,8 @@ extension SwarmPlanner {
         return max(configuration.demandPatience, time(ofBlocks: 40, at: bestRate))
     }
 
-    /// Demanded blocks that nobody holds which one node asks for out of turn.
-    private static let unreadDemands = 4
+    /// Demanded blocks far from the window which one node has read out of turn at once.
+    private static let unreadDemands = 2
 
     private func isNear(_ position: Int) -> Bool {
         let window = originWindow * 2

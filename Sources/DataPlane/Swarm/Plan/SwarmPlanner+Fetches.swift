@@ -12,11 +12,20 @@ extension SwarmPlanner {
         }
         fetches[place].bytes += bytes
         fetches[place].lastByte = now
+        // Of large blocks over a slow link none may be whole for longer than it takes to call the swarm dead.
+        bytesSinceArrival += bytes
+        if bytesSinceArrival >= configuration.blockBytes / 8 { arrived(at: now) }
+    }
+
+    private mutating func arrived(at now: SwarmInstant) {
+        lastArrival = now
+        bytesSinceArrival = 0
     }
 
     mutating func received(_ id: SwarmFetch, at now: SwarmInstant) {
         guard let record = remove(id) else { return }
-        lastArrival = now
+        arrived(at: now)
+        givenUp = 0
         hasReceived = true
         rateBytes += configuration.blockBytes
         if let peer = record.peer {
@@ -204,14 +213,17 @@ extension SwarmPlanner {
         // A fetch may stand still because the others fill this node's own link. Not for longer the less arrives: a swarm in which all
         // wait for each other would wait for ever.
         let drain = bestRate > 0 ? Double(fetches.count * configuration.blockBytes) / max(rate, bestRate / 4) : 0
+        // Whoever gave up all that he began, and has received nothing since, was too impatient: his own link may be slow.
+        let learnt = Double(1 << min(5, givenUp / 4))
         for record in fetches {
             guard let peer = record.peer else {
                 if now > record.lastByte + max(configuration.stall * 10, SwarmNanoseconds(meanFetch * 10)) { cancel(record.id, at: now) }
                 continue
             }
             let quiet = Double(now - record.lastByte)
-            let allowed = max(Double(configuration.stall), configuration.patienceFactor * max(record.expected, meanFetch), 2 * drain)
+            let allowed = max(Double(configuration.stall), configuration.patienceFactor * max(record.expected, meanFetch), 2 * drain) * learnt
             if quiet > (record.bytes > 0 || record.fromArriving ? allowed : allowed * 2) {
+                givenUp += 1
                 if record.fromArriving {
                     cancel(record.id, at: now)
                     notThere(record.block, at: peer)

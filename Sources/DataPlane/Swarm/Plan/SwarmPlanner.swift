@@ -84,7 +84,11 @@ public struct SwarmPlanner: Sendable {
     var lastAnnounced: SwarmInstant = 0
     var nextTick: SwarmInstant = .max
     var lastUpkeep: SwarmInstant = 0
+    /// When a block came, or an eighth of one in parts.
     var lastArrival: SwarmInstant = 0
+    var bytesSinceArrival = 0
+    /// Fetches from peers given up as too slow since the last block came.
+    var givenUp = 0
     var hasReceived = false
     var saidComplete = false
 
@@ -146,8 +150,8 @@ public struct SwarmPlanner: Sendable {
     public func holds(_ block: Int) -> Bool { have.contains(block) }
     /// Whether there is, or is about to be, a control connection to `peer`.
     public func isNeighbour(_ peer: SwarmPeer) -> Bool { slots[peer] != nil }
-    /// The first block not held; the number of blocks if there is none.
-    public var firstMissingBlock: Int { have.firstMissing(from: 0) }
+    /// The first block from `start` on that is not held; the number of blocks if there is none.
+    public func firstMissingBlock(from start: Int = 0) -> Int { have.firstMissing(from: start) }
     /// Blocks read from the store so far, by reason.
     public var storeReads: [SwarmStoreReason: Int] { storeReadCounts }
     /// One line for a log.
