@@ -18,6 +18,7 @@ def test_nodes_that_start_together_read_the_store_once(swarm):
     for node in nodes:
         status = node.model
         assert status["peerBytes"] > 0 and status["wrongPeerBlocks"] == 0, status
+        assert 0 < status["controlBytes"] < 0.05 * status["peerBytes"], status
     assert sum(n.model["servedBytes"] for n in nodes) >= world.model.bytes
 
 

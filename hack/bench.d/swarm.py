@@ -87,7 +87,8 @@ def one(count: int, bucket: pathlib.Path, size: int, rate: float, wants_wire: bo
         return {
             "nodes": count, "wireSeconds": wire, "readerSeconds": seconds, "serverSeconds": server_seconds, "average": sum(seconds) / count, "slowest": max(seconds),
             "allSeconds": all_seconds, "storeBytes": served, "storeRatio": served / size,
-            "peerBytes": sum(s["peerBytes"] for s in status), "wasteRatio": sum(s["peerBytes"] + s["originBytes"] for s in status) / size / count,
+            "peerBytes": sum(s["peerBytes"] for s in status),
+            "controlShare": sum(s["controlBytes"] for s in status) / sum(s["peerBytes"] + s["originBytes"] for s in status), "wasteRatio": sum(s["peerBytes"] + s["originBytes"] for s in status) / size / count,
             "agentProcessorSeconds": cpu, "processorSecondsPerGB": cpu / (count * size / 1e9), "agentPeakBytes": peak,
         }
 
@@ -137,9 +138,9 @@ def main() -> int:
                 f"store {result['storeRatio']:.3f}" + "".join(f", llama-server ready {s / wire:.3f}" for s in result["serverSeconds"]))
         common.table(
             f"{options.bytes / 1e6:.0f} MB at {rate:.1f} Mbit/s a link and the store; one plain download {wire:.1f} s",
-            ["nodes", "average", "of wire", "slowest", "of wire", "store/model", "received/model", "CPU s/GB", "agent MiB"],
+            ["nodes", "average", "of wire", "slowest", "of wire", "store/model", "received/model", "control", "CPU s/GB", "agent MiB"],
             [[str(r["nodes"]), f"{r['average']:.1f}", f"{r['average'] / wire:.3f}", f"{r['slowest']:.1f}", f"{r['slowest'] / wire:.3f}",
-              f"{r['storeRatio']:.3f}", f"{r['wasteRatio']:.3f}", f"{r['processorSecondsPerGB']:.2f}", f"{r['agentPeakBytes'] / MIB:.0f}"] for r in results])
+              f"{r['storeRatio']:.3f}", f"{r['wasteRatio']:.3f}", f"{r['controlShare']:.3%}", f"{r['processorSecondsPerGB']:.2f}", f"{r['agentPeakBytes'] / MIB:.0f}"] for r in results])
         rivals = []
 
         def keep() -> None:

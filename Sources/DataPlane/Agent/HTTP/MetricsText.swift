@@ -39,6 +39,7 @@ package enum MetricsText {
         perModel("modelcache_origin_bytes_total", "counter", "Body bytes received from the store.") { Double($0.originBytes) }
         perModel("modelcache_peer_received_bytes_total", "counter", "Body bytes received from other nodes.") { Double($0.peerBytes) }
         perModel("modelcache_peer_sent_bytes_total", "counter", "Body bytes sent to other nodes.") { Double($0.servedBytes) }
+        perModel("modelcache_peer_control_bytes_total", "counter", "Bytes of messages sent to other nodes about who holds what.") { Double($0.controlBytes ?? 0) }
         perModel("modelcache_peer_wrong_blocks_total", "counter", "Blocks that other nodes sent or described wrongly.") { Double($0.wrongPeerBlocks) }
         family(
             "modelcache_peer_faults_total", "counter", "The same, by the node that did.",

@@ -24,6 +24,7 @@ package final class OpenModel: Sendable {
         var bytes: Int64 = 0
         var peerBytes: Int64 = 0
         var servedBytes: Int64 = 0
+        var controlBytes: Int64 = 0
         var wrongPeerBlocks: Int64 = 0
         var requests: Int64 = 0
         var retries: Int64 = 0
@@ -38,6 +39,11 @@ package final class OpenModel: Sendable {
             retries += meter.retries
             throttled += meter.throttled
             refilled += meter.refilledFiles
+        }
+
+        mutating func add(_ node: SwarmFill) {
+            servedBytes += node.servedBytes
+            controlBytes += node.controlBytes
         }
     }
     private let state = Mutex(State())
@@ -99,7 +105,7 @@ package final class OpenModel: Sendable {
     /// A former part in the swarm makes way; it has ended or does soon.
     private func retire(_ state: inout State) {
         guard let node = state.node else { return }
-        state.pastCounters.servedBytes += node.servedBytes
+        state.pastCounters.add(node)
         state.node = nil
         Task { await node.close() }
     }
@@ -149,7 +155,7 @@ package final class OpenModel: Sendable {
         await node?.close()
         state.withLock { state in
             guard let node, state.node === node else { return }
-            state.pastCounters.servedBytes += node.servedBytes
+            state.pastCounters.add(node)
             state.node = nil
         }
     }
@@ -178,7 +184,7 @@ package final class OpenModel: Sendable {
     package func status(now: Int64) -> ModelStatus {
         let (fill, node, past) = state.withLock { ($0.fill, $0.node, $0.pastCounters) }
         var counters = past
-        counters.servedBytes += node?.servedBytes ?? 0
+        if let node { counters.add(node) }
         if let meter = fill?.meter { counters.add(meter) }
         let statistics = cached.statistics
         let usage = cached.usage
@@ -191,7 +197,7 @@ package final class OpenModel: Sendable {
             message: failed?.message, files: statistics.files, completeFiles: statistics.completeFiles,
             totalBytes: Int64(clamping: statistics.totalBytes), presentBytes: Int64(clamping: statistics.receivedBytes),
             bytesPerSecond: rate, remainingSeconds: missing > 0 && rate > 0 ? Double(missing) / rate : nil,
-            originBytes: counters.bytes, peerBytes: counters.peerBytes, servedBytes: counters.servedBytes,
+            originBytes: counters.bytes, peerBytes: counters.peerBytes, servedBytes: counters.servedBytes, controlBytes: counters.controlBytes,
             wrongPeerBlocks: counters.wrongPeerBlocks, wrongPeers: node?.faultyPeers, requests: counters.requests, retries: counters.retries,
             throttled: counters.throttled, refilledFiles: counters.refilled,
             transfersInFlight: fill?.meter.transfersInFlight ?? 0, users: usage.inUse, pinned: usage.pinned,

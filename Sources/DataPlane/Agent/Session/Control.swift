@@ -89,6 +89,8 @@ public struct ModelStatus: Codable, Equatable, Sendable {
     public var peerBytes: Int64
     /// Body bytes sent to other nodes.
     public var servedBytes: Int64
+    /// Bytes of the messages sent to other nodes about who holds what. Nil: the agent is of a version that does not count them.
+    public var controlBytes: Int64?
     /// Blocks that other nodes sent or described wrongly.
     public var wrongPeerBlocks: Int64
     /// The nodes that did, by address.

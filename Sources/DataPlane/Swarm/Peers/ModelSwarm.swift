@@ -204,7 +204,7 @@ public final class ModelSwarm: Sendable {
     // MARK: Control connections
 
     private func link(_ channel: any Channel, to address: PeerAddress, isOutgoing: Bool) -> ControlLink {
-        ControlLink(channel: channel, peer: address, isOutgoing: isOutgoing, blockCount: shared.layout.count) { [weak self] link, frame in
+        ControlLink(channel: channel, peer: address, isOutgoing: isOutgoing, model: shared) { [weak self] link, frame in
             guard let self, let peer = self.state.withLock({ state -> SwarmPeer? in
                 guard let member = state.members[link.peer], member.link === link else { return nil }
                 return member.peer

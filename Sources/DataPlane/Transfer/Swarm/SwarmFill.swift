@@ -84,6 +84,8 @@ public actor SwarmFill: Fill {
     public nonisolated var failure: FillFailure? { cause.withLock { $0 } }
     /// Bytes that this node sent to others.
     public nonisolated var servedBytes: Int64 { shared.servedBytes }
+    /// Bytes of the messages that this node sent to others about who holds what.
+    public nonisolated var controlBytes: Int64 { shared.controlBytes }
     /// Peers that sent wrong bytes or asserted wrong digests, by address, with how often.
     public nonisolated var faultyPeers: [String: Int64] { faults.withLock { $0 } }
 

@@ -10,20 +10,20 @@ final class ControlLink: @unchecked Sendable {
     let channel: any Channel
     let peer: PeerAddress
     let isOutgoing: Bool
-    private let blockCount: Int
+    private let model: SharedModel
     private var buffer = ByteBuffer()
     /// The peer ended its body before the connection. On the event loop.
     var wasClosedInGoodOrder = false
     private let received: @Sendable (ControlLink, ControlFrame) -> Void
 
     init(
-        channel: any Channel, peer: PeerAddress, isOutgoing: Bool, blockCount: Int,
+        channel: any Channel, peer: PeerAddress, isOutgoing: Bool, model: SharedModel,
         received: @escaping @Sendable (ControlLink, ControlFrame) -> Void
     ) {
         self.channel = channel
         self.peer = peer
         self.isOutgoing = isOutgoing
-        self.blockCount = blockCount
+        self.model = model
         self.received = received
         // Before uploads, which fill queues: what is said late is wrong when it comes. As `mc_mark_urgent`, and in its order.
         for (level, name, value) in [
@@ -37,6 +37,7 @@ final class ControlLink: @unchecked Sendable {
     /// A peer that does not read what it is told is of no use: its connection is closed rather than buffered for.
     func send(_ frame: ByteBuffer) {
         guard channel.isWritable else { return close() }
+        model.didTell(frame.readableBytes)
         if isOutgoing {
             channel.writeAndFlush(HTTPClientRequestPart.body(.byteBuffer(frame)), promise: nil)
         } else {
@@ -59,7 +60,7 @@ final class ControlLink: @unchecked Sendable {
         var bytes = bytes
         buffer.writeBuffer(&bytes)
         do {
-            while let frame = try ControlFrame.take(from: &buffer, blockCount: blockCount) { received(self, frame) }
+            while let frame = try ControlFrame.take(from: &buffer, blockCount: model.layout.count) { received(self, frame) }
         } catch {
             close()
         }

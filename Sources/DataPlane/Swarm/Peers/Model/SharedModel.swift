@@ -26,6 +26,7 @@ public final class SharedModel: Sendable {
     }
     private let state: Mutex<State>
     private let served = Atomic<Int64>(0)
+    private let told = Atomic<Int64>(0)
     private let pacer = UploadPacer()
 
     public init(_ model: CachedModel) {
@@ -39,6 +40,9 @@ public final class SharedModel: Sendable {
     /// Body bytes sent to peers.
     public var servedBytes: Int64 { served.load(ordering: .relaxed) }
     func didServe(_ bytes: Int) { served.wrappingAdd(Int64(bytes), ordering: .relaxed) }
+    /// Bytes of the messages sent to peers about who holds what.
+    public var controlBytes: Int64 { told.load(ordering: .relaxed) }
+    func didTell(_ bytes: Int) { told.wrappingAdd(Int64(bytes), ordering: .relaxed) }
 
     /// Most bytes a second to all peers together; nil: no limit.
     public func limitUploads(bytesPerSecond: Int64?) { pacer.set(bytesPerSecond: bytesPerSecond) }
