@@ -106,6 +106,29 @@ import Testing
         #expect(Self.peerFetches(actions).contains { $0.block == 93 && $0.urgent })
     }
 
+    @Test func aReaderOfANodeThatIsLeftAloneGetsFromTheStoreWhatAnotherHeld() {
+        var (planner, actions) = Self.connected(2)
+        _ = planner.handle(.peerDelta(SwarmPeer(1), SwarmDelta(held: [90])), at: .milliseconds(3))
+        actions += planner.handle(.demand([90..<91]), at: .milliseconds(4))
+        actions += planner.handle(.disconnected(SwarmPeer(1)), at: .milliseconds(5))
+        actions += planner.handle(.members(Self.members(1, blocks: 100)), at: .milliseconds(6))
+        // One read stands still, so that what others said is not forgotten; all others come.
+        var isFirst = true
+        var now: UInt64 = 100
+        var read: Set<Int> = []
+        while now < 12_000 {
+            var next = planner.handle(.tick, at: .milliseconds(now))
+            for case .fetchFromStore(let fetch, let block, _) in actions {
+                read.insert(block)
+                if !isFirst { next += planner.handle(.received(fetch), at: .milliseconds(now + 50)) }
+                isFirst = false
+            }
+            actions = next
+            now += 100
+        }
+        #expect(read.contains(90) && planner.holds(90))
+    }
+
     @Test func aDeadPeersFetchesAreAskedOfOthersAtOnce() {
         var (planner, _) = Self.connected(3) { $0.peerFetches = 12; $0.fetchesPerPeer = 20 }
         var actions = planner.handle(.peerMap(SwarmPeer(1), Self.full()), at: .milliseconds(1))

@@ -82,4 +82,13 @@ import Testing
         }
         #expect(report.unfinished == 0 && report.originRatio <= 1.5)
     }
+
+    /// Its blocks took the two others 25 wire times, which is what it takes to send them itself.
+    @Test(arguments: [3, 4, 5])
+    func oneNodeWithAHundredthOfTheBandwidthDoesNotHoldUpAFew(nodes: Int) {
+        for seed in 1...3 as ClosedRange<UInt64> {
+            let report = run(nodes, .slowPeer, seed: seed)
+            #expect(report.unfinished == 0 && report.slowest <= 4 && report.originRatio <= 1.6)
+        }
+    }
 }

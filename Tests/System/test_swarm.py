@@ -1,10 +1,11 @@
 """Real agents in network namespaces load one model together: right bytes everywhere, the store read once, secrets kept."""
+import re
 import subprocess
 import time
 
 from support.authority import Authority
 from support.processes import wait_until
-from support.swarm import PORT, SECRET
+from support.swarm import PORT, SECRET, URGENT_CLASS
 
 
 def test_nodes_that_start_together_read_the_store_once(swarm):
@@ -23,16 +24,27 @@ def test_nodes_that_start_together_read_the_store_once(swarm):
 
 
 def test_messages_and_requests_are_marked_urgent_on_the_wire_and_the_models_bytes_are_not(swarm):
-    world = swarm(2)
+    world = swarm(2, "6MB")
     for i in range(2):
-        world.network.shape(i, 200)
-    nodes = [world.node(i) for i in range(2)]
-    for node in nodes:
-        node.load(world.environment)
+        world.network.shape(i, 50)
+    nodes = world.start(0, 1)
+
+    def marks(local_is_server: bool) -> list[str]:
+        """Of connections between the nodes, seen from the end that listens or from the other."""
+        side = "sport" if local_is_server else "dport"
+        lines = [line for i in range(2) for line in subprocess.run(
+            [*world.network.inside(i), "ss", "-tnH", "--tos", "state", "established", side, "=", f":{PORT}"],
+            check=True, text=True, stdout=subprocess.PIPE).stdout.splitlines()]
+        return [(re.search(r"tos:(0x[0-9a-f]+)", line) or [None, "0"])[1] for line in lines]
+
+    # From the end that dialled: messages and requests. From the other: messages, and blocks.
+    urgent = f"{URGENT_CLASS:#x}"
+    wait_until(lambda: set(marks(False)) == {urgent}, 10, "all that was dialled is marked")
+    wait_until(lambda: urgent in marks(True) and set(marks(True)) != {urgent}, 10, "messages of who listens are marked, blocks are not")
     world.check(*nodes)
     for i in range(2):
-        urgent, others = world.network.received(i)
-        assert others >= world.model.bytes and 0 < urgent < 0.1 * others, (urgent, others)
+        urgent_bytes, others = world.network.received(i)
+        assert others >= world.model.bytes and 0 < urgent_bytes < 0.1 * others, (urgent_bytes, others)
 
 
 def test_who_comes_late_reads_nothing_from_the_store_even_after_the_holder_was_restarted(swarm):

@@ -16,6 +16,8 @@ PORT = 9418
 QUEUE_BYTES = 600_000
 # tc's classes below a node's link.
 URGENT, OTHERS = "10", "20"
+# What the agents mark with (linuxshim.h).
+URGENT_CLASS = 0x50
 SECRET = "a-secret-of-the-swarm-0123456789abcdef"
 
 
@@ -102,18 +104,20 @@ class Network:
         if node is None:
             _run("tc", "-n", self.hub, "qdisc", "replace", "dev", "br0", *rule)
         else:
-            # A switch's port: a queue for what is marked urgent (DSCP AF21, RFC 4594) and one of QUEUE_BYTES for the rest, or of 50 ms if
+            # A switch's port: a queue for what is marked urgent (DSCP AF22, RFC 4594) and one of QUEUE_BYTES for the rest, or of 50 ms if
             # that is more. Its length has to be one of segments, which is what connections share: at 100 Gbit/s it lasts for microseconds
             # and nobody's messages wait for it, here for half a second.
             queue = max(QUEUE_BYTES, int(rate_mbit * 1e6 / 8 * 0.05))
             rate = f"{int(rate_mbit * 500)}kbit ceil {int(rate_mbit * 1000)}kbit burst {burst} cburst {burst} quantum 60000"
+            # HTB cannot be changed in place (tc-htb(8)).
+            subprocess.run(["tc", "-n", self.hub, "qdisc", "delete", "dev", f"v{node}", "root"], check=False, stderr=subprocess.DEVNULL)
             _batch(self.hub, [
                 f"qdisc replace dev v{node} root handle 1: htb default {OTHERS}",
                 f"class replace dev v{node} parent 1: classid 1:1 htb rate {int(rate_mbit * 1000)}kbit burst {burst} cburst {burst}",
                 f"class replace dev v{node} parent 1:1 classid 1:{URGENT} htb prio 0 rate {rate}",
                 f"class replace dev v{node} parent 1:1 classid 1:{OTHERS} htb prio 1 rate {rate}",
                 *(f"qdisc replace dev v{node} parent 1:{band} bfifo limit {queue}" for band in (URGENT, OTHERS)),
-                f"filter replace dev v{node} parent 1: protocol ip prio 1 u32 match ip tos 0x48 0xfc flowid 1:{URGENT}"], "tc")
+                f"filter replace dev v{node} parent 1: protocol ip prio 1 u32 match ip tos {URGENT_CLASS:#x} 0xfc flowid 1:{URGENT}"], "tc")
             # What leaves a host waits in the host's own queue, which tells urgent packets from others (tc-pfifo_fast(8)).
             _run("tc", "-n", self.namespace(node), "qdisc", "replace", "dev", "eth0", *rule)
             _run("tc", "-n", self.namespace(node), "qdisc", "replace", "dev", "eth0", "parent", "1:1", "pfifo_fast")

@@ -68,7 +68,7 @@ struct PreparedCache {
                 id: uid, source: definition.source.uri, endpoint: identity.endpoint, directory: volume.directory,
                 phase: failure == nil ? .prepared : .failed, message: failure?.message, files: 0, completeFiles: 0,
                 totalBytes: definition.sizeBytes, presentBytes: 0, bytesPerSecond: 0, remainingSeconds: nil, originBytes: 0,
-                peerBytes: 0, servedBytes: 0, wrongPeerBlocks: 0, requests: 0, retries: 0, throttled: 0, refilledFiles: 0, transfersInFlight: 0, users: 0, pinned: false,
+                peerBytes: 0, servedBytes: 0, controlBytes: 0, wrongPeerBlocks: 0, requests: 0, retries: 0, throttled: 0, refilledFiles: 0, transfersInFlight: 0, users: 0, pinned: false,
                 idleSeconds: 0)
         status.namespace = definition.namespace
         status.name = definition.name

@@ -134,9 +134,10 @@ int64_t mc_raise_open_file_limit(void);
 /* ---- urgent traffic ------------------------------------------------------------------------- */
 
 /* What is small and late when it waits (messages between nodes, requests, their acknowledgements) goes before bulk data. On the wire: the
- * DSCP AF21, "low-latency data" of RFC 4594, 4.7, in the IPv4 TOS or IPv6 traffic class. In this host's own queues: the SO_PRIORITY
- * "interactive", the most that needs no privilege (socket(7), tc-pfifo_fast(8)). Setting a traffic class sets a priority too: set it first. */
-#define MC_URGENT_TRAFFIC_CLASS 0x48
+ * DSCP AF22, "low-latency data" of RFC 4594, 4.7, in the IPv4 TOS or IPv6 traffic class (not AF21: what a Linux router makes of that byte,
+ * read as the TOS of RFC 1349, is "bulk", and of this one "interactive"). In this host's own queues: the SO_PRIORITY "interactive", the
+ * most that needs no privilege (socket(7), tc-pfifo_fast(8)). Setting a traffic class sets a priority too: set it first. */
+#define MC_URGENT_TRAFFIC_CLASS 0x50
 #define MC_URGENT_PRIORITY 6
 /* Marks what a TCP socket sends from now on. What cannot be marked is sent unmarked. */
 void mc_mark_urgent(int socket);

@@ -84,7 +84,7 @@ struct ModelcacheSim: ParsableCommand {
         parameters.seed = seed
         parameters.latency = SwarmNanoseconds(latency * 1e6)
         parameters.storeLatency = SwarmNanoseconds(storeLatency * 1e6)
-        parameters.readers = readers == 0 && scenario == .readersApart ? 8 : readers
+        parameters.readers = readers
         parameters.uploadSlots = uploadSlots
         parameters.pieces = pieces
         parameters.dumpAt = dump

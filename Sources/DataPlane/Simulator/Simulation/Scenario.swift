@@ -56,8 +56,9 @@ public struct SimulationParameters: Sendable {
     public var uploadSlots = UploadQueue<Int32>().slots
     /// Bytes of a request's and its answer's headers.
     public var requestBytes = 350
-    /// Each node's reader demands the blocks in order as they are read, this many ahead; 0: nobody reads.
+    /// Each node's reader demands the blocks in order as they are read, this many ahead; 0: nobody reads, but in ``Scenario/readersApart`` 8.
     public var readers = 0
+    var readersAhead: Int { readers == 0 && scenario == .readersApart ? 8 : readers }
     /// At this time, in seconds, every planner's summary is kept in the report; 0: never.
     public var dumpAt = 0.0
     /// Changes to the planner's settings.

@@ -128,11 +128,12 @@ extension Simulation {
 
     /// The reader goes on as far as blocks are there, and waits for the next.
     mutating func read(_ planner: Int) {
-        guard parameters.readers > 0 else { return }
+        let ahead = parameters.readersAhead
+        guard ahead > 0 else { return }
         let isApart = parameters.scenario == .readersApart && plannerNode[planner] % 5 == 0
         var next = planners[planner].firstMissingBlock(from: isApart ? parameters.blocks * 2 / 3 : 0)
         if isApart, next == parameters.blocks { next = planners[planner].firstMissingBlock() }
-        if next < parameters.blocks { tell(planner, .demand([next..<min(next + parameters.readers, parameters.blocks)])) }
+        if next < parameters.blocks { tell(planner, .demand([next..<min(next + ahead, parameters.blocks)])) }
     }
 
     mutating func join(_ index: Int) {

@@ -53,7 +53,7 @@ struct SwarmFetchRecord: Sendable {
     var lastByte: SwarmInstant
     var bytes = 0
     let urgent: Bool
-    /// The peer had the block whole when it was asked.
+    /// The block was still arriving at the peer when it was asked.
     let fromArriving: Bool
     /// Requests before it at its peer, itself included, when it was sent.
     let queue: Int

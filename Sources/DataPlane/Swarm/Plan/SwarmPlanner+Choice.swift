@@ -41,11 +41,11 @@ extension SwarmPlanner {
 
     /// Fetches from peers at once: the configured few, or ``fastFetches``. Fewer while this node reads from the store: all others wait for
     /// that block, which comes at one part in ``originWindow`` of the store's rate, and must have as large a share of this node's link.
-    /// A link so slow that it bears not even the configured few has room for one beside it.
+    /// A link so slow that it bears not even the configured few has four less for each.
     var fetchLimit: Int {
         let limit = min(max(configuration.peerFetches, fastFetches), bearable)
         guard storeFetchCount > 0 else { return limit }
-        return limit < configuration.peerFetches ? 1 : max(1, min(limit, originWindow - 1 - storeFetchCount))
+        return max(1, limit < configuration.peerFetches ? limit - 4 * storeFetchCount : min(limit, originWindow - 1 - storeFetchCount))
     }
 
     /// Fetches that a fast network has on its way: what arrives while news takes its way, an announcement and a request, here 60 ms.
@@ -85,13 +85,21 @@ extension SwarmPlanner {
         let limit = fetchLimit + 4
         let patience = demandPatience
         let deadline = max(configuration.demandDeadline, patience * 5)
-        var unread = 0
+        var outOfTurn = 0
+        var awaitedNear = 0
+        var previous = -1
         for demand in demandQueue.prefix(32) {
             let block = demand.block
+            // Another reader's.
+            if block < previous || block > previous + 32 { awaitedNear = 0 }
+            previous = block
             let isUnread = holders[block] == 0 && !exists.contains(position(of: block))
+            let isFar = !isNear(position(of: block))
             // What was asked for out of turn counts until it is here. Were it only until its owner begins to read, one reader would have
             // dozens read at once, each with so small a part of the store's rate that everybody's fetches would be full of relays of them.
-            if isUnread || inFlight[block] > 0 && !isNear(position(of: block)) { unread += 1 }
+            if isFar, isUnread || inFlight[block] > 0 { outOfTurn += 1 }
+            // And whoever waits for what is near has no use yet for what comes after it.
+            if !isFar, isUnread { awaitedNear += 1 }
             guard inFlight[block] == 0 else { continue }
             let waited = now - demand.since
             if holders[block] > 0 {
@@ -108,7 +116,7 @@ extension SwarmPlanner {
                 // What the window is about to reach is on its way to everybody: many reads at once would only share the store's
                 // rate more finely. Out of turn comes what is far from it, a few at a time, since all readers may ask alike.
                 if isUnread, configuration.prefetches, members.count > 1, waited < deadline {
-                    guard isNear(position(of: block)) ? waited >= patience * 2 : unread <= Self.unreadDemands else { continue }
+                    guard isFar ? outOfTurn + awaitedNear <= Self.outOfTurnDemands : waited >= patience * 2 else { continue }
                 }
                 let owner = members.owner(of: block, skipping: { isDead($0, at: now) || isShunned($0, at: now) })
                 if owner == configuration.me || owner == nil {
@@ -137,9 +145,11 @@ extension SwarmPlanner {
     }
 
     /// Demanded blocks far from the window which one node has read out of turn at once.
-    private static let unreadDemands = 2
+    private static let outOfTurnDemands = 2
 
     private func isNear(_ position: Int) -> Bool {
+        // One that is alone has no turns.
+        guard members.count > 1 else { return true }
         let window = originWindow * 2
         return holes(before: position, limit: window) < window
     }

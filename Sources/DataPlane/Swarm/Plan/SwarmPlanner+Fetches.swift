@@ -12,20 +12,20 @@ extension SwarmPlanner {
         }
         fetches[place].bytes += bytes
         fetches[place].lastByte = now
-        // Of large blocks over a slow link none may be whole for longer than it takes to call the swarm dead.
-        bytesSinceArrival += bytes
-        if bytesSinceArrival >= configuration.blockBytes / 8 { arrived(at: now) }
-    }
-
-    private mutating func arrived(at now: SwarmInstant) {
-        lastArrival = now
-        bytesSinceArrival = 0
+        bytesSinceProgress += bytes
+        if bytesSinceProgress >= configuration.blockBytes / 8 {
+            lastProgress = now
+            bytesSinceProgress = 0
+        }
     }
 
     mutating func received(_ id: SwarmFetch, at now: SwarmInstant) {
         guard let record = remove(id) else { return }
-        arrived(at: now)
+        lastArrival = now
+        lastProgress = now
+        bytesSinceProgress = 0
         givenUp = 0
+        blocksSinceLook += 1
         hasReceived = true
         rateBytes += configuration.blockBytes
         if let peer = record.peer {
@@ -167,17 +167,18 @@ extension SwarmPlanner {
         skipSilent(at: now)
         guard !have.isFull else { return }
         watchFetches(at: now)
+        watchCrawl(at: now)
         forgetHearsay(at: now)
         watchWindow(at: now)
         readLate(at: now)
         readScarce(at: now)
         if now > lastArrival + .seconds(3) { wantMissing(at: now) }
-        if now > lastArrival + configuration.lastResort, storeFetchCount == 0, mayReadStore(at: now) {
+        if now > lastProgress + configuration.lastResort, storeFetchCount == 0, mayReadStore(at: now) {
             // What peers owe since long is not coming either.
             for record in fetches where now > record.lastByte + configuration.lastResort / 2 { cancel(record.id, at: now) }
             let position = firstMissingPosition()
             if position < configuration.blockCount {
-                lastArrival = now - configuration.lastResort / 2
+                lastProgress = now - configuration.lastResort / 2
                 beginStore(block(at: position), .lastResort, at: now)
             }
         }
@@ -210,12 +211,14 @@ extension SwarmPlanner {
     /// Gives up fetches that stand still, and overtakes slow ones while the budget lasts.
     private mutating func watchFetches(at now: SwarmInstant) {
         let isEnd = candidates.isEmpty && watermark >= configuration.blockCount
-        // A fetch may stand still because the others fill this node's own link. Not for longer the less arrives: a swarm in which all
+        // A fetch may stand still because the others fill this node's own link. Not much longer the less arrives: a swarm in which all
         // wait for each other would wait for ever.
         let drain = bestRate > 0 ? Double(fetches.count * configuration.blockBytes) / max(rate, bestRate / 4) : 0
-        // Whoever gave up all that he began, and has received nothing since, was too impatient: his own link may be slow.
+        // Whoever gives up one after the other and receives nothing is too impatient: his own link may be slow. Up to the last resort.
         let learnt = Double(1 << min(5, givenUp / 4))
         for record in fetches {
+            // One that was given up leaves with all that its peer owed.
+            guard fetches.contains(where: { $0.id == record.id }) else { continue }
             guard let peer = record.peer else {
                 if now > record.lastByte + max(configuration.stall * 10, SwarmNanoseconds(meanFetch * 10)) { cancel(record.id, at: now) }
                 continue

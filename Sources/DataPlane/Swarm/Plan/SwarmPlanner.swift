@@ -7,7 +7,7 @@
 ///    fifty owners that read at once would each get a fiftieth of the store's rate, and nobody could pass
 ///    anything on for a long time. How far the reading is travels with every message (``SwarmGossip``).
 /// 2. *From whom does everyone else take it?* From any neighbour that holds it, rarest first, from the
-///    less busy of two picked at random.
+///    quickest of a few picked at random.
 ///
 /// Each event costs time in proportion to the neighbours, not to the blocks or members; a change of members
 /// costs the blocks once. Nothing here is random but ``SwarmPlannerConfiguration/seed``.
@@ -84,9 +84,11 @@ public struct SwarmPlanner: Sendable {
     var lastAnnounced: SwarmInstant = 0
     var nextTick: SwarmInstant = .max
     var lastUpkeep: SwarmInstant = 0
-    /// When a block came, or an eighth of one in parts.
+    /// When a block came.
     var lastArrival: SwarmInstant = 0
-    var bytesSinceArrival = 0
+    /// When a block came, or an eighth of one in parts: large blocks over a slow link come whole only now and then.
+    var lastProgress: SwarmInstant = 0
+    var bytesSinceProgress = 0
     /// Fetches from peers given up as too slow since the last block came.
     var givenUp = 0
     var hasReceived = false
@@ -108,6 +110,12 @@ public struct SwarmPlanner: Sendable {
 
     var hedgesLeft: Int
     var budgetUsed = 0
+    /// See ``watchCrawl(at:)``.
+    var isCrawling = false
+    var crawlGrant = 0
+    var crawlLook: SwarmInstant = 0
+    var blocksSinceLook = 0
+    var bestBlocksOfLook = 0
     var storeReadCounts: [SwarmStoreReason: Int] = [:]
     var actions: [SwarmAction] = []
 
@@ -159,10 +167,10 @@ public struct SwarmPlanner: Sendable {
         let peers = neighbours.map { "\($0.peer.number):\($0.blocks.count)/\($0.queue)/\($0.outstanding)" }.joined(separator: " ")
         return "held \(have.count)/\(configuration.blockCount) candidates \(candidates.count) peer \(peerFetchCount) store \(storeFetchCount) watermark \(watermark) shunned \(reputations.values.filter { $0.shunnedUntil > lastUpkeep }.count) [\(peers)]"
     }
-    /// How many blocks this node alone may read as not their owner.
+    /// How many blocks this node alone may read as not their owner, more while it crawls (``watchCrawl(at:)``).
     public var budget: Int {
         let share = configuration.originBudget * Double(configuration.blockCount) / Double(max(1, members.count))
-        return max(1, Int(share.rounded(.up)))
+        return max(1, Int(share.rounded(.up))) + crawlGrant
     }
 
     // MARK: Events
@@ -175,6 +183,7 @@ public struct SwarmPlanner: Sendable {
             started = now
             watermarkMoved = now
             lastArrival = now
+            lastProgress = now
             rateSince = now
             adopt(members, at: now)
         case .members(let members): adopt(members, at: now)

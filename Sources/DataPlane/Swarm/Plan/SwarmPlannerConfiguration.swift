@@ -71,7 +71,7 @@ public struct SwarmPlannerConfiguration: Sendable {
     public var demandPatience: SwarmNanoseconds = .milliseconds(500)
     /// How long a reader waits for peers before the store is asked, if the budget allows it.
     public var demandDeadline: SwarmNanoseconds = .seconds(5)
-    /// How long nothing at all may arrive before the store is asked whatever the budget says.
+    /// How long not even an eighth of a block may arrive before the store is asked whatever the budget says.
     public var lastResort: SwarmNanoseconds = .seconds(15)
     /// The first time a failing peer is left alone; doubles up to ``longestShun``.
     public var firstShun: SwarmNanoseconds = .milliseconds(1000)
