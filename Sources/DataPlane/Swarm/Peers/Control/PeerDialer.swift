@@ -67,7 +67,7 @@ struct PeerDialer: Sendable {
     private func bootstrap(_ add: @escaping @Sendable (any Channel) throws -> Void) -> ClientBootstrap {
         ClientBootstrap(group: group)
             .connectTimeout(Self.deadline)
-            .channelOption(.socketOption(.tcp_nodelay), value: 1)
+            .channelOption(.tcpOption(.tcp_nodelay), value: 1)
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
                     if let tls {
