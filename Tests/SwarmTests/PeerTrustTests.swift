@@ -6,28 +6,33 @@ import Testing
     private let other = SwarmKey(secret: Array("another-of-the-test-0123456789".utf8))
     private let now: Int64 = 1_790_000_000
 
-    @Test func `a model's name depends on the secret and the generation`() {
-        let id = key.modelID(generation: [1, 2, 3])
+    private func model(_ number: UInt8, of cache: String = "a cache") -> SwarmIdentity {
+        SwarmIdentity(generation: Array(repeating: number, count: 16), model: cache)
+    }
+
+    @Test func `a model's name depends on the secret, the generation and the cache`() {
+        let id = key.modelID(model(3))
         #expect(id.utf8.count == 32)
-        #expect(id == key.modelID(generation: [1, 2, 3]))
-        #expect(id != key.modelID(generation: [1, 2, 4]))
-        #expect(id != other.modelID(generation: [1, 2, 3]))
+        #expect(id == key.modelID(model(3)))
+        #expect(id != key.modelID(model(4)))
+        #expect(id != key.modelID(model(3, of: "another cache")))
+        #expect(id != other.modelID(model(3)))
     }
 
     @Test func `a token is good for its model and its time alone`() {
-        let id = key.modelID(generation: [1])
+        let id = key.modelID(model(1))
         let token = key.authorization(modelID: id, now: now)
         #expect(key.accepts(authorization: token, modelID: id, now: now))
         #expect(key.accepts(authorization: token, modelID: id, now: now + 290))
         #expect(key.accepts(authorization: token, modelID: id, now: now - 290))
         #expect(!key.accepts(authorization: token, modelID: id, now: now + 700))
-        #expect(!key.accepts(authorization: token, modelID: key.modelID(generation: [2]), now: now))
+        #expect(!key.accepts(authorization: token, modelID: key.modelID(model(2)), now: now))
         #expect(!other.accepts(authorization: token, modelID: id, now: now))
     }
 
     @Test(arguments: ["", "Bearer", "Bearer ", "Bearer 1", "Bearer .", "Bearer 1.", "Basic 1.00", "Bearer 9223372036854775807.00000000000000000000000000000000"])
     func `no other text is a token`(text: String) {
-        #expect(!key.accepts(authorization: text, modelID: key.modelID(generation: [1]), now: now))
+        #expect(!key.accepts(authorization: text, modelID: key.modelID(model(1)), now: now))
     }
 
     @Test func `no secret is shown`() {

@@ -109,7 +109,7 @@ public final class ModelSwarm: Sendable {
         guard !keys.isEmpty else { return nil }
         let index = chosen ?? state.withLock { $0.members[address]?.key ?? 0 }
         let key = keys[index % keys.count]
-        let id = key.modelID(generation: shared.generation)
+        let id = key.modelID(shared.identity)
         return (id, key.authorization(modelID: id, now: Int64(Date.now.timeIntervalSince1970)))
     }
 

@@ -18,8 +18,8 @@ public final class Swarm: Sendable {
         var models: [String: (model: ModelSwarm, key: SwarmKey)] = [:]
     }
     private struct State {
-        var models: [[UInt8]: ModelSwarm] = [:]
-        var tasks: [[UInt8]: Task<Void, Never>] = [:]
+        var models: [SwarmIdentity: ModelSwarm] = [:]
+        var tasks: [SwarmIdentity: Task<Void, Never>] = [:]
         var candidates: Set<PeerAddress> = []
         var own: PeerAddress?
         var port = 0
@@ -88,10 +88,10 @@ public final class Swarm: Sendable {
 
     // MARK: Models
 
-    /// From now on the model is served and its members are found. One at a time for each generation: the former one leaves.
+    /// From now on the model is served and its members are found. One at a time for each identity: the former one leaves.
     public func join(_ shared: SharedModel) -> ModelSwarm {
         let dialer = PeerDialer(group: group, tls: tls?.client)
-        let (own, candidates, former, port) = state.withLock { ($0.own, $0.candidates, $0.models[shared.generation], $0.port) }
+        let (own, candidates, former, port) = state.withLock { ($0.own, $0.candidates, $0.models[shared.identity], $0.port) }
         if let former { leave(former) }
         let model = ModelSwarm(shared: shared, dialer: dialer, nodeID: nodeID, own: own, port: port) { [weak self] in self?.names().keys ?? [] }
         model.update(candidates: candidates, own: own)
@@ -101,8 +101,8 @@ public final class Swarm: Sendable {
             await model.findMembers()
         }
         state.withLock { state in
-            state.models[shared.generation] = model
-            state.tasks[shared.generation] = finding
+            state.models[shared.identity] = model
+            state.tasks[shared.identity] = finding
             state.names = Names()
         }
         return model
@@ -110,10 +110,10 @@ public final class Swarm: Sendable {
 
     public func leave(_ model: ModelSwarm) {
         let task = state.withLock { state -> Task<Void, Never>? in
-            guard state.models[model.shared.generation] === model else { return nil }
-            state.models[model.shared.generation] = nil
+            guard state.models[model.shared.identity] === model else { return nil }
+            state.models[model.shared.identity] = nil
             state.names = Names()
-            return state.tasks.removeValue(forKey: model.shared.generation)
+            return state.tasks.removeValue(forKey: model.shared.identity)
         }
         task?.cancel()
         model.leave()
@@ -126,8 +126,8 @@ public final class Swarm: Sendable {
         return state.withLock { state in
             if state.names.secrets != secrets || state.names.models.count != state.models.count * secrets.count {
                 var names = Names(secrets: secrets, keys: secrets.map { SwarmKey(secret: $0) })
-                for (generation, model) in state.models {
-                    for key in names.keys { names.models[key.modelID(generation: generation)] = (model, key) }
+                for (identity, model) in state.models {
+                    for key in names.keys { names.models[key.modelID(identity)] = (model, key) }
                 }
                 state.names = names
             }

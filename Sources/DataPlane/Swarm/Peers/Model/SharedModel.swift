@@ -12,10 +12,7 @@ public final class SharedModel: Sendable {
     }
 
     public let layout: BlockLayout
-    /// 16 bytes.
-    public let generation: [UInt8]
-    /// For people: the model's id on this node.
-    public let name: String
+    public let identity: SwarmIdentity
     let files: [CachedFile]
 
     private struct State {
@@ -31,9 +28,8 @@ public final class SharedModel: Sendable {
 
     public init(_ model: CachedModel) {
         layout = BlockLayout(model.manifest)
-        generation = model.manifest.generation.bytes
+        identity = SwarmIdentity(generation: model.manifest.generation.bytes, model: model.id)
         files = model.files
-        name = model.id
         state = Mutex(State(digests: Array(repeating: nil, count: layout.count)))
     }
 

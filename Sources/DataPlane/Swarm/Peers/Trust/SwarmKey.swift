@@ -3,7 +3,7 @@ internal import Foundation
 
 /// How nodes of one cluster name a model to each other, and prove that they may.
 ///
-/// A model's name is HMAC-SHA256(secret, its generation): who lacks the secret cannot even ask for a model by name. Every request
+/// A model's name is HMAC-SHA256(secret, its identity): who lacks the secret cannot even ask for a model by name. Every request
 /// carries `Authorization: Bearer <window>.<hex>`, the first half of HMAC-SHA256(secret, name and window) (RFC 2104, RFC 6750), where a window is
 /// five minutes: a token that was overheard opens this one model, for at most ``tokenLifetime``. Over untrusted networks use TLS.
 ///
@@ -19,8 +19,9 @@ public struct SwarmKey: Sendable, Equatable {
     public static let tokenLifetime: Duration = .seconds(3 * windowSeconds)
 
     /// 32 hex digits.
-    public func modelID(generation: [UInt8]) -> String {
-        hex(code("modelcache swarm model 1\n", generation).prefix(16))
+    public func modelID(_ identity: SwarmIdentity) -> String {
+        // A generation's length is fixed, so no two identities are the same bytes.
+        hex(code("modelcache swarm model 2\n", identity.generation + Array(identity.model.utf8)).prefix(16))
     }
 
     /// The value of the `Authorization` header.

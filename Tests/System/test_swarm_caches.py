@@ -1,0 +1,115 @@
+"""ModelCaches on nodes that share: each is a swarm of its own, also two of the same objects on the same nodes."""
+import pytest
+
+from content import one_file
+from support.agent import Agent, Place
+from support.orders import NODE, SECRET, Orders, definition, new_uid
+from support.pod import volume
+from support.processes import Running, free_port, wait_until
+
+
+@pytest.fixture
+def pair(work, store, secret_file, container):
+    """Two nodes that know each other."""
+    ports = [free_port(), free_port()]
+    nodes = [SharingNode(Place(work / f"n{port}"), port, ports, store, secret_file, container) for port in ports]
+    yield nodes
+    for one in nodes:
+        one.close()
+
+
+class SharingNode:
+    """An agent that takes orders and shares, and the warm-ups of its ModelCaches."""
+
+    def __init__(self, place, port, ports, store, secret_file, container):
+        self.place, self._store, self._container = place, store, container
+        self._settings = {
+            "MODELCACHE_PEERS": "static:" + ",".join(f"127.0.0.1:{p}" for p in ports), "MODELCACHE_PEER_ADDRESS": f"127.0.0.1:{port}",
+            "MODELCACHE_AUTH_SECRET_FILE": secret_file, "MODELCACHE_NODE_NAME": NODE, "MODELCACHE_ALLOW_LOOPBACK_ENDPOINTS": 1}
+        self._warming = {}
+        self.start()
+
+    def start(self):
+        self.agent = Agent(self.place, **self._settings).ready()
+        self.orders = Orders(self.agent.http, SECRET)
+        wait_until(self._answers, 120, "the agent answers over HTTP")
+
+    def _answers(self) -> bool:
+        try:
+            return self.orders.request("GET", "/readyz").status == 200
+        except OSError:
+            return False
+
+    def warm(self, uid, model, name):
+        answer = self.orders.put(uid, definition(self._store, model.prefix, model.bytes, name=name))
+        assert answer.status == 200, answer
+        view = self._container(volume(self.place, uid))
+        self._warming[uid] = Running([view.modelcache, "warm", "--json"], self.place.log("warm"), environment=view.environment(self._store),
+                                     prefix=view.prefix)
+
+    def check(self, uid, model):
+        """The warm-up ends well, within a time in which nothing may stand still for long."""
+        job = self._warming[uid]
+        assert job.wait(60) == 0, f"{job.output()[-2000:]}\n{self.orders.cache(uid)}"
+        model.assert_whole(volume(self.place, uid))
+
+    def cached(self, uid) -> int:
+        return self.orders.cache(uid)["bytesCached"]
+
+    def close(self):
+        for job in self._warming.values():
+            job.stop(1)
+        self.agent.stop()
+        self.place.close()
+
+
+def test_two_of_one_source_fill_side_by_side_on_the_same_nodes(pair, store, bucket):
+    """As two namespaces have them. Neither holds up the other, and each is read from the store once."""
+    model = one_file(bucket)
+    store.faults(bandwidth=8e6)
+    first, second = new_uid(), new_uid()
+    for node in pair:
+        node.warm(first, model, "first")
+    wait_until(lambda: all(node.cached(first) for node in pair), 60, "the first has begun on both nodes")
+    for node in pair:
+        node.warm(second, model, "second")
+    for node in pair:
+        node.check(first, model)
+        node.check(second, model)
+    reads = store.requests()["bytesServed"] / model.bytes
+    assert reads <= 2 * 1.15, f"two ModelCaches read the store {reads:.2f} times"
+
+
+def test_a_fill_goes_on_after_a_restart_beside_a_whole_one_of_the_same_source(pair, store, bucket):
+    """The restarted agent takes up both at once."""
+    model = one_file(bucket)
+    whole, half = new_uid(), new_uid()
+    here, there = pair
+    for node in pair:
+        node.warm(whole, model, "whole")
+    for node in pair:
+        node.check(whole, model)
+    store.faults(bandwidth=8e6)
+    for node in pair:
+        node.warm(half, model, "half")
+    wait_until(lambda: here.cached(half) > model.bytes / 4, 60, "a quarter of the second is there")
+    here.agent.kill()
+    here.start()
+    for node in pair:
+        node.check(half, model)
+        model.assert_whole(volume(node.place, whole))
+
+
+def test_who_joins_later_is_fed_by_a_node_that_has_two_of_the_same_source(pair, store, bucket):
+    """Either ModelCache's holder still serves it, whichever came last."""
+    model = one_file(bucket)
+    here, there = pair
+    uids = [new_uid(), new_uid()]
+    for number, uid in enumerate(uids):
+        here.warm(uid, model, f"cache-{number}")
+        here.check(uid, model)
+    before = store.requests()["bytesServed"]
+    for number, uid in enumerate(uids):
+        there.warm(uid, model, f"cache-{number}")
+        there.check(uid, model)
+    assert store.requests()["bytesServed"] == before, "the store was read though a peer holds everything"
