@@ -14,6 +14,8 @@ from support.system import ACCESS_KEY, SECRET, Running, paths
 SPACE, OTHER_SPACE = "show-models", "show-other"
 # 253 MB at this rate take twelve seconds: long enough to disturb a fill in its middle.
 SLOW = {"bandwidthLimit": "20Mi"}
+# Thirty seconds, for much to be looked at before the disturbance.
+SLOWER = {"bandwidthLimit": "8Mi"}
 # How often three nodes together may read a model. Its owner alone reads a block; on a machine so busy that an owner is late by
 # seconds, another stands in for it.
 SHARED = 1.25
@@ -159,7 +161,7 @@ def test_a_drained_node_keeps_its_copy_and_takes_no_new_model(cluster, gemma, st
 def test_agent_and_operator_killed_in_the_middle_of_a_fill_cost_nothing_but_time(cluster, installation, gemma, store, digest, size):
     """In another namespace, under the same name: two ModelCaches that have nothing to do with each other."""
     before = served(store)
-    twin = Model(cluster, OTHER_SPACE, "gemma").apply(store.endpoint, warmup=SLOW)
+    twin = Model(cluster, OTHER_SPACE, "gemma").apply(store.endpoint, warmup=SLOWER)
     seen = twin.wait_percent(1)["progress"]["percent"]
     assert seen < twin.wait_percent(seen + 5)["progress"]["percent"] < 100
     # Any node's warm-up will do: on a busy machine one node's pod may start long after another's.

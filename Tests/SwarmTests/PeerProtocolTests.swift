@@ -10,7 +10,7 @@ import Testing
         let map = SwarmMap(blocks: blocks, arriving: [5, 4], load: 2)
         let delta = SwarmDelta(held: [9, 7], arriving: [8], lost: [1], load: 1)
         let frames: [ControlFrame] = [
-            .map(map, digests: [1, 2, 3, ControlFrame.digestMask]), .delta(delta, digests: [0xabcd_ef01_2345, 9]), .delta(SwarmDelta(), digests: []),
+            .map(map, digests: [1, 2, 3, 0xffff_ffff]), .delta(delta, digests: [0xabcd_ef01, 9]), .delta(SwarmDelta(), digests: []),
         ]
         var wire = ByteBuffer()
         for frame in frames {
@@ -31,9 +31,9 @@ import Testing
             return
         }
         #expect(gotMap == map)
-        #expect(mapDigests == [1, 2, 3, ControlFrame.digestMask])
+        #expect(mapDigests == [1, 2, 3, 0xffff_ffff])
         #expect(gotDelta == delta)
-        #expect(deltaDigests == [0xabcd_ef01_2345, 9])
+        #expect(deltaDigests == [0xabcd_ef01, 9])
         #expect(empty == SwarmDelta())
     }
 

@@ -84,11 +84,12 @@ def one(count: int, bucket: pathlib.Path, size: int, rate: float, wants_wire: bo
         status = [n.model for n in nodes]
         cpu = sum(processor_seconds(n.agent.pid) - i for n, i in zip(nodes, idle))
         served = store.bytes_served - before
+        received = sum(s["peerBytes"] + s["originBytes"] for s in status)
         return {
             "nodes": count, "wireSeconds": wire, "readerSeconds": seconds, "serverSeconds": server_seconds, "average": sum(seconds) / count, "slowest": max(seconds),
             "allSeconds": all_seconds, "storeBytes": served, "storeRatio": served / size,
             "peerBytes": sum(s["peerBytes"] for s in status),
-            "controlShare": sum(s["controlBytes"] for s in status) / sum(s["peerBytes"] + s["originBytes"] for s in status), "wasteRatio": sum(s["peerBytes"] + s["originBytes"] for s in status) / size / count,
+            "controlShare": sum(s["controlBytes"] for s in status) / received, "wasteRatio": received / size / count,
             "agentProcessorSeconds": cpu, "processorSecondsPerGB": cpu / (count * size / 1e9), "agentPeakBytes": peak,
         }
 

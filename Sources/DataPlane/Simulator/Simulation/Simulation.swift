@@ -135,10 +135,10 @@ public struct Simulation {
             }
         case .sendMap(let peer):
             let map = planners[planner].map
-            report.controlBytes += map.encoded().count + 4 + map.blocks.count * 6
+            report.controlBytes += map.encoded().count + 2 + map.blocks.count * 4
             send(Message(from: Int32(node), planner: Int32(model), map: map, to: [peer]))
         case .announce(let delta, let peers):
-            let bytes = (delta.encoded().count + 4 + delta.held.count * 6) * peers.count
+            let bytes = (delta.encoded().count + 1 + delta.held.count * 4) * peers.count
             report.controlBytes += bytes
             report.controlMessages += peers.count
             nodes[node].debt += bytes + peers.count * 66

@@ -18,7 +18,7 @@ public final class ModelSwarm: Sendable {
         case disconnected(SwarmPeer)
         /// It lives, but took no control connection.
         case declined(SwarmPeer)
-        /// `digests`: low 48 bits of the CRC-64 of every held block, ascending.
+        /// `digests`: of every held block, ascending (`ControlFrame`).
         case map(SwarmPeer, SwarmMap, digests: [UInt64])
         /// `digests`: the same of the delta's held blocks, in their order.
         case delta(SwarmPeer, SwarmDelta, digests: [UInt64])
@@ -164,7 +164,7 @@ public final class ModelSwarm: Sendable {
         var known = map
         map.blocks.forEach { block in
             if let digest = shared.digest(of: block) {
-                digests.append(digest & ControlFrame.digestMask)
+                digests.append(ControlFrame.digest(of: digest))
             } else {
                 known.blocks.remove(block)
             }
@@ -175,7 +175,7 @@ public final class ModelSwarm: Sendable {
     public func send(_ delta: SwarmDelta, to peers: [SwarmPeer]) {
         var known = delta
         known.held = delta.held.filter { shared.digest(of: $0) != nil }
-        send(.delta(known, digests: known.held.map { (shared.digest(of: $0) ?? 0) & ControlFrame.digestMask }), to: peers)
+        send(.delta(known, digests: known.held.map { ControlFrame.digest(of: shared.digest(of: $0) ?? 0) }), to: peers)
     }
 
     private func send(_ frame: ControlFrame, to peers: [SwarmPeer]) {

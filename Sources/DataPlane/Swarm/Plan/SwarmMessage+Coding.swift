@@ -1,92 +1,156 @@
-/// Bytes of the control messages: version 1, all numbers as LEB128 varints.
+/// Bytes of the control messages. Numbers are LEB128 varints unless said otherwise; a small swarm's messages are some ten bytes, and each
+/// node says one to each neighbour several times a second, so every byte here counts.
 ///
-///     map   = version, gossip, load, arriving list, capacity, bitmap (capacity/8 bytes, rounded up, bit 0 first)
-///     delta = version (+ 128: holds everything), gossip, load, held list, arriving list, lost list
-///     gossip = watermark, n, n bytes of `beyond`, m, m bytes of `claimed` (bit 0 first, trailing zero bytes left out), `fullAge` + 1 or 0
-///     list  = count, first, then differences to the one before, each zigzag-coded
+///     map    = head, gossip, load, arriving count, arriving list, capacity, bitmap (capacity/8 bytes, rounded up, bit 0 first)
+///     delta  = head, counts, gossip, load, held list, arriving list, (with flag 2: lost count, lost list)
+///     head   = one byte. High four bits: 2 a delta, 3 a map. Low four, flags: 1 holds everything, 2 lost list, 4 the gossip's full age
+///     counts = two of four bits in one byte, held in the high one; 15: the whole number follows as a varint, held's first
+///     gossip = watermark, counts of the bytes of `beyond` and `claimed`, those bytes (bit 0 first, trailing zero bytes left out), full age
+///     list   = differences to the number before, of the first to the watermark, each zigzag-coded
 ///
-/// A delta with one block is about ten bytes. Frame them (length, kind) as the connection needs.
+/// Nothing follows a message: what comes after it on a connection is the caller's (``init(readingFrom:blockCount:)``).
 extension SwarmMap {
-    static let version: UInt8 = 1
-
     public func encoded() -> [UInt8] {
-        var out: [UInt8] = [Self.version]
+        var out = [MessageHead(kind: .map, hasFullAge: gossip.fullAge != nil).byte]
         gossip.encode(into: &out)
         Varint.append(load, to: &out)
-        Varint.append(list: arriving, to: &out)
+        Varint.append(arriving.count, to: &out)
+        Varint.append(list: arriving, from: gossip.watermark, to: &out)
         Varint.append(blocks.capacity, to: &out)
         let bytes = (blocks.capacity + 7) / 8
         for index in 0..<bytes { out.append(UInt8(truncatingIfNeeded: blocks.words[index / 8] >> UInt64(index % 8 * 8))) }
         return out
     }
 
-    /// nil for anything but a whole map of exactly `blockCount` blocks: the bytes came from another machine.
-    public init?(decoding bytes: some Sequence<UInt8>, blockCount: Int) {
-        var input = Varint.Reader(Array(bytes))
-        guard input.byte() == Self.version, let gossip = SwarmGossip(reading: &input, limit: blockCount),
-            let load = input.number(), let arriving = input.list(limit: blockCount),
-            let capacity = input.number(), capacity == blockCount, let bitmap = input.take((capacity + 7) / 8), input.isAtEnd
+    /// Takes a whole map of exactly `blockCount` blocks from the front; nil for anything else: the bytes came from another machine.
+    package init?(readingFrom bytes: inout ArraySlice<UInt8>, blockCount: Int) {
+        var input = Varint.Reader(bytes)
+        guard let byte = input.byte(), let head = MessageHead(byte), head.kind == .map,
+            let gossip = SwarmGossip(reading: &input, limit: blockCount, hasFullAge: head.hasFullAge),
+            let load = input.number(), let count = input.number(), let arriving = input.list(count, from: gossip.watermark, limit: blockCount),
+            let capacity = input.number(), capacity == blockCount, let bitmap = input.take((capacity + 7) / 8)
         else { return nil }
         var words = [UInt64](repeating: 0, count: (capacity + 63) / 64)
         for (index, byte) in bitmap.enumerated() { words[index / 8] |= UInt64(byte) << UInt64(index % 8 * 8) }
         self.init(blocks: BlockSet(capacity: capacity, words: words), arriving: arriving, load: load, gossip: gossip)
+        bytes = input.rest
+    }
+
+    /// nil for anything but a whole map and nothing after it.
+    public init?(decoding bytes: [UInt8], blockCount: Int) {
+        var rest = bytes[...]
+        self.init(readingFrom: &rest, blockCount: blockCount)
+        guard rest.isEmpty else { return nil }
     }
 }
 
 extension SwarmDelta {
     public func encoded() -> [UInt8] {
-        var out: [UInt8] = [SwarmMap.version | (isFull ? 0x80 : 0)]
+        var out = [MessageHead(kind: .delta, isFull: isFull, hasLost: !lost.isEmpty, hasFullAge: gossip.fullAge != nil).byte]
+        Varint.append(counts: held.count, arriving.count, to: &out)
         gossip.encode(into: &out)
         Varint.append(load, to: &out)
-        Varint.append(list: held, to: &out)
-        Varint.append(list: arriving, to: &out)
-        Varint.append(list: lost, to: &out)
+        Varint.append(list: held, from: gossip.watermark, to: &out)
+        Varint.append(list: arriving, from: gossip.watermark, to: &out)
+        if !lost.isEmpty {
+            Varint.append(lost.count, to: &out)
+            Varint.append(list: lost, from: gossip.watermark, to: &out)
+        }
         return out
     }
 
-    /// nil for anything but a whole delta that names blocks below `blockCount` only.
-    public init?(decoding bytes: some Sequence<UInt8>, blockCount: Int) {
-        var input = Varint.Reader(Array(bytes))
-        guard let version = input.byte(), version & 0x7f == SwarmMap.version,
-            let gossip = SwarmGossip(reading: &input, limit: blockCount), let load = input.number(), let held = input.list(limit: blockCount),
-            let arriving = input.list(limit: blockCount), let lost = input.list(limit: blockCount), input.isAtEnd
+    /// Takes a whole delta that names blocks below `blockCount` only from the front; nil for anything else.
+    package init?(readingFrom bytes: inout ArraySlice<UInt8>, blockCount: Int) {
+        var input = Varint.Reader(bytes)
+        guard let byte = input.byte(), let head = MessageHead(byte), head.kind == .delta, let (heldCount, arrivingCount) = input.counts(),
+            let gossip = SwarmGossip(reading: &input, limit: blockCount, hasFullAge: head.hasFullAge), let load = input.number(),
+            let held = input.list(heldCount, from: gossip.watermark, limit: blockCount),
+            let arriving = input.list(arrivingCount, from: gossip.watermark, limit: blockCount)
         else { return nil }
+        var lost: [Int] = []
+        if head.hasLost {
+            guard let count = input.number(), let list = input.list(count, from: gossip.watermark, limit: blockCount) else { return nil }
+            lost = list
+        }
         self.init(held: held, arriving: arriving, lost: lost, load: load, gossip: gossip)
-        isFull = version & 0x80 != 0
+        isFull = head.isFull
+        bytes = input.rest
+    }
+
+    /// nil for anything but a whole delta and nothing after it.
+    public init?(decoding bytes: [UInt8], blockCount: Int) {
+        var rest = bytes[...]
+        self.init(readingFrom: &rest, blockCount: blockCount)
+        guard rest.isEmpty else { return nil }
     }
 }
 
 extension SwarmGossip {
     func encode(into out: inout [UInt8]) {
         Varint.append(watermark, to: &out)
-        for words in [beyond, claimed] {
+        let masks = [beyond, claimed].map { words in
             var bytes: [UInt8] = []
             for word in words.prefix(Self.words) {
                 for shift in stride(from: UInt64(0), to: 64, by: 8) { bytes.append(UInt8(truncatingIfNeeded: word >> shift)) }
             }
             while bytes.last == 0 { bytes.removeLast() }
-            out.append(UInt8(bytes.count))
-            out += bytes
+            return bytes
         }
-        Varint.append(fullAge.map { $0 + 1 } ?? 0, to: &out)
+        Varint.append(counts: masks[0].count, masks[1].count, to: &out)
+        out += masks[0]
+        out += masks[1]
+        if let fullAge { Varint.append(fullAge, to: &out) }
     }
 
-    init?(reading input: inout Varint.Reader, limit: Int) {
-        guard let watermark = input.number(), watermark <= limit else { return nil }
+    init?(reading input: inout Varint.Reader, limit: Int, hasFullAge: Bool) {
+        guard let watermark = input.number(), watermark <= limit, let counts = input.counts() else { return nil }
         var masks: [[UInt64]] = []
-        for _ in 0..<2 {
-            guard let count = input.byte(), Int(count) <= Self.words * 8, let bytes = input.take(Int(count)) else { return nil }
+        for count in [counts.0, counts.1] {
+            guard count <= Self.words * 8, let bytes = input.take(count) else { return nil }
             var words = [UInt64](repeating: 0, count: (bytes.count + 7) / 8)
             for (index, byte) in bytes.enumerated() { words[index / 8] |= UInt64(byte) << UInt64(index % 8 * 8) }
             masks.append(words)
         }
-        guard let age = input.number() else { return nil }
-        self.init(watermark: watermark, beyond: masks[0], claimed: masks[1], fullAge: age > 0 ? age - 1 : nil)
+        var age: Int?
+        if hasFullAge {
+            guard let told = input.number() else { return nil }
+            age = told
+        }
+        self.init(watermark: watermark, beyond: masks[0], claimed: masks[1], fullAge: age)
     }
 }
 
-enum Varint {
-    static func append(_ number: Int, to out: inout [UInt8]) {
+/// The first byte of a message.
+package struct MessageHead: Equatable {
+    package enum Kind: UInt8 {
+        // The version, as it were: what is laid out in another way takes another number.
+        case delta = 2
+        case map = 3
+    }
+
+    package let kind: Kind
+    var isFull = false
+    var hasLost = false
+    var hasFullAge = false
+
+    init(kind: Kind, isFull: Bool = false, hasLost: Bool = false, hasFullAge: Bool = false) {
+        self.kind = kind
+        self.isFull = isFull
+        self.hasLost = hasLost
+        self.hasFullAge = hasFullAge
+    }
+
+    /// nil: no message of this version.
+    package init?(_ byte: UInt8) {
+        guard let kind = Kind(rawValue: byte >> 4), byte & 8 == 0 else { return nil }
+        self.init(kind: kind, isFull: byte & 1 != 0, hasLost: byte & 2 != 0, hasFullAge: byte & 4 != 0)
+    }
+
+    var byte: UInt8 { kind.rawValue << 4 | (isFull ? 1 : 0) | (hasLost ? 2 : 0) | (hasFullAge ? 4 : 0) }
+}
+
+package enum Varint {
+    package static func append(_ number: Int, to out: inout [UInt8]) {
         var rest = UInt64(max(0, number))
         while rest >= 0x80 {
             out.append(UInt8(truncatingIfNeeded: rest) | 0x80)
@@ -95,9 +159,17 @@ enum Varint {
         out.append(UInt8(rest))
     }
 
-    static func append(list: [Int], to out: inout [UInt8]) {
-        append(list.count, to: &out)
-        var previous = 0
+    /// Two numbers that mostly are small.
+    static func append(counts first: Int, _ second: Int, to out: inout [UInt8]) {
+        out.append(UInt8(min(first, escape) << 4 | min(second, escape)))
+        if first >= escape { append(first, to: &out) }
+        if second >= escape { append(second, to: &out) }
+    }
+
+    private static let escape = 15
+
+    static func append(list: [Int], from start: Int, to out: inout [UInt8]) {
+        var previous = start
         for number in list {
             let difference = number - previous
             append(difference >= 0 ? difference << 1 : (-difference << 1) - 1, to: &out)
@@ -105,16 +177,20 @@ enum Varint {
         }
     }
 
+    /// Bytes from another machine: everything that does not fit is nil, and nothing allocates more than came.
     struct Reader {
-        private let bytes: [UInt8]
-        private var place = 0
+        private let bytes: ArraySlice<UInt8>
+        private var place: Int
 
-        init(_ bytes: [UInt8]) { self.bytes = bytes }
+        init(_ bytes: ArraySlice<UInt8>) {
+            self.bytes = bytes
+            place = bytes.startIndex
+        }
 
-        var isAtEnd: Bool { place == bytes.count }
+        var rest: ArraySlice<UInt8> { bytes[place...] }
 
         mutating func byte() -> UInt8? {
-            guard place < bytes.count else { return nil }
+            guard place < bytes.endIndex else { return nil }
             place += 1
             return bytes[place - 1]
         }
@@ -131,17 +207,31 @@ enum Varint {
             return nil
         }
 
+        mutating func counts() -> (Int, Int)? {
+            guard let both = byte() else { return nil }
+            var counts = (Int(both >> 4), Int(both & 15))
+            if counts.0 == escape {
+                guard let whole = number() else { return nil }
+                counts.0 = whole
+            }
+            if counts.1 == escape {
+                guard let whole = number() else { return nil }
+                counts.1 = whole
+            }
+            return counts
+        }
+
         mutating func take(_ count: Int) -> ArraySlice<UInt8>? {
-            guard count >= 0, bytes.count - place >= count else { return nil }
+            guard count >= 0, bytes.endIndex - place >= count else { return nil }
             place += count
             return bytes[(place - count)..<place]
         }
 
-        mutating func list(limit: Int) -> [Int]? {
-            guard let count = number(), count <= bytes.count - place else { return nil }
+        mutating func list(_ count: Int, from start: Int, limit: Int) -> [Int]? {
+            guard count <= bytes.endIndex - place else { return nil }
             var numbers: [Int] = []
             numbers.reserveCapacity(count)
-            var previous = 0
+            var previous = start
             for _ in 0..<count {
                 guard let coded = number() else { return nil }
                 previous += coded & 1 == 0 ? coded >> 1 : -((coded + 1) >> 1)

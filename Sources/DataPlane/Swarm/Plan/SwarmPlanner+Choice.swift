@@ -85,21 +85,12 @@ extension SwarmPlanner {
         let limit = fetchLimit + 4
         let patience = demandPatience
         let deadline = max(configuration.demandDeadline, patience * 5)
-        var outOfTurn = 0
-        var awaitedNear = 0
-        var previous = -1
-        for demand in demandQueue.prefix(32) {
+        var turn = DemandTurn()
+        for demand in demandQueue.prefix(Self.demandsServed) {
             let block = demand.block
-            // Another reader's.
-            if block < previous || block > previous + 32 { awaitedNear = 0 }
-            previous = block
             let isUnread = holders[block] == 0 && !exists.contains(position(of: block))
-            let isFar = !isNear(position(of: block))
-            // What was asked for out of turn counts until it is here. Were it only until its owner begins to read, one reader would have
-            // dozens read at once, each with so small a part of the store's rate that everybody's fetches would be full of relays of them.
-            if isFar, isUnread || inFlight[block] > 0 { outOfTurn += 1 }
-            // And whoever waits for what is near has no use yet for what comes after it.
-            if !isFar, isUnread { awaitedNear += 1 }
+            let isFar = (isUnread || inFlight[block] > 0) && !isNear(position(of: block))
+            turn.meet(block, isUnread: isUnread, isFar: isFar)
             guard inFlight[block] == 0 else { continue }
             let waited = now - demand.since
             if holders[block] > 0 {
@@ -116,7 +107,7 @@ extension SwarmPlanner {
                 // What the window is about to reach is on its way to everybody: many reads at once would only share the store's
                 // rate more finely. Out of turn comes what is far from it, a few at a time, since all readers may ask alike.
                 if isUnread, configuration.prefetches, members.count > 1, waited < deadline {
-                    guard isFar ? outOfTurn + awaitedNear <= Self.outOfTurnDemands : waited >= patience * 2 else { continue }
+                    guard isFar ? turn.allowsFar : waited >= patience * 2 else { continue }
                 }
                 let owner = members.owner(of: block, skipping: { isDead($0, at: now) || isShunned($0, at: now) })
                 if owner == configuration.me || owner == nil {
@@ -144,8 +135,31 @@ extension SwarmPlanner {
         return max(configuration.demandPatience, time(ofBlocks: 40, at: bestRate))
     }
 
-    /// Demanded blocks far from the window which one node has read out of turn at once.
-    private static let outOfTurnDemands = 2
+    /// Demands looked at for each event, the oldest first.
+    private static let demandsServed = 32
+
+    /// What is met while demands are gone through in their order, and so whether one more far from the window may be asked for out of turn.
+    private struct DemandTurn {
+        private var outOfTurn = 0
+        private var awaitedNear = 0
+        private var previous = -1
+        /// Demanded blocks far from the window which one node has read out of turn at once.
+        private static let limit = 2
+        /// Blocks between two demands of one reader at most: more, or backwards, and it is another's.
+        private static let readersStride = 32
+
+        var allowsFar: Bool { outOfTurn + awaitedNear <= Self.limit }
+
+        mutating func meet(_ block: Int, isUnread: Bool, isFar: Bool) {
+            if block < previous || block > previous + Self.readersStride { awaitedNear = 0 }
+            previous = block
+            // What was asked for out of turn counts until it is here. Were it only until its owner begins to read, one reader would have
+            // dozens read at once, each with so small a part of the store's rate that everybody's fetches would be full of relays of them.
+            if isFar { outOfTurn += 1 }
+            // And whoever waits for what is near has no use yet for what comes after it.
+            if !isFar, isUnread { awaitedNear += 1 }
+        }
+    }
 
     private func isNear(_ position: Int) -> Bool {
         // One that is alone has no turns.

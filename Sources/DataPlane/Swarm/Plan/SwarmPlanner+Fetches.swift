@@ -12,20 +12,22 @@ extension SwarmPlanner {
         }
         fetches[place].bytes += bytes
         fetches[place].lastByte = now
+        advanced(byBytes: bytes, at: now)
+    }
+
+    private mutating func advanced(byBytes bytes: Int, at now: SwarmInstant) {
         bytesSinceProgress += bytes
-        if bytesSinceProgress >= configuration.blockBytes / 8 {
-            lastProgress = now
-            bytesSinceProgress = 0
-        }
+        guard bytesSinceProgress >= configuration.blockBytes / 8 else { return }
+        lastProgress = now
+        bytesSinceProgress = 0
     }
 
     mutating func received(_ id: SwarmFetch, at now: SwarmInstant) {
         guard let record = remove(id) else { return }
         lastArrival = now
-        lastProgress = now
-        bytesSinceProgress = 0
+        advanced(byBytes: configuration.blockBytes, at: now)
         givenUp = 0
-        blocksSinceLook += 1
+        crawl.received()
         hasReceived = true
         rateBytes += configuration.blockBytes
         if let peer = record.peer {
@@ -167,7 +169,7 @@ extension SwarmPlanner {
         skipSilent(at: now)
         guard !have.isFull else { return }
         watchFetches(at: now)
-        watchCrawl(at: now)
+        crawl.look(unused: budget - budgetUsed, at: now)
         forgetHearsay(at: now)
         watchWindow(at: now)
         readLate(at: now)

@@ -162,7 +162,11 @@ extension SwarmPlanner {
 
     mutating func heard(_ delta: SwarmDelta, from peer: SwarmPeer, at now: SwarmInstant) {
         guard let slot = slots[peer], neighbours[slot].hasMap else { return }
-        for block in delta.lost { removed(block, slot: slot) }
+        for block in delta.lost {
+            // It was not told while it held the block itself (``news(for:of:)``).
+            if block >= 0, block < configuration.blockCount, neighbours[slot].blocks.contains(block), have.contains(block) { pending.held.append(block) }
+            removed(block, slot: slot)
+        }
         for block in delta.arriving { arriving(block, slot: slot, at: now) }
         for block in delta.held where neighbours[slot].blocks.insert(block) {
             if let place = neighbours[slot].arriving.firstIndex(of: Int32(block)) {
@@ -245,8 +249,8 @@ extension SwarmPlanner {
         return list
     }
 
-    /// Sends what changed, at most once an interval. A neighbour that holds the news already learns it with
-    /// its next message only: that is half of all messages.
+    /// Sends what changed, at most once an interval: to each neighbour the blocks that it does not hold itself. Those for whom the same
+    /// is new get the same message; for whom nothing is, none before the next heartbeat.
     mutating func flush(at now: SwarmInstant) {
         let something = tellsFull || !pending.held.isEmpty || !pending.arriving.isEmpty || !pending.lost.isEmpty
         guard now >= announceDue(something: something) else { return }
@@ -257,22 +261,54 @@ extension SwarmPlanner {
         announcedLoad = uploads
         tellsFull = false
         delta.arriving.removeAll { have.contains($0) || inFlight[$0] == 0 }
-        var listeners: [SwarmPeer] = []
-        for index in neighbours.indices where neighbours[index].isConnected {
-            if now < neighbours[index].lastTold + configuration.heartbeat, !isForAll || neighbours[index].blocks.isFull {
-                let isNews =
-                    !configuration.suppressesKnown
-                    || delta.held.contains { !neighbours[index].blocks.contains($0) }
-                    || delta.arriving.contains { !neighbours[index].blocks.contains($0) }
-                guard isNews else { continue }
-            }
-            neighbours[index].lastTold = now
-            listeners.append(neighbours[index].peer)
-        }
-        guard !listeners.isEmpty else { return }
         delta.load = uploads
         delta.gossip = gossip(at: now)
-        actions.append(.announce(delta, to: listeners))
+        var messages: [(news: News, listeners: [SwarmPeer])] = []
+        for index in neighbours.indices where neighbours[index].isConnected {
+            let news = news(for: neighbours[index], in: delta)
+            let isDue = now >= neighbours[index].lastTold + configuration.heartbeat || isForAll && !neighbours[index].blocks.isFull
+            guard isDue || !news.isEmpty else { continue }
+            neighbours[index].lastTold = now
+            if let same = messages.firstIndex(where: { $0.news == news }) {
+                messages[same].listeners.append(neighbours[index].peer)
+            } else {
+                messages.append((news, [neighbours[index].peer]))
+            }
+        }
+        for message in messages {
+            var told = delta
+            told.held = message.news.held.of(delta.held)
+            told.arriving = message.news.arriving.of(delta.arriving)
+            actions.append(.announce(told, to: message.listeners))
+        }
+    }
+
+    /// Which of a delta's blocks a neighbour does not hold.
+    private struct News: Equatable {
+        var held = Selection()
+        var arriving = Selection()
+        var isEmpty: Bool { held.isEmpty && arriving.isEmpty }
+    }
+
+    /// Places of a list, exact among the first 63; of a longer list all from there on, or none.
+    private struct Selection: Equatable {
+        private var bits: UInt64 = 0
+        var isEmpty: Bool { bits == 0 }
+
+        mutating func insert(_ place: Int) { bits |= 1 << UInt64(min(place, 63)) }
+
+        func of(_ list: [Int]) -> [Int] {
+            list.indices.compactMap { bits >> UInt64(min($0, 63)) & 1 == 1 ? list[$0] : nil }
+        }
+    }
+
+    private func news(for neighbour: SwarmNeighbour, in delta: SwarmDelta) -> News {
+        var news = News()
+        for (place, block) in delta.held.enumerated() where !configuration.suppressesKnown || !neighbour.blocks.contains(block) { news.held.insert(place) }
+        for (place, block) in delta.arriving.enumerated() where !configuration.suppressesKnown || !neighbour.blocks.contains(block) {
+            news.arriving.insert(place)
+        }
+        return news
     }
 
     /// The span of one announcement: two block times of a fast network, where much happens in an interval, and nobody can ask for

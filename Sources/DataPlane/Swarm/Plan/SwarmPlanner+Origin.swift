@@ -260,20 +260,6 @@ extension SwarmPlanner {
         }
     }
 
-    /// Where blocks come at under a twentieth of what came at best, what is missing is held by who cannot give it, and the budget for
-    /// such cases is spent long before. As much more as half of the best five seconds brought may be read then, again and again: a node with a
-    /// hundredth of the bandwidth would else hold up the few others for as long as it takes itself.
-    mutating func watchCrawl(at now: SwarmInstant) {
-        guard now >= crawlLook + .seconds(5) else { return }
-        crawlLook = now
-        bestBlocksOfLook = max(bestBlocksOfLook, blocksSinceLook)
-        // Of large blocks over a slow link so few come that their number says nothing.
-        isCrawling = bestBlocksOfLook >= 20 && blocksSinceLook * 20 < bestBlocksOfLook
-        // Not on top of a grant that is not used yet.
-        if isCrawling { crawlGrant += max(0, bestBlocksOfLook / 2 - (budget - budgetUsed)) }
-        blocksSinceLook = 0
-    }
-
     /// Blocks that somebody has held for long while at most one neighbour came to hold them: their holder is too slow, stalled,
     /// or dead. The next in line reads them again, one after the other every second, within the budget.
     mutating func readScarce(at now: SwarmInstant) {
@@ -281,7 +267,7 @@ extension SwarmPlanner {
         else { return }
         scarceLook = now
         // Among very few, one holder is the rule.
-        let isAlarming = isCrawling || now > lastArrival + .seconds(3) || neighbours.reduce(0, { $0 + ($1.hasMap ? 1 : 0) }) >= 4
+        let isAlarming = crawl.isCrawling || now > lastArrival + .seconds(3) || neighbours.reduce(0, { $0 + ($1.hasMap ? 1 : 0) }) >= 4
         guard isAlarming else { return }
         // In block times of this link at its best: what is known of fetches is spoilt by the very peer that is too slow.
         let patience = max(Self.scarcePatience, time(ofBlocks: 40, at: bestRate))

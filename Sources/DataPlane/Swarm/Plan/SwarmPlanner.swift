@@ -110,12 +110,7 @@ public struct SwarmPlanner: Sendable {
 
     var hedgesLeft: Int
     var budgetUsed = 0
-    /// See ``watchCrawl(at:)``.
-    var isCrawling = false
-    var crawlGrant = 0
-    var crawlLook: SwarmInstant = 0
-    var blocksSinceLook = 0
-    var bestBlocksOfLook = 0
+    var crawl = SwarmCrawl()
     var storeReadCounts: [SwarmStoreReason: Int] = [:]
     var actions: [SwarmAction] = []
 
@@ -167,10 +162,10 @@ public struct SwarmPlanner: Sendable {
         let peers = neighbours.map { "\($0.peer.number):\($0.blocks.count)/\($0.queue)/\($0.outstanding)" }.joined(separator: " ")
         return "held \(have.count)/\(configuration.blockCount) candidates \(candidates.count) peer \(peerFetchCount) store \(storeFetchCount) watermark \(watermark) shunned \(reputations.values.filter { $0.shunnedUntil > lastUpkeep }.count) [\(peers)]"
     }
-    /// How many blocks this node alone may read as not their owner, more while it crawls (``watchCrawl(at:)``).
+    /// How many blocks this node alone may read as not their owner, more while blocks come at a crawl.
     public var budget: Int {
         let share = configuration.originBudget * Double(configuration.blockCount) / Double(max(1, members.count))
-        return max(1, Int(share.rounded(.up))) + crawlGrant
+        return max(1, Int(share.rounded(.up))) + crawl.grant
     }
 
     // MARK: Events

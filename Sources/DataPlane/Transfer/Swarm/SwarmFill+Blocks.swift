@@ -11,7 +11,7 @@ extension SwarmFill {
     /// The block is whole: is it right?
     func judge(_ fetch: SwarmFetch, _ flight: Flight) {
         guard let crc = flight.waitsForDigest else { return }
-        let short = crc & 0xffff_ffff_ffff
+        let short = ControlFrame.digest(of: crc)
         guard let peer = flight.peer else {
             fatalAnswers = 0
             for liar in book.settled(flight.block, digest: short) { blame(SwarmPeer(liar), "asserted a wrong digest of block \(flight.block)") }

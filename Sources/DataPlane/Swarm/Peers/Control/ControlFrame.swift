@@ -1,38 +1,34 @@
 package import NIOCore
 package import SwarmPlan
 
-/// One message of a control connection: four bytes of length (big-endian, of what follows), one of type, the planner's message
-/// with its own four bytes of length, then six bytes of digest for each held block that it names, in its order.
+/// One message of a control connection: the length of what follows (LEB128 varint), the planner's message, which says itself where it
+/// ends, then four bytes of digest (big-endian) for each held block that it names, in its order.
 ///
-/// A digest is the low 48 bits of the block's CRC-64. That catches what breaks by itself; what a peer forges in full the whole
-/// file's CRC-64 catches.
+/// A digest is the low 32 bits of the block's CRC-64. Of blocks that break by themselves, past TCP's own sum, one in four billion
+/// passes it; that one, and what a peer forges in full, the whole file's CRC-64 catches.
 package enum ControlFrame: Sendable {
     case map(SwarmMap, digests: [UInt64])
     case delta(SwarmDelta, digests: [UInt64])
 
-    package static let digestMask: UInt64 = 0xffff_ffff_ffff
-    private static let digestBytes = 6
-    private static let mapType = UInt8(ascii: "M")
-    private static let deltaType = UInt8(ascii: "D")
+    /// The digest that is told of a block with this CRC-64.
+    package static func digest(of crc: UInt64) -> UInt64 { crc & 0xffff_ffff }
+    private static let digestBytes = 4
+    private static let longestLengthBytes = 5
 
     package func encoded(_ allocator: ByteBufferAllocator) -> ByteBuffer {
-        let type: UInt8
         let message: [UInt8]
         let digests: [UInt64]
         switch self {
-        case .map(let map, let own): (type, message, digests) = (Self.mapType, map.encoded(), own)
-        case .delta(let delta, let own): (type, message, digests) = (Self.deltaType, delta.encoded(), own)
+        case .map(let map, let own): (message, digests) = (map.encoded(), own)
+        case .delta(let delta, let own): (message, digests) = (delta.encoded(), own)
         }
-        let length = 1 + 4 + message.count + digests.count * Self.digestBytes
-        var buffer = allocator.buffer(capacity: 4 + length)
-        buffer.writeInteger(UInt32(length))
-        buffer.writeInteger(type)
-        buffer.writeInteger(UInt32(message.count))
+        let count = message.count + digests.count * Self.digestBytes
+        var length: [UInt8] = []
+        Varint.append(count, to: &length)
+        var buffer = allocator.buffer(capacity: length.count + count)
+        buffer.writeBytes(length)
         buffer.writeBytes(message)
-        for digest in digests {
-            buffer.writeInteger(UInt16(truncatingIfNeeded: digest >> 32))
-            buffer.writeInteger(UInt32(truncatingIfNeeded: digest))
-        }
+        for digest in digests { buffer.writeInteger(UInt32(truncatingIfNeeded: digest)) }
         return buffer
     }
 
@@ -43,28 +39,37 @@ package enum ControlFrame: Sendable {
 
     /// Takes one frame from the front; nil: there is none whole yet.
     package static func take(from buffer: inout ByteBuffer, blockCount: Int) throws(Malformed) -> ControlFrame? {
-        guard let length = buffer.getInteger(at: buffer.readerIndex, as: UInt32.self) else { return nil }
-        guard length >= 5, length <= longest(blockCount: blockCount) else { throw .frame }
-        guard buffer.readableBytes >= 4 + Int(length) else { return nil }
-        buffer.moveReaderIndex(forwardBy: 4)
-        guard var frame = buffer.readSlice(length: Int(length)), let type = frame.readInteger(as: UInt8.self),
-            let size = frame.readInteger(as: UInt32.self), let message = frame.readBytes(length: Int(size)),
-            frame.readableBytes % digestBytes == 0
-        else { throw .frame }
-        var digests: [UInt64] = []
-        digests.reserveCapacity(frame.readableBytes / digestBytes)
-        while let high = frame.readInteger(as: UInt16.self), let low = frame.readInteger(as: UInt32.self) {
-            digests.append(UInt64(high) << 32 | UInt64(low))
+        guard let (length, lengthBytes) = try length(of: buffer) else { return nil }
+        guard length > 0, length <= longest(blockCount: blockCount) else { throw .frame }
+        guard buffer.readableBytes >= lengthBytes + length else { return nil }
+        buffer.moveReaderIndex(forwardBy: lengthBytes)
+        guard let bytes = buffer.readBytes(length: length), let head = MessageHead(bytes[0]) else { throw .frame }
+        var rest = bytes[...]
+        switch head.kind {
+        case .map:
+            guard let map = SwarmMap(readingFrom: &rest, blockCount: blockCount) else { throw .frame }
+            return .map(map, digests: try digests(in: rest, count: map.blocks.count))
+        case .delta:
+            guard let delta = SwarmDelta(readingFrom: &rest, blockCount: blockCount) else { throw .frame }
+            return .delta(delta, digests: try digests(in: rest, count: delta.held.count))
         }
-        switch type {
-        case mapType:
-            guard let map = SwarmMap(decoding: message, blockCount: blockCount), map.blocks.count == digests.count else { throw .frame }
-            return .map(map, digests: digests)
-        case deltaType:
-            guard let delta = SwarmDelta(decoding: message, blockCount: blockCount), delta.held.count == digests.count
-            else { throw .frame }
-            return .delta(delta, digests: digests)
-        default: throw .frame
+    }
+
+    /// And how many bytes it takes; nil: it is not whole yet.
+    private static func length(of buffer: ByteBuffer) throws(Malformed) -> (Int, Int)? {
+        var length = 0
+        for index in 0..<longestLengthBytes {
+            guard let byte = buffer.getInteger(at: buffer.readerIndex + index, as: UInt8.self) else { return nil }
+            length |= Int(byte & 0x7f) << (7 * index)
+            if byte & 0x80 == 0 { return (length, index + 1) }
+        }
+        throw .frame
+    }
+
+    private static func digests(in bytes: ArraySlice<UInt8>, count: Int) throws(Malformed) -> [UInt64] {
+        guard bytes.count == count * digestBytes else { throw .frame }
+        return stride(from: bytes.startIndex, to: bytes.endIndex, by: digestBytes).map { start in
+            bytes[start..<start + digestBytes].reduce(0) { $0 << 8 | UInt64($1) }
         }
     }
 }
