@@ -9,25 +9,43 @@ from support.processes import Running, free_port, wait_until
 
 
 @pytest.fixture
-def pair(work, store, secret_file, container):
-    """Two nodes that know each other."""
-    ports = [free_port(), free_port()]
-    nodes = [SharingNode(Place(work / f"n{port}"), port, ports, store, secret_file, container) for port in ports]
-    yield nodes
-    for one in nodes:
+def nodes(work, store, secret_file, container):
+    """nodes(listed): one for each element, which says whether the node's own list of peers names it at first; all name the others."""
+    started = []
+
+    def start(*listed):
+        ports = [free_port() for _ in listed]
+        for port, is_listed in zip(ports, listed):
+            started.append(SharingNode(Place(work / f"n{port}"), port, ports, is_listed, store, secret_file, container))
+        return started
+
+    yield start
+    for one in started:
         one.close()
+
+
+@pytest.fixture
+def pair(nodes):
+    """Two nodes that know each other."""
+    return nodes(True, True)
 
 
 class SharingNode:
     """An agent that takes orders and shares, and the warm-ups of its ModelCaches."""
 
-    def __init__(self, place, port, ports, store, secret_file, container):
+    def __init__(self, place, port, ports, is_listed, store, secret_file, container):
         self.place, self._store, self._container = place, store, container
+        self._port, self._ports, self._list = port, ports, place.folder / "peers"
+        self.list(itself=is_listed)
         self._settings = {
-            "MODELCACHE_PEERS": "static:" + ",".join(f"127.0.0.1:{p}" for p in ports), "MODELCACHE_PEER_ADDRESS": f"127.0.0.1:{port}",
+            "MODELCACHE_PEERS": f"file:{self._list}", "MODELCACHE_PEER_ADDRESS": f"127.0.0.1:{port}",
             "MODELCACHE_AUTH_SECRET_FILE": secret_file, "MODELCACHE_NODE_NAME": NODE, "MODELCACHE_ALLOW_LOOPBACK_ENDPOINTS": 1}
         self._warming = {}
         self.start()
+
+    def list(self, itself):
+        """Writes the node's list of peers, with or without this node."""
+        self._list.write_text("".join(f"127.0.0.1:{p}\n" for p in self._ports if itself or p != self._port))
 
     def start(self):
         self.agent = Agent(self.place, **self._settings).ready()
@@ -40,17 +58,17 @@ class SharingNode:
         except OSError:
             return False
 
-    def warm(self, uid, model, name):
+    def warm(self, uid, model, name="qwen"):
         answer = self.orders.put(uid, definition(self._store, model.prefix, model.bytes, name=name))
         assert answer.status == 200, answer
         view = self._container(volume(self.place, uid))
         self._warming[uid] = Running([view.modelcache, "warm", "--json"], self.place.log("warm"), environment=view.environment(self._store),
                                      prefix=view.prefix)
 
-    def check(self, uid, model):
+    def check(self, uid, model, seconds=60):
         """The warm-up ends well, within a time in which nothing may stand still for long."""
         job = self._warming[uid]
-        assert job.wait(60) == 0, f"{job.output()[-2000:]}\n{self.orders.cache(uid)}"
+        assert job.wait(seconds) == 0, f"{job.output()[-2000:]}\n{self.orders.cache(uid)}"
         model.assert_whole(volume(self.place, uid))
 
     def cached(self, uid) -> int:
@@ -113,3 +131,17 @@ def test_who_joins_later_is_fed_by_a_node_that_has_two_of_the_same_source(pair, 
         there.warm(uid, model, f"cache-{number}")
         there.check(uid, model)
     assert store.requests()["bytesServed"] == before, "the store was read though a peer holds everything"
+
+
+def test_a_node_that_its_peers_are_not_told_of_at_first_agrees_with_them_later(nodes, store, bucket):
+    """As a restarted agent finds it, which DNS names only when it is ready: by its address all agree which blocks it reads."""
+    model = one_file(bucket)
+    store.faults(bandwidth=8e6)
+    uid = new_uid()
+    three = nodes(False, True, True)
+    for node in three:
+        node.warm(uid, model)
+    wait_until(lambda: three[0].cached(uid) > 0, 60, "the first node has begun")
+    three[0].list(itself=True)
+    for node in three:
+        node.check(uid, model, seconds=25)

@@ -195,8 +195,8 @@ public struct AgentOptions: Equatable, Sendable {
             options.peerAddress = PeerAddress(host: address.host, port: address.port + 1)
         }
         if let (raw, name) = text(nil, "MODELCACHE_PEER_ADVERTISE") {
-            guard let address = PeerAddress(raw) else {
-                throw SettingError(field: name, value: nil, problem: "is '\(raw)'", remedy: "set address:port, such as 10.0.0.7:9418")
+            guard let address = PeerAddress(raw, defaultPort: options.peerAddress.port) else {
+                throw SettingError(field: name, value: nil, problem: "is '\(raw)'", remedy: "set an address, with a port where it is not the peer server's, such as 10.0.0.7:9418")
             }
             options.advertisedPeerAddress = address
         }

@@ -296,26 +296,28 @@ public final class ModelSwarm: Sendable {
 
     /// What DNS, the list or the file says now.
     func update(candidates: Set<PeerAddress>, own: PeerAddress?) {
-        let gone = state.withLock { state in
+        let hasChanged = state.withLock { state in
             guard !state.hasLeft else { return false }
             state.candidates = candidates
+            var hasChanged = false
             if let own, state.own != own {
                 state.own = own
                 state.addresses[0] = own
+                // By it all nodes agree who reads what. Before, this node took itself for another than the others did.
+                hasChanged = true
             }
-            var gone = false
             for (address, member) in state.members {
                 if candidates.contains(address) {
                     state.members[address]?.isListed = true
                 } else if member.isListed, member.link == nil {
                     // Named before, not any more, and not connected: it left.
                     state.members[address] = nil
-                    gone = gone || member.isPresent
+                    hasChanged = hasChanged || member.isPresent
                 }
             }
-            return gone && state.hasStarted
+            return hasChanged && state.hasStarted
         }
-        if gone { tellMembers() }
+        if hasChanged { tellMembers() }
     }
 
     /// Asks the known addresses who has the model open, at first all at once, then now and then those that had not. Until cancelled.

@@ -43,6 +43,7 @@ public final class Swarm: Sendable {
         self.secrets = secrets
         self.logger = logger
         nodeID = String(UInt64.random(in: .min ... .max), radix: 16)
+        state.withLock { $0.own = configuration.advertised }
         tls = try configuration.tls.map { (files) throws(SwarmError) in try Self.contexts(files) }
         group = MultiThreadedEventLoopGroup(numberOfThreads: max(1, min(4, System.coreCount / 2)))
     }

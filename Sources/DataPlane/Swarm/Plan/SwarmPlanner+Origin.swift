@@ -234,7 +234,8 @@ extension SwarmPlanner {
     /// Blocks that the window has waited for too long: the next in line reads them.
     mutating func readLate(at now: SwarmInstant) {
         guard watermark < configuration.blockCount, members.count > 1, configuration.prefetches, mayReadStore(at: now) else { return }
-        let patience = max(configuration.ownerPatience, time(ofBlocks: 20, at: rate))
+        // Not at the present rate alone: where nobody reads nothing arrives, and whoever waits longer for that waits for ever.
+        let patience = max(configuration.ownerPatience, time(ofBlocks: 20, at: max(rate, bestRate / 4)))
         let waited = now - max(watermarkMoved, started ?? 0)
         guard waited > patience else { return }
         let window = originWindow
