@@ -2,8 +2,8 @@
 /// node says one to each neighbour several times a second, so every byte here counts.
 ///
 ///     map    = head, gossip, load, arriving count, arriving list, capacity, bitmap (capacity/8 bytes, rounded up, bit 0 first)
-///     delta  = head, counts, gossip, load, held list, arriving list, (with flag 2: lost count, lost list)
-///     head   = one byte. High four bits: 2 a delta, 3 a map. Low four, flags: 1 holds everything, 2 lost list, 4 the gossip's full age
+///     delta  = head, counts, gossip, load, held list, arriving list, (with flag 2: lost count, lost list), (with flag 8: number of blocks held)
+///     head   = one byte. High four bits: 2 a delta, 3 a map. Low four, flags: 1 holds everything, 2 lost list, 4 the gossip's full age, 8 number held
 ///     counts = two of four bits in one byte, held in the high one; 15: the whole number follows as a varint, held's first
 ///     gossip = watermark, counts of the bytes of `beyond` and `claimed`, those bytes (bit 0 first, trailing zero bytes left out), full age
 ///     list   = differences to the number before, of the first to the watermark, each zigzag-coded
@@ -46,7 +46,7 @@ extension SwarmMap {
 
 extension SwarmDelta {
     public func encoded() -> [UInt8] {
-        var out = [MessageHead(kind: .delta, isFull: isFull, hasLost: !lost.isEmpty, hasFullAge: gossip.fullAge != nil).byte]
+        var out = [MessageHead(kind: .delta, isFull: isFull, hasLost: !lost.isEmpty, hasFullAge: gossip.fullAge != nil, hasHeldCount: heldCount != nil).byte]
         Varint.append(counts: held.count, arriving.count, to: &out)
         gossip.encode(into: &out)
         Varint.append(load, to: &out)
@@ -56,6 +56,7 @@ extension SwarmDelta {
             Varint.append(lost.count, to: &out)
             Varint.append(list: lost, from: gossip.watermark, to: &out)
         }
+        if let heldCount { Varint.append(heldCount, to: &out) }
         return out
     }
 
@@ -73,6 +74,10 @@ extension SwarmDelta {
             lost = list
         }
         self.init(held: held, arriving: arriving, lost: lost, load: load, gossip: gossip)
+        if head.hasHeldCount {
+            guard let count = input.number(), count <= blockCount else { return nil }
+            self.heldCount = count
+        }
         isFull = head.isFull
         bytes = input.rest
     }
@@ -132,21 +137,23 @@ package struct MessageHead: Equatable {
     var isFull = false
     var hasLost = false
     var hasFullAge = false
+    var hasHeldCount = false
 
-    init(kind: Kind, isFull: Bool = false, hasLost: Bool = false, hasFullAge: Bool = false) {
+    init(kind: Kind, isFull: Bool = false, hasLost: Bool = false, hasFullAge: Bool = false, hasHeldCount: Bool = false) {
         self.kind = kind
         self.isFull = isFull
         self.hasLost = hasLost
         self.hasFullAge = hasFullAge
+        self.hasHeldCount = hasHeldCount
     }
 
     /// nil: no message of this version.
     package init?(_ byte: UInt8) {
-        guard let kind = Kind(rawValue: byte >> 4), byte & 8 == 0 else { return nil }
-        self.init(kind: kind, isFull: byte & 1 != 0, hasLost: byte & 2 != 0, hasFullAge: byte & 4 != 0)
+        guard let kind = Kind(rawValue: byte >> 4) else { return nil }
+        self.init(kind: kind, isFull: byte & 1 != 0, hasLost: byte & 2 != 0, hasFullAge: byte & 4 != 0, hasHeldCount: byte & 8 != 0)
     }
 
-    var byte: UInt8 { kind.rawValue << 4 | (isFull ? 1 : 0) | (hasLost ? 2 : 0) | (hasFullAge ? 4 : 0) }
+    var byte: UInt8 { kind.rawValue << 4 | (isFull ? 1 : 0) | (hasLost ? 2 : 0) | (hasFullAge ? 4 : 0) | (hasHeldCount ? 8 : 0) }
 }
 
 package enum Varint {

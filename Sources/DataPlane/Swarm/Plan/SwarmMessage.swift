@@ -50,8 +50,10 @@ public struct SwarmDelta: Sendable, Equatable {
     /// Neither held nor arriving any more.
     public var lost: [Int]
     public var load: Int
-    /// The sender holds every block now. Blocks that a neighbour holds already are not always announced to it.
+    /// The sender holds every block now. Blocks that a neighbour holds already are not announced to it.
     public var isFull = false
+    /// How many blocks the sender holds, now and then, for people.
+    public var heldCount: Int?
     public var gossip: SwarmGossip
 
     public init(

@@ -5,7 +5,10 @@ struct SwarmNeighbour: Sendable {
     var hasMap = false
     /// This node asked for the connection.
     var isMine = false
+    /// What it told us that it holds. Not all that it holds: of blocks that this node holds too it does not tell.
     var blocks: BlockSet
+    /// How many it said that it holds, all in all.
+    var heldCount = 0
     var arriving: [Int32] = []
     var lastHeard: SwarmInstant
     var lastTold: SwarmInstant = 0

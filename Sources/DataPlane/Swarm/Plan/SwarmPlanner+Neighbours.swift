@@ -155,6 +155,7 @@ extension SwarmPlanner {
         neighbours[slot].isConnected = true
         neighbours[slot].hasMap = true
         neighbours[slot].blocks = map.blocks
+        neighbours[slot].heldCount = map.blocks.count
         map.blocks.forEach { block in added(block, at: now) }
         for block in map.arriving { arriving(block, slot: slot, at: now) }
         heard(load: map.load, gossip: map.gossip, slot: slot, at: now)
@@ -176,6 +177,7 @@ extension SwarmPlanner {
                 added(block, at: now)
             }
         }
+        if let count = delta.heldCount { neighbours[slot].heldCount = count }
         if delta.isFull, !neighbours[slot].blocks.isFull {
             for block in 0..<configuration.blockCount where neighbours[slot].blocks.insert(block) {
                 if let place = neighbours[slot].arriving.firstIndex(of: Int32(block)) {
@@ -263,6 +265,10 @@ extension SwarmPlanner {
         delta.arriving.removeAll { have.contains($0) || inFlight[$0] == 0 }
         delta.load = uploads
         delta.gossip = gossip(at: now)
+        if now >= lastCounted + .seconds(1) {
+            lastCounted = now
+            delta.heldCount = have.count
+        }
         var messages: [(news: News, listeners: [SwarmPeer])] = []
         for index in neighbours.indices where neighbours[index].isConnected {
             let news = news(for: neighbours[index], in: delta)

@@ -27,7 +27,7 @@ extension SwarmPlanner {
         let isGone: (SwarmPeer) -> Bool = { isDead($0, at: lastUpkeep) || isShunned($0, at: lastUpkeep) }
         return SwarmPlannerView(
             neighbours: neighbours.filter(\.isConnected).map {
-                SwarmPlannerView.Neighbour(peer: $0.peer, held: $0.blocks.count, load: $0.load, outstanding: $0.outstanding)
+                SwarmPlannerView.Neighbour(peer: $0.peer, held: max($0.blocks.count, $0.heldCount), load: $0.load, outstanding: $0.outstanding)
             },
             fromPeers: peerFetchCount, fromStore: storeFetchCount, storeReads: storeReadCounts, watermark: watermark, uploads: uploads,
             awaited: demandQueue.filter { !have.contains($0.block) }.prefix(16).map { ($0.block, members.owner(of: $0.block, skipping: isGone)) })

@@ -82,6 +82,8 @@ public struct SwarmPlanner: Sendable {
     var pending = SwarmDelta()
     var announcedLoad = 0
     var lastAnnounced: SwarmInstant = 0
+    /// When neighbours were told last how many blocks are held here.
+    var lastCounted: SwarmInstant = 0
     var nextTick: SwarmInstant = .max
     var lastUpkeep: SwarmInstant = 0
     /// When a block came.
