@@ -68,6 +68,11 @@ import Testing
         #expect(PeerAddress(text, defaultPort: 9) == nil)
     }
 
+    @Test func `a zone is named as a label's value is`() {
+        for text in ["", "cn-hangzhou-b", "rack_7.2", "7", String(repeating: "a", count: 63)] { #expect(SwarmConfiguration.isZone(text), "\(text)") }
+        for text in ["-a", "a-", "a b", "a\r\nX-Y: z", "zone/1", "Zürich", String(repeating: "a", count: 64)] { #expect(!SwarmConfiguration.isZone(text), "\(text)") }
+    }
+
     @Test func `the ways to find peers are read`() {
         #expect(PeerSource("dns:peers.modelcache-system.svc") == .dns(name: "peers.modelcache-system.svc", port: nil))
         #expect(PeerSource("dns:peers:9000") == .dns(name: "peers", port: 9000))

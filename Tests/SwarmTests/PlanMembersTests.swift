@@ -64,6 +64,28 @@ import Testing
     }
 }
 
+@Suite struct PlanZoneTests {
+    private func members(_ zones: [String]) -> SwarmMembers {
+        SwarmMembers(zones.enumerated().map { SwarmMember(SwarmPeer($0), key: SwarmRandom.mix(UInt64($0)), zone: $1) }, blockCount: 300)
+    }
+
+    @Test func eachZoneDealsOutAllBlocksAmongItsOwn() throws {
+        let all = members(["a", "b", "a", "b", "b", ""])
+        #expect(all.isOneZone(SwarmPeer(0), SwarmPeer(2)) && !all.isOneZone(SwarmPeer(0), SwarmPeer(1)) && !all.isOneZone(SwarmPeer(0), SwarmPeer(5)))
+        for (zone, peers) in [(0, [0, 2]), (1, [1, 3, 4]), (5, [5])] {
+            let own = try #require(all.zone(of: SwarmPeer(zone)))
+            #expect(Set(own.all) == Set(peers.map { SwarmPeer($0) }))
+            let shares = Dictionary(grouping: 0..<300) { own.owner(of: $0) }
+            #expect(shares.count == peers.count && shares.values.allSatisfy { $0.count * peers.count <= 300 * 5 / 4 + 2 * peers.count })
+        }
+    }
+
+    @Test func oneZoneIsNone() {
+        let all = members(["a", "a", "a"])
+        #expect(all.zone(of: SwarmPeer(0)) == nil && all.isOneZone(SwarmPeer(0), SwarmPeer(1)))
+    }
+}
+
 @Suite struct PlanMessageTests {
     private func roundTrip(_ delta: SwarmDelta) -> SwarmDelta? { SwarmDelta(decoding: delta.encoded(), blockCount: 5000) }
 

@@ -38,6 +38,38 @@ import Testing
         SwarmMap(blocks: .full(blocks), gossip: SwarmGossip(watermark: blocks))
     }
 
+    @Test func whatAnotherZoneHoldsIsBroughtInByOneNodeUnlessItIsLate() {
+        let blocks = 60
+        // Two here, two there.
+        let members = SwarmMembers(
+            (0..<4).map { SwarmMember(SwarmPeer($0), key: SwarmRandom.mix(UInt64($0) + 1), zone: $0 < 2 ? "here" : "there") }, blockCount: blocks)
+        var planner = Self.planner(blocks: blocks)
+        var actions = planner.handle(.start(members), at: 0)
+        for peer in 1..<4 { actions += planner.handle(.connected(SwarmPeer(peer)), at: 1) }
+        actions += planner.handle(.peerMap(SwarmPeer(1), SwarmMap(blocks: BlockSet(capacity: blocks))), at: 2)
+        for peer in 2..<4 { actions += planner.handle(.peerMap(SwarmPeer(peer), Self.full(blocks)), at: 2) }
+        /// What is fetched until then, all of it answered, while the others go on to say that all is there.
+        func fetched(until end: SwarmInstant, from start: SwarmInstant) -> Set<Int> {
+            var blocks: Set<Int> = []
+            var now = start
+            while now < end {
+                let fetches = Self.peerFetches(actions)
+                #expect(Self.storeBlocks(actions).isEmpty)
+                blocks.formUnion(fetches.map(\.block))
+                actions = []
+                for fetch in fetches { actions += planner.handle(.received(fetch.fetch), at: now) }
+                for peer in 1..<4 { actions += planner.handle(.peerDelta(SwarmPeer(peer), SwarmDelta(gossip: SwarmGossip(watermark: 60))), at: now) }
+                actions += planner.handle(.tick, at: now)
+                now += .milliseconds(20)
+            }
+            return blocks
+        }
+        let share = Set((0..<blocks).filter { members.zone(of: Self.me)?.owner(of: $0) == Self.me })
+        #expect(share.count > 20 && fetched(until: .milliseconds(900), from: .milliseconds(10)) == share)
+        // The other one of this zone brings nothing in.
+        #expect(fetched(until: .seconds(60), from: .milliseconds(900)) == Set(0..<blocks).subtracting(share))
+    }
+
     @Test func aloneItReadsEverythingFromTheStore() {
         var (planner, actions) = Self.connected(1, blocks: 40)
         var read: Set<Int> = []

@@ -52,6 +52,30 @@ import Testing
         #expect(report.originRatio <= 1.02 && report.unfinished == 0)
     }
 
+    /// Twenty nodes behind a link for five: each block comes into each rack about once, or nobody could keep up.
+    @Test(arguments: [40, 100])
+    func eachBlockComesIntoARackAboutOnce(nodes: Int) {
+        let told = run(nodes, .racks)
+        #expect(told.unfinished == 0 && told.average <= 1.2 && told.slowest <= 1.3 && told.originRatio <= 1.02)
+        #expect(told.rackBytes / told.parameters.modelBytes <= Double((nodes + 19) / 20) * 1.4)
+        #expect(run(nodes, .racksUntold).average > 2)
+    }
+
+    /// Nodes that name zones lose little where the links between them are not narrow.
+    @Test func zonesCostLittleWhereLinksAreWide() {
+        let report = run(50) { $0.zones = 3 }
+        #expect(report.unfinished == 0 && report.average <= 1.15 && report.originRatio <= 1.02)
+    }
+
+    @Test(arguments: [Scenario.killThird, .churn, .slowPeer, .stalledPeer, .partition])
+    func onBadDaysInZonesEveryLivingNodeEnds(scenario: Scenario) {
+        let report = run(18, scenario) {
+            $0.blocks = 240
+            $0.zones = 3
+        }
+        #expect(report.unfinished == 0)
+    }
+
     @Test(arguments: [Scenario.killThird, .churn, .stalledPeer, .slowPeer, .partition, .throttled, .mixed, .joiners, .twoModels])
     func onBadDaysEveryLivingNodeEnds(scenario: Scenario) {
         let report = run(18, scenario) { $0.blocks = 240 }

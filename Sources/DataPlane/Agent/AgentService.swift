@@ -106,7 +106,8 @@ public struct AgentService: Sendable {
             logger.warning("no model is shared with peers: set MODELCACHE_AUTH_SECRET_FILE to the secret that all nodes hold")
         }
         let swarm = try Swarm(
-            SwarmConfiguration(peers: peers, listen: options.peerAddress, advertised: options.advertisedPeerAddress, tls: options.peerTLS),
+            SwarmConfiguration(
+                peers: peers, listen: options.peerAddress, advertised: options.advertisedPeerAddress, zone: options.zone, tls: options.peerTLS),
             secrets: { secret?.secret?.keys ?? [] }, logger: logger)
         try await swarm.start()
         try await registry.join(swarm)

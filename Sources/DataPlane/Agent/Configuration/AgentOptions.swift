@@ -65,6 +65,8 @@ public struct AgentOptions: Equatable, Sendable {
     public var peerAddress = PeerAddress(host: "0.0.0.0", port: 9418)
     /// By which the others know this node; nil: the one among `peers` that is this machine's.
     public var advertisedPeerAddress: PeerAddress?
+    /// The name of this node's zone; empty: none.
+    public var zone = ""
     /// Nil: peers speak plain HTTP.
     public var peerTLS: SwarmConfiguration.TLSFiles?
     public var logLevel = 1
@@ -199,6 +201,12 @@ public struct AgentOptions: Equatable, Sendable {
                 throw SettingError(field: name, value: nil, problem: "is '\(raw)'", remedy: "set an address, with a port where it is not the peer server's, such as 10.0.0.7:9418")
             }
             options.advertisedPeerAddress = address
+        }
+        if let (raw, name) = text(nil, "MODELCACHE_ZONE") {
+            guard SwarmConfiguration.isZone(raw) else {
+                throw SettingError(field: name, value: nil, problem: "is '\(raw)'", remedy: "name the zone as a label's value: at most 63 letters, digits, '-', '_' and '.', a letter or digit at both ends")
+            }
+            options.zone = raw
         }
         let files = ["CERTIFICATE", "KEY", "AUTHORITY"].map { nonEmpty(environment["MODELCACHE_PEER_\($0)"]) }
         if let certificate = files[0], let key = files[1], let authority = files[2] {

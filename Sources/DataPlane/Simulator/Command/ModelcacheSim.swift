@@ -31,6 +31,7 @@ struct ModelcacheSim: ParsableCommand {
     @Option(help: "One-way latency between nodes, in milliseconds.") var latency = 1.0
     @Option(help: "The store's time to the first byte, in milliseconds.") var storeLatency = 10.0
     @Option(help: "Blocks that every node's reader demands ahead, in order; 0: nobody reads, but in readers-apart 8.") var readers = 0
+    @Option(help: "Zones that nodes say they are in, with links between them as wide as any; 0: none.") var zones = 0
     @Option(help: "Requests a node serves at once.") var uploadSlots = SimulationParameters().uploadSlots
     @Option(help: "Neighbours of a node in a large swarm; 0: the planner's default.") var neighbours = 0
     @Option(help: "Fetches from peers at once; 0: the planner's default.") var peerFetches = 0
@@ -85,6 +86,7 @@ struct ModelcacheSim: ParsableCommand {
         parameters.latency = SwarmNanoseconds(latency * 1e6)
         parameters.storeLatency = SwarmNanoseconds(storeLatency * 1e6)
         parameters.readers = readers
+        parameters.zones = zones
         parameters.uploadSlots = uploadSlots
         parameters.pieces = pieces
         parameters.dumpAt = dump

@@ -26,8 +26,10 @@ public enum Scenario: String, Sendable, CaseIterable {
     case partition
     /// The store gives a tenth of its rate between 30 % and 50 % of the wire time.
     case throttled
-    /// Racks of 20 nodes whose uplinks carry five links each.
+    /// Racks of 20 nodes whose uplinks carry five links each, and every node says in which it is.
     case racks
+    /// The same, and nobody says it.
+    case racksUntold = "racks-untold"
     /// Every fifth node's reader begins at two thirds of the model, as a server does whose model has its embedding first.
     case readersApart = "readers-apart"
     /// Every node loads two models at once.
@@ -56,6 +58,8 @@ public struct SimulationParameters: Sendable {
     public var uploadSlots = UploadQueue<Int32>().slots
     /// Bytes of a request's and its answer's headers.
     public var requestBytes = 350
+    /// Nodes say that they are in so many zones, though the links between them are as wide as any; 0: they say nothing.
+    public var zones = 0
     /// Each node's reader demands the blocks in order as they are read, this many ahead; 0: nobody reads, but in ``Scenario/readersApart`` 8.
     public var readers = 0
     var readersAhead: Int { readers == 0 && scenario == .readersApart ? 8 : readers }

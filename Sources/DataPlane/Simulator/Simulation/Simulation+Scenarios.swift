@@ -11,7 +11,7 @@ extension Simulation {
         let isLate: (Int) -> Bool = { $0 >= (count + 1) / 2 && (scenario == .late || scenario == .joiners) }
         let spare = scenario == .churn ? max(1, Int(wire * 0.6)) : 0
         for index in 0..<(count + spare + (scenario == .seeder ? 1 : 0)) { nodes.append(node(index)) }
-        if scenario == .racks {
+        if scenario == .racks || scenario == .racksUntold {
             let racks = (nodes.count + 19) / 20
             rackUp = Array(repeating: 0, count: racks)
             rackDown = rackUp
@@ -99,9 +99,18 @@ extension Simulation {
     private mutating func refreshMembers() {
         members = (0..<models).map { model in
             SwarmMembers(
-                alive.map { SwarmMember(SwarmPeer($0), key: SwarmRandom.mix(UInt64($0) &+ parameters.seed &* 1_000_003)) },
+                alive.map { index in
+                    SwarmMember(
+                        SwarmPeer(index), key: SwarmRandom.mix(UInt64(index) &+ parameters.seed &* 1_000_003),
+                        zone: zone(of: index))
+                },
                 blockCount: parameters.blocks, model: SwarmRandom.mix(UInt64(model) &+ 99))
         }
+    }
+
+    private func zone(of index: Int) -> String {
+        if parameters.scenario == .racks { return "rack-\(nodes[index].rack)" }
+        return parameters.zones > 0 ? "zone-\(index % parameters.zones)" : ""
     }
 
     private mutating func start(_ index: Int, isSeeder: Bool) {

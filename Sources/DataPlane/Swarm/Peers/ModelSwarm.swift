@@ -42,6 +42,8 @@ public final class ModelSwarm: Sendable {
         var key = 0
         /// Whether DNS, the list or the file names it.
         var isListed = false
+        /// As it said last.
+        var zone = ""
     }
     private struct State {
         var members: [PeerAddress: Member] = [:]
@@ -55,7 +57,7 @@ public final class ModelSwarm: Sendable {
     private let input: AsyncStream<Input>.Continuation
     private let dialer: PeerDialer
     private let keys: @Sendable () -> [SwarmKey]
-    let nodeID: String
+    private let introduction: PeerIntroduction
     /// Of our own peer server: with the address that a peer sees us come from, the way back to us.
     private let port: Int
 
@@ -63,13 +65,13 @@ public final class ModelSwarm: Sendable {
     private static let probeInterval: Duration = .seconds(1)
     private static let probesAtOnce = 64
 
-    init(shared: SharedModel, dialer: PeerDialer, nodeID: String, own: PeerAddress?, port: Int, keys: @escaping @Sendable () -> [SwarmKey]) {
+    init(shared: SharedModel, dialer: PeerDialer, introduction: PeerIntroduction, own: PeerAddress?, port: Int, keys: @escaping @Sendable () -> [SwarmKey]) {
         self.shared = shared
         self.dialer = dialer
-        self.nodeID = nodeID
+        self.introduction = introduction
         self.keys = keys
         self.port = port
-        let me = own ?? PeerAddress(host: nodeID, port: 1)
+        let me = own ?? PeerAddress(host: introduction.node, port: 1)
         state = Mutex(State(addresses: [me], own: own))
         (inputs, input) = AsyncStream.makeStream()
     }
@@ -130,11 +132,11 @@ public final class ModelSwarm: Sendable {
         guard goes else { return }
         let request = PeerDialer.Request(
             address: address, method: .POST, target: "/swarm/v1/models/\(id)/control", authorization: authorization,
-            own: state.withLock { $0.own } ?? PeerAddress(host: "", port: port), nodeID: nodeID)
-        dialer.control(request) { [weak self] channel, nodeID in
+            own: state.withLock { $0.own } ?? PeerAddress(host: "", port: port), introduction: introduction)
+        dialer.control(request) { [weak self] channel, other in
             guard let self else { return nil }
             let link = self.link(channel, to: address, isOutgoing: true)
-            guard nodeID != self.nodeID, self.keep(link, nodeID: nodeID) else { return nil }
+            guard other?.node != self.introduction.node, self.keep(link, other) else { return nil }
             self.input.yield(.connected(peer))
             return link
         } ended: { [weak self] link, wasDeclined in
@@ -217,11 +219,11 @@ public final class ModelSwarm: Sendable {
     }
 
     /// Two nodes that dial each other at once have two connections: both keep the one that the smaller node id opened.
-    private func keep(_ link: ControlLink, nodeID other: String?) -> Bool {
+    private func keep(_ link: ControlLink, _ other: PeerIntroduction?) -> Bool {
         let (isKept, former) = state.withLock { state -> (Bool, ControlLink?) in
             guard !state.hasLeft, var member = state.members[link.peer] else { return (false, nil) }
             if let former = member.link, former.channel.isActive {
-                let mine = other.map { nodeID < $0 } ?? true
+                let mine = other.map { introduction.node < $0.node } ?? true
                 guard link.isOutgoing == mine, former.isOutgoing != mine else { return (false, nil) }
             }
             let former = member.link
@@ -235,11 +237,11 @@ public final class ModelSwarm: Sendable {
     }
 
     /// A peer opens a control connection; nil: there is one already.
-    func accept(_ channel: any Channel, from address: PeerAddress, nodeID other: String?) -> ControlLink? {
-        guard other != nodeID else { return nil }
-        heard(from: address, nodeID: other)
+    func accept(_ channel: any Channel, from address: PeerAddress, _ other: PeerIntroduction?) -> ControlLink? {
+        guard other?.node != introduction.node else { return nil }
+        heard(from: address, other)
         let link = link(channel, to: address, isOutgoing: false)
-        return keep(link, nodeID: other) ? link : nil
+        return keep(link, other) ? link : nil
     }
 
     /// After the answer's head is written.
@@ -260,13 +262,14 @@ public final class ModelSwarm: Sendable {
     // MARK: Members
 
     /// A node that proved itself asked for the model: it has it open.
-    func heard(from address: PeerAddress?, nodeID other: String?) {
-        guard let address, other != nil, other != nodeID else { return }
+    func heard(from address: PeerAddress?, _ other: PeerIntroduction?) {
+        guard let address, let other, other.node != introduction.node else { return }
         let isNew = state.withLock { state in
             guard !state.hasLeft, address != state.own else { return false }
             var member = Self.member(address, &state)
-            guard !member.isPresent else { return false }
+            guard !member.isPresent || member.zone != other.zone else { return false }
             member.isPresent = true
+            member.zone = other.zone
             state.members[address] = member
             return state.hasStarted
         }
@@ -288,8 +291,8 @@ public final class ModelSwarm: Sendable {
 
     private func tellMembers() {
         let members = state.withLock { state in
-            state.members.values.filter { $0.isPresent }.map { SwarmMember($0.peer, key: SwarmMember.hash(of: $0.address.description)) }
-                + [SwarmMember(me, key: SwarmMember.hash(of: state.addresses[0].description))]
+            state.members.values.filter { $0.isPresent }.map { SwarmMember($0.peer, key: SwarmMember.hash(of: $0.address.description), zone: $0.zone) }
+                + [SwarmMember(me, key: SwarmMember.hash(of: state.addresses[0].description), zone: introduction.zone)]
         }
         input.yield(.members(members.sorted { $0.peer < $1.peer }))
     }
@@ -358,12 +361,12 @@ public final class ModelSwarm: Sendable {
             guard let (id, authorization) = proof(for: address, key: key) else { return false }
             let request = PeerDialer.Request(
                 address: address, method: .HEAD, target: "/swarm/v1/models/\(id)/map", authorization: authorization,
-                own: state.withLock { $0.own } ?? PeerAddress(host: "", port: port), nodeID: nodeID)
+                own: state.withLock { $0.own } ?? PeerAddress(host: "", port: port), introduction: introduction)
             guard let (status, other) = await dialer.ask(request) else { return false }
             guard status == 200 else { continue }
             return state.withLock { state in
                 guard !state.hasLeft else { return false }
-                if other == nodeID {
+                if other?.node == introduction.node {
                     // Another address of this very node.
                     state.candidates.remove(address)
                     return false
@@ -371,8 +374,9 @@ public final class ModelSwarm: Sendable {
                 var member = Self.member(address, &state)
                 member.key = key
                 member.isListed = true
-                let isNew = !member.isPresent
+                let isNew = !member.isPresent || member.zone != other?.zone ?? ""
                 member.isPresent = true
+                member.zone = other?.zone ?? ""
                 state.members[address] = member
                 return isNew
             }

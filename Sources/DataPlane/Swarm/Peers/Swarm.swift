@@ -8,8 +8,7 @@ internal import Synchronization
 /// A node's part in the swarms of all its models: the peer server, the list of addresses, the secrets.
 public final class Swarm: Sendable {
     public let configuration: SwarmConfiguration
-    /// Random for each agent process.
-    public let nodeID: String
+    let introduction: PeerIntroduction
 
     private struct Names {
         var secrets: [[UInt8]] = []
@@ -42,7 +41,7 @@ public final class Swarm: Sendable {
         self.configuration = configuration
         self.secrets = secrets
         self.logger = logger
-        nodeID = String(UInt64.random(in: .min ... .max), radix: 16)
+        introduction = PeerIntroduction(node: String(UInt64.random(in: .min ... .max), radix: 16), zone: configuration.zone)
         state.withLock { $0.own = configuration.advertised }
         tls = try configuration.tls.map { (files) throws(SwarmError) in try Self.contexts(files) }
         group = MultiThreadedEventLoopGroup(numberOfThreads: max(1, min(4, System.coreCount / 2)))
@@ -50,7 +49,7 @@ public final class Swarm: Sendable {
 
     /// Listens and begins to look up addresses.
     public func start() async throws(SwarmError) {
-        let server = PeerServer(group: group, tls: tls?.server, nodeID: nodeID) { [weak self] id, authorization in
+        let server = PeerServer(group: group, tls: tls?.server, introduction: introduction) { [weak self] id, authorization in
             self?.admit(id, authorization)
         } loadChanged: { [weak self] load in
             guard let self else { return }
@@ -73,7 +72,7 @@ public final class Swarm: Sendable {
                 }
             }
         }
-        logger.notice("peer server ready", metadata: ["address": "\(configuration.listen.host):\(port)", "node": "\(nodeID)"])
+        logger.notice("peer server ready", metadata: ["address": "\(configuration.listen.host):\(port)", "node": "\(introduction.node)", "zone": "\(configuration.zone)"])
     }
 
     public func shutDown() async {
@@ -94,7 +93,7 @@ public final class Swarm: Sendable {
         let dialer = PeerDialer(group: group, tls: tls?.client)
         let (own, candidates, former, port) = state.withLock { ($0.own, $0.candidates, $0.models[shared.identity], $0.port) }
         if let former { leave(former) }
-        let model = ModelSwarm(shared: shared, dialer: dialer, nodeID: nodeID, own: own, port: port) { [weak self] in self?.names().keys ?? [] }
+        let model = ModelSwarm(shared: shared, dialer: dialer, introduction: introduction, own: own, port: port) { [weak self] in self?.names().keys ?? [] }
         model.update(candidates: candidates, own: own)
         let finding = Task { [weak self] in
             // An answer of the first lookup, or as good as none.

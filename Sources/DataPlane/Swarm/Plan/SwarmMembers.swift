@@ -3,10 +3,13 @@ public struct SwarmMember: Sendable, Equatable {
     public var peer: SwarmPeer
     /// A hash of what all nodes call this node by (its address and port), equal everywhere; see ``hash(of:)``.
     public var key: UInt64
+    /// What the links to and from are wide within and narrow beyond: a rack, a hall, a cloud's zone; empty: not known.
+    public var zone: String
 
-    public init(_ peer: SwarmPeer, key: UInt64) {
+    public init(_ peer: SwarmPeer, key: UInt64, zone: String = "") {
         self.peer = peer
         self.key = key
+        self.zone = zone
     }
 
     /// FNV-1a with a final mix: the same on every machine, unlike `Hasher`.
@@ -33,6 +36,9 @@ public struct SwarmMembers: Sendable {
     /// Index of every block's owner.
     private let owners: [Int32]
     public let model: UInt64
+    /// Places in `zones`, and their members; empty where there are not two.
+    private let zonePlaces: [SwarmPeer: Int32]
+    private let zones: [SwarmMembers]
 
     /// - Parameter model: a hash of the model's identity, so that two models have different owners.
     public init(_ members: [SwarmMember], blockCount: Int, model: UInt64 = 0) {
@@ -48,7 +54,26 @@ public struct SwarmMembers: Sendable {
         points = ring.map { $0.point }
         holders = ring.map { $0.member }
         owners = Self.deal(points: points, holders: holders, memberCount: peers.count, blockCount: blockCount, model: model)
+        let grouped = Dictionary(grouping: sorted) { $0.zone }
+        guard grouped.count > 1 else {
+            (zonePlaces, zones) = ([:], [])
+            return
+        }
+        var places: [SwarmPeer: Int32] = [:]
+        var zones: [SwarmMembers] = []
+        for members in grouped.values {
+            for member in members { places[member.peer] = Int32(zones.count) }
+            // Another hash than the store's, so that who reads a block and who brings it into a zone are not the same few.
+            zones.append(SwarmMembers(members.map { SwarmMember($0.peer, key: $0.key) }, blockCount: blockCount, model: model ^ 0x7a6f_6e65))
+        }
+        (zonePlaces, self.zones) = (places, zones)
     }
+
+    /// Whether both are in one zone, or there are not two zones.
+    public func isOneZone(_ left: SwarmPeer, _ right: SwarmPeer) -> Bool { zonePlaces[left] == zonePlaces[right] }
+
+    /// The members of a member's zone, each with its share of the blocks; nil where there are not two zones.
+    public func zone(of peer: SwarmPeer) -> SwarmMembers? { zonePlaces[peer].map { zones[Int($0)] } }
 
     private static let pointsPerMember = 32
 

@@ -3,6 +3,8 @@ struct SwarmNeighbour: Sendable {
     let peer: SwarmPeer
     var isConnected = false
     var hasMap = false
+    /// In this node's zone, or there are none.
+    var isNear = true
     /// This node asked for the connection.
     var isMine = false
     /// What it told us that it holds. Not all that it holds: of blocks that this node holds too it does not tell.

@@ -89,7 +89,7 @@ extension SwarmPlanner {
         for demand in demandQueue.prefix(Self.demandsServed) {
             let block = demand.block
             let isUnread = holders[block] == 0 && !exists.contains(position(of: block))
-            let isFar = (isUnread || inFlight[block] > 0) && !isNear(position(of: block))
+            let isFar = (isUnread || inFlight[block] > 0) && !isNearWindow(position(of: block))
             turn.meet(block, isUnread: isUnread, isFar: isFar)
             guard inFlight[block] == 0 else { continue }
             let waited = now - demand.since
@@ -161,7 +161,7 @@ extension SwarmPlanner {
         }
     }
 
-    private func isNear(_ position: Int) -> Bool {
+    private func isNearWindow(_ position: Int) -> Bool {
         // One that is alone has no turns.
         guard members.count > 1 else { return true }
         let window = originWindow * 2
@@ -242,13 +242,17 @@ extension SwarmPlanner {
                 best = block
             }
         }
-        for block in neighbours[index].arriving where candidates.contains(Int(block)) && mayRelay(Int(block), at: now) { consider(Int(block)) }
+        let isNear = neighbours[index].isNear
+        for block in neighbours[index].arriving where candidates.contains(Int(block)) && mayRelay(Int(block), at: now) && (isNear || crossable.contains(Int(block))) {
+            consider(Int(block))
+        }
         let words = candidates.words.count
         let start = random.below(words)
         var seen = 0
         for step in 0..<words where seen < 64 {
             let place = start + step < words ? start + step : start + step - words
             var word = candidates.words[place] & neighbours[index].blocks.words[place]
+            if !isNear { word &= crossable.words[place] }
             seen += word.nonzeroBitCount
             while word != 0 {
                 consider(place * 64 + word.trailingZeroBitCount)
@@ -295,6 +299,7 @@ extension SwarmPlanner {
             guard neighbours[index].blocks.contains(block)
                 || (!wholeOnly && !neighbours[index].arriving.isEmpty && neighbours[index].arriving.contains(Int32(block)) && mayRelay(block, at: now))
             else { continue }
+            guard neighbours[index].isNear || mayCross(block, urgent: urgent) else { continue }
             guard neighbours[index].peer != excluding, isUsable(index, urgent: urgent, at: now) else { continue }
             guard let earlier = first else {
                 first = index

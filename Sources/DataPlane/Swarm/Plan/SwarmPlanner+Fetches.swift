@@ -172,6 +172,7 @@ extension SwarmPlanner {
         crawl.look(unused: budget - budgetUsed, at: now)
         forgetHearsay(at: now)
         watchWindow(at: now)
+        watchCrossings(at: now)
         readLate(at: now)
         readScarce(at: now)
         if now > lastArrival + .seconds(3) { wantMissing(at: now) }

@@ -14,6 +14,8 @@ extension SwarmPlanner {
             removeNeighbour(peer)
         }
         for peer in Array(reputations.keys) where !current.contains(peer) { reputations[peer] = nil }
+        zone = members.zone(of: configuration.me)
+        for index in neighbours.indices { neighbours[index].isNear = members.isOneZone(neighbours[index].peer, configuration.me) }
         findOwned(at: now)
         connectMore(at: now)
     }
@@ -35,14 +37,21 @@ extension SwarmPlanner {
             return
         }
         let wanted = configuration.neighbours / 2
-        var mine = neighbours.reduce(0) { $0 + ($1.isMine ? 1 : 0) }
+        // In zones most are near, and two or so far, as many again come from there.
+        if let zone { connectMore(of: zone, isNear: true, wanted: min(zone.count - 1, wanted - 2), at: now) }
+        connectMore(of: members, isNear: nil, wanted: wanted, at: now)
+    }
+
+    private mutating func connectMore(of members: SwarmMembers, isNear: Bool?, wanted: Int, at now: SwarmInstant) {
+        var mine = neighbours.reduce(0) { $0 + ($1.isMine && (isNear == nil || $1.isNear == isNear) ? 1 : 0) }
         var attempts = 0
         let own = SwarmRandom.mix(configuration.seed ^ 0x6e65_6967_6862_6f75)
         // Places that held before come first, so that a reconnection goes to the same members.
         while mine < wanted, attempts < wanted * 8 {
             let peer = members.successor(of: SwarmRandom.mix(own &+ UInt64(attempts)))
             attempts += 1
-            if peer != configuration.me, connect(peer, at: now) { mine += 1 }
+            guard peer != configuration.me, isNear != nil || zone == nil || !self.members.isOneZone(peer, configuration.me) else { continue }
+            if connect(peer, at: now) { mine += 1 }
         }
     }
 
@@ -58,6 +67,7 @@ extension SwarmPlanner {
     private mutating func addNeighbour(_ peer: SwarmPeer, at now: SwarmInstant) -> Int {
         slots[peer] = neighbours.count
         neighbours.append(SwarmNeighbour(peer, blockCount: configuration.blockCount, at: now))
+        neighbours[neighbours.count - 1].isNear = members.isOneZone(peer, configuration.me)
         return neighbours.count - 1
     }
 

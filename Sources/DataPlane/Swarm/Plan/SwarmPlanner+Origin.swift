@@ -184,6 +184,7 @@ extension SwarmPlanner {
 
     /// Which blocks are this node's to read, after members came, went or died.
     mutating func findOwned(at now: SwarmInstant) {
+        findCrossable(at: now)
         owned.removeAll(keepingCapacity: true)
         ownedCursor = 0
         guard members.count > 0 else { return }
@@ -271,7 +272,8 @@ extension SwarmPlanner {
         let isAlarming = crawl.isCrawling || now > lastArrival + .seconds(3) || neighbours.reduce(0, { $0 + ($1.hasMap ? 1 : 0) }) >= 4
         guard isAlarming else { return }
         // In block times of this link at its best: what is known of fetches is spoilt by the very peer that is too slow.
-        let patience = max(Self.scarcePatience, time(ofBlocks: 40, at: bestRate))
+        // Into and through zones a block goes by one node each.
+        let patience = max(Self.scarcePatience, time(ofBlocks: 40, at: bestRate)) * (zone == nil ? 1 : 2)
         for position in 0..<configuration.blockCount where exists.contains(position) {
             let block = block(at: position)
             guard !have.contains(block), inFlight[block] <= 1, now > existsSince[position] + patience,

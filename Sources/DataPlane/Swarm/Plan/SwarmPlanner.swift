@@ -78,6 +78,12 @@ public struct SwarmPlanner: Sendable {
     var throttledUntil: SwarmInstant = 0
     var wantedHere: [Int] = []
 
+    /// The members of this node's own zone; nil where no zones are known or all are in one.
+    var zone: SwarmMembers?
+    /// Blocks that this node may take from another zone.
+    var crossable: BlockSet
+    var crossingLook: SwarmInstant = 0
+
     var uploads = 0
     var pending = SwarmDelta()
     var announcedLoad = 0
@@ -129,6 +135,7 @@ public struct SwarmPlanner: Sendable {
         overdue = BlockSet(capacity: count)
         claimed = BlockSet(capacity: count)
         hearsay = BlockSet(capacity: count)
+        crossable = BlockSet(capacity: count)
         inFlight = Array(repeating: 0, count: count)
         holders = Array(repeating: 0, count: count)
         candidates = BlockSet(capacity: count)

@@ -20,19 +20,18 @@ struct PeerDialer: Sendable {
         let authorization: String
         /// Where this node itself listens, for the peer to come back to.
         let own: PeerAddress
-        let nodeID: String
+        let introduction: PeerIntroduction
 
         var head: HTTPRequestHead {
-            let headers = HTTPHeaders([
-                ("Host", address.description), ("Authorization", authorization), (PeerHeader.node, nodeID), (PeerHeader.address, own.description),
-            ])
+            let headers = HTTPHeaders(
+                [("Host", address.description), ("Authorization", authorization), (PeerHeader.address, own.description)] + introduction.headers)
             return HTTPRequestHead(version: .http1_1, method: method, uri: target, headers: headers)
         }
     }
 
-    /// The answer's status and the answering node's id; nil: there was none.
-    func ask(_ request: Request) async -> (status: Int, nodeID: String?)? {
-        let answer = group.next().makePromise(of: (Int, String?)?.self)
+    /// The answer's status, and who answered; nil: there was none.
+    func ask(_ request: Request) async -> (status: Int, peer: PeerIntroduction?)? {
+        let answer = group.next().makePromise(of: (Int, PeerIntroduction?)?.self)
         let connected = bootstrap { channel in
             try channel.pipeline.syncOperations.addHandler(AnswerHandler(answer: answer))
         }.connect(host: request.address.host, port: request.address.port)
@@ -49,7 +48,7 @@ struct PeerDialer: Sendable {
 
     /// Opens a control connection. `opened` gives the link once the peer accepted; `ended` comes once, whether or not it stood.
     func control(
-        _ request: Request, opened: @escaping @Sendable (any Channel, _ nodeID: String?) -> ControlLink?,
+        _ request: Request, opened: @escaping @Sendable (any Channel, PeerIntroduction?) -> ControlLink?,
         ended: @escaping @Sendable (ControlLink?, _ wasDeclined: Bool) -> Void
     ) {
         let connected = bootstrap { channel in
@@ -82,8 +81,6 @@ struct PeerDialer: Sendable {
 
 /// Names of headers that are ours.
 enum PeerHeader {
-    /// Random for each agent process: how a node recognises itself.
-    static let node = "X-ModelCache-Node"
     /// Where the asking node listens; without a host, at the address it is seen to come from.
     static let address = "X-ModelCache-Address"
 }
@@ -91,13 +88,13 @@ enum PeerHeader {
 /// Of one event loop alone.
 private final class AnswerHandler: ChannelInboundHandler {
     typealias InboundIn = HTTPClientResponsePart
-    private let answer: EventLoopPromise<(Int, String?)?>
+    private let answer: EventLoopPromise<(Int, PeerIntroduction?)?>
 
-    init(answer: EventLoopPromise<(Int, String?)?>) { self.answer = answer }
+    init(answer: EventLoopPromise<(Int, PeerIntroduction?)?>) { self.answer = answer }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         if case .head(let head) = unwrapInboundIn(data) {
-            answer.succeed((Int(head.status.code), head.headers.first(name: PeerHeader.node)))
+            answer.succeed((Int(head.status.code), PeerIntroduction(head.headers)))
             context.close(promise: nil)
         }
     }
@@ -109,14 +106,14 @@ private final class AnswerHandler: ChannelInboundHandler {
 /// Of one event loop alone.
 private final class ControlHandler: ChannelInboundHandler {
     typealias InboundIn = HTTPClientResponsePart
-    private let opened: @Sendable (any Channel, String?) -> ControlLink?
+    private let opened: @Sendable (any Channel, PeerIntroduction?) -> ControlLink?
     private let ended: @Sendable (ControlLink?, Bool) -> Void
     private var wasDeclined = false
     private var link: ControlLink?
     private var hasEnded = false
     private var deadline: Scheduled<Void>?
 
-    init(opened: @escaping @Sendable (any Channel, String?) -> ControlLink?, ended: @escaping @Sendable (ControlLink?, Bool) -> Void) {
+    init(opened: @escaping @Sendable (any Channel, PeerIntroduction?) -> ControlLink?, ended: @escaping @Sendable (ControlLink?, Bool) -> Void) {
         self.opened = opened
         self.ended = ended
     }
@@ -131,7 +128,7 @@ private final class ControlHandler: ChannelInboundHandler {
         switch unwrapInboundIn(data) {
         case .head(let head):
             deadline?.cancel()
-            guard head.status == .ok, let link = opened(context.channel, head.headers.first(name: PeerHeader.node)) else {
+            guard head.status == .ok, let link = opened(context.channel, PeerIntroduction(head.headers)) else {
                 // It lives, but has not the model open or connections enough.
                 wasDeclined = head.status != .ok
                 return context.close(promise: nil)

@@ -65,7 +65,7 @@ final class PeerRequestHandler: ChannelInboundHandler, @unchecked Sendable {
     private func answer(_ head: HTTPRequestHead, _ context: ChannelHandlerContext) {
         isAnswering = true
         guard let (model, rest) = route(head) else { return send(.notFound, head, context) }
-        model.heard(from: peer(head, context), nodeID: head.headers.first(name: PeerHeader.node))
+        model.heard(from: peer(head, context), PeerIntroduction(head.headers))
         switch (head.method, rest.count, rest[0]) {
         case (.HEAD, 1, "map"): send(.ok, head, context, headers: [("Content-Length", "0")])
         case (.GET, 1, "map"): send(.ok, head, context, body: model.snapshot())
@@ -97,11 +97,11 @@ final class PeerRequestHandler: ChannelInboundHandler, @unchecked Sendable {
             send(.notFound, head, context)
             return context.close(promise: nil)
         }
-        guard let link = model.accept(context.channel, from: peer, nodeID: head.headers.first(name: PeerHeader.node)) else {
+        guard let link = model.accept(context.channel, from: peer, PeerIntroduction(head.headers)) else {
             send(.conflict, head, context)
             return context.close(promise: nil)
         }
-        let headers = HTTPHeaders([("Transfer-Encoding", "chunked"), (PeerHeader.node, server.nodeID)])
+        let headers = HTTPHeaders([("Transfer-Encoding", "chunked")] + server.introduction.headers)
         context.writeAndFlush(
             wrapOutboundOut(.head(HTTPResponseHead(version: head.version, status: .ok, headers: headers))), promise: nil)
         control = (link, model)
@@ -133,7 +133,7 @@ final class PeerRequestHandler: ChannelInboundHandler, @unchecked Sendable {
         headers extra: [(String, String)] = [], body: [UInt8]? = nil
     ) {
         var headers = HTTPHeaders(extra)
-        if status == .ok { headers.add(name: PeerHeader.node, value: server.nodeID) }
+        if status == .ok { headers.add(contentsOf: HTTPHeaders(server.introduction.headers)) }
         if extra.isEmpty { headers.add(name: "Content-Length", value: "\(body?.count ?? 0)") }
         if body != nil { headers.add(name: "Content-Type", value: "application/json") }
         context.write(wrapOutboundOut(.head(HTTPResponseHead(version: request.version, status: status, headers: headers))), promise: nil)

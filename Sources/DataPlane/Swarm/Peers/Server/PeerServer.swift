@@ -13,7 +13,7 @@ internal import Synchronization
 /// | `GET /swarm/v1/models/<id>/files/<index>` with `Range` | 206, whole blocks; waits for one that is arriving; 416 when it is not here |
 /// | `POST /swarm/v1/models/<id>/control` | frames in both directions (``ControlFrame``) |
 ///
-/// `<id>` is ``SwarmKey/modelID(generation:)``.
+/// `<id>` is ``SwarmKey/modelID(_:)``.
 final class PeerServer: Sendable {
     private let group: MultiThreadedEventLoopGroup
     private let tls: NIOSSLContext?
@@ -22,16 +22,16 @@ final class PeerServer: Sendable {
     private let waiting = Mutex<(begin: [UInt64: @Sendable () -> Void], last: UInt64)>(([:], 0))
     /// Finds a model by its name and token.
     let admit: @Sendable (_ modelID: String, _ authorization: String?) -> ModelSwarm?
-    let nodeID: String
+    let introduction: PeerIntroduction
     private let loadChanged: @Sendable (Int) -> Void
 
     init(
-        group: MultiThreadedEventLoopGroup, tls: NIOSSLContext?, nodeID: String,
+        group: MultiThreadedEventLoopGroup, tls: NIOSSLContext?, introduction: PeerIntroduction,
         admit: @escaping @Sendable (String, String?) -> ModelSwarm?, loadChanged: @escaping @Sendable (Int) -> Void
     ) {
         self.group = group
         self.tls = tls
-        self.nodeID = nodeID
+        self.introduction = introduction
         self.admit = admit
         self.loadChanged = loadChanged
     }
