@@ -112,11 +112,22 @@ import Testing
     @Test func bytesOfAStrangerNeverMakeABadMessage() {
         let seed = UInt64.random(in: 0 ... .max)
         var random = SwarmRandom(seed: seed)
-        let whole = SwarmDelta(held: [7, 4999, 3], arriving: [12], load: 300, gossip: SwarmGossip(watermark: 4711, beyond: [5])).encoded()
+        var delta = SwarmDelta(held: [7, 4999, 3] + Array(20..<40), arriving: [12], lost: [9], load: 300, gossip: SwarmGossip(watermark: 4711, beyond: [5], claimed: [7], fullAge: 2))
+        delta.heldCount = 77
+        let whole = delta.encoded()
+        var blocks = BlockSet(capacity: 5000)
+        for block in stride(from: 0, to: 5000, by: 7) { blocks.insert(block) }
+        let map = SwarmMap(blocks: blocks, arriving: [1, 2], load: 3, gossip: delta.gossip).encoded()
         for _ in 0..<20_000 {
             var bytes = whole
             for _ in 0...random.below(4) { bytes[random.below(bytes.count)] = UInt8(truncatingIfNeeded: random.next()) }
             bytes.removeLast(random.below(3))
+            var other = map
+            for _ in 0...random.below(4) { other[random.below(24)] = UInt8(truncatingIfNeeded: random.next()) }
+            other.removeLast(random.below(3))
+            if let read = SwarmMap(decoding: other, blockCount: 5000) {
+                #expect(read.blocks.capacity == 5000 && read.arriving.allSatisfy { (0..<5000).contains($0) } && read.gossip.watermark <= 5000, "seed \(seed)")
+            }
             guard let read = SwarmDelta(decoding: bytes, blockCount: 5000) else { continue }
             #expect((read.held + read.arriving + read.lost).allSatisfy { (0..<5000).contains($0) } && read.gossip.watermark <= 5000, "seed \(seed)")
         }

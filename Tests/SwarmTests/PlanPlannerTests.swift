@@ -70,6 +70,41 @@ import Testing
         #expect(fetched(until: .seconds(60), from: .milliseconds(900)) == Set(0..<blocks).subtracting(share))
     }
 
+    /// What the planner tells `peer`, until `end`, with the peer's heartbeats between.
+    private func told(_ planner: inout SwarmPlanner, to peer: SwarmPeer, from start: SwarmInstant, until end: SwarmInstant) -> [SwarmDelta] {
+        var deltas: [SwarmDelta] = []
+        var now = start
+        while now < end {
+            for case .announce(let delta, let peers) in planner.handle(.tick, at: now) where peers.contains(peer) { deltas.append(delta) }
+            now += .milliseconds(50)
+        }
+        return deltas
+    }
+
+    @Test func aNeighbourIsToldOfTheBlocksItLacksAndOfThoseItLoses() {
+        var (planner, _) = Self.connected(2, blocks: 40)
+        let peer = SwarmPeer(1)
+        var theirs = BlockSet(capacity: 40)
+        theirs.insert(5)
+        _ = planner.handle(.peerMap(peer, SwarmMap(blocks: theirs)), at: 3)
+        _ = planner.handle(.held([5..<7]), at: .milliseconds(10))
+        let first = told(&planner, to: peer, from: .milliseconds(300), until: .milliseconds(800))
+        #expect(first.flatMap(\.held) == [6])
+        let answers = planner.handle(.peerDelta(peer, SwarmDelta(lost: [5])), at: .milliseconds(810))
+        #expect(answers.contains { if case .announce(let delta, _) = $0 { delta.held == [5] } else { false } })
+    }
+
+    @Test func aLossIsToldToThoseThatHoldEverythingToo() {
+        var (planner, _) = Self.connected(2, blocks: 40)
+        let peer = SwarmPeer(1)
+        _ = planner.handle(.peerMap(peer, Self.full(40)), at: 3)
+        // The last block shows that the file is wrong: whole and not whole between two messages.
+        _ = planner.handle(.held([0..<40]), at: .milliseconds(10))
+        _ = planner.handle(.lost([30..<40]), at: .milliseconds(11))
+        let deltas = told(&planner, to: peer, from: .milliseconds(210), until: .milliseconds(290))
+        #expect(deltas.first?.lost == Array(30..<40) && deltas.allSatisfy { !$0.isFull })
+    }
+
     @Test func aloneItReadsEverythingFromTheStore() {
         var (planner, actions) = Self.connected(1, blocks: 40)
         var read: Set<Int> = []

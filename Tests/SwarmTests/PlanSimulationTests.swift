@@ -61,6 +61,13 @@ import Testing
         #expect(run(nodes, .racksUntold).average > 2)
     }
 
+    /// Racks that come later have a long way to bring all in, and are not taken for late because of that.
+    @Test func racksThatBeginLaterAreFedThroughTheirLinks() {
+        let report = run(80, .racksLate)
+        #expect(report.unfinished == 0 && report.average <= 1.3 && report.originRatio <= 1.05)
+        #expect(report.rackBytes / report.parameters.modelBytes <= 4 * 2.5)
+    }
+
     /// Nodes that name zones lose little where the links between them are not narrow.
     @Test func zonesCostLittleWhereLinksAreWide() {
         let report = run(50) { $0.zones = 3 }

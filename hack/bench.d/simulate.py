@@ -16,7 +16,7 @@ LIMITS = {"average": 1.10, "slowest": 1.15, "originRatio": 1.02, "controlShare":
 # 664 GB at 100 Gbit/s: what the OSS Connector's figures were published for.
 FULL_SCALE = ("--link", "12500e6", "--block-bytes", str(16 << 20), "--blocks", "39600", "--latency", "0.1", "--store-latency", "20")
 SCENARIOS = ("seeder", "late", "joiners", "kill-third", "churn", "mixed", "spread", "slow-peer", "stalled-peer",
-             "partition", "throttled", "racks", "racks-untold", "readers-apart", "two-models")
+             "partition", "throttled", "racks", "racks-late", "racks-untold", "readers-apart", "two-models")
 
 
 def simulate(program: pathlib.Path, *options: str) -> list[dict]:

@@ -57,13 +57,14 @@ struct SwarmVerb: ParsableCommand {
             let list = report.awaited.prefix(4).map { "\($0.block) (\($0.owner ?? "this node"))" }.joined(separator: ", ")
             lines.append("readers wait for blocks \(list)")
         }
-        var table = Table(["PEER", "LINK", "HOLDS", "LOAD", "ASKED", "RECEIVED", "RATE", "WRONG"], rightAligned: [2, 3, 4, 5, 6, 7])
+        if let zone = report.zone { lines.append("this node's zone: \(zone)") }
+        var table = Table(["PEER", "ZONE", "LINK", "HOLDS", "LOAD", "ASKED", "RECEIVED", "RATE", "WRONG"], rightAligned: [3, 4, 5, 6, 7, 8])
         for peer in report.peers {
             let former = before?.peers.first { $0.address == peer.address }
             let rate = former.map { peer.receivedBytes - $0.receivedBytes } ?? 0
             let share = report.blocks > 0 ? peer.heldBlocks * 100 / report.blocks : 100
             table.add([
-                peer.address, peer.connected ? "up" : "-", peer.connected ? "\(share)%" : "?", peer.connected ? "\(peer.load)" : "?", "\(peer.asked)",
+                peer.address, peer.zone ?? "-", peer.connected ? "up" : "-", peer.connected ? "\(share)%" : "?", peer.connected ? "\(peer.load)" : "?", "\(peer.asked)",
                 ByteCount.format(peer.receivedBytes), rate > 0 ? ByteCount.format(rate) + "/s" : "-", "\(peer.wrongBlocks)",
             ])
         }

@@ -28,7 +28,9 @@ public enum Scenario: String, Sendable, CaseIterable {
     case throttled
     /// Racks of 20 nodes whose uplinks carry five links each, and every node says in which it is.
     case racks
-    /// The same, and nobody says it.
+    /// The same, and half of the nodes begin at half the wire time.
+    case racksLate = "racks-late"
+    /// As racks, and nobody says it.
     case racksUntold = "racks-untold"
     /// Every fifth node's reader begins at two thirds of the model, as a server does whose model has its embedding first.
     case readersApart = "readers-apart"

@@ -8,10 +8,10 @@ extension Simulation {
         let wire = parameters.wireTime
         let scenario = parameters.scenario
         models = scenario == .twoModels ? 2 : 1
-        let isLate: (Int) -> Bool = { $0 >= (count + 1) / 2 && (scenario == .late || scenario == .joiners) }
+        let isLate: (Int) -> Bool = { $0 >= (count + 1) / 2 && (scenario == .late || scenario == .racksLate || scenario == .joiners) }
         let spare = scenario == .churn ? max(1, Int(wire * 0.6)) : 0
         for index in 0..<(count + spare + (scenario == .seeder ? 1 : 0)) { nodes.append(node(index)) }
-        if scenario == .racks || scenario == .racksUntold {
+        if [.racks, .racksLate, .racksUntold].contains(scenario) {
             let racks = (nodes.count + 19) / 20
             rackUp = Array(repeating: 0, count: racks)
             rackDown = rackUp
@@ -37,7 +37,7 @@ extension Simulation {
             }
         }
         switch scenario {
-        case .late:
+        case .late, .racksLate:
             let joiners = nodes.indices.filter(isLate)
             unfinished += joiners.count
             step(at: wire * 0.5) { simulation in for index in joiners { simulation.join(index) } }
@@ -109,7 +109,7 @@ extension Simulation {
     }
 
     private func zone(of index: Int) -> String {
-        if parameters.scenario == .racks { return "rack-\(nodes[index].rack)" }
+        if parameters.scenario == .racks || parameters.scenario == .racksLate { return "rack-\(nodes[index].rack)" }
         return parameters.zones > 0 ? "zone-\(index % parameters.zones)" : ""
     }
 

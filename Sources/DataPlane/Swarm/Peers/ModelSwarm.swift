@@ -83,8 +83,8 @@ public final class ModelSwarm: Sendable {
     }
 
     /// Members that have the model open, and whether a control connection stands.
-    public var peers: [(peer: SwarmPeer, address: PeerAddress, isConnected: Bool)] {
-        state.withLock { $0.members.values.filter(\.isPresent).map { ($0.peer, $0.address, $0.link != nil) } }
+    public var peers: [(peer: SwarmPeer, address: PeerAddress, zone: String, isConnected: Bool)] {
+        state.withLock { $0.members.values.filter(\.isPresent).map { ($0.peer, $0.address, $0.zone, $0.link != nil) } }
     }
 
     /// What a ranged GET of a file's bytes at a peer needs; nil: there is no secret, or no such peer.
@@ -220,19 +220,22 @@ public final class ModelSwarm: Sendable {
 
     /// Two nodes that dial each other at once have two connections: both keep the one that the smaller node id opened.
     private func keep(_ link: ControlLink, _ other: PeerIntroduction?) -> Bool {
-        let (isKept, former) = state.withLock { state -> (Bool, ControlLink?) in
-            guard !state.hasLeft, var member = state.members[link.peer] else { return (false, nil) }
+        let (isKept, former, hasMoved) = state.withLock { state -> (Bool, ControlLink?, Bool) in
+            guard !state.hasLeft, var member = state.members[link.peer] else { return (false, nil, false) }
             if let former = member.link, former.channel.isActive {
                 let mine = other.map { introduction.node < $0.node } ?? true
-                guard link.isOutgoing == mine, former.isOutgoing != mine else { return (false, nil) }
+                guard link.isOutgoing == mine, former.isOutgoing != mine else { return (false, nil, false) }
             }
             let former = member.link
             member.link = link
             member.isPresent = true
+            let hasMoved = other.map { $0.zone != member.zone } ?? false
+            member.zone = other?.zone ?? member.zone
             state.members[link.peer] = member
-            return (true, former)
+            return (true, former, hasMoved && state.hasStarted)
         }
         former?.close()
+        if hasMoved { tellMembers() }
         return isKept
     }
 
@@ -290,11 +293,13 @@ public final class ModelSwarm: Sendable {
     }
 
     private func tellMembers() {
-        let members = state.withLock { state in
-            state.members.values.filter { $0.isPresent }.map { SwarmMember($0.peer, key: SwarmMember.hash(of: $0.address.description), zone: $0.zone) }
-                + [SwarmMember(me, key: SwarmMember.hash(of: state.addresses[0].description), zone: introduction.zone)]
+        state.withLock { state in
+            let members = state.members.values.filter { $0.isPresent }.map {
+                SwarmMember($0.peer, key: SwarmMember.hash(of: $0.address.description), zone: $0.zone)
+            } + [SwarmMember(me, key: SwarmMember.hash(of: state.addresses[0].description), zone: introduction.zone)]
+            // Under the lock, so that no older list comes after a newer one.
+            input.yield(.members(members.sorted { $0.peer < $1.peer }))
         }
-        input.yield(.members(members.sorted { $0.peer < $1.peer }))
     }
 
     /// What DNS, the list or the file says now.

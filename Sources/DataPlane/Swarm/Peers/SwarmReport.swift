@@ -3,6 +3,8 @@ public struct SwarmReport: Codable, Equatable, Sendable {
     /// Another node.
     public struct Peer: Codable, Equatable, Sendable {
         public var address: String
+        /// Its `MODELCACHE_ZONE`; nil: it names none.
+        public var zone: String?
         /// Whether a control connection stands: only then is it known what the peer holds.
         public var connected: Bool
         public var heldBlocks: Int
@@ -16,9 +18,10 @@ public struct SwarmReport: Codable, Equatable, Sendable {
         public var wrongBlocks: Int64
 
         public init(
-            address: String, connected: Bool, heldBlocks: Int, load: Int, asked: Int, receivedBytes: Int64, wrongBlocks: Int64
+            address: String, zone: String?, connected: Bool, heldBlocks: Int, load: Int, asked: Int, receivedBytes: Int64, wrongBlocks: Int64
         ) {
             self.address = address
+            self.zone = zone
             self.connected = connected
             self.heldBlocks = heldBlocks
             self.load = load
@@ -42,6 +45,8 @@ public struct SwarmReport: Codable, Equatable, Sendable {
 
     /// Of the model, as `modelcache status` names it.
     public var model: String
+    /// This node's `MODELCACHE_ZONE`; nil: it names none.
+    public var zone: String?
     public var blocks: Int
     public var blockBytes: Int64
     public var heldBlocks: Int
@@ -58,10 +63,11 @@ public struct SwarmReport: Codable, Equatable, Sendable {
     public var peers: [Peer]
 
     public init(
-        model: String, blocks: Int, blockBytes: Int64, heldBlocks: Int, fromPeers: Int, fromStore: Int, storeReads: [String: Int],
+        model: String, zone: String?, blocks: Int, blockBytes: Int64, heldBlocks: Int, fromPeers: Int, fromStore: Int, storeReads: [String: Int],
         swarmBlocks: Int, load: Int, awaited: [Awaited], peers: [Peer]
     ) {
         self.model = model
+        self.zone = zone
         self.blocks = blocks
         self.blockBytes = blockBytes
         self.heldBlocks = heldBlocks

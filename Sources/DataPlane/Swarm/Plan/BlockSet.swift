@@ -53,6 +53,12 @@ public struct BlockSet: Sendable, Equatable {
         return true
     }
 
+    /// Both are of one capacity.
+    func isDisjoint(with other: BlockSet) -> Bool {
+        for index in words.indices where words[index] & other.words[index] != 0 { return false }
+        return true
+    }
+
     /// Members, ascending.
     public func forEach(_ body: (Int) -> Void) {
         for index in words.indices {

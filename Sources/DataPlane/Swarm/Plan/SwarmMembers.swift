@@ -38,13 +38,15 @@ public struct SwarmMembers: Sendable {
     public let model: UInt64
     /// Places in `zones`, and their members; empty where there are not two.
     private let zonePlaces: [SwarmPeer: Int32]
-    private let zones: [SwarmMembers]
+    private let zones: [[SwarmMember]]
+    private let blockCount: Int
 
     /// - Parameter model: a hash of the model's identity, so that two models have different owners.
     public init(_ members: [SwarmMember], blockCount: Int, model: UInt64 = 0) {
         let sorted = members.sorted { ($0.key, $0.peer) < ($1.key, $1.peer) }
         peers = sorted.map { $0.peer }
         self.model = model
+        self.blockCount = blockCount
         var ring: [(point: UInt64, member: Int32)] = []
         ring.reserveCapacity(sorted.count * Self.pointsPerMember)
         for (index, member) in sorted.enumerated() {
@@ -60,11 +62,10 @@ public struct SwarmMembers: Sendable {
             return
         }
         var places: [SwarmPeer: Int32] = [:]
-        var zones: [SwarmMembers] = []
+        var zones: [[SwarmMember]] = []
         for members in grouped.values {
             for member in members { places[member.peer] = Int32(zones.count) }
-            // Another hash than the store's, so that who reads a block and who brings it into a zone are not the same few.
-            zones.append(SwarmMembers(members.map { SwarmMember($0.peer, key: $0.key) }, blockCount: blockCount, model: model ^ 0x7a6f_6e65))
+            zones.append(members.map { SwarmMember($0.peer, key: $0.key) })
         }
         (zonePlaces, self.zones) = (places, zones)
     }
@@ -72,8 +73,11 @@ public struct SwarmMembers: Sendable {
     /// Whether both are in one zone, or there are not two zones.
     public func isOneZone(_ left: SwarmPeer, _ right: SwarmPeer) -> Bool { zonePlaces[left] == zonePlaces[right] }
 
-    /// The members of a member's zone, each with its share of the blocks; nil where there are not two zones.
-    public func zone(of peer: SwarmPeer) -> SwarmMembers? { zonePlaces[peer].map { zones[Int($0)] } }
+    /// The members of a member's zone, each with its share of the blocks; nil where there are not two zones. Deals anew at every call.
+    public func zone(of peer: SwarmPeer) -> SwarmMembers? {
+        // Another hash than the store's, so that who reads a block and who brings it into a zone are not the same few.
+        zonePlaces[peer].map { SwarmMembers(zones[Int($0)], blockCount: blockCount, model: model ^ 0x7a6f_6e65) }
+    }
 
     private static let pointsPerMember = 32
 

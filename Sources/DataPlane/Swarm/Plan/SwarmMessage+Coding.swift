@@ -5,7 +5,7 @@
 ///     delta  = head, counts, gossip, load, held list, arriving list, (with flag 2: lost count, lost list), (with flag 8: number of blocks held)
 ///     head   = one byte. High four bits: 2 a delta, 3 a map. Low four, flags: 1 holds everything, 2 lost list, 4 the gossip's full age, 8 number held
 ///     counts = two of four bits in one byte, held in the high one; 15: the whole number follows as a varint, held's first
-///     gossip = watermark, counts of the bytes of `beyond` and `claimed`, those bytes (bit 0 first, trailing zero bytes left out), full age
+///     gossip = watermark, counts of the bytes of `beyond` and `claimed`, those bytes (bit 0 first, trailing zero bytes left out), (with flag 4: full age)
 ///     list   = differences to the number before, of the first to the watermark, each zigzag-coded
 ///
 /// Nothing follows a message: what comes after it on a connection is the caller's (``init(readingFrom:blockCount:)``).

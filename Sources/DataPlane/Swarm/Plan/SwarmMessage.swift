@@ -41,7 +41,7 @@ public struct SwarmMap: Sendable, Equatable {
     }
 }
 
-/// What changed since the last message on a control connection. Empty lists: a heartbeat.
+/// What changed since the last message on a control connection, of blocks that the listener does not hold itself. Empty lists: a heartbeat.
 public struct SwarmDelta: Sendable, Equatable {
     /// Held from now on.
     public var held: [Int]

@@ -183,6 +183,7 @@ extension SwarmPlanner {
     private mutating func choose(at now: SwarmInstant) -> (Int, SwarmPeer)? {
         guard !candidates.isEmpty, !neighbours.isEmpty else { return nil }
         let count = neighbours.count
+        let hasFar = zone != nil && !candidates.isDisjoint(with: crossable)
         let start = random.below(count)
         let stride = Self.stride(count, random.below(64))
         var refused: UInt64 = 0
@@ -194,7 +195,7 @@ extension SwarmPlanner {
             for step in 0..<count {
                 defer { index = (index + stride) % count }
                 if step < 64, refused & (1 << UInt64(step)) != 0 { continue }
-                guard isUsable(index, urgent: false, at: now) else { continue }
+                guard neighbours[index].isNear || hasFar, isUsable(index, urgent: false, at: now) else { continue }
                 usable += 1
                 let price = cost(index)
                 if price < bestCost {

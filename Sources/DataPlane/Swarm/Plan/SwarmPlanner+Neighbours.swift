@@ -39,18 +39,23 @@ extension SwarmPlanner {
         let wanted = configuration.neighbours / 2
         // In zones most are near, and two or so far, as many again come from there.
         if let zone { connectMore(of: zone, isNear: true, wanted: min(zone.count - 1, wanted - 2), at: now) }
-        connectMore(of: members, isNear: nil, wanted: wanted, at: now)
+        connectMore(of: members, isNear: zone == nil ? nil : false, wanted: wanted, at: now)
+        // Where hardly anybody is far, the rest are near too.
+        if zone != nil { connectMore(of: members, isNear: nil, wanted: wanted, at: now) }
     }
 
+    /// - Parameters:
+    ///   - isNear: whom to connect to: those of this zone, those of others, anybody.
+    ///   - wanted: connections of this node to have afterwards; of this zone alone where `isNear`.
     private mutating func connectMore(of members: SwarmMembers, isNear: Bool?, wanted: Int, at now: SwarmInstant) {
-        var mine = neighbours.reduce(0) { $0 + ($1.isMine && (isNear == nil || $1.isNear == isNear) ? 1 : 0) }
+        var mine = neighbours.reduce(0) { $0 + ($1.isMine && (isNear != true || $1.isNear) ? 1 : 0) }
         var attempts = 0
         let own = SwarmRandom.mix(configuration.seed ^ 0x6e65_6967_6862_6f75)
         // Places that held before come first, so that a reconnection goes to the same members.
         while mine < wanted, attempts < wanted * 8 {
             let peer = members.successor(of: SwarmRandom.mix(own &+ UInt64(attempts)))
             attempts += 1
-            guard peer != configuration.me, isNear != nil || zone == nil || !self.members.isOneZone(peer, configuration.me) else { continue }
+            guard peer != configuration.me, isNear == nil || self.members.isOneZone(peer, configuration.me) == isNear else { continue }
             if connect(peer, at: now) { mine += 1 }
         }
     }
@@ -166,7 +171,7 @@ extension SwarmPlanner {
         neighbours[slot].hasMap = true
         neighbours[slot].blocks = map.blocks
         neighbours[slot].heldCount = map.blocks.count
-        map.blocks.forEach { block in added(block, at: now) }
+        map.blocks.forEach { block in added(block, slot: slot, at: now) }
         for block in map.arriving { arriving(block, slot: slot, at: now) }
         heard(load: map.load, gossip: map.gossip, slot: slot, at: now)
     }
@@ -175,16 +180,19 @@ extension SwarmPlanner {
         guard let slot = slots[peer], neighbours[slot].hasMap else { return }
         for block in delta.lost {
             // It was not told while it held the block itself (``news(for:of:)``).
-            if block >= 0, block < configuration.blockCount, neighbours[slot].blocks.contains(block), have.contains(block) { pending.held.append(block) }
+            if block >= 0, block < configuration.blockCount, neighbours[slot].blocks.contains(block), have.contains(block), !pending.held.contains(block) {
+                pending.held.append(block)
+            }
             removed(block, slot: slot)
         }
         for block in delta.arriving { arriving(block, slot: slot, at: now) }
         for block in delta.held where neighbours[slot].blocks.insert(block) {
             if let place = neighbours[slot].arriving.firstIndex(of: Int32(block)) {
                 neighbours[slot].arriving.remove(at: place)
+                if zone != nil, neighbours[slot].isNear { inZone.insert(block) }
                 markExisting(position(of: block), at: now)
             } else {
-                added(block, at: now)
+                added(block, slot: slot, at: now)
             }
         }
         if let count = delta.heldCount { neighbours[slot].heldCount = count }
@@ -193,7 +201,7 @@ extension SwarmPlanner {
                 if let place = neighbours[slot].arriving.firstIndex(of: Int32(block)) {
                     neighbours[slot].arriving.remove(at: place)
                 } else {
-                    added(block, at: now)
+                    added(block, slot: slot, at: now)
                 }
             }
         }
@@ -208,7 +216,8 @@ extension SwarmPlanner {
         if neighbours[slot].blocks.isFull, !isShunned(neighbours[slot].peer, at: now) { heardFull(at: now) }
     }
 
-    private mutating func added(_ block: Int, at now: SwarmInstant) {
+    private mutating func added(_ block: Int, slot: Int, at now: SwarmInstant) {
+        if zone != nil, neighbours[slot].isNear { inZone.insert(block) }
         holders[block] += 1
         markExisting(position(of: block), at: now)
         considerCandidate(block)
@@ -272,6 +281,8 @@ extension SwarmPlanner {
         lastAnnounced = now
         announcedLoad = uploads
         tellsFull = false
+        let isForEach = tellsAll
+        tellsAll = false
         delta.arriving.removeAll { have.contains($0) || inFlight[$0] == 0 }
         delta.load = uploads
         delta.gossip = gossip(at: now)
@@ -282,7 +293,7 @@ extension SwarmPlanner {
         var messages: [(news: News, listeners: [SwarmPeer])] = []
         for index in neighbours.indices where neighbours[index].isConnected {
             let news = news(for: neighbours[index], in: delta)
-            let isDue = now >= neighbours[index].lastTold + configuration.heartbeat || isForAll && !neighbours[index].blocks.isFull
+            let isDue = isForEach || now >= neighbours[index].lastTold + configuration.heartbeat || isForAll && !neighbours[index].blocks.isFull
             guard isDue || !news.isEmpty else { continue }
             neighbours[index].lastTold = now
             if let same = messages.firstIndex(where: { $0.news == news }) {

@@ -22,13 +22,18 @@ extension SwarmPlanner {
     /// What should have come in long ago, the next in line brings, one more after each step: were it everybody at once, the narrow link
     /// would carry it once for each of them just when it is late because the link is full.
     mutating func watchCrossings(at now: SwarmInstant) {
-        guard let zone, now > crossingLook + .milliseconds(500) else { return }
+        // Before anything has come, nothing is known of how long it may take.
+        guard let zone, bestRate > 0, now > crossingLook + .milliseconds(500) else { return }
         crossingLook = now
+        let nanosecondsOfBlock = min(Double(configuration.blockBytes) / bestRate, 60e9)
         let step = max(.seconds(1), time(ofBlocks: 20, at: bestRate))
-        for position in 0..<configuration.blockCount where exists.contains(position) && now > existsSince[position] + Self.stepsForBringer * step {
+        for position in 0..<configuration.blockCount where exists.contains(position) {
             let block = block(at: position)
-            guard !have.contains(block), !crossable.contains(block) else { continue }
-            let steps = Int((now - existsSince[position]) / step - Self.stepsForBringer)
+            if zoneBacklog[position] < 0 { zoneBacklog[position] = Int32(max(0, exists.count - inZone.count)) }
+            // Who comes to a model that is there already has a long way to bring it all in, rarest first and what is read meanwhile among it.
+            let due = existsSince[position] + SwarmNanoseconds(2 * Double(zoneBacklog[position]) * nanosecondsOfBlock) + Self.stepsForBringer * step
+            guard now > due, !have.contains(block), !crossable.contains(block) else { continue }
+            let steps = Int((now - due) / step)
             if steps >= Self.stepsForAll || (0...steps).contains(where: { zone.deputy(of: block, rank: $0 + 1) == configuration.me }) {
                 crossable.insert(block)
             }

@@ -82,10 +82,16 @@ public struct SwarmPlanner: Sendable {
     var zone: SwarmMembers?
     /// Blocks that this node may take from another zone.
     var crossable: BlockSet
+    /// Blocks that this node or a neighbour of its zone holds; kept only in zones.
+    var inZone: BlockSet
+    /// By position: how many blocks were still to come into the zone when this one began to exist, itself included; -1: not looked at yet.
+    var zoneBacklog: [Int32]
     var crossingLook: SwarmInstant = 0
 
     var uploads = 0
     var pending = SwarmDelta()
+    /// Everybody hears the next message, those that hold everything too: this node has come to hold all, or has lost what it held.
+    var tellsAll = false
     var announcedLoad = 0
     var lastAnnounced: SwarmInstant = 0
     /// When neighbours were told last how many blocks are held here.
@@ -136,6 +142,8 @@ public struct SwarmPlanner: Sendable {
         claimed = BlockSet(capacity: count)
         hearsay = BlockSet(capacity: count)
         crossable = BlockSet(capacity: count)
+        inZone = crossable
+        zoneBacklog = Array(repeating: -1, count: count)
         inFlight = Array(repeating: 0, count: count)
         holders = Array(repeating: 0, count: count)
         candidates = BlockSet(capacity: count)
@@ -236,9 +244,13 @@ public struct SwarmPlanner: Sendable {
         guard have.insert(block) else { return }
         demanded.remove(block)
         removeCandidate(block)
+        if zone != nil { inZone.insert(block) }
         markExisting(position(of: block), at: now)
         pending.held.append(block)
-        if have.isFull { pending.isFull = true }
+        if have.isFull {
+            pending.isFull = true
+            tellsAll = true
+        }
         for record in fetches where record.block == block { cancel(record.id, at: now) }
     }
 
@@ -246,6 +258,8 @@ public struct SwarmPlanner: Sendable {
         guard have.remove(block) else { return }
         pending.held.removeAll { $0 == block }
         pending.lost.append(block)
+        pending.isFull = false
+        tellsAll = true
         considerCandidate(block)
         ownedCursor = 0
     }
