@@ -20,7 +20,7 @@ DEFINITION = REPOSITORY / "config/crd/bases/modelcache.io_modelcaches.yaml"
 @pytest.fixture(scope="module")
 def definition(control_plane):
     control_plane.kubectl("apply", "-k", REPOSITORY / "config/crd")
-    control_plane.kubectl("wait", "--for=condition=Established", "crd/modelcaches.modelcache.io", "--timeout=120s")
+    control_plane.kubectl.wait_established()
     return control_plane.kubectl.get("crd", "modelcaches.modelcache.io")
 
 

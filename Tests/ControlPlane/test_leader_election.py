@@ -11,7 +11,7 @@ LEASE_SECONDS, RETRY_SECONDS = 15, 2
 
 def prepare(plane, namespace):
     plane.kubectl("apply", "--server-side", "-f", "-", input=subprocess.run([PROGRAM, "print-crd"], check=True, capture_output=True, text=True).stdout)
-    plane.kubectl("wait", "--for=condition=Established", "crd/modelcaches.modelcache.io")
+    plane.kubectl.wait_established()
     plane.kubectl("create", "namespace", namespace, check=False)
 
 

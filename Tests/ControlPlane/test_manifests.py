@@ -39,7 +39,7 @@ def whole(plane):
 @pytest.fixture(scope="module")
 def applied(plane, whole):
     plane.kubectl("apply", "-k", str(whole))
-    plane.kubectl("wait", "--for=condition=Established", "crd/modelcaches.modelcache.io", "--timeout=120s")
+    plane.kubectl.wait_established()
     return plane.kubectl
 
 

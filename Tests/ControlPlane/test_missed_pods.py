@@ -17,7 +17,7 @@ def operator(control_plane, namespace, tmp_path):
     """operator(): a started one that looks at the test's namespace, without a webhook."""
     definition = subprocess.run([PROGRAM, "print-crd"], capture_output=True, text=True, check=True, timeout=30).stdout
     control_plane.kubectl("apply", "--server-side", "-f", "-", input=definition)
-    control_plane.kubectl("wait", "--for=condition=Established", "crd/modelcaches.modelcache.io")
+    control_plane.kubectl.wait_established()
     started = []
 
     def start():

@@ -25,7 +25,7 @@ def run(*arguments, seconds=30, **environment):
 def definition(control_plane):
     """The ModelCache API, as the operator itself prints it."""
     control_plane.kubectl("apply", "--server-side", "-f", "-", input=run("print-crd").stdout)
-    control_plane.kubectl("wait", "--for=condition=Established", "crd/modelcaches.modelcache.io")
+    control_plane.kubectl.wait_established()
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ def cluster(control_plane):
         pytest.skip("the API server must reach the operator on this machine's loopback: not on an existing cluster")
     kubectl = control_plane.kubectl
     kubectl("apply", "--server-side", "--force-conflicts", "-k", REPOSITORY / "config/crd")
-    kubectl("wait", "--for=condition=Established", "crd/modelcaches.modelcache.io")
+    kubectl.wait_established()
     kubectl("create", "namespace", SYSTEM_NAMESPACE, check=False)
     kubectl("apply", "-k", REPOSITORY / "config/rbac")
     yield control_plane

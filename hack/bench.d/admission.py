@@ -168,7 +168,7 @@ async def created(plane, rate, seconds) -> dict[str, list[float]]:
 async def run(options, folder, plane) -> dict:
     kubectl = plane.kubectl
     kubectl("apply", "--server-side", "-k", REPOSITORY / "config/crd")
-    kubectl("wait", "--for=condition=Established", "crd/modelcaches.modelcache.io")
+    kubectl.wait_established()
     for namespace in (hooks.SYSTEM_NAMESPACE, NAMESPACE):
         kubectl("create", "namespace", namespace)
     kubectl("wait", "--for=create", "serviceaccount/default", "-n", NAMESPACE, "--timeout=60s")

@@ -72,6 +72,18 @@ class Kubectl:
             raise AssertionError(f"kubectl {' '.join(map(str, arguments))}: {done.stderr.strip()}")
         return done.stdout
 
+    def wait_established(self, definition="modelcaches.modelcache.io", seconds=120) -> None:
+        """Until the API server serves the definition's resources. Not `kubectl wait`: of 1.20 it fails on an object that has no conditions yet."""
+        deadline = time.monotonic() + seconds
+        while not self._is_established(definition):
+            assert time.monotonic() < deadline, f"{definition} is not established after {seconds} s"
+            time.sleep(0.2)
+
+    def _is_established(self, definition) -> bool:
+        found = self.get("crd", definition) or {}
+        conditions = (found.get("status") or {}).get("conditions") or []
+        return any(c["type"] == "Established" and c["status"] == "True" for c in conditions)
+
     def get(self, *arguments) -> dict | None:
         """The object or list as decoded JSON; None when there is none of that name."""
         text = self("get", *arguments, "-o", "json", "--ignore-not-found")

@@ -62,7 +62,7 @@ class World:
         self._loop = asyncio.new_event_loop()
         threading.Thread(target=self._loop.run_forever, daemon=True).start()
         plane.kubectl("apply", "--server-side", "--force-conflicts", "-k", REPOSITORY / "config/crd")
-        plane.kubectl("wait", "--for=condition=Established", "crd/modelcaches.modelcache.io")
+        plane.kubectl.wait_established()
         self._call(self._populate())
         self.kubelets_task = asyncio.run_coroutine_threadsafe(self.kubelets.run(), self._loop)
         self.namespace = f"models-{uuid.uuid4().hex[:6]}"
