@@ -86,16 +86,9 @@ def node(agent, secret_file):
             "MODELCACHE_AUTH_SECRET_FILE": secret_file, "MODELCACHE_NODE_NAME": NODE, "MODELCACHE_ALLOW_LOOPBACK_ENDPOINTS": 1,
             **settings})
         orders = Orders(one.http, SECRET)
-        wait_until(lambda: _answers(orders), 120, "the agent answers over HTTP")
+        wait_until(orders.answers, 120, "the agent answers over HTTP")
         return one, orders
     return start
-
-
-def _answers(orders) -> bool:
-    try:
-        return orders.request("GET", "/readyz").status == 200
-    except OSError:
-        return False
 
 
 @pytest.fixture

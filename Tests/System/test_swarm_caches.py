@@ -50,13 +50,7 @@ class SharingNode:
     def start(self):
         self.agent = Agent(self.place, **self._settings).ready()
         self.orders = Orders(self.agent.http, SECRET)
-        wait_until(self._answers, 120, "the agent answers over HTTP")
-
-    def _answers(self) -> bool:
-        try:
-            return self.orders.request("GET", "/readyz").status == 200
-        except OSError:
-            return False
+        wait_until(self.orders.answers, 120, "the agent answers over HTTP")
 
     def warm(self, uid, model, name="qwen"):
         answer = self.orders.put(uid, definition(self._store, model.prefix, model.bytes, name=name))

@@ -47,6 +47,13 @@ class Orders:
         finally:
             connection.close()
 
+    def answers(self) -> bool:
+        """Whether the agent is there and ready."""
+        try:
+            return self.request("GET", "/readyz").status == 200
+        except OSError:
+            return False
+
     def put(self, uid: str, definition: dict) -> Answer:
         return self.request("PUT", f"/v1/caches/{uid}", json.dumps(definition).encode())
 
