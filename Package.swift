@@ -30,48 +30,58 @@ let package = Package(
         .library(name: "ossc_preload", type: .dynamic, targets: ["Preload"]),
     ],
     dependencies: [
-        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
-        .package(url: "https://github.com/apple/swift-atomics", from: "1.3.0"),
-        .package(url: "https://github.com/apple/swift-asn1", from: "1.7.0"),
-        .package(url: "https://github.com/apple/swift-certificates", from: "1.21.0"),
-        .package(url: "https://github.com/apple/swift-crypto", from: "4.5.0"),
-        .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
-        .package(url: "https://github.com/apple/swift-nio", from: "2.101.0"),
-        .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.0"),
-        .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.0"),
-        .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
-        .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
-        .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
-        .package(url: "https://github.com/vapor/jwt-kit", from: "5.7.0"),
+        .package(url: "https://github.com/apple/swift-argument-parser", exact: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-atomics", exact: "1.3.0"),
+        .package(url: "https://github.com/apple/swift-asn1", exact: "1.7.4"),
+        .package(url: "https://github.com/apple/swift-certificates", exact: "1.21.1"),
+        .package(url: "https://github.com/apple/swift-crypto", exact: "4.5.2"),
+        .package(url: "https://github.com/apple/swift-log", exact: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-nio", exact: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-nio-ssl", exact: "2.37.6"),
+        .package(url: "https://github.com/hummingbird-project/hummingbird", exact: "2.28.1"),
+        .package(url: "https://github.com/jpsim/Yams", exact: "6.2.2"),
+        .package(url: "https://github.com/swift-server/async-http-client", exact: "1.37.0"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle", exact: "2.13.0"),
+        .package(url: "https://github.com/vapor/jwt-kit", exact: "5.7.1"),
     ],
     targets: [
-        // MARK: Contracts and small rooms that know nothing else
+        // MARK: Contracts and small modules that know nothing else
 
         // The messages between the preload library and the agent: one C header.
         .target(name: "AgentWire", path: "Sources/DataPlane/AgentWire", cSettings: strictC),
         // CRC-64/ECMA, the digest OSS publishes for every object, at memory speed.
         .target(name: "Checksum", path: "Sources/DataPlane/Checksum", cSettings: strictC),
+        // Texts that both planes read and write: hexadecimal digits, percent coding, dates, metrics, a wrong setting.
+        .target(name: "TextCoding", path: "Sources/DataPlane/TextCoding", swiftSettings: strict),
         // The few Linux calls that Swift cannot say: descriptor passing, futexes, mounts.
         .target(name: "LinuxShim", path: "Sources/DataPlane/LinuxShim", cSettings: strictC),
         // curl_easy_setopt and its kin are variadic, which Swift cannot call.
         .target(
             name: "CurlShim", path: "Sources/DataPlane/CurlShim", cSettings: strictC,
             linkerSettings: [.linkedLibrary("curl")]),
+        // The client's end of TLS over a connected socket, by the OpenSSL that libcurl uses too.
+        .target(
+            name: "TLSShim", path: "Sources/DataPlane/TLSShim", cSettings: strictC,
+            linkerSettings: [.linkedLibrary("ssl"), .linkedLibrary("crypto")]),
 
         // MARK: Data plane
 
+        // HTTP ranges over libcurl, for stores and peers alike. Knows no store's protocol.
+        .target(
+            name: "RangeTransfer", dependencies: ["CurlShim", "LinuxShim", "StoreHost", "TextCoding", "TLSShim"],
+            path: "Sources/DataPlane/RangeTransfer", swiftSettings: strict),
+        // OSS and S3: locations, credentials, signatures, listings, checksums.
         .target(
             name: "ObjectStore",
             dependencies: [
-                "CurlShim", "LinuxShim",
+                "Checksum", "CurlShim", "RangeTransfer", "StoreHost", "TextCoding",
                 .product(name: "Crypto", package: "swift-crypto"),
-                .product(name: "Logging", package: "swift-log"),
             ],
             path: "Sources/DataPlane/ObjectStore", swiftSettings: strict),
         .target(
             name: "ChunkStore",
             dependencies: [
-                "AgentWire", "Checksum", "LinuxShim",
+                "AgentWire", "Checksum", "LinuxShim", "TextCoding",
                 .product(name: "Atomics", package: "swift-atomics"),
                 .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "Logging", package: "swift-log"),
@@ -80,28 +90,65 @@ let package = Package(
         .target(
             name: "Transfer",
             dependencies: [
-                "ChunkStore", "ObjectStore", "Swarm", "SwarmPlan",
+                "ChunkStore", "ObjectStore", "RangeTransfer", "Swarm", "SwarmPlan",
                 .product(name: "Logging", package: "swift-log"),
             ],
             path: "Sources/DataPlane/Transfer", swiftSettings: strict),
+        // The models and caches of a node: who may open them, their capacity, their fills.
+        .target(
+            name: "Models",
+            dependencies: [
+                "AgentAPI", "ChunkStore", "LinuxShim", "ObjectStore", "RangeTransfer", "StoreHost", "Swarm", "TextCoding",
+                "Transfer",
+                .product(name: "Crypto", package: "swift-crypto"),
+                .product(name: "Logging", package: "swift-log"),
+            ],
+            path: "Sources/DataPlane/Models", swiftSettings: strict),
+        // The agent's unix sockets: packets, clients' sessions, and the command's end of one.
+        .target(
+            name: "Sessions",
+            dependencies: [
+                "AgentWire", "ChunkStore", "LinuxShim", "Models", "ObjectStore", "Swarm",
+                .product(name: "Logging", package: "swift-log"),
+            ],
+            path: "Sources/DataPlane/Sessions", swiftSettings: strict),
+        // The agent's HTTP: reports, the operator's orders, and who may ask; callers' tokens.
+        .target(
+            name: "NodeAPI",
+            dependencies: [
+                "AgentAPI", "Models", "TextCoding",
+                .product(name: "JWTKit", package: "jwt-kit"),
+                .product(name: "Hummingbird", package: "hummingbird"),
+                .product(name: "HummingbirdCore", package: "hummingbird"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+            ],
+            path: "Sources/DataPlane/NodeAPI", swiftSettings: strict),
+        // One agent: configuration, and the modules above put together.
         .target(
             name: "Agent",
             dependencies: [
-                "AgentAPI", "AgentWire", "CRD", "ChunkStore", "LinuxShim", "ObjectStore", "Swarm", "Transfer",
-                .product(name: "JWTKit", package: "jwt-kit"),
-                .product(name: "Crypto", package: "swift-crypto"),
-                .product(name: "Hummingbird", package: "hummingbird"),
+                "AgentAPI", "ChunkStore", "LinuxShim", "Models", "NodeAPI", "ObjectStore", "RangeTransfer", "Sessions",
+                "StoreHost", "Swarm", "TextCoding",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
             ],
             path: "Sources/DataPlane/Agent", swiftSettings: strict),
+        // One object into a cache, timed, without an agent around it.
+        .target(
+            name: "EngineBench",
+            dependencies: [
+                "ChunkStore", "Models", "ObjectStore", "RangeTransfer", "TextCoding", "Transfer",
+                .product(name: "Logging", package: "swift-log"),
+            ],
+            path: "Sources/DataPlane/EngineBench", swiftSettings: strict),
         // Which chunk from whom, and when: values that the agent and the simulator share. Knows nothing else.
         .target(name: "SwarmPlan", path: "Sources/DataPlane/Swarm/Plan", swiftSettings: strict),
         // Peers: who they are, what they hold, how bytes go between them.
         .target(
             name: "Swarm",
             dependencies: [
-                "Checksum", "ChunkStore", "LinuxShim", "SwarmPlan",
+                "Checksum", "ChunkStore", "LinuxShim", "SwarmPlan", "TextCoding",
                 .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
@@ -121,7 +168,8 @@ let package = Package(
         .executableTarget(
             name: "Command",
             dependencies: [
-                "Agent", "ObjectStore", "Swarm",
+                "Agent", "AgentAPI", "EngineBench", "Models", "ObjectStore", "RangeTransfer", "Sessions", "Swarm",
+                "TextCoding",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             path: "Sources/DataPlane/Command", swiftSettings: strict),
@@ -129,17 +177,22 @@ let package = Package(
         // What the operator and an agent say to each other over HTTP, and how the request proves itself.
         .target(
             name: "AgentAPI",
-            dependencies: [.product(name: "Crypto", package: "swift-crypto")],
+            dependencies: ["TextCoding", .product(name: "Crypto", package: "swift-crypto")],
             path: "Sources/DataPlane/AgentAPI", swiftSettings: strict),
 
         // MARK: Control plane
 
-        // The ModelCache resource: types, defaults, validation, schema. Knows nothing else.
-        .target(name: "CRD", path: "Sources/CRD", swiftSettings: strict),
+        // The ModelCache resource: types, defaults, validation, schema.
+        .target(
+            name: "CRD", dependencies: ["StoreHost"], path: "Sources/CRD", exclude: ["StoreHost"], swiftSettings: strict),
+        // Which hosts a model may be read from, and which entries of a Secret hold keys: one rule for validation, agents,
+        // Jobs and the operator's own connections.
+        .target(name: "StoreHost", path: "Sources/CRD/StoreHost", swiftSettings: strict),
         // A Kubernetes client: REST, list and watch, work queue, leases, events. Knows nothing of ModelCache.
         .target(
             name: "Kubernetes",
             dependencies: [
+                "TextCoding",
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
                 .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "Logging", package: "swift-log"),
@@ -150,10 +203,14 @@ let package = Package(
                 .product(name: "Yams", package: "Yams"),
             ],
             path: "Sources/Operator/Kubernetes", swiftSettings: strict),
+        // ModelCaches through the Kubernetes client: what operator and kubectl plugin both do with them.
+        .target(
+            name: "ModelCacheClient", dependencies: ["CRD", "Kubernetes"], path: "Sources/Operator/ModelCacheClient",
+            swiftSettings: strict),
         .target(
             name: "Controller",
             dependencies: [
-                "AgentAPI", "CRD", "Kubernetes", "ObjectStore",
+                "AgentAPI", "CRD", "Kubernetes", "ModelCacheClient", "ObjectStore", "RangeTransfer", "StoreHost", "TextCoding",
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
                 .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "Logging", package: "swift-log"),
@@ -165,7 +222,7 @@ let package = Package(
         .target(
             name: "Admission",
             dependencies: [
-                "CRD", "Kubernetes",
+                "CRD", "Kubernetes", "TextCoding",
                 .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "Hummingbird", package: "hummingbird"),
                 .product(name: "Logging", package: "swift-log"),
@@ -178,7 +235,7 @@ let package = Package(
         .executableTarget(
             name: "OperatorCommand",
             dependencies: [
-                "Admission", "Controller", "CRD", "Kubernetes",
+                "Admission", "AgentAPI", "Controller", "CRD", "Kubernetes", "ModelCacheClient", "StoreHost", "TextCoding",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Hummingbird", package: "hummingbird"),
                 .product(name: "Logging", package: "swift-log"),
@@ -189,7 +246,7 @@ let package = Package(
         .executableTarget(
             name: "KubectlPlugin",
             dependencies: [
-                "CRD", "Kubernetes",
+                "CRD", "Kubernetes", "ModelCacheClient", "TextCoding",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
             ],
@@ -209,8 +266,9 @@ let package = Package(
         .target(
             name: "DevStore",
             dependencies: [
-                "Checksum",
+                "Checksum", "TextCoding",
                 .product(name: "Crypto", package: "swift-crypto"),
+                .product(name: "CryptoExtras", package: "swift-crypto"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOHTTP1", package: "swift-nio"),
@@ -229,27 +287,62 @@ let package = Package(
 
         // MARK: Tests (what needs whole processes is in Tests/System)
 
-        .testTarget(name: "ChecksumTests", dependencies: ["Checksum"], swiftSettings: strict),
-        .testTarget(name: "ObjectStoreTests", dependencies: ["ObjectStore"], swiftSettings: strict),
-        .testTarget(name: "ChunkStoreTests", dependencies: ["ChunkStore", "Checksum", "AgentWire", "LinuxShim"], swiftSettings: strict),
-        .testTarget(name: "TransferTests", dependencies: ["Transfer"], swiftSettings: strict),
+        // What tests of several modules share: repeatable randomness, a clock that tests move, waiting for an event.
+        .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: strict),
+        // The same for tests of the modules above ChunkStore.
+        .target(
+            name: "ChunkStoreTestSupport", dependencies: ["ChunkStore"], path: "Tests/ChunkStoreTestSupport",
+            swiftSettings: strict),
+
+        // A TLS server whose bytes the test carries.
+        .target(
+            name: "TLSPeer", path: "Tests/TLSPeer", cSettings: strictC,
+            linkerSettings: [.linkedLibrary("ssl"), .linkedLibrary("crypto")]),
+
+        .testTarget(name: "TextCodingTests", dependencies: ["TestSupport", "TextCoding"], swiftSettings: strict),
+        .testTarget(name: "ChecksumTests", dependencies: ["TestSupport", "Checksum"], swiftSettings: strict),
+        .testTarget(name: "RangeTransferTests", dependencies: ["TestSupport", "RangeTransfer"], swiftSettings: strict),
         .testTarget(
-            name: "AgentTests",
+            name: "ObjectStoreTests",
+            dependencies: ["TestSupport", "ObjectStore", "RangeTransfer", "TextCoding", "TLSPeer"],
+            swiftSettings: strict),
+        .testTarget(name: "ChunkStoreTests", dependencies: ["TestSupport", "ChunkStore", "Checksum", "AgentWire", "LinuxShim", "TextCoding"], swiftSettings: strict),
+        .testTarget(
+            name: "TransferTests",
+            dependencies: ["TestSupport", "ChunkStoreTestSupport", "Transfer", "ChunkStore", "Checksum", "ObjectStore", "RangeTransfer", "Swarm", "SwarmPlan", .product(name: "Logging", package: "swift-log")], swiftSettings: strict),
+        .testTarget(name: "AgentAPITests", dependencies: ["TestSupport", "AgentAPI"], swiftSettings: strict),
+        .testTarget(
+            name: "ModelsTests",
             dependencies: [
-                "Agent", "AgentAPI", "AgentWire", .product(name: "Crypto", package: "swift-crypto"),
-                .product(name: "CryptoExtras", package: "swift-crypto"),
+                "TestSupport", "AgentAPI", "ChunkStore", "ChunkStoreTestSupport", "DevStore", "Models", "Transfer",
+                .product(name: "Logging", package: "swift-log"),
             ], swiftSettings: strict),
-        .testTarget(name: "SwarmTests", dependencies: ["Swarm", "SwarmPlan", "SwarmSimulation", .product(name: "NIOCore", package: "swift-nio")], swiftSettings: strict),
-        .testTarget(name: "AdmissionTests", dependencies: ["Admission", "CRD", "Kubernetes"], exclude: ["Golden"], swiftSettings: strict),
-        .testTarget(name: "CRDTests", dependencies: ["CRD", .product(name: "Yams", package: "Yams")], swiftSettings: strict),
+        .testTarget(
+            name: "SessionsTests",
+            dependencies: [
+                "TestSupport", "AgentAPI", "ChunkStore", "DevStore", "Models", "Sessions",
+                .product(name: "Logging", package: "swift-log"),
+            ], swiftSettings: strict),
+        .testTarget(
+            name: "NodeAPITests",
+            dependencies: [
+                "TestSupport", "AgentAPI", "Models", "NodeAPI",
+                .product(name: "Crypto", package: "swift-crypto"),
+                .product(name: "CryptoExtras", package: "swift-crypto"),
+                .product(name: "Logging", package: "swift-log"),
+            ], swiftSettings: strict),
+        .testTarget(name: "AgentTests", dependencies: ["Agent", "TextCoding"], swiftSettings: strict),
+        .testTarget(name: "SwarmTests", dependencies: ["TestSupport", "Swarm", "SwarmPlan", "SwarmSimulation", .product(name: "NIOCore", package: "swift-nio")], swiftSettings: strict),
+        .testTarget(name: "AdmissionTests", dependencies: ["TestSupport", "Admission", "CRD", "Kubernetes"], exclude: ["Golden"], swiftSettings: strict),
+        .testTarget(name: "CRDTests", dependencies: ["TestSupport", "CRD", "StoreHost", .product(name: "Yams", package: "Yams")], swiftSettings: strict),
         .testTarget(
             name: "KubernetesTests",
             dependencies: [
-                "Kubernetes", .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOHTTP1", package: "swift-nio"),
+                "TestSupport", "Kubernetes", .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOHTTP1", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
             ], swiftSettings: strict),
         .testTarget(
-            name: "ControllerTests", dependencies: ["AgentAPI", "Controller", "CRD", "Kubernetes"], swiftSettings: strict),
-        .testTarget(name: "DevStoreTests", dependencies: ["DevStore"], swiftSettings: strict),
+            name: "ControllerTests", dependencies: ["TestSupport", "AgentAPI", "Controller", "CRD", "Kubernetes", "RangeTransfer"], swiftSettings: strict),
+        .testTarget(name: "DevStoreTests", dependencies: ["TestSupport", "DevStore", "TextCoding", .product(name: "Crypto", package: "swift-crypto")], swiftSettings: strict),
     ]
 )

@@ -1,5 +1,8 @@
 import Admission
+import CRD
+import Foundation
 import Kubernetes
+import TestSupport
 import Testing
 
 @Suite struct PatchTests {
@@ -45,21 +48,35 @@ import Testing
     }
 
     @Test func whatTheContainerSetsItselfWinsAndKeysAreNeverMixed() throws {
-        let (main, _, warnings) = try injected(PodFixtures.pod(container: [
-            "env": [["name": "OSS_REGION", "value": "cn-beijing"], ["name": "OSS_ACCESS_KEY_ID", "value": "mine"]]
-        ]))
+        let (main, _, warnings) = try injected(PodFixtures.pod(
+            annotations: [PodLabels.directCredentials: "true"],
+            container: ["env": [["name": "OSS_REGION", "value": "cn-beijing"], ["name": "OSS_ACCESS_KEY_ID", "value": "mine"]]]))
         #expect(main.variable("OSS_REGION")?["value"] == "cn-beijing")
         #expect(main.variable("OSS_ACCESS_KEY_ID")?["value"] == "mine")
         #expect(main.variable("OSS_ACCESS_KEY_SECRET") == nil)
-        #expect(main.variable("OSS_SESSION_TOKEN") == nil)
+        #expect(main.variable("AWS_ACCESS_KEY_ID") == nil)
         #expect(main.variable("OSS_PATH")?["value"] == "oss://models/gemma/")
         #expect(warnings.contains { $0.contains("OSS_REGION") } && warnings.contains { $0.contains("OSS_ACCESS_KEY_ID") })
         #expect(!warnings.contains { $0.contains("mine") || $0.contains("cn-beijing") }, "values do not belong in warnings")
     }
 
-    @Test func aMissingSecretDoesNotHoldThePodBack() throws {
-        let (main, _, _) = try injected(PodFixtures.pod())
-        #expect(main.variable("OSS_ACCESS_KEY_ID")?["valueFrom"]?["secretKeyRef"] == ["name": "oss-keys", "key": "akId", "optional": true])
+    @Test(arguments: ["Stream", "Wait"], [nil, "false", "true"] as [String?])
+    func `no container has a key unless the pod asks, and then by an optional reference`(mode: String, wish: String?) throws {
+        let asked = wish == "true" && mode == "Stream"
+        var annotations: [String: JSONValue] = [PodLabels.mode: .string(mode)]
+        if let wish { annotations[PodLabels.directCredentials] = .string(wish) }
+        let (main, after, warnings) = try injected(PodFixtures.pod(annotations: .object(annotations)))
+        #expect(warnings.isEmpty)
+        #expect("\(after)".contains("oss-keys") == asked && "\(after)".contains("ACCESS_KEY") == asked)
+        guard asked else { return }
+        let reference = main.variable("AWS_ACCESS_KEY_ID")?["valueFrom"]?["secretKeyRef"]
+        #expect(reference == ["name": "oss-keys", "key": "AWS_ACCESS_KEY_ID", "optional": true])
+    }
+
+    @Test func `a wish for keys that means nothing leaves the pod alone`() {
+        let patch = PodPatch.make(PodFixtures.pod(annotations: [PodLabels.directCredentials: "yes"]))
+        guard case .leftAlone(let reason) = patch.outcome else { Issue.record("injected"); return }
+        #expect(reason.contains(PodLabels.directCredentials) && reason.contains("true or false"))
     }
 
     @Test func aContainersOwnModelDirectoryIsWhereTheModelGoes() throws {
@@ -141,8 +158,8 @@ import Testing
 
     @Test func anUnknownContainerNamesThoseThereAre() {
         let pod = PodFixtures.pod(
-            annotations: [PodLabels.container: "setup"], spec: ["containers": [["name": "a"], ["name": "b"]], "initContainers": [["name": "setup"]]])
-        #expect(status(pod) == "the annotation modelcache.io/container names no container of the pod (\"setup\"); the pod has \"a\", \"b\"; init containers such as \"setup\" are never injected")
+            annotations: [PodLabels.container: "set"], spec: ["containers": [["name": "a"], ["name": "b"]], "initContainers": [["name": "setup"]]])
+        #expect(status(pod) == "the annotation modelcache.io/container names no container of the pod (\"set\"); the pod has \"a\", \"b\", \"setup\"")
     }
 
     @Test(arguments: [("gema", ["gemma", "llama"], "did you mean \"gemma\"?"), ("gmema", ["gemma"], "did you mean \"gemma\"?"), ("qwen", ["gemma"], "there are \"gemma\""), ("qwen", [], "there is none")])
@@ -177,13 +194,120 @@ import Testing
         #expect(main["volumeMounts"]?.list.map { $0["name"] } == ["modelcache-3", "modelcache-token-2"])
     }
 
-    @Test func warmNodesAreSortedAndBoundedAndNoneIsNoWish() throws {
-        let many = Array((0..<100).map { "node-\(1000 + $0)" }.reversed()) + ["node-1001", ""] + (100..<150).map { "node-\(1000 + $0)" }
-        let (_, after, _) = try injected(PodFixtures.pod(), PodFixtures.target(warm: many))
+    private func preferredNodes(_ pod: JSONValue, warm: [String], seed: String = "") throws -> [String] {
+        let after = try PodPatch.make(pod, PodFixtures.target(warm: warm), seed: seed).applied(to: pod)
         let terms = after["spec"]?["affinity"]?["nodeAffinity"]?["preferredDuringSchedulingIgnoredDuringExecution"]
-        #expect(terms?[0]?["preference"]?["matchExpressions"]?[0]?["values"]?.list == (0..<100).map { .string("node-\(1000 + $0)") })
-        #expect(try injected(PodFixtures.pod(), PodFixtures.target(warm: [])).pod["spec"]?["affinity"] == nil)
-        #expect(try injected(PodFixtures.pod(spec: ["nodeName": "n"])).pod["spec"]?["affinity"] == nil)
+        return terms?[0]?["preference"]?["matchExpressions"]?[0]?["values"]?.list.compactMap(\.string) ?? []
+    }
+
+    @Test func `a few warm nodes are all preferred, and none is no wish`() throws {
+        #expect(try preferredNodes(PodFixtures.pod(), warm: ["b", "a", "", "b"]) == ["a", "b"])
+        #expect(try preferredNodes(PodFixtures.pod(), warm: []) == [])
+        #expect(try preferredNodes(PodFixtures.pod(spec: ["nodeName": "n"]), warm: ["a"]) == [])
+    }
+
+    @Test(arguments: SeededRandom.seeds(3))
+    func `of many warm nodes each pod prefers a few others, and together they cover all`(seed: UInt64) throws {
+        let warm = (0..<200).map { "node-\(1000 + $0)" }
+        var times: [String: Int] = [:]
+        for pod in 0..<300 {
+            let nodes = try preferredNodes(PodFixtures.pod(), warm: warm, seed: "\(seed)-\(pod)")
+            #expect(nodes.count == 16 && Set(nodes).count == 16 && Set(nodes).isSubset(of: warm))
+            #expect(try preferredNodes(PodFixtures.pod(), warm: warm.reversed(), seed: "\(seed)-\(pod)") == nodes)
+            for node in nodes { times[node, default: 0] += 1 }
+        }
+        // Each node 24 times on average.
+        #expect(times.count == 200 && times.values.allSatisfy { (4...60).contains($0) }, "\(times.values.sorted())")
+    }
+
+    @Test func `a patch stays small on the largest cluster`() throws {
+        let warm = (0..<5000).map { "node-\($0)-" + String(repeating: "x", count: 50) }
+        let operations = PodPatch.make(PodFixtures.pod(), PodFixtures.target(warm: warm)).operations
+        #expect(try JSONEncoder().encode(operations).count < 8192)
+    }
+
+    @Test(arguments: [
+        ["istio-proxy"], ["gke-gcsfuse-sidecar"], ["linkerd-proxy"], ["vault-agent"], ["datadog"], ["fluent-bit"], ["log-sidecar"],
+        ["istio-proxy", "gke-gcsfuse-sidecar", "fluent-bit"],
+    ])
+    func `a known sidecar in front is not taken for the program`(sidecars: [String]) throws {
+        let containers = sidecars.map { JSONValue.object(["name": .string($0)]) } + [["name": "llama"], ["name": "other"]]
+        for annotations in [nil, ["kubectl.kubernetes.io/default-container": .string(sidecars[0])]] as [JSONValue?] {
+            let after = try injected(PodFixtures.pod(annotations: annotations, spec: ["containers": .array(containers)])).pod
+            let changed = after["spec"]?["containers"]?.list.filter { $0.variable("MODEL_DIR") != nil }.compactMap { $0["name"]?.string }
+            #expect(changed == ["llama"])
+            #expect(after["metadata"]?["annotations"]?[PodLabels.container] == "llama")
+        }
+    }
+
+    @Test(arguments: [
+        "registry:5000/istio/proxyv2:1.20", "docker.io/fluent/fluent-bit@sha256:0123", "istio/proxyv2", "gcr.io/datadoghq/x/datadog/agent:7",
+    ])
+    func `a sidecar is known by its image as well`(image: String) throws {
+        let containers: JSONValue = [["name": "x", "image": .string(image)], ["name": "llama"]]
+        let after = try injected(PodFixtures.pod(spec: ["containers": containers])).pod
+        #expect(after["spec"]?["containers"]?[0]?.variable("MODEL_DIR") == nil)
+    }
+
+    @Test func `a pod of sidecars alone is left alone, unless it says who reads the model`() throws {
+        let containers: JSONValue = [["name": "istio-proxy"], ["name": "fluent-bit"]]
+        #expect(status(PodFixtures.pod(spec: ["containers": containers])).contains("name the one that reads the model"))
+        let named = try injected(PodFixtures.pod(annotations: [PodLabels.container: "fluent-bit"], spec: ["containers": containers])).pod
+        #expect(named["spec"]?["containers"]?[1]?.variable("MODEL_DIR") != nil)
+    }
+
+    @Test func `a native sidecar is not injected unasked, and waiting comes before it`() throws {
+        let sidecar: JSONValue = ["name": "istio-proxy", "restartPolicy": "Always"]
+        let pod = PodFixtures.pod(annotations: [PodLabels.mode: "Wait"], spec: ["initContainers": [sidecar]])
+        let after = try injected(pod).pod
+        #expect(after["spec"]?["initContainers"]?[0]?["name"] == "modelcache-wait")
+        #expect(after["spec"]?["initContainers"]?[1] == sidecar)
+        let stream = try injected(PodFixtures.pod(spec: ["initContainers": [sidecar]])).pod
+        #expect(stream["spec"]?["initContainers"]?[0] == sidecar)
+    }
+
+    @Test func `more containers than a patch may grow for are refused, quickly`() {
+        let names = (0..<200_000).map { "c\($0)" }.joined(separator: ",")
+        #expect(status(PodFixtures.pod(annotations: [PodLabels.container: .string(names)])).contains("more than 32 containers"))
+    }
+
+    @Test func `the waiting container and its pod get what the template says of them`() throws {
+        var target = PodFixtures.target()
+        target.podTemplate = PodTemplate(
+            labels: ["team": "a"], imagePullSecrets: [.init(name: "registry"), .init(name: "mine")], serviceAccountName: "other",
+            resources: .init(requests: ["cpu": CRD.Quantity("1m")], limits: ["memory": CRD.Quantity("1Gi")]), securityContext: .init(runAsUser: 1000))
+        let pod = PodFixtures.pod(
+            annotations: [PodLabels.mode: "Wait"], container: ["resources": ["requests": ["cpu": "1"]]],
+            spec: ["imagePullSecrets": [["name": "mine"]]])
+        let after = try injected(pod, target).pod
+        let waits = after["spec"]?["initContainers"]?[0]
+        #expect(after["spec"]?["imagePullSecrets"] == [["name": "mine"], ["name": "registry"]])
+        #expect(waits?["resources"] == ["requests": ["cpu": "1m"], "limits": ["memory": "1Gi"]])
+        #expect(waits?["securityContext"]?["runAsUser"] == 1000 && waits?["securityContext"]?["runAsGroup"] == nil)
+        #expect(after["spec"]?["serviceAccountName"] == nil && after["metadata"]?["labels"]?["team"] == nil, "the pod is its author's")
+        #expect(PodPatch.make(after, target).operations.isEmpty)
+        // Without the wait nothing of it is needed.
+        let stream = try injected(PodFixtures.pod(), target).pod
+        #expect(stream["spec"]?["imagePullSecrets"] == nil)
+    }
+
+    @Test func `an empty volume lies over the cache's inner folders where a pod waits`() throws {
+        let (main, pod, _) = try injected(PodFixtures.pod(annotations: [PodLabels.mode: "Wait"]))
+        for folder in [".partial", ".presence"] {
+            let wanted: JSONValue = [
+                "name": "modelcache-empty", "mountPath": .string("/models/gemma/\(folder)"), "readOnly": true,
+            ]
+            #expect(main["volumeMounts"]?.list.contains(wanted) == true)
+        }
+        let empty: JSONValue = ["name": "modelcache-empty", "emptyDir": ["sizeLimit": "1Mi"]]
+        #expect(pod["spec"]?["volumes"]?.list.contains(empty) == true)
+        // The library reads those folders.
+        let (streams, stream, _) = try injected(PodFixtures.pod())
+        #expect(streams["volumeMounts"]?.list.count == 2 && stream["spec"]?["volumes"]?.list.count == 2)
+        // Under another name where the pod has one of this name.
+        let own: JSONValue = ["name": "modelcache-empty", "emptyDir": [:]]
+        let (second, _, _) = try injected(PodFixtures.pod(annotations: [PodLabels.mode: "Wait"], spec: ["volumes": [own]]))
+        #expect(second["volumeMounts"]?.list.contains { $0["name"] == "modelcache-empty-2" } == true)
     }
 
     @Test func aWaitingPodKeepsItsQualityOfService() throws {

@@ -2,26 +2,6 @@ import Admission
 import Foundation
 import Kubernetes
 
-/// Splitmix64: the same seed gives the same pods everywhere.
-struct SeededGenerator: RandomNumberGenerator {
-    private var state: UInt64
-
-    init(seed: UInt64) { state = seed }
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-        return z ^ (z >> 31)
-    }
-
-    /// From MODELCACHE_TEST_SEED, else another one each time.
-    static var seed: UInt64 {
-        ProcessInfo.processInfo.environment["MODELCACHE_TEST_SEED"].flatMap { UInt64($0) } ?? UInt64.random(in: 1...UInt64.max)
-    }
-}
-
 enum PodFixtures {
     static let uid = "8d1a0b6e-6f0e-4d57-9a3d-3f3c1c9f2a10"
     static let claim = "gemma-cache-0123456789"
@@ -29,19 +9,29 @@ enum PodFixtures {
     static func target(
         ready: Bool = true, warm: [String] = ["node-2", "node-1"], deleting: Bool = false, unresolved: String? = nil, secret: Bool = true
     ) -> InjectionTarget {
-        var environment = [
+        let environment = [
             EnvVar(name: "OSS_PATH", value: "oss://models/gemma/"),
             EnvVar(name: "OSS_ENDPOINT", value: "https://oss-cn-hangzhou-internal.aliyuncs.com"),
             EnvVar(name: "OSS_REGION", value: "cn-hangzhou"), EnvVar(name: "MODELCACHE_INCLUDE", value: "*.gguf,*.json"),
         ]
-        if secret {
-            for (name, key) in [("OSS_ACCESS_KEY_ID", "akId"), ("OSS_ACCESS_KEY_SECRET", "akSecret"), ("OSS_SESSION_TOKEN", "securityToken")] {
-                environment.append(EnvVar(name: name, valueFrom: EnvVarSource(secretKeyRef: KeySelector(name: "oss-keys", key: key))))
-            }
+        let keys = ["OSS_ACCESS_KEY_ID", "OSS_ACCESS_KEY_SECRET", "AWS_ACCESS_KEY_ID"].map { name in
+            EnvVar(name: name, valueFrom: EnvVarSource(secretKeyRef: KeySelector(name: "oss-keys", key: name)))
         }
         return InjectionTarget(
-            name: "gemma", namespace: "models", uid: uid, claimName: claim, environment: environment, ready: ready, warmNodeHostnames: warm,
+            name: "gemma", namespace: "models", uid: uid, claimName: claim, environment: environment, directKeys: secret ? keys : [], ready: ready,
+            warmNodeHostnames: warm,
             deleting: deleting, agentImage: "registry.example/modelcache-agent:1.0", unresolved: unresolved)
+    }
+
+    /// A second ModelCache, public, of another store.
+    static func draft(warm: [String] = ["node-3"], bytes: Int64 = 0) -> InjectionTarget {
+        InjectionTarget(
+            name: "draft", namespace: "models", uid: "0a1b", claimName: "draft-cache-9876543210",
+            environment: [
+                EnvVar(name: "OSS_PATH", value: "s3://other/draft/"), EnvVar(name: "OSS_ENDPOINT", value: "https://s3.example"),
+                EnvVar(name: "OSS_REGION", value: "eu-1"),
+            ], ready: true, warmNodeHostnames: warm, totalBytes: bytes, deleting: false,
+            agentImage: "registry.example/modelcache-agent:1.0")
     }
 
     /// A pod of one container with what is given put over it.
@@ -92,8 +82,14 @@ enum PodFixtures {
 }
 
 extension PodPatch {
-    static func make(_ pod: JSONValue, _ target: InjectionTarget? = PodFixtures.target(), names: [String] = []) -> PodPatch {
-        make(pod: pod, namespace: "models", target: target, names: names)
+    /// - Parameter others: ModelCaches that there are besides.
+    static func make(
+        _ pod: JSONValue, _ target: InjectionTarget? = PodFixtures.target(),
+        others: [InjectionTarget] = [PodFixtures.draft()], names: [String] = [], seed: String = ""
+    ) -> PodPatch {
+        let all = [target].compactMap(\.self) + others
+        return make(
+            pod: pod, namespace: "models", targets: Dictionary(all.map { ($0.name, $0) }) { $1 }, names: names, seed: seed)
     }
 
     func applied(to pod: JSONValue) throws -> JSONValue { try PatchApplier.apply(operations, to: pod) }

@@ -1,11 +1,12 @@
 import Admission
 import Kubernetes
+import TestSupport
 
 /// Pods of every shape that injection has a rule for, and of some it has none for.
 struct RandomPods {
-    var generator: SeededGenerator
+    var generator: SeededRandom
 
-    init(seed: UInt64) { generator = SeededGenerator(seed: seed) }
+    init(seed: UInt64) { generator = SeededRandom(seed: seed) }
 
     private mutating func chance(_ percent: Int) -> Bool { Int.random(in: 0..<100, using: &generator) < percent }
     private mutating func one(_ values: [JSONValue]) -> JSONValue { values.randomElement(using: &generator)! }
@@ -15,7 +16,8 @@ struct RandomPods {
         var annotations: [String: JSONValue] = [:]
         if chance(40) { annotations[PodLabels.mode] = one(["Stream", "Wait", "Wait", "Wait", "wait", ""]) }
         if chance(30) { annotations[PodLabels.modelDir] = one(["/m", "/models/gemma/", "/a//b/./c", "m", "/a/../b", "/", "/usr"]) }
-        if chance(30) { annotations[PodLabels.container] = one(["c0", "c1", "c0,c1", " c1 , c9 ", "nope", ","]) }
+        if chance(30) { annotations[PodLabels.container] = one(["c0", "c1", "c0,c1", " c1 , c9 ", "nope", ",", "init0", "c0,init1"]) }
+        if chance(30) { annotations[PodLabels.models] = one(["draft", "draft=/models/d", "gemma = /g , draft", "draft=/models/gemma/x", "draft,draft", "draft=", ",", "lost"]) }
         if chance(20) { annotations["kubectl.kubernetes.io/default-container"] = one(["c1", "c0", "gone"]) }
         if chance(10) { annotations[PodLabels.injected] = one(["Stream/spoof", .string("Stream/\(PodFixtures.uid)"), "x"]) }
         if chance(10) { annotations[PodLabels.injectStatus] = "stale" }

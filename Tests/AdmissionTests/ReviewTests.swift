@@ -1,6 +1,7 @@
 import Admission
 import Foundation
 import Kubernetes
+import TestSupport
 import Testing
 
 private struct OneTarget: InjectionSource {
@@ -11,6 +12,8 @@ private struct OneTarget: InjectionSource {
     }
 
     func names(namespace: String) async -> [String] { found.map { $0.namespace == namespace ? [$0.name] : [] } ?? [] }
+
+    func dependents(of prerequisite: Prerequisite) async -> [ObjectKey] { [] }
 }
 
 @Suite struct ReviewTests {
@@ -37,6 +40,13 @@ private struct OneTarget: InjectionSource {
     private func patch(_ answer: JSONValue) throws -> JSONValue? {
         guard case .string(let text)? = answer["response"]?["patch"] else { return nil }
         return try JSONDecoder().decode(JSONValue.self, from: try #require(Data(base64Encoded: text)))
+    }
+
+    @Test func `a refusal carries its reason as the API server's own does`() {
+        let text = String(decoding: AdmissionResponse(uid: "u", denial: "spec.x is wrong: mend it").json(), as: UTF8.self)
+        #expect(
+            text == #"{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","response":{"allowed":false,"status":"#
+                + #"{"code":422,"message":"spec.x is wrong: mend it","reason":"Invalid"},"uid":"u"}}"#)
     }
 
     @Test func aReviewIsAnsweredWithItsUidAndAPatchThatApplies() async throws {
@@ -86,18 +96,48 @@ private struct OneTarget: InjectionSource {
         #expect(throws: ReviewError.self) { try AdmissionReview(json: Array(text.utf8)) }
     }
 
-    @Test func depthAndSizeAreBounded() {
-        let deep = Array(String(repeating: "[", count: 100_000).utf8)
-        let error = #expect(throws: ReviewError.self) { try AdmissionReview(json: deep) }
-        #expect(error?.description == "the body is not JSON: nested deeper than 200 at byte 201")
+    /// Each is JSON, or would go on as JSON, and more than is read.
+    @Test(arguments: [
+        (String(repeating: "[", count: 100_000), "nested deeper than 200 at byte 201"),
+        (String(repeating: "{\"a\":", count: 100_000), "nested deeper than 200"),
+        ("[" + String(repeating: "0,", count: 200_000) + "0]", "more than 100000 values"),
+        ("[" + String(repeating: "{},", count: 200_000) + "0]", "more than 100000 values"),
+        ("{" + String(repeating: "\"a\":0,", count: 200_000) + "\"a\":0}", "more than"),
+        ("[" + String(repeating: "{\"\":0},", count: 99_999) + "0]", "more than"),
+        ("[" + String(repeating: "[[]],", count: 99_999) + "0]", "more than"),
+        ("\"" + String(repeating: "x", count: 2 << 20) + "\"", "a string of more than 1024 KiB"),
+        ("\"" + String(repeating: "\\n", count: 1 << 20) + "\"", "a string of more than 1024 KiB"),
+        ("{\"" + String(repeating: "x", count: 2 << 20) + "\":0}", "a string of more than 1024 KiB"),
+        (String(repeating: "9", count: 1000), "a number of more than 128 characters"),
+        ("0." + String(repeating: "9", count: 1000), "a number of more than 128 characters"),
+    ])
+    func `what is more than is read is refused as too large`(text: String, problem: String) {
+        let error = #expect(throws: ReviewError.self) { try AdmissionReview(json: Array(text.utf8)) }
+        #expect(error?.isTooLarge == true)
+        #expect(error?.description.contains(problem) == true, "\(error?.description ?? "")")
+    }
+
+    @Test func `a body longer than is read is refused by its length`() {
         let long = [UInt8](repeating: UInt8(ascii: " "), count: AdmissionReview.maximumBytes + 1)
         #expect(throws: ReviewError.tooLarge(bytes: long.count)) { try AdmissionReview(json: long) }
         #expect(throws: ReviewError.self) { try AdmissionReview(json: [0x22, 0xFF, 0x22]) }
     }
 
+    /// What a caller makes the operator occupy beside what the caller's bytes may make it occupy.
+    @Test(arguments: SeededRandom.seeds(20))
+    func `reading occupies no more than is granted for a body's bytes`(seed: UInt64) throws {
+        var random = SeededRandom(seed: seed)
+        let pieces = ["{\"\":", "{\"a\":[", "[", "[[],", "[{},", "0,", "\"sixteen letters, \",", "{\"sixteen letters, \":0},", "{\"\":0},"]
+        var text = "{\"x\":["
+        for _ in 0..<Int.random(in: 1...3000, using: &random) { text += pieces[Int.random(in: 5..<9, using: &random)] }
+        text += pieces[Int.random(in: 5..<9, using: &random)].dropLast() + "]}"
+        let (_, memory) = try Array(text.utf8).withUnsafeBytes { try JSONText.read($0) }
+        #expect(memory <= AdmissionReview.mostMemory(bodyBytes: text.utf8.count), "seed \(seed)")
+    }
+
     @Test func brokenReviewsNeverDoWorseThanATypedError() async throws {
-        let seed = SeededGenerator.seed
-        var generator = SeededGenerator(seed: seed)
+        let seed = SeededRandom.seed
+        var generator = SeededRandom(seed: seed)
         let whole = JSONText.write(body())
         for _ in 0..<5000 {
             var bytes = whole

@@ -1,7 +1,7 @@
 import Agent
 import Foundation
-import ObjectStore
 import Testing
+import TextCoding
 
 @Suite struct ConnectorConfigTests {
     @Test func theDocumentedFileIsRead() throws {
@@ -60,6 +60,12 @@ import Testing
         #expect(try resolve().expireTime == nil)
     }
 
+    @Test(arguments: [("1", true), ("true", true), ("0", false), ("False", false), ("", false)])
+    func aSwitchOfTheEnvironmentIsReadAsAFlagsValue(text: String, isOn: Bool) throws {
+        let options = try resolve(environment: ["MODELCACHE_ALLOW_NODE_ROLE": text])
+        #expect(options.allowsNodeRole == isOn)
+    }
+
     @Test func rootGetsRunAndOthersAFolderOfTheirOwn() throws {
         #expect(try resolve().root == "/run/modelcache")
         #expect(try resolve(user: 1000).root == "/dev/shm/modelcache-1000")
@@ -73,7 +79,7 @@ import Testing
         ("MODELCACHE_MEDIUM", "tape"), ("MODELCACHE_VERIFY", "maybe"), ("MODELCACHE_HTTP", "nowhere"),
         ("MODELCACHE_HTTP", "127.0.0.1:99999"), ("MODELCACHE_THREADS", "0"), ("MODELCACHE_THREADS", "x"),
         ("MODELCACHE_CONNECTIONS", "100000"), ("MODELCACHE_IN_FLIGHT", "1"),
-        ("MODELCACHE_SOCKET", "/" + String(repeating: "x", count: 200)),
+        ("MODELCACHE_SOCKET", "/" + String(repeating: "x", count: 200)), ("MODELCACHE_ALLOW_NODE_ROLE", "perhaps"),
     ]) func aWrongVariableIsNamedWithARemedy(variable: String, value: String) {
         let error = #expect(throws: SettingError.self) { try resolve(environment: [variable: value]) }
         #expect(error?.description.contains(variable) == true)
@@ -98,41 +104,5 @@ import Testing
         (999_999_999, "1.00 GB"), (12_500_000, "12.5 MB"), (664_000_000_000, "664 GB"),
     ]) func sizesAreShownWithThreeDigits(bytes: Int, text: String) {
         #expect(ByteCount.format(Int64(bytes)) == text)
-    }
-}
-
-@Suite struct MetricsTextTests {
-    static let json = #"""
-        {"version": "1", "processID": 1, "root": "/", "medium": "memory", "uptimeSeconds": 1.5, "budgetBytes": 1,
-         "cachedBytes": 1, "inFlightLimitBytes": 1, "inFlightBytes": 0, "sessions": 0, "refusedCallers": {"absent": 0}, "models": [
-          {"id": "m", "source": "oss://b/\"q\"\\\n/", "endpoint": "", "directory": "", "phase": "failed", "files": 1,
-           "completeFiles": 0, "totalBytes": 10, "presentBytes": 5, "bytesPerSecond": 0, "originBytes": 7,
-           "peerBytes": 0, "servedBytes": 0, "wrongPeerBlocks": 1, "wrongPeers": {"10.0.0.2:9418": 1}, "requests": 1,
-           "retries": 0, "throttled": 0, "refilledFiles": 0, "transfersInFlight": 0, "users": 0, "pinned": false,
-           "idleSeconds": 0}]}
-        """#
-
-    @Test func labelsAreEscapedAndEveryFamilyHasAType() throws {
-        let status = try JSONDecoder().decode(AgentStatus.self, from: Data(Self.json.utf8))
-        let text = MetricsText.encode(status)
-        #expect(text.contains(#"modelcache_origin_bytes_total{model="m",source="oss://b/\"q\"\\\n/"} 7"#))
-        #expect(text.contains("modelcache_uptime_seconds 1.5\n"))
-        let lines = text.split(separator: "\n")
-        let typed = lines.filter { $0.hasPrefix("# TYPE") }.map { String($0.split(separator: " ")[2]) }
-        let sampled = lines.filter { !$0.hasPrefix("#") }.map { line in String(line.prefix { $0 != "{" && $0 != " " }) }
-        #expect(Set(typed) == Set(sampled))
-        #expect(typed.count == Set(typed).count)
-    }
-
-    @Test func forEverybodyAModelHasNoName() throws {
-        var status = try JSONDecoder().decode(AgentStatus.self, from: Data(Self.json.utf8))
-        status.models[0].id = "Secret-Model-0123456789abcdef"
-        #expect(MetricsText.encode(status, naming: .nobody).contains(#"modelcache_origin_bytes_total{model="0123456789abcdef"} 7"#))
-        status.models[0].id = "5c0e9f0a-0000-4000-8000-000000000001"
-        status.models[0].namespace = "team"
-        status.models[0].name = "secret"
-        let text = MetricsText.encode(status, naming: .nobody)
-        #expect(text.contains(#"modelcache_model_bytes{model="5c0e9f0a-0000-4000-8000-000000000001"} 10"#))
-        for word in ["team", "secret", "oss://"] { #expect(!text.contains(word)) }
     }
 }

@@ -142,14 +142,14 @@ import Testing
         #expect(text(Seen(model: many)).contains("at most 7 nodes warm at once"))
     }
 
-    @Test func `suspension, placement, room and deletion are said`() {
+    @Test func `suspension, placement, capacity and deletion are said`() {
         func answer(_ condition: Condition) -> String { text(Seen(model: model { $0.status?.conditions = [condition] })) }
         let suspended = text(Seen(model: model { $0.spec.suspend = true }))
         #expect(suspended.contains("It is suspended"))
         let nowhere = answer(Condition(type: .progressing, status: .false, lastTransitionTime: "x", reason: .noMatchingNodes, message: "0 of 3"))
         #expect(nowhere.contains("No node matches spec.placement"))
         let full = answer(Condition(type: .capacityExceeded, status: .true, lastTransitionTime: "x", reason: .insufficientCapacity, message: "needs 5 GB"))
-        #expect(full.contains("There is not enough room for it: needs 5 GB"))
+        #expect(full.contains("The nodes have too little capacity for it: needs 5 GB"))
         let going = text(Seen(model: model {
             $0.metadata.deletionTimestamp = "2026-01-02T03:04:05Z"
             $0.metadata.finalizers = ["modelcache.io/evict", "example.com/hold"]

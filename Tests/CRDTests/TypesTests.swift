@@ -7,9 +7,22 @@ import Testing
         let model = try Documents.decode(Documents.minimal)
         #expect(model.spec == ModelCacheSpec(source: Source(uri: "oss://models/gemma/")))
         #expect(model.spec.placement.seeders == 1)
-        #expect(model.spec.warmup == Warmup(mode: .eager, parallelism: 100, backoffLimit: 6))
-        #expect(model.spec.cache == Cache(medium: .memory, idleSeconds: 0))
+        #expect(model.spec.warmup == Warmup(parallelism: 100, backoffLimit: 6))
+        #expect(model.spec.effectiveMode == .onDemand, "a model must not fill a whole cluster unasked")
+        #expect(model.spec.cache == Cache(medium: .memory))
         #expect(model.problems().isEmpty)
+    }
+
+    @Test func `without a mode every node is warmed only where the author chose the nodes`() {
+        var spec = ModelCacheSpec(source: Source(uri: "oss://models/gemma/"), placement: Placement(nodeSelector: ["pool": "gpu"]))
+        #expect(spec.effectiveMode == .eager)
+        spec.placement = Placement(affinity: Affinity(nodeAffinity: NodeAffinity(required: NodeSelector(nodeSelectorTerms: []))))
+        #expect(spec.effectiveMode == .eager)
+        spec.warmup.mode = .onDemand
+        #expect(spec.effectiveMode == .onDemand)
+        spec.placement = Placement()
+        spec.warmup.mode = .eager
+        #expect(spec.effectiveMode == .eager)
     }
 
     @Test func `what is encoded decodes to the same`() throws {
@@ -31,10 +44,18 @@ import Testing
         #expect(list.items[0].problems().map(\.path) == ["spec.source.uri"])
     }
 
-    @Test func `a status of another time counts as absent`() throws {
-        let model = try Documents.decode(#"{"metadata":{"name":"m"},"spec":{"source":{"uri":"oss://models/"}},"status":{"phase":"Dancing"}}"#)
-        #expect(model.status == nil)
+    @Test func `words of another time in a status leave the rest readable`() throws {
+        func status(_ text: String) throws -> ModelCache {
+            try Documents.decode(#"{"metadata":{"name":"m"},"spec":{"source":{"uri":"oss://models/"}},"status":\#(text)}"#)
+        }
+        let model = try status(
+            #"{"phase":"Dancing","medium":"Tape","seeders":["a"],"nodes":{"desired":1,"details":[{"name":"a","state":"Odd","percent":3}]},"#
+                + #""conditions":[{"type":"New","status":"Perhaps","lastTransitionTime":"x","reason":"R","message":"m"}]}"#)
+        #expect(model.status?.phase == nil && model.status?.medium == nil && model.status?.seeders == ["a"])
+        #expect(model.status?.nodes?.details.map(\.state) == [.pending])
+        #expect(model.status?.conditions.map(\.status) == [.unknown])
         #expect(model.problems().isEmpty)
+        #expect(try status(#"{"seeders":7}"#).status == nil)
     }
 
     @Test(arguments: [
@@ -51,8 +72,8 @@ import Testing
     }
 
     @Test func `a quantity may be a number`() throws {
-        let model = try Documents.decode(#"{"spec":{"source":{"uri":"oss://models/"},"warmup":{"bandwidthLimit":1048576}}}"#)
-        #expect(model.spec.warmup.bandwidthLimit?.bytes == 1_048_576)
+        let model = try Documents.decode(#"{"spec":{"source":{"uri":"oss://models/"},"warmup":{"maxBytesPerSecond":1048576}}}"#)
+        #expect(model.spec.warmup.maxBytesPerSecond?.bytes == 1_048_576)
     }
 
     @Test func `details put failures first and stay within their bounds`() {

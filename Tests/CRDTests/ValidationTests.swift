@@ -1,4 +1,5 @@
 import CRD
+import StoreHost
 import Testing
 
 @Suite struct ValidationTests {
@@ -50,6 +51,24 @@ import Testing
         #expect(paths { $0.source.endpoint = endpoint } == ["spec.source.endpoint"])
     }
 
+    @Test func `credentials are of exactly one kind, and RAM's role has its provider`() {
+        let path = "spec.source.credentials"
+        let ram = Documents.parties[1].serviceAccount
+        let iam = ServiceAccountRole(name: "warm", roleARN: "arn:aws:iam::1:role/r")
+        func found(_ credentials: SourceCredentials?, uri: String = "oss://models/x/") -> [String] {
+            paths {
+                $0.source.uri = uri
+                $0.source.credentials = credentials
+            }
+        }
+        for one in [nil] + Documents.parties { #expect(found(one) == []) }
+        #expect(found(SourceCredentials(serviceAccount: iam), uri: "s3://models/x/") == [])
+        #expect(found(SourceCredentials()) == [path])
+        #expect(found(SourceCredentials(node: .init(), anonymous: .init())) == [path])
+        #expect(found(SourceCredentials(serviceAccount: iam)) == ["\(path).serviceAccount.oidcProviderARN"])
+        #expect(found(SourceCredentials(serviceAccount: ram), uri: "s3://models/x/") == ["\(path).serviceAccount.oidcProviderARN"])
+    }
+
     @Test(arguments: [("metadata", "google.internal"), ("metadata", "http://goog:80"), ("metadata", "tencentyun.com"), ("instance-data", "ec2.internal")])
     func `a bucket and an endpoint that make a metadata service together are refused`(bucket: String, endpoint: String) {
         func write(_ spec: inout ModelCacheSpec) {
@@ -66,6 +85,33 @@ import Testing
             #expect(paths(policy) { $0.source.endpoint = endpoint } == [])
         }
         #expect(paths(policy) { $0.source.endpoint = "169.254.169.254" } == ["spec.source.endpoint"])
+    }
+
+    @Test func `credentials go to a store's own host, or where the administrator says`() throws {
+        func found(_ endpoint: String?, _ credentials: SourceCredentials?, adding list: String? = nil) throws -> [String] {
+            let hosts = try list.map { try #require(CredentialHosts(adding: $0)) } ?? CredentialHosts()
+            return paths(ValidationPolicy(credentialHosts: hosts)) {
+                $0.source.endpoint = endpoint
+                $0.source.credentials = credentials
+            }
+        }
+        for party in Documents.parties {
+            let isAnonymous = party.anonymous != nil
+            #expect(try found("http://minio.storage.svc:9000", party) == (isAnonymous ? [] : ["spec.source.endpoint"]))
+            #expect(try found("http://minio.storage.svc:9000", party, adding: "minio.storage.svc") == [])
+            for own in [nil, "oss-cn-hangzhou-internal.aliyuncs.com", "https://OSS-cn-hangzhou.aliyuncs.com:443/"] {
+                #expect(try found(own, party) == [])
+            }
+        }
+        #expect(try found("https://store.example.com", nil) == [], "nobody's credentials")
+        let problem = try #require(
+            Documents.spec {
+                $0.source.endpoint = "https://store.example.com"
+                $0.source.credentials = Documents.parties[0]
+            }.problems(ValidationPolicy(credentialHosts: CredentialHosts())).first)
+        for word in ["spec.source.endpoint", "https://store.example.com", "not a store's own host", "credentialHosts", "--credential-hosts"] {
+            #expect(problem.description.contains(word), "\(problem)")
+        }
     }
 
     @Test func `a password in an endpoint is not repeated`() {
@@ -107,12 +153,12 @@ import Testing
         #expect(paths { $0.warmup.parallelism = 0 } == ["spec.warmup.parallelism"])
         #expect(paths { $0.warmup.backoffLimit = 101 } == ["spec.warmup.backoffLimit"])
         #expect(paths { $0.warmup.activeDeadlineSeconds = 0 } == ["spec.warmup.activeDeadlineSeconds"])
-        #expect(paths { $0.cache.idleSeconds = -1 } == ["spec.cache.idleSeconds"])
+        #expect(paths { $0.cache.idleSeconds = 0 } == ["spec.cache.idleSeconds"])
     }
 
     @Test(arguments: ["", "0", "1", "63Ki", "Mi", "9Ei", "1e30", "-5", "5 Mi", String(repeating: "1", count: 33)])
-    func `bad limits name bandwidthLimit`(text: String) {
-        #expect(paths { $0.warmup.bandwidthLimit = Quantity(text) } == ["spec.warmup.bandwidthLimit"])
+    func `bad limits name maxBytesPerSecond`(text: String) {
+        #expect(paths { $0.warmup.maxBytesPerSecond = Quantity(text) } == ["spec.warmup.maxBytesPerSecond"])
     }
 
     @Test func `selectors follow the syntax of labels`() {
@@ -169,19 +215,23 @@ import Testing
         #expect(model.problems().map(\.path) == ["metadata.name"])
     }
 
-    @Test func `a changed source is named field by field`() {
+    @Test func `the content of a ModelCache cannot change, and the way to the store can`() {
         let old = Documents.full.spec
         #expect(Immutability.problems(old: old, new: old) == [])
         let new = Documents.spec {
             $0.source.region = nil
+            $0.source.endpoint = "https://elsewhere.example"
+            $0.source.credentials = nil
             $0.source.include = []
             $0.placement.seeders = 9
         }
-        #expect(Immutability.problems(old: old, new: new).map(\.path) == ["spec.source.region", "spec.source.include"])
+        #expect(Immutability.problems(old: old, new: new).map(\.path) == ["spec.source.include"])
         let moved = Documents.spec { $0.cache.medium = old.cache.medium == .disk ? .memory : .disk }
         #expect(Immutability.problems(old: old, new: moved).map(\.path) == ["spec.cache.medium"])
-        #expect(SourceFingerprint.of(old.source) != SourceFingerprint.of(new.source))
-        #expect(SourceFingerprint.of(old.source) == SourceFingerprint.of(Documents.full.spec.source))
+        let verdict = Validation.check(
+            json: #"{"metadata":{"name":"m"},"spec":{"source":{"uri":"oss://b-new/","region":"cn-x"}}}"#,
+            replacing: #"{"metadata":{"name":"m"},"spec":{"source":{"uri":"oss://b-old/"}}}"#)
+        #expect(verdict.problems.map(\.path) == ["spec.source.uri"])
     }
 
     @Test func `a document is judged whatever it is`() {

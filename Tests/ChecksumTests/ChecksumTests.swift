@@ -1,5 +1,6 @@
 import Checksum
 import Testing
+import TestSupport
 
 @Suite struct ChecksumTests {
     static let forms = [MC_CRC_TABLE, MC_CRC_FOLD128, MC_CRC_FOLD512]
@@ -21,10 +22,21 @@ import Testing
         #expect(mc_crc64(0, digits, 0) == 0)
     }
 
+    @Test func `CRC-32 has the catalogue's values, whole and in pieces`() {
+        let digits = Array("123456789".utf8)
+        #expect(mc_crc32(0, digits, 9) == 0xCBF4_3926 && mc_crc32c(0, digits, 9) == 0xE306_9283)
+        let bytes = (0..<1000).map { UInt8(truncatingIfNeeded: $0 &* 37) }
+        for cut in [0, 1, 7, 8, 9, 500, 999, 1000] {
+            let (head, tail) = (Array(bytes[..<cut]), Array(bytes[cut...]))
+            #expect(mc_crc32c(mc_crc32c(0, head, head.count), tail, tail.count) == mc_crc32c(0, bytes, bytes.count))
+            #expect(mc_crc32(mc_crc32(0, head, head.count), tail, tail.count) == mc_crc32(0, bytes, bytes.count))
+        }
+    }
+
     @Test func everyFormGivesWhatTheBitwiseReferenceGivesOnRandomSplits() {
-        let seed = UInt64.random(in: .min ... .max)
+        let seed = SeededRandom.seed
         print("seed \(seed)")
-        var random = SplitMix(state: seed)
+        var random = SeededRandom(seed: seed)
         for _ in 0..<300 {
             let bytes = (0..<Int.random(in: 0...3000, using: &random)).map { _ in UInt8.random(in: 0...255, using: &random) }
             let cut = Int.random(in: 0...bytes.count, using: &random)
@@ -42,9 +54,9 @@ import Testing
     }
 
     @Test func combiningTwoPartsGivesTheCRCOfTheWhole() {
-        let seed = UInt64.random(in: .min ... .max)
+        let seed = SeededRandom.seed
         print("seed \(seed)")
-        var random = SplitMix(state: seed)
+        var random = SeededRandom(seed: seed)
         for _ in 0..<500 {
             let bytes = (0..<Int.random(in: 0...5000, using: &random)).map { _ in UInt8.random(in: 0...255, using: &random) }
             let cut = Int.random(in: 0...bytes.count, using: &random)
@@ -58,16 +70,5 @@ import Testing
 
     @Test func theTableFormIsAlwaysThere() {
         #expect(mc_crc_form_available(MC_CRC_AUTO) && mc_crc_form_available(MC_CRC_TABLE))
-    }
-}
-
-struct SplitMix: RandomNumberGenerator {
-    var state: UInt64
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-        return z ^ (z >> 31)
     }
 }

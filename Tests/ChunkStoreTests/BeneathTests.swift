@@ -8,8 +8,8 @@ import Testing
     let pool = StagingPool(limitBytes: 4 << 20)
     let bytes = pattern(3 << 20)
 
-    private func volumes(_ scratch: Scratch) throws -> CacheVolumes {
-        try CacheVolumes(root: scratch.path, medium: .init(preference: .directory), takesLock: true)
+    private func volumes(_ scratch: Scratch) throws -> CacheDirectory {
+        try CacheDirectory(root: scratch.path, .caches, medium: .init(preference: .directory))
     }
 
     private func symlink(_ path: String, to target: String) throws {

@@ -1,18 +1,10 @@
 import Checksum
 import ChunkStore
 import Foundation
+import Synchronization
 import Testing
+import TestSupport
 
-struct SplitMix: RandomNumberGenerator {
-    var state: UInt64
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-        return z ^ (z >> 31)
-    }
-}
 
 /// A root of its own under the temporary directory, gone at the end.
 final class Scratch {
@@ -39,10 +31,27 @@ final class Scratch {
     }
 }
 
+/// A folder whose entries can be made read-only and writable again: a mount of itself, gone at the end.
+final class FrozenFolder {
+    private let path: String
+
+    init(_ path: String) throws {
+        self.path = path
+        try #require(mount(path, path, nil, UInt(MS_BIND), nil) == 0, "this test needs to mount")
+    }
+
+    func freeze(_ frozen: Bool = true) {
+        let flags = MS_BIND | MS_REMOUNT | (frozen ? MS_RDONLY : 0)
+        #expect(mount(nil, path, nil, UInt(flags), nil) == 0)
+    }
+
+    deinit { umount2(path, Int32(MNT_DETACH)) }
+}
+
 let identity = SourceIdentity(endpoint: "https://oss.example", bucket: "b", prefix: "models/Gemma/")
 
 func pattern(_ count: Int, seed: UInt64 = 1) -> [UInt8] {
-    var random = SplitMix(state: seed)
+    var random = SeededRandom(seed: seed)
     var bytes = [UInt8](repeating: 0, count: count)
     bytes.withUnsafeMutableBytes { raw in
         for i in stride(from: 0, to: count, by: 8) {
@@ -63,6 +72,55 @@ func manifest(_ files: [(String, [UInt8])], wrongCRC: Bool = false) throws -> Ma
                 key: key, size: UInt64(bytes.count), etag: "e-\(key)", checksums: .init(crc64: wrongCRC ? 1 : crc(bytes)))
         },
         chunkBytes: 2 << 20)
+}
+
+extension StagingPool {
+    /// One buffer at once, or nil when none is free.
+    func grant() -> StagingGrant? {
+        let granted = Mutex<StagingGrant?>(nil)
+        let share = join { if case .granted(let grant) = $0 { granted.withLock { $0 = grant } } }
+        share.update(demands: 1, prefetches: 0, demandsUnderWay: 0)
+        share.leave()
+        return granted.withLock { $0 }
+    }
+}
+
+extension CachedFile {
+    /// A writer, or nil when no buffer is free.
+    func beginChunk(_ chunk: Int, pool: StagingPool) throws(ChunkStoreError) -> ChunkWriter? {
+        guard let grant = pool.grant() else { return nil }
+        let assembly = try assembleChunk(chunk, blockBytes: chunkBytes)
+        return assembly.writer(forBlock: 0, with: grant, isRelayed: false).map(ChunkWriter.init)
+    }
+}
+
+/// Takes one chunk's bytes in order: an assembly of one block with its writer.
+final class ChunkWriter: @unchecked Sendable {
+    private let writer: BlockWriter
+
+    init(writer: BlockWriter) { self.writer = writer }
+
+    var range: Range<UInt64> { writer.range }
+    var position: UInt64 { writer.position }
+    var remaining: UInt64 { writer.remaining }
+
+    func append(_ bytes: UnsafeRawBufferPointer) throws { try writer.append(bytes) }
+    func withFreeSpace(_ body: (UnsafeMutableRawBufferPointer) -> Int) throws { try writer.withFreeSpace(body) }
+
+    /// Whether it was the file's last missing chunk.
+    func finish() throws -> Bool {
+        guard remaining == 0 else {
+            let got = position - range.lowerBound
+            throw ChunkStoreError.wrongLength(key: "", chunk: writer.assembly.chunk, expected: got + remaining, got: got)
+        }
+        defer { abort() }
+        return try writer.assembly.accept(block: 0, checksum: writer.checksum).isLast
+    }
+
+    func abort() {
+        writer.end()
+        writer.assembly.abort()
+    }
 }
 
 @discardableResult

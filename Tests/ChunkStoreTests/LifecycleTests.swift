@@ -7,8 +7,8 @@ import Testing
     let pool = StagingPool(limitBytes: 4 << 20)
     let bytes = pattern(5 << 20)
 
-    private func root(_ scratch: Scratch, _ preference: MediumOptions.Preference = .directory) throws -> CacheRoot {
-        try CacheRoot(path: scratch.path, medium: .init(preference: preference))
+    private func root(_ scratch: Scratch, _ preference: MediumOptions.Preference = .directory) throws -> CacheDirectory {
+        try CacheDirectory(root: scratch.path, .models, medium: .init(preference: preference))
     }
 
     @Test func aFailedFileKeepsItsChunksAndMayGoOn() throws {
@@ -47,13 +47,12 @@ import Testing
         #expect(file.state == .filling && file.message.isEmpty && file.missingChunks() == [1, 2])
     }
 
-    @Test func everyChangeIsToldAndTheStreamEndsWithTheModel() async throws {
+    @Test func `every change is told, and none after the model is closed`() throws {
         let scratch = Scratch()
         let root = try root(scratch)
         let model = try root.open(try manifest([("x", bytes)]))
         let file = model.files[0]
         let calls = Mutex(0)
-        let stream = model.changes()
         model.onChange { calls.withLock { $0 += 1 } }
         for chunk in 0..<3 { try fill(file, chunk, from: bytes, pool: pool) }
         #expect(calls.withLock { $0 } == 3)
@@ -62,11 +61,35 @@ import Testing
         model.onChange(nil)
         file.invalidate(reason: "test")
         #expect(calls.withLock { $0 } == 4)
+        model.onChange { calls.withLock { $0 += 1 } }
         root.close()
-        var elements = 0
-        for await _ in stream { elements += 1 }
-        #expect(elements == 1, "coalesced")
-        for await _ in model.changes() { Issue.record("a closed model does not change") }
+        file.invalidate(reason: "test")
+        #expect(calls.withLock { $0 } == 4)
+    }
+
+    @Test func `an evicted file's pages are given back though somebody still refers to it`() throws {
+        let scratch = Scratch()
+        let root = try root(scratch)
+        let model = try root.open(try manifest([("x", bytes)]))
+        let file = model.files[0]
+        try fillAll(file, from: bytes, pool: pool)
+        let sent = file.openForReading()
+        try #require(sent >= 0)
+        func opened() throws -> [String] {
+            try FileManager.default.contentsOfDirectory(atPath: "/proc/self/fd").compactMap {
+                try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/fd/\($0)")
+            }.filter { $0.contains(URL(filePath: scratch.path).lastPathComponent) && $0.contains("/.partial/x") }
+        }
+        #expect(try opened().count == 2, "the file's own, and one to send from")
+        try root.evict(model)
+        // An upload that is under way goes on, and none begins.
+        #expect(try opened().count == 1)
+        var byte: UInt8 = 0
+        #expect(pread(sent, &byte, 1, 3) == 1 && byte == bytes[3])
+        close(sent)
+        #expect(try opened().isEmpty && file.openForReading() == -ESTALE)
+        #expect(file.check(0, blockBytes: file.chunkBytes) == .wrong && file.receivedChunks == 3, "it is nobody's loss")
+        root.close()
     }
 
     @Test func pinsAndTheTimeOfUseSurviveAReopen() throws {
@@ -105,14 +128,13 @@ import Testing
         #expect(model.usage.lastUsed > 1_000_000 && model.usage.inUse == 0)
     }
 
-    @Test func anotherVersionOfAModelIsRefusedUntilTheOldOneIsEvicted() throws {
+    @Test func `another version of a model has no chunk of an evicted one`() throws {
         let scratch = Scratch()
         let root = try root(scratch)
         defer { root.close() }
         let old = try root.open(try manifest([("x", bytes)]))
         let new = try Manifest(identity: identity, files: [ManifestFile(key: "x", size: 5 << 20, etag: "new")], chunkBytes: 2 << 20)
-        #expect(throws: ChunkStoreError.otherGeneration(directory: old.directory)) { try root.open(new) }
-        #expect(try root.open(old.manifest) === old)
+        #expect(try root.open(new) === old && old.manifest != new, "opening is no update")
         // A reader of the old version keeps what it opened.
         try fillAll(old.files[0], from: bytes, pool: pool)
         _ = try old.files[0].complete()
@@ -142,7 +164,64 @@ import Testing
         let model = try root.open(try manifest([("x", bytes)]))
         try scratch.write("precious", to: "/models/\(model.id)/x")
         try fillAll(model.files[0], from: bytes, pool: pool)
-        #expect(throws: ChunkStoreError.notOurs(path: model.directory + "/x")) { try model.files[0].complete() }
+        let taken = ChunkStoreError.nameTaken(path: model.directory + "/x")
+        #expect(throws: taken) { try model.files[0].complete() }
         #expect(model.files[0].state == .filling && model.files[0].isVisible(0))
+        #expect("\(taken)".contains(model.directory + "/x") && "\(taken)".contains("move it away"))
+    }
+
+    @Test(arguments: ["x", "folder/x", "folder/deep/x"])
+    func `a file that failed for its name is published once that is free, and not before`(_ key: String) throws {
+        let scratch = Scratch()
+        let root = try root(scratch)
+        defer { root.close() }
+        let model = try root.open(try manifest([(key, bytes)]))
+        let file = model.files[0]
+        // With a folder in its key, something stands where the first folder is to be.
+        let foreign = "/models/\(model.id)/\(key.split(separator: "/")[0])"
+        try scratch.write("precious", to: foreign)
+        try fillAll(file, from: bytes, pool: pool)
+        #expect(throws: ChunkStoreError.nameTaken(path: scratch.path + foreign)) { try file.complete() }
+        #expect(!file.failedForItsName && file.completeWithFreeName() == nil, "it has not failed")
+        file.fail(reason: "its name is taken")
+        #expect(file.failedForItsName && file.completeWithFreeName() == nil && file.state == .failed)
+        #expect(try read(scratch.path + foreign) == Array("precious".utf8))
+        try FileManager.default.removeItem(atPath: scratch.path + foreign)
+        #expect(file.completeWithFreeName() == true)
+        #expect(file.state == .complete && !file.failedForItsName)
+        #expect(try read(model.directory + "/" + key) == bytes)
+        #expect(file.completeWithFreeName() == nil, "once")
+    }
+
+    @Test func `a file whose name is taken at a start fails for that, and is published once it is free`() async throws {
+        let scratch = Scratch()
+        let before = try root(scratch)
+        let first = try before.open(try manifest([("x", bytes)]))
+        try fillAll(first.files[0], from: bytes, pool: pool)
+        _ = try first.files[0].complete()
+        let name = first.directory + "/x"
+        before.close()
+        try FileManager.default.removeItem(atPath: name)
+        try Data("precious".utf8).write(to: URL(fileURLWithPath: name))
+        let root = try root(scratch)
+        defer { root.close() }
+        let model = try root.open(try manifest([("x", bytes)]))
+        await model.checked()
+        #expect(model.files[0].state == .failed && model.files[0].failedForItsName)
+        #expect(model.files[0].message.contains(name), "\(model.files[0].message)")
+        try FileManager.default.removeItem(atPath: name)
+        #expect(model.files[0].completeWithFreeName() == true)
+        #expect(try read(name) == bytes)
+    }
+
+    @Test func `a file that failed for another reason is not taken for one without a name`() throws {
+        let scratch = Scratch()
+        let root = try root(scratch)
+        defer { root.close() }
+        let model = try root.open(try manifest([("x", bytes)]))
+        try fillAll(model.files[0], from: bytes, pool: pool)
+        model.files[0].fail(reason: "the store is away")
+        #expect(!model.files[0].failedForItsName && model.files[0].completeWithFreeName() == nil)
+        #expect(model.files[0].state == .failed)
     }
 }

@@ -25,6 +25,20 @@ import Testing
         #expect(own.totalBytes > 0 && own.freeBytes <= own.totalBytes)
     }
 
+    @Test func `a trial to mount that the medium prevented is made again`() throws {
+        let (scratch, other) = (Scratch(), Scratch())
+        try scratch.make("/models")
+        let models = try FrozenFolder(scratch.path + "/models")
+        let root = try CacheDirectory(root: scratch.path, .models)
+        defer { root.close() }
+        models.freeze()
+        _ = try root.space()
+        models.freeze(false)
+        let whole = try CacheDirectory(root: other.path, .models)
+        defer { whole.close() }
+        #expect(try root.space().totalBytes == whole.space().totalBytes)
+    }
+
     @Test func theTightestGroupOnTheWayUpCounts() throws {
         let files = [
             "/sys/fs/cgroup/pods/memory.max": "4000000000\n", "/sys/fs/cgroup/pods/memory.current": "3500000000\n",
@@ -89,12 +103,12 @@ import Testing
         try #require(mount("small", scratch.path, "tmpfs", 0, "size=8m") == 0, "this test needs to mount")
         defer { umount2(scratch.path, Int32(MNT_DETACH)) }
         for preference in [MediumOptions.Preference.directory, .disk] {
-            let root = try CacheRoot(path: scratch.path, medium: .init(preference: preference))
+            let root = try CacheDirectory(root: scratch.path, .models, medium: .init(preference: preference))
             defer { root.close() }
             let space = try root.space()
             #expect(space.totalBytes == 8 << 20 && space.freeBytes <= 8 << 20 && space.freeBytes > 7 << 20)
         }
-        let root = try CacheRoot(path: scratch.path, medium: .init(preference: .automatic))
+        let root = try CacheDirectory(root: scratch.path, .models, medium: .init(preference: .automatic))
         defer { root.close() }
         #expect(try root.space().totalBytes > 8 << 20)
         #expect(try FileManager.default.contentsOfDirectory(atPath: scratch.path + "/models").isEmpty, "no trace of the trial mount")

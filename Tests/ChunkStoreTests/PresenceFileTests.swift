@@ -7,8 +7,8 @@ import Testing
     @Test func thePresenceFilesBytesAreTheseForEver() throws {
         let scratch = Scratch()
         let m = try Manifest(
-            identity: identity, files: [ManifestFile(key: "a.gguf", size: 7, etag: "E", checksums: .init(crc64: 42))])
-        let root = try CacheRoot(path: scratch.path, medium: .init(preference: .directory))
+            identity: identity, files: [ManifestFile(key: "a.gguf", size: 7, etag: "E", checksums: .init(crc64: 42))], chunkBytes: 4 << 20)
+        let root = try CacheDirectory(root: scratch.path, .models, medium: .init(preference: .directory))
         defer { root.close() }
         let model = try root.open(m)
         try fill(model.files[0], 0, from: Array("abcdefg".utf8), pool: StagingPool(limitBytes: 0))
@@ -22,13 +22,37 @@ import Testing
         }
         var got = try read(model.directory + "/.presence/a.gguf")
         #expect(got[96..<104].contains { $0 != 0 }, "the agent's beat")
-        for i in 96..<104 where i < got.count { got[i] = 0 }
+        let inode = try FileManager.default.attributesOfItem(atPath: model.directory + "/.partial/a.gguf")[.systemFileNumber] as? UInt64
+        #expect(got[120..<128].reversed().reduce(0) { $0 << 8 | UInt64($1) } == inode)
+        for i in Array(96..<104) + Array(120..<128) where i < got.count { got[i] = 0 }
         #expect(got == expected)
+    }
+
+    @Test(arguments: ["as it was", "taken over in part"])
+    func `chunks that an older release received are taken over`(_ crash: String) throws {
+        let scratch = Scratch()
+        let bytes = pattern(5 << 20)
+        let m = try manifest([("x", bytes)])
+        do {
+            let root = try CacheDirectory(root: scratch.path, .models, medium: .init(preference: .directory))
+            defer { root.close() }
+            try fill(try root.open(m).files[0], 1, from: bytes, pool: StagingPool(limitBytes: 2 << 20))
+        }
+        let url = URL(fileURLWithPath: scratch.model + "/.presence/x")
+        var presence = try Data(contentsOf: url)
+        presence[8] = 1
+        if crash == "as it was" { presence.replaceSubrange(80..<96, with: m.generation.bytes) }
+        try presence.write(to: url)
+        let root = try CacheDirectory(root: scratch.path, .models, medium: .init(preference: .directory))
+        defer { root.close() }
+        let file = try root.open(m).files[0]
+        #expect(file.receivedChunks == 1 && file.isReceived(1))
+        #expect(try Data(contentsOf: url)[8] == 2)
     }
 
     @Test func aLongMessageIsCutAtACharacterAndStaysOneLine() throws {
         let scratch = Scratch()
-        let root = try CacheRoot(path: scratch.path, medium: .init(preference: .directory))
+        let root = try CacheDirectory(root: scratch.path, .models, medium: .init(preference: .directory))
         defer { root.close() }
         let file = try root.open(try manifest([("x", pattern(10))])).files[0]
         // 271 bytes fit; the 91st character of three bytes would be cut.
@@ -37,13 +61,13 @@ import Testing
     }
 
     @Test(arguments: [0, 1, 8, 12, 24, 40, 60, 85])
-    func aDamagedHeaderMeansTheFileIsFilledAgainNeverBelieved(_ offset: Int) throws {
+    func aDamagedHeaderMeansTheFileIsFilledAgainNeverBelieved(_ offset: Int) async throws {
         let scratch = Scratch()
         let bytes = pattern(3 << 20)
         let m = try manifest([("x", bytes)])
         let pool = StagingPool(limitBytes: 2 << 20)
         do {
-            let root = try CacheRoot(path: scratch.path, medium: .init(preference: .directory))
+            let root = try CacheDirectory(root: scratch.path, .models, medium: .init(preference: .directory))
             defer { root.close() }
             let file = try root.open(m).files[0]
             try fillAll(file, from: bytes, pool: pool)
@@ -53,9 +77,11 @@ import Testing
         var presence = try Data(contentsOf: url)
         presence[offset] ^= 0x40
         try presence.write(to: url)
-        let root = try CacheRoot(path: scratch.path, medium: .init(preference: .directory))
+        let root = try CacheDirectory(root: scratch.path, .models, medium: .init(preference: .directory))
         defer { root.close() }
-        let file = try root.open(m).files[0]
+        let model = try root.open(m)
+        await model.checked()
+        let file = model.files[0]
         if offset == 40 {
             // `state` alone is not what is believed: the plain name is.
             #expect(file.state == .complete)

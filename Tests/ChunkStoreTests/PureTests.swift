@@ -1,14 +1,20 @@
+import AgentWire
 import ChunkStore
 import Foundation
 import Testing
+import TextCoding
 
 @Suite struct PureTests {
     @Test(arguments: [
-        "/etc/passwd", "../x", "a/../b", "a//b", "", "a/", "./a", ".partial/x", ".presence", ".modelcache/y", "a\0b",
-        String(repeating: "x", count: 256),
+        "/etc/passwd", "../x", "a/../b", "a//b", "", "a/", "./a", ".partial/x", ".presence", ".modelcache/y", "a\0b", "a\nb",
+        String(repeating: "x", count: 256), "../\u{301}x", ".partial/\u{301}x", "/\u{301}x",
     ])
     func aKeyThatCouldLeaveTheDirectoryIsRefused(_ key: String) {
         #expect(throws: ChunkStoreError.self) { try Manifest(identity: identity, files: [ManifestFile(key: key, size: 1, etag: "e")]) }
+    }
+
+    @Test func `the names that keys may not have are those of the wire`() {
+        #expect(KeyRules.reserved == [MC_PARTIAL_DIRECTORY, MC_PRESENCE_DIRECTORY, MC_STATE_DIRECTORY])
     }
 
     @Test func keysThatCannotBothBeFilesAreRefused() {
@@ -31,8 +37,21 @@ import Testing
     }
 
     @Test func theManifestsBytesAreTheseForEver() throws {
-        let m = try Manifest(identity: identity, files: [ManifestFile(key: "a.gguf", size: 7, etag: "E", checksums: .init(crc64: 42))])
+        let m = try Manifest(identity: identity, files: [ManifestFile(key: "a.gguf", size: 7, etag: "E", checksums: .init(crc64: 42))], chunkBytes: 4 << 20)
         #expect(String(decoding: try m.encoded(), as: UTF8.self) == Golden.manifest)
+    }
+
+    @Test func `a manifest of version 1 is read, its files numbered by place`() throws {
+        let m = try Manifest(identity: identity, files: [ManifestFile(key: "a.gguf", size: 7, etag: "E", checksums: .init(crc64: 42))], chunkBytes: 4 << 20)
+        #expect(try Manifest(encoded: Data(Golden.manifestOfVersion1.utf8)) == m)
+        for bad in [Golden.manifestOfVersion1.replacing("\"size\":7", with: "\"size\":8"), Golden.manifest.replacing("\"set\":1", with: "\"set\":2")] {
+            #expect(throws: ChunkStoreError.corrupt(path: "manifest", why: "its checksum is wrong")) { try Manifest(encoded: Data(bad.utf8)) }
+        }
+    }
+
+    @Test func `a manifest of a later release is told from a damaged one`() {
+        let later = Golden.manifest.replacing("\"version\":2", with: "\"version\":3")
+        #expect(throws: ChunkStoreError.newer(path: "manifest", version: 3, known: 2)) { try Manifest(encoded: Data(later.utf8)) }
     }
 
     @Test func theLeastRecentlyUsedGoesFirstAndNoMoreThanNeeded() throws {

@@ -18,11 +18,11 @@ import Testing
         let whole = Scratch()
         let m = try manifest([("d/x", bytes)])
         do {
-            let root = try CacheRoot(path: whole.path, medium: .init(preference: .directory))
+            let root = try CacheDirectory(root: whole.path, .models, medium: .init(preference: .directory))
             defer { root.close() }
             _ = try root.open(m)
         }
-        let root: CacheRoot
+        let root: CacheDirectory
         if preference == .directory {
             for step in RecoveryTests.steps[...last] {
                 if step.hasSuffix("marker.new") {
@@ -34,10 +34,10 @@ import Testing
                     try scratch.make("/models/\(identity.directoryName)" + step)
                 }
             }
-            root = try CacheRoot(path: scratch.path, medium: .init(preference: preference))
+            root = try CacheDirectory(root: scratch.path, .models, medium: .init(preference: preference))
         } else {
             // The same after the start, and on a mount of ours that has no marker yet.
-            root = try CacheRoot(path: scratch.path, medium: .init(preference: preference))
+            root = try CacheDirectory(root: scratch.path, .models, medium: .init(preference: preference))
             try scratch.make("/models/\(identity.directoryName)")
             try #require(mount("modelcache", scratch.model, "tmpfs", 0, nil) == 0, "this test needs to mount")
         }
@@ -49,10 +49,10 @@ import Testing
         #expect(!exists(scratch.model))
     }
 
-    @Test func aCopyTakenAtAnyMomentOfAFillOpensWithNothingButTrueChunks() throws {
+    @Test func aCopyTakenAtAnyMomentOfAFillOpensWithNothingButTrueChunks() async throws {
         let scratch = Scratch()
         let m = try manifest([("d/x", bytes)])
-        let root = try CacheRoot(path: scratch.path, medium: .init(preference: .directory))
+        let root = try CacheDirectory(root: scratch.path, .models, medium: .init(preference: .directory))
         defer { root.close() }
         let model = try root.open(m)
         let file = model.files[0]
@@ -74,9 +74,10 @@ import Testing
             run.arguments = ["-a", scratch.path, copy.path]
             try run.run()
             run.waitUntilExit()
-            let again = try CacheRoot(path: copy.path, medium: .init(preference: .directory))
+            let again = try CacheDirectory(root: copy.path, .models, medium: .init(preference: .directory))
             defer { again.close() }
             let twin = try #require(again.model(for: identity))
+            await twin.checked()
             #expect(try receivedAndRight(twin, twin.files[0], bytes) == Set((0..<3).filter(file.isReceived)), "step \(index)")
             #expect((twin.files[0].state == .complete) == (file.state == .complete) && twin.files[0].epoch == file.epoch)
             #expect(exists(twin.directory + "/d/x") == exists(model.directory + "/d/x"))
@@ -89,14 +90,14 @@ import Testing
         let scratch = Scratch()
         let m = try manifest([("x", bytes)])
         do {
-            let root = try CacheRoot(path: scratch.path, medium: .init(preference: .directory))
+            let root = try CacheDirectory(root: scratch.path, .models, medium: .init(preference: .directory))
             defer { root.close() }
             try fill(try root.open(m).files[0], 1, from: bytes, pool: pool)
         }
         let presence = scratch.model + "/.presence/x"
         try FileManager.default.moveItem(atPath: presence, toPath: scratch.path + "/aside")
         try scratch.make("/models/\(identity.directoryName)/.presence/x")
-        let root = try CacheRoot(path: scratch.path, medium: .init(preference: .directory))
+        let root = try CacheDirectory(root: scratch.path, .models, medium: .init(preference: .directory))
         defer { root.close() }
         #expect(root.models.isEmpty)
         #expect(throws: ChunkStoreError.io(operation: "open", path: presence, errno: EISDIR)) { try root.open(m) }
@@ -105,22 +106,23 @@ import Testing
         #expect(try root.open(m).files[0].missingChunks() == [0, 2], "what was received is there once it can be read")
     }
 
-    @Test func aModelFoundLateIsHeldAgainstItsGenerationToo() throws {
+    @Test func `a model that is found late keeps its chunks, and an update makes its files the new ones`() throws {
         let scratch = Scratch()
         do {
-            let root = try CacheRoot(path: scratch.path, medium: .init(preference: .directory))
+            let root = try CacheDirectory(root: scratch.path, .models, medium: .init(preference: .directory))
             defer { root.close() }
-            _ = try root.open(try manifest([("x", bytes)]))
+            try fill(try root.open(try manifest([("x", bytes)])).files[0], 1, from: bytes, pool: pool)
         }
         let aside = scratch.path + "/aside"
         try FileManager.default.moveItem(atPath: scratch.model, toPath: aside)
-        let root = try CacheRoot(path: scratch.path, medium: .init(preference: .directory))
+        let root = try CacheDirectory(root: scratch.path, .models, medium: .init(preference: .directory))
         defer { root.close() }
         try FileManager.default.moveItem(atPath: aside, toPath: scratch.model)
-        let new = try manifest([("y", bytes)])
-        #expect(throws: ChunkStoreError.otherGeneration(directory: scratch.model)) { try root.open(new) }
-        try root.evict(try #require(root.model(for: identity)))
-        _ = try root.open(new)
+        let new = try manifest([("x", bytes), ("y", bytes)])
+        let model = try root.open(new)
+        #expect(model.manifest.files.map(\.key) == ["x"] && model === root.model(for: identity))
+        #expect(try model.update(to: new).added == ["y"])
+        #expect(model.files[0].isReceived(1) && model.files.map(\.key) == ["x", "y"])
     }
 
     @Test(arguments: ["", "{", "another"])
@@ -128,7 +130,7 @@ import Testing
         let scratch = Scratch()
         let m = try manifest([("x", bytes)])
         do {
-            let root = try CacheRoot(path: scratch.path)
+            let root = try CacheDirectory(root: scratch.path, .models)
             defer { root.close() }
             _ = try root.open(m)
         }
@@ -139,7 +141,7 @@ import Testing
         } else {
             try scratch.write(text, to: path)
         }
-        let root = try CacheRoot(path: scratch.path)
+        let root = try CacheDirectory(root: scratch.path, .models)
         defer { root.close() }
         #expect(root.models.isEmpty && !exists(scratch.model))
         #expect(try root.open(m).files[0].receivedChunks == 0)
@@ -150,7 +152,7 @@ import Testing
         try scratch.write("half", to: "/models/.evicting-1/x")
         try scratch.make("/models/.mount-probe")
         try #require(mount("modelcache", scratch.path + "/models/.mount-probe", "tmpfs", 0, nil) == 0, "this test needs to mount")
-        let root = try CacheRoot(path: scratch.path)
+        let root = try CacheDirectory(root: scratch.path, .models)
         defer { root.close() }
         #expect(try FileManager.default.contentsOfDirectory(atPath: scratch.path + "/models").isEmpty)
     }
@@ -160,7 +162,7 @@ import Testing
         try scratch.make("/models/\(identity.directoryName)")
         try #require(mount("volume", scratch.model, "tmpfs", 0, nil) == 0, "this test needs to mount")
         for _ in 0..<2 {
-            let root = try CacheRoot(path: scratch.path)
+            let root = try CacheDirectory(root: scratch.path, .models)
             defer { root.close() }
             #expect(throws: ChunkStoreError.notOurs(path: scratch.model)) { try root.open(try manifest([("x", bytes)])) }
         }
@@ -173,7 +175,7 @@ import Testing
         let m = try manifest([("x", bytes)])
         var received = Set<Int>()
         do {
-            let root = try CacheRoot(path: scratch.path, medium: medium)
+            let root = try CacheDirectory(root: scratch.path, .models, medium: medium)
             defer { root.close() }
             let model = try root.open(m)
             for chunk in 0..<3 {
@@ -185,19 +187,18 @@ import Testing
             #expect(received.count == 2)
         }
         for _ in 0..<2 {
-            let root = try CacheRoot(path: scratch.path, medium: medium)
+            let root = try CacheDirectory(root: scratch.path, .models, medium: medium)
             defer { root.close() }
             let model = try #require(root.model(for: identity))
             #expect(try receivedAndRight(model, model.files[0], bytes) == received && model.usage.pinned)
         }
-        let root = try CacheRoot(path: scratch.path, medium: medium)
+        let root = try CacheDirectory(root: scratch.path, .models, medium: medium)
         defer { root.close() }
         try root.evict(try #require(root.model(for: identity)))
         #expect(!exists(scratch.model))
     }
 
-    @Test(arguments: ["this boot", "another boot"])
-    func aFullDiskAtCloseLosesNothing(_ boot: String) throws {
+    @Test func aFullDiskAtCloseLosesNothing() async throws {
         let scratch = Scratch()
         try scratch.make()
         try #require(mount("disk", scratch.path, "tmpfs", 0, "size=5m") == 0, "this test needs to mount")
@@ -205,29 +206,28 @@ import Testing
         let m = try manifest([("x", bytes)])
         var received = Set<Int>()
         do {
-            let root = try CacheRoot(path: scratch.path, medium: .init(preference: .disk))
+            let root = try CacheDirectory(root: scratch.path, .models, medium: .init(preference: .disk))
             defer { root.close() }
             let model = try root.open(m)
             for chunk in 0..<3 {
                 do { try fill(model.files[0], chunk, from: bytes, pool: pool) } catch ChunkStoreError.mediumFull {}
             }
-            if boot == "another boot" { try scratch.write("other open\n", to: "/models/\(model.id)/.modelcache/boot") }
             fillUp(scratch.model)
             received = try receivedAndRight(model, model.files[0], bytes)
             #expect(received.count == 2)
         }
         for _ in 0..<2 {
-            let root = try CacheRoot(path: scratch.path, medium: .init(preference: .disk))
+            let root = try CacheDirectory(root: scratch.path, .models, medium: .init(preference: .disk))
             defer { root.close() }
             let model = try #require(root.model(for: identity))
+            await model.checked()
             #expect(try receivedAndRight(model, model.files[0], bytes) == received)
         }
     }
 
     @Test func aMediumTooSmallForThePresenceFilesIsAnErrorNotASignal() throws {
         let scratch = Scratch()
-        let root = try CacheRoot(
-            path: scratch.path, medium: .init(preference: .mount, hugePages: false, mountLimitBytes: 128 << 10))
+        let root = try CacheDirectory(root: scratch.path, .models, medium: .init(preference: .mount, hugePages: false, mountLimitBytes: 128 << 10))
         defer { root.close() }
         let m = try manifest((0..<60).map { ("shard-\($0)", [UInt8](repeating: 1, count: 10)) })
         #expect { try root.open(m) } throws: { error in
@@ -236,19 +236,18 @@ import Testing
         #expect(!exists(scratch.model), "nothing of it stays")
     }
 
-    @Test func theCheckAfterAnUncleanBootIsLogged() throws {
+    @Test func `the check after a start is logged`() async throws {
         let scratch = Scratch()
         let m = try manifest([("x", bytes)])
         do {
-            let root = try CacheRoot(path: scratch.path, medium: .init(preference: .disk))
+            let root = try CacheDirectory(root: scratch.path, .models, medium: .init(preference: .disk))
             defer { root.close() }
             try fillAll(try root.open(m).files[0], from: bytes, pool: pool)
         }
-        try scratch.write("other open\n", to: "/models/\(identity.directoryName)/.modelcache/boot")
         let lines = Lines()
-        let root = try CacheRoot(
-            path: scratch.path, medium: .init(preference: .disk), logger: Logger(label: "test") { _ in Recorder(lines: lines) })
+        let root = try CacheDirectory(root: scratch.path, .models, medium: .init(preference: .disk), logger: Logger(label: "test") { _ in Recorder(lines: lines) })
         defer { root.close() }
+        await root.model(for: identity)?.checked()
         let said = lines.all.withLock { $0 }
         #expect(said.count == 2 && said[0].contains("totalBytes=6291456"))
         #expect(said.last.map { $0.contains("model checked") && $0.contains("checkedBytes=6291456") } == true)

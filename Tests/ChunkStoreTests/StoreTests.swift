@@ -3,16 +3,17 @@ import Checksum
 import ChunkStore
 import Foundation
 import Testing
+import TestSupport
 
 @Suite(.serialized) struct StoreTests {
     let pool = StagingPool(limitBytes: 8 << 20)
 
-    @Test func aFilledFileIsPublishedAndSurvivesARestart() throws {
+    @Test func aFilledFileIsPublishedAndSurvivesARestart() async throws {
         let scratch = Scratch()
         let bytes = pattern((5 << 20) + 123)
         let m = try manifest([("sub/x.gguf", bytes), ("empty", [])])
         do {
-            let root = try CacheRoot(path: scratch.path)
+            let root = try CacheDirectory(root: scratch.path, .models)
             defer { root.close() }
             let model = try root.open(m)
             let file = model.files[1]
@@ -27,9 +28,10 @@ import Testing
             #expect(try Data(contentsOf: URL(fileURLWithPath: model.directory + "/sub/x.gguf")) == Data(bytes))
             #expect(file.state == .complete && pool.usedBytes == 0)
         }
-        let root = try CacheRoot(path: scratch.path)
+        let root = try CacheDirectory(root: scratch.path, .models)
         defer { root.close() }
         let model = try #require(root.model(for: identity))
+        await model.checked()
         #expect(model.statistics.completeFiles == 2)
         try root.evict(model)
         #expect(!FileManager.default.fileExists(atPath: model.directory))
@@ -39,7 +41,7 @@ import Testing
     func aWrongChecksumIsFilledAgainOnceAndThenFails(_ mode: VisibilityMode) throws {
         let scratch = Scratch()
         let bytes = pattern(3 << 20)
-        let root = try CacheRoot(path: scratch.path, visibility: mode)
+        let root = try CacheDirectory(root: scratch.path, .models, visibility: mode)
         defer { root.close() }
         let file = try root.open(try manifest([("x", bytes)], wrongCRC: true)).files[0]
         for round in 1...2 {
@@ -57,7 +59,7 @@ import Testing
     @Test func anAbortedOrShortChunkLeavesNoBit() throws {
         let scratch = Scratch()
         let bytes = pattern(2 << 20)
-        let root = try CacheRoot(path: scratch.path, medium: .init(preference: .directory))
+        let root = try CacheDirectory(root: scratch.path, .models, medium: .init(preference: .directory))
         defer { root.close() }
         let file = try root.open(try manifest([("x", bytes)])).files[0]
         let writer = try #require(try file.beginChunk(0, pool: pool))
@@ -73,7 +75,7 @@ import Testing
     @Test func aFullMediumIsATypedErrorAndNoBit() throws {
         let scratch = Scratch()
         let bytes = pattern(12 << 20)
-        let root = try CacheRoot(path: scratch.path, medium: .init(preference: .mount, hugePages: false, mountLimitBytes: 6 << 20))
+        let root = try CacheDirectory(root: scratch.path, .models, medium: .init(preference: .mount, hugePages: false, mountLimitBytes: 6 << 20))
         defer { root.close() }
         let file = try root.open(try manifest([("x", bytes)])).files[0]
         var full = 0
@@ -85,11 +87,11 @@ import Testing
 
     @Test func aSecondAgentOnTheRootIsRefusedByPid() throws {
         let scratch = Scratch()
-        let root = try CacheRoot(path: scratch.path)
+        let root = try CacheDirectory(root: scratch.path, .models)
         defer { root.close() }
-        #expect(throws: ChunkStoreError.rootLocked(path: scratch.path, pid: getpid())) { try CacheRoot(path: scratch.path) }
+        #expect(throws: ChunkStoreError.rootLocked(path: scratch.path, pid: getpid())) { try CacheDirectory(root: scratch.path, .models) }
         root.close()
-        _ = try CacheRoot(path: scratch.path)
+        _ = try CacheDirectory(root: scratch.path, .models)
     }
 
     @Test func aReadOnlyRootAndAFileAreRefused() throws {
@@ -98,18 +100,18 @@ import Testing
         try #require(mount("t", scratch.path, "tmpfs", UInt(MS_RDONLY), nil) == 0, "this test needs to mount")
         defer { umount2(scratch.path, Int32(MNT_DETACH)) }
         #expect(throws: ChunkStoreError.rootNotWritable(path: scratch.path, why: "its file system is read-only")) {
-            try CacheRoot(path: scratch.path)
+            try CacheDirectory(root: scratch.path, .models)
         }
-        #expect(throws: ChunkStoreError.self) { try CacheRoot(path: "/proc/self/status") }
+        #expect(throws: ChunkStoreError.self) { try CacheDirectory(root: "/proc/self/status", .models) }
     }
 
-    @Test func onADiskAFlippedByteIsFoundAfterAnUncleanBoot() throws {
+    @Test func onADiskAFlippedByteIsFoundAfterAStart() async throws {
         let scratch = Scratch()
         let bytes = pattern(6 << 20)
         let m = try manifest([("x", bytes)])
         var directory = ""
         do {
-            let root = try CacheRoot(path: scratch.path, medium: .init(preference: .disk))
+            let root = try CacheDirectory(root: scratch.path, .models, medium: .init(preference: .disk))
             defer { root.close() }
             let model = try root.open(m)
             directory = model.directory
@@ -120,32 +122,33 @@ import Testing
         try handle.seek(toOffset: 3 << 20)
         try handle.write(contentsOf: [bytes[3 << 20] ^ 1])
         try handle.close()
-        try Data("another-boot open\n".utf8).write(to: URL(fileURLWithPath: directory + "/.modelcache/boot"))
-        let root = try CacheRoot(path: scratch.path, medium: .init(preference: .disk))
+        let root = try CacheDirectory(root: scratch.path, .models, medium: .init(preference: .disk))
         defer { root.close() }
-        let file = try #require(root.model(for: identity)).files[0]
+        let model = try #require(root.model(for: identity))
+        await model.checked()
+        let file = model.files[0]
         #expect(file.missingChunks() == [1] && file.state == .filling && !file.isVisible(1) && file.isVisible(0))
         #expect(!FileManager.default.fileExists(atPath: directory + "/x"))
         #expect(try fill(file, 1, from: bytes, pool: pool))
         #expect(try file.complete() == .published(.verified))
     }
 
-    @Test func randomOperationsAgreeWithAModelAcrossKills() throws {
-        let seed = UInt64.random(in: .min ... .max)
+    @Test func randomOperationsAgreeWithAModelAcrossKills() async throws {
+        let seed = SeededRandom.seed
         print("seed \(seed)")
-        var random = SplitMix(state: seed)
+        var random = SeededRandom(seed: seed)
         let scratch = Scratch()
         let bytes = pattern((12 << 20) + 77)
         let m = try manifest([("d/x", bytes)])
         var expected = Set<Int>()
         var published = false
-        var root = try CacheRoot(path: scratch.path)
+        var root = try CacheDirectory(root: scratch.path, .models)
         for _ in 0..<60 {
             let file = try root.open(m).files[0]
             switch Int.random(in: 0..<6, using: &random) {
             case 0:
                 root.close()
-                root = try CacheRoot(path: scratch.path)
+                root = try CacheDirectory(root: scratch.path, .models)
             case 1, 2, 3:
                 let chunk = Int.random(in: 0..<7, using: &random)
                 if expected.contains(chunk) { break }
@@ -166,6 +169,7 @@ import Testing
                 }
             }
             let now = try root.open(m)
+            await now.checked()
             #expect(Set((0..<7).filter { now.files[0].isReceived($0) }) == expected, "seed \(seed)")
             #expect(Set((0..<7).filter { now.files[0].isVisible($0) }) == expected, "seed \(seed)")
             #expect(FileManager.default.fileExists(atPath: now.directory + "/d/x") == published, "seed \(seed)")
@@ -177,7 +181,7 @@ import Testing
         let size = 2 << 30
         let source = pattern(4 << 20)
         let m = try Manifest(identity: identity, files: [ManifestFile(key: "big", size: UInt64(size), etag: "e")], chunkBytes: 4 << 20)
-        let root = try CacheRoot(path: scratch.path, medium: .init(preference: .mount))
+        let root = try CacheDirectory(root: scratch.path, .models, medium: .init(preference: .mount))
         defer { root.close() }
         let file = try root.open(m).files[0]
         let pool = StagingPool(limitBytes: 8 << 20)

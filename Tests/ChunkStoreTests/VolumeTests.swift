@@ -8,8 +8,8 @@ import Testing
     let bytes = pattern(5 << 20)
     let definition = Data("anything".utf8)
 
-    private func volumes(_ scratch: Scratch) throws -> CacheVolumes {
-        try CacheVolumes(root: scratch.path, medium: .init(preference: .directory), takesLock: true)
+    private func volumes(_ scratch: Scratch) throws -> CacheDirectory {
+        try CacheDirectory(root: scratch.path, .caches, medium: .init(preference: .directory))
     }
 
     @Test func aVolumeComesBackWithItsDefinitionAndItsChunks() throws {
@@ -82,6 +82,38 @@ import Testing
         }
     }
 
+    @Test func `too few descriptors erase nothing, at whatever call they run out`() async throws {
+        let scratch = Scratch()
+        let m = try manifest([("d/x", bytes), ("y", bytes)])
+        do {
+            let volumes = try volumes(scratch)
+            defer { volumes.close() }
+            let model = try volumes.prepare("a", definition: definition, modelBytes: 5 << 20).open(m)
+            for file in model.files { try fillAll(file, from: bytes, pool: pool) }
+        }
+        var limit = rlimit()
+        #expect(getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0)
+        defer { _ = setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) }
+        for spare in 0..<14 {
+            let free = open("/dev/null", O_RDONLY)
+            close(free)
+            var few = limit
+            few.rlim_cur = rlim_t(Int(free) + spare)
+            #expect(setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &few) == 0)
+            let volumes = try? volumes(scratch)
+            _ = try? volumes?.prepare("a", definition: definition, modelBytes: 5 << 20)
+            _ = try? volumes?.all.first?.open(m)
+            volumes?.close()
+            #expect(setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0)
+        }
+        let volumes = try volumes(scratch)
+        defer { volumes.close() }
+        let model = try #require(volumes.all.first?.model)
+        await model.checked()
+        #expect(model.statistics.receivedBytes == UInt64(2 * bytes.count))
+        #expect(try volumes.all.first?.readDefinition() == definition)
+    }
+
     @Test func whatAPodWritesIntoItsVolumeChangesNoDefinition() throws {
         let scratch = Scratch()
         do {
@@ -130,6 +162,46 @@ import Testing
             try volumes.prepare("b", definition: definition, modelBytes: 1)
         }
         #expect(exists(scratch.path + "/caches/b/file"))
+    }
+
+    @Test func `a removal that cannot delete is finished by the repeated order`() throws {
+        let scratch = Scratch()
+        let volumes = try volumes(scratch)
+        defer { volumes.close() }
+        let caches = scratch.path + "/caches"
+        let volume = try volumes.prepare("a", definition: definition, modelBytes: 5 << 20)
+        _ = try volume.open(try manifest([("x", bytes)]))
+        let frozen = try FrozenFolder(volume.directory + "/.partial")
+        frozen.freeze()
+        #expect(throws: ChunkStoreError.self) { try volumes.remove(volume) }
+        #expect(throws: ChunkStoreError.self) { try volumes.removeRemains("a") }
+        let aside = try #require(try FileManager.default.contentsOfDirectory(atPath: caches).first)
+        // The mount has moved with its folder.
+        umount2("\(caches)/\(aside)/.partial", Int32(MNT_DETACH))
+        try volumes.removeRemains("a")
+        #expect(try FileManager.default.contentsOfDirectory(atPath: caches).isEmpty)
+        #expect(try FileManager.default.contentsOfDirectory(atPath: scratch.path + "/definitions").isEmpty)
+    }
+
+    @Test func `half a removal is not taken for a cache`() throws {
+        let scratch = Scratch()
+        try scratch.make("/models")
+        let models = try FrozenFolder(scratch.path + "/models")
+        let root = try CacheDirectory(root: scratch.path, .models, medium: .init(preference: .mount, hugePages: false))
+        defer { root.close() }
+        let m = try manifest([("x", bytes)])
+        let model = try root.open(m)
+        try fillAll(model.files[0], from: bytes, pool: pool)
+        // The mount goes, its directory stays.
+        models.freeze()
+        #expect(throws: ChunkStoreError.self) { try root.evict(model) }
+        #expect(root.all.isEmpty && root.remains == [model.id])
+        models.freeze(false)
+        let again = try root.open(m)
+        #expect(again.statistics.receivedBytes == 0 && root.all.first?.isMount == true)
+        #expect(exists(again.directory + "/.modelcache/marker"), "what the next start knows it by")
+        try root.evict(again)
+        #expect(!exists(again.directory))
     }
 
     @Test func theLimitLeavesRoomForRoundingAndNoMore() {

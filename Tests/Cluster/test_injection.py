@@ -11,14 +11,14 @@ from support.cluster import PATIENCE, wait_until
 from support.installation import AGENT, OPERATOR, SYSTEM
 from support.models import FOLDERS, NODES, Model, namespace_with_keys
 from support.pods import GEMMA, INJECTED, STATUS, Pods, llama, reader, restricted_violations
-from support.system import SECRET, paths
+from support.system import ACCESS_KEY, SECRET, paths
 from support.webhook import CreationStream, certificates, expired_certificates, short_lived_certificates
 
 SPACE, OTHER_SPACE = "inject-models", "inject-other"
 # Nothing is warmed before a pod asks.
 COLD = {"warmup": {"mode": "OnDemand"}, "placement": {"seeders": 0}}
 # 253 MB at this rate take twenty seconds: long enough to disturb a load in its middle.
-SLOW = {"warmup": {"mode": "OnDemand", "bandwidthLimit": "12Mi"}, "placement": {"seeders": 0}}
+SLOW = {"warmup": {"mode": "OnDemand", "maxBytesPerSecond": "12Mi"}, "placement": {"seeders": 0}}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -71,6 +71,18 @@ def wait_for_claim(cluster, model) -> None:
                f"the claim of {model.name}")
 
 
+def assert_no_keys(cluster, made) -> None:
+    """No container of the pod has a key of the store, or a way to one; the pods of Jobs mount the Secret, and no container there has it in
+    its environment."""
+    text = json.dumps(made["spec"])
+    assert "ACCESS_KEY" not in text and "secretKeyRef" not in text and "oss-keys" not in text, text
+    for one in cluster.items("pods", "-n", made["metadata"]["namespace"]):
+        assert "secretKeyRef" not in json.dumps(one["spec"]), one["metadata"]["name"]
+        keys = [volume["secret"]["secretName"] for volume in one["spec"]["volumes"] if "secret" in volume]
+        owners = [owner["kind"] for owner in one["metadata"].get("ownerReferences", [])]
+        assert keys == (["oss-keys"] if owners == ["Job"] else []), one["metadata"]["name"]
+
+
 def is_loading(pods, name) -> bool:
     status = pods.status(name)
     return "running" in status.get("state", {}) and not status["ready"] and "loading model" in pods.log(name)
@@ -81,11 +93,36 @@ def test_a_labelled_pod_streams_on_a_cold_node_and_passes_the_restricted_rules(c
     assert made["metadata"]["annotations"][INJECTED] == f"Stream/{gemma.uid}", made["metadata"]
     assert restricted_violations(made) == []
     assert restricted_violations(made | {"spec": made["spec"] | {"hostNetwork": True}}) == ["hostNetwork"]
+    assert_no_keys(cluster, made)
     found = cluster.wait_for_pod(SPACE, "first")
     assert pods.status("first")["restartCount"] == 0
     assert "Paris" in say(found["status"]["podIP"])
     # It read through the node's cache, and nobody else asked for the model: one node has it.
     assert gemma.digests("node-1") and not gemma.digests("node-2") and not gemma.digests("node-3")
+
+
+def test_a_pod_that_asks_for_keys_gets_references_to_them(pods, gemma):
+    made = pods.create(reader("direct", "musl", annotations={"modelcache.io/direct-credentials": "true"}), dry=True)
+    keys = {one["name"]: one["valueFrom"]["secretKeyRef"] for one in made["spec"]["containers"][0]["env"] if "valueFrom" in one}
+    assert keys["OSS_ACCESS_KEY_SECRET"] == {"name": "oss-keys", "key": "OSS_ACCESS_KEY_SECRET", "optional": True}, keys
+
+
+def test_a_secret_that_is_made_late_and_renamed_inside_serves_old_and_new_nodes(cluster, pods, gemma, store):
+    def keys(**entries):
+        cluster.kubectl("apply", "-n", SPACE, "-f", "-", input={
+            "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "late-keys"}, "stringData": entries})
+
+    def apply(model, **spec):
+        return model.apply(store.endpoint, "shards/", {"secretRef": {"name": "late-keys"}}, warmup={"mode": "Eager"}, **spec)
+    late = apply(Model(cluster, SPACE, "late-keys"), placement={"nodeSelector": {"kubernetes.io/hostname": "node-1"}})
+    late.wait(lambda status: any(one["reason"] == "SecretNotFound" for one in status.get("conditions", [])), "its Secret is missed")
+    keys(akId=ACCESS_KEY, akSecret=SECRET)
+    late.wait_ready(nodes=1)
+    cluster.kubectl("delete", "secret", "-n", SPACE, "late-keys")
+    keys(AWS_ACCESS_KEY_ID=ACCESS_KEY, AWS_SECRET_ACCESS_KEY=SECRET)
+    apply(late, placement={"nodeSelector": {}})
+    late.wait_ready(nodes=3)
+    cluster.kubectl("delete", "modelcache", "-n", SPACE, "late-keys", "--wait=false")
 
 
 def test_a_wrong_name_leaves_the_pod_alone_and_names_the_near_one(cluster, pods, gemma):
@@ -94,6 +131,24 @@ def test_a_wrong_name_leaves_the_pod_alone_and_names_the_near_one(cluster, pods,
     made = json.loads(done.stdout)
     assert "gemma" in made["metadata"]["annotations"][STATUS] and not made["spec"].get("volumes")
     assert "Warning" in done.stderr and "gemma" in done.stderr
+
+
+def test_a_pod_streams_two_models_and_gets_none_where_one_is_missing(cluster, pods, gemma, store):
+    small = Model(cluster, SPACE, "small").apply(store.endpoint, prefix="shards/", **COLD)
+    wait_for_claim(cluster, small)
+    wanted = llama("two", node="node-1", annotations={"modelcache.io/models": "small=/models/draft"})
+    wanted["spec"]["containers"][0]["args"] += ["-md", "/models/draft/x-00001-of-00015.gguf", "--spec-type", "draft-simple"]
+    made = pods.create(wanted)
+    assert made["metadata"]["annotations"][INJECTED] == f"Stream/{gemma.uid},{small.uid}", made["metadata"]
+    assert restricted_violations(made) == []
+    found = cluster.wait_for_pod(SPACE, "two")
+    assert pods.status("two")["restartCount"] == 0 and "loading draft model" in pods.log("two")
+    assert "Paris" in say(found["status"]["podIP"]) and len(small.digests("node-1")) == 15
+
+    left = pods.create(llama("lacks-one", node="node-1", annotations={"modelcache.io/models": "small, gone"}))
+    assert INJECTED not in left["metadata"]["annotations"] and "small" not in json.dumps(left["spec"])
+    wait_until(lambda: "NotInjected" in (events := pods.events("lacks-one")) and '"gone"' in events, lambda: pods.events("lacks-one"))
+    pods.delete("two", "lacks-one")
 
 
 def test_musl_static_and_old_glibc_images(pods, gemma, digest):

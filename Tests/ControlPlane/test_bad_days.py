@@ -3,16 +3,25 @@
 Nodes' agents and Jobs are played by a stand-in (support/stand_in.py); operator, API server and etcd are real.
 """
 import concurrent.futures
+import contextlib
 import json
 import random
+import re
+import socket
+import sys
 import threading
 import time
 
 import pytest
 
 from support import stand_in
+from support.control_plane import REPOSITORY
 from support.proxy import Refusal, describe
-from support.world import ACCESS_SECRET, world
+from support.world import ACCESS_KEY, ACCESS_SECRET, REGION, Store, world
+
+sys.path.insert(0, str(REPOSITORY / "Tests/Shared"))
+
+from forward_proxy import Proxy as ForwardProxy  # noqa: E402
 
 READY = {"phase": "Ready"}
 
@@ -58,12 +67,23 @@ def test_three_nodes_become_ready_and_deletion_leaves_nothing(w):
     deleted_without_trace(w)
 
 
+def until_quiet(w, seconds=6) -> int:
+    """How many writes there were once none has come for so long."""
+    deadline = time.monotonic() + 120
+    while True:
+        before = len(w.proxy.writes)
+        time.sleep(seconds)
+        if len(w.proxy.writes) == before:
+            return before
+        assert time.monotonic() < deadline, describe(w.proxy.writes[before:])
+
+
 def test_nothing_is_written_when_nothing_changes(w):
     w.start_operator()
     w.apply()
     w.until_ready()
-    time.sleep(6)
-    before, version = len(w.proxy.writes), w.get()["metadata"]["resourceVersion"]
+    before = until_quiet(w)
+    version = w.get()["metadata"]["resourceVersion"]
     time.sleep(15)
     assert w.proxy.writes[before:] == [] and w.get()["metadata"]["resourceVersion"] == version
 
@@ -126,6 +146,27 @@ def test_an_api_server_away_for_a_minute_loses_nothing(own):
     assert len(w.jobs()) == 3, f"deleted: {w.plane.deletions('jobs', w.namespace)}"
     assert set(w.copies().values()) == {"Ready"} and len(w.copies()) == 3
     deleted_without_trace(w)
+
+
+def test_a_restored_etcd_is_followed_from_its_past(own):
+    """The versions of the restored etcd are smaller than those that the operator has seen; it sends no event until they have caught up."""
+    w = own
+    w.start_operator(through_proxy=False, leader_elect=False)
+    w.apply("kept")
+    w.until_ready("kept")
+    backup = w.plane.snapshot()
+    w.kubectl("delete", "modelcache", "kept", "-n", w.namespace, "--wait=false")
+    w.until(lambda: w.get("kept") is None, "the ModelCache is gone")
+    w.until(lambda: not w.copies("kept"), "no node has a copy")
+    w.apply("lost")
+    w.until_ready("lost")
+    w.plane.restore(backup)
+    # Less than the idle timeout: the end of a watch is followed by a list, also where the new server takes the watch up in silence.
+    w.until(lambda: set(w.copies("kept").values()) == {"Ready"} and len(w.copies("kept")) == 3, "the restored ModelCache has its copies again", seconds=120)
+    w.apply("late")
+    w.until_ready("late")
+    w.until(lambda: not w.copies("lost"), "no node has a copy of the ModelCache that the backup does not know")
+    assert w.operator.alive and w.get("lost") is None
 
 
 def test_cut_watches_and_refusals_delay_and_change_nothing(w):
@@ -203,7 +244,7 @@ def test_deletion_at_each_phase_leaves_nothing(w, phase):
     if phase == "failed":
         w.kubelets.fails = lambda node: {"code": "AccessDenied", "message": "the store refused the key"}
     w.start_operator()
-    w.apply(**({"source__credentialsSecretRef": {"name": "absent"}} if phase == "unresolved" else {}))
+    w.apply(**({"source__credentials": {"secretRef": {"name": "absent"}}} if phase == "unresolved" else {}))
     w.until({
         "unresolved": lambda: w.condition("SourceResolved").get("reason") == "SecretNotFound",
         "resolved": lambda: len(w.jobs()) == 3,
@@ -229,7 +270,7 @@ def test_a_deleted_namespace_goes_with_all_that_was_made_for_it(w):
 
 def test_a_secret_that_is_missing_then_wrong_then_right(w):
     w.start_operator()
-    w.apply(source__credentialsSecretRef={"name": "late"})
+    w.apply(source__credentials={"secretRef": {"name": "late"}})
     w.until(lambda: w.condition("SourceResolved").get("reason") == "SecretNotFound")
     assert "late" in w.condition("SourceResolved")["message"]
     w.secret("late", value="mistaken-5f1d")
@@ -237,6 +278,74 @@ def test_a_secret_that_is_missing_then_wrong_then_right(w):
     assert w.events("AccessDenied") and "mistaken-5f1d" not in json.dumps(w.get()) and ACCESS_SECRET not in json.dumps(w.get())
     assert not w.jobs()
     w.secret("late")
+    w.until_ready()
+
+
+def test_a_source_with_a_role_is_listed_and_warmed_by_jobs_of_its_service_account(w):
+    role = {"name": "warm", "roleARN": "acs:ram::1:role/models", "oidcProviderARN": "acs:ram::1:oidc-provider/ack"}
+    refusal = {"kind": "credentialsRefused", "message": "RAM role acs:ram::1:role/models gave no credentials: EntityNotExist.Role"}
+    w.kubelets.lists = lambda job: {"totalBytes": 0, "files": 0, "digest": "", "failure": refusal}
+    w.start_operator("--sts-endpoint=http://sts.example")
+    w.apply(source__credentials={"serviceAccount": role})
+    w.until(lambda: w.condition("SourceResolved").get("reason") == "AccessDenied")
+    assert "EntityNotExist.Role" in w.condition("SourceResolved")["message"] and not w.jobs()
+    w.kubelets.lists = lambda job: {"totalBytes": 500_000, "files": 2, "digest": "sha256:aa"}
+    assert w.until_ready()["source"]["files"] == 2
+    jobs = [*w.kubelets.listings, *w.jobs()]
+    assert len(jobs) >= 5
+    for job in jobs:
+        spec = job["spec"]["template"]["spec"]
+        assert spec["serviceAccountName"] == "warm" and "OSS_ACCESS_KEY_ID" not in json.dumps(spec)
+        audiences = {source["serviceAccountToken"]["audience"] for volume in spec["volumes"]
+                     for source in volume.get("projected", {}).get("sources", []) if "serviceAccountToken" in source}
+        assert "sts.aliyuncs.com" in audiences
+    assert {"name": "ALIBABA_CLOUD_STS_ENDPOINT", "value": "http://sts.example"} in w.kubelets.listings[0]["spec"]["template"]["spec"]["containers"][0]["env"]
+    for agent in w.agents.by_node.values():
+        assert [cache.definition["source"]["role"]["assumed"]["roleARN"] for cache in agent.caches.values()] == [role["roleARN"]]
+    w.until(lambda: not w.items("jobs", "-n", w.namespace, "-l", "!modelcache.io/uid"), "Jobs that listed are gone")
+
+
+def test_a_listing_that_does_not_start_says_why_and_ends_with_the_edit_that_mends_it(w):
+    role = {"name": "absent", "roleARN": "acs:ram::1:role/models", "oidcProviderARN": "acs:ram::1:oidc-provider/ack"}
+    w.kubelets.lists = lambda job: {"totalBytes": 500_000, "files": 2, "digest": "sha256:aa"}
+    w.kubelets.refuses = lambda job: (
+        'Error creating: pods "x" is forbidden: error looking up service account models/absent: serviceaccount "absent" not found'
+        if job["spec"]["template"]["spec"]["serviceAccountName"] == "absent" else None)
+    w.start_operator()
+    w.apply(source__credentials={"serviceAccount": role})
+    told = w.until(lambda: (one := w.condition("SourceResolved")) and "does not start" in one["message"] and one, "the reason is told")
+    assert told["status"] == "Unknown" and 'serviceaccount "absent" not found' in told["message"], told
+    [first] = w.kubelets.listings
+    # It would go on for minutes.
+    change_source(w, credentials={"serviceAccount": role | {"name": "warm"}})
+    w.until_ready()
+    w.until(lambda: first["metadata"]["uid"] in w.kubelets.deleted, "the Job of the spec before is gone")
+    w.until(lambda: not w.items("jobs", "-n", w.namespace, "-l", "!modelcache.io/uid"), "Jobs that listed are gone")
+
+
+@pytest.mark.parametrize("watched", [True, False], ids=["watched", "blind"])
+def test_a_listing_is_told_by_a_watch_and_found_without_it(w, watched):
+    """No pod is asked for while the watch works; where it does not, a look every ten seconds finds the end."""
+    w.kubelets.lists = lambda job: {"totalBytes": 500_000, "files": 2, "digest": "sha256:aa"}
+    is_listing = re.compile("/pods.*component(=|%3D)listing").search
+    w.proxy.refuse = lambda seen: None if watched or not is_listing(seen.path) else Refusal(503, "ServiceUnavailable")
+    w.start_operator()
+    begun = time.monotonic()
+    w.apply(source__credentials={"node": {}})
+    w.until_ready()
+    looks = [one for one in w.proxy.requests if "/pods" in one.path and "job-name" in one.path]
+    assert len(looks) <= (time.monotonic() - begun) / 10 and (watched or looks), describe(looks)
+
+
+def test_a_listing_that_admission_refuses_says_so(w):
+    """Admission may answer with any code."""
+    refusal = Refusal(406, "NotAcceptable", message="admission webhook \"policy\" denied the request: no Jobs on Sundays")
+    w.proxy.refuse = lambda seen: refusal if seen.method == "POST" and seen.path.partition("?")[0].endswith("/jobs") else None
+    w.kubelets.lists = lambda job: {"totalBytes": 500_000, "files": 2, "digest": "sha256:aa"}
+    w.start_operator()
+    w.apply(source__credentials={"node": {}})
+    w.until(lambda: "no Jobs on Sundays" in w.condition("SourceResolved").get("message", ""), "the refusal is told")
+    w.proxy.refuse = lambda seen: None
     w.until_ready()
 
 
@@ -320,6 +429,75 @@ def test_deletion_does_not_hang_on_an_agent_out_of_reach_and_its_copy_goes_when_
     w.until(lambda: not w.copies(), "the orphan is dropped")
 
 
+def test_a_node_that_left_before_the_deletion_is_named_and_its_copy_goes_when_it_returns(w):
+    w.start_operator()
+    w.apply()
+    w.until_ready()
+    w.until(lambda: w.status().get("copies") == w.nodes, "the copies are on record")
+    w.remove_node("node-2")
+    w.until(lambda: w.status()["nodes"]["desired"] == len(w.nodes) - 1, "the node is forgotten")
+    assert w.status()["copies"] == w.nodes
+    w.kubectl("delete", "modelcache", "qwen", "-n", w.namespace, "--wait=false")
+    w.until(lambda: w.get() is None, "nobody waits for the node")
+    [told] = w.until(lambda: w.events("CopiesLeft"), "the copy is told")
+    assert "left on node-2, which left the cluster" in told["message"] and told["type"] == "Normal", told
+    w.agents.by_node["node-2"].silent = False
+    w._call(stand_in.make_node(w.api, "node-2"))
+    w.add_agent_pod("node-2")
+    w.until(lambda: not w.copies(), "the copy is dropped")
+
+
+def test_a_copy_out_of_reach_is_named_and_goes_though_the_operator_restarts_meanwhile(w):
+    w.start_operator()
+    w.apply()
+    w.until_ready()
+    uid = w.get()["metadata"]["uid"]
+    w.until(lambda: w.status().get("copies") == w.nodes, "the copies are on record")
+    reader, away, gone = w.agents.by_node["node-0"], w.agents.by_node["node-1"], w.agents.by_node["node-2"]
+    reader.caches[uid].users = 1
+    away.silent = gone.silent = True
+    w.set_node_ready("node-1", False)
+    w.kubectl("delete", "modelcache", "qwen", "-n", w.namespace, "--wait=false")
+    w.until(lambda: w.condition("Ready").get("reason") == "InUse")
+    w.remove_node("node-2")
+    w.operator.kill()
+    w.start_operator()
+    w.operator.ready()
+    reader.caches[uid].users = 0
+    w.until(lambda: w.get() is None, "it goes")
+    [told] = w.until(lambda: w.events("CopiesLeft"), "the copies are told")
+    assert "left on node-1 (" in told["message"] and "left on node-2, which left the cluster" in told["message"], told
+    # Another operator yet drops what comes back.
+    w.operator.kill()
+    w.start_operator()
+    w.set_node_ready("node-1", True)
+    away.silent = gone.silent = False
+    w._call(stand_in.make_node(w.api, "node-2"))
+    w.add_agent_pod("node-2")
+    w.until(lambda: not w.copies(), "the copies are dropped")
+
+
+def test_agents_that_take_orders_and_never_answer_delay_no_other_modelcache(w):
+    """Their orders hold no reconcile: those of twenty ModelCaches would keep every worker."""
+    deaf = [w.agents.by_node["node-0"], w.agents.by_node["node-1"]]
+    for agent in deaf:
+        agent.deaf = True
+    names = [f"m{i}" for i in range(20)]
+    for name in names:
+        w.apply(name)
+    w.start_operator()
+    w.until(lambda: all(agent.unanswered for agent in deaf), "orders are under way")
+    w.apply("quick", placement__nodeSelector={"kubernetes.io/hostname": "node-2"})
+    w.until_ready("quick")
+    w.until(lambda: all(w.copies(name).get("node-2") == "Ready" for name in names), "the twenty are warm where they can be")
+    w.until(lambda: any("node-0" in w.condition("Degraded", name).get("message", "") for name in names), "the node is named")
+    assert all(agent.most_unanswered <= 4 for agent in deaf), [agent.most_unanswered for agent in deaf]
+    for agent in deaf:
+        agent.deaf = False
+    for name in names:
+        w.until_ready(name)
+
+
 def test_a_clock_ten_minutes_off_is_named(w):
     w.agents.by_node["node-0"].clock_offset = 600
     w.start_operator()
@@ -329,20 +507,196 @@ def test_a_clock_ten_minutes_off_is_named(w):
     w.until(lambda: "clock" in text().lower() and "node-0" in text())
 
 
-def test_an_order_that_an_agent_takes_for_an_old_one_is_signed_anew(w):
+def test_an_order_that_an_agent_takes_for_an_old_one_is_numbered_anew(w):
     w.apply()
     uid = w.get()["metadata"]["uid"]
     first, second = w.agents.by_node["node-0"], w.agents.by_node["node-1"]
     # It holds the copy of another source: the order is refused, the copy dropped, the same order given again within the second.
     stale = {"namespace": w.namespace, "name": "qwen", "source": {"uri": "oss://models/old/", "include": []}, "medium": "Memory", "sizeBytes": 1}
     first.caches[uid] = stand_in.Cache(uid, stale)
-    # It took an order from somebody whose clock is ahead.
-    second.orders[f"/v1/caches/{uid}"] = (int(time.time()) + 8, ["of another operator"])
+    # It took many orders from another operator.
+    second.highest = 900
+    second.orders[f"/v1/caches/{uid}"] = (900, "of another operator")
     operator = w.start_operator()
     w.until_ready()
     assert first.caches[uid].definition["source"]["uri"] == "oss://models/qwen/" and second.superseded > 0
     refused = [line for line in operator.log.read_text().splitlines() if "an agent did not prepare a cache" in line]
-    assert not [line for line in refused if "node-1" not in line], refused
+    assert not refused, refused
+
+
+@pytest.mark.parametrize("offset", [-280, 280])
+def test_a_tolerated_skew_fails_nothing_after_a_restart_of_agent_and_operator(w, offset):
+    for agent in w.agents.by_node.values():
+        agent.clock_offset = offset
+        agent.restart(keep=False)
+    w.start_operator()
+    w.apply()
+    w.until_ready()
+    for agent in w.agents.by_node.values():
+        agent.restart(keep=False)
+    w.operator.kill()
+    w.start_operator()
+    w.until(lambda: set(w.copies().values()) == {"Ready"} and len(w.copies()) == 3)
+    w.until_ready()
+
+
+def test_nodes_without_capacity_are_left_in_peace_and_their_pods_are_told(w):
+    """Four nodes with a fifth of the model: no refused orders, one phase, an Event on the pod."""
+    w.add_node("node-3")
+    for agent in w.agents.by_node.values():
+        agent.budget = 100_000
+    w.start_operator()
+    w.apply()
+    w.until(lambda: w.condition("CapacityExceeded").get("status") == "True")
+    uid = w.get()["metadata"]["uid"]
+    w.kubectl.apply({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": {"name": "llama", "namespace": w.namespace, "labels": {"modelcache.io/inject": "qwen"},
+                     "annotations": {"modelcache.io/injected": f"Stream/{uid}"}},
+        "spec": {"nodeName": "node-0", "automountServiceAccountToken": False, "containers": [{"name": "main", "image": "none"}]}})
+    [told] = w.until(lambda: w.events("InsufficientCapacity") and [
+        one for one in w.events("InsufficientCapacity") if one["involvedObject"]["name"] == "llama"])
+    assert "node-0 has no capacity" in told["message"] and "free 100 kB, needed 500 kB" in told["message"]
+    until_quiet(w, 3)
+    version, requests = w.get()["metadata"]["resourceVersion"], sum(agent.refused for agent in w.agents.by_node.values())
+    time.sleep(10)
+    assert w.get()["metadata"]["resourceVersion"] == version
+    assert sum(agent.refused for agent in w.agents.by_node.values()) == requests == 0
+    assert w.status()["phase"] == "Degraded" and w.condition("Degraded")["status"] == "True"
+    assert "node-0" in w.condition("CapacityExceeded")["message"]
+    # Capacity comes: nothing else is needed.
+    for agent in w.agents.by_node.values():
+        agent.budget = 1 << 40
+    w.until_ready()
+    w.kubectl("delete", "pod", "llama", "-n", w.namespace, "--grace-period=0", "--force")
+
+
+def test_jobs_that_do_not_start_give_their_places_to_others_and_say_why(w):
+    w.kubelets.starts = lambda node: node != "node-0"
+    w.start_operator("--warmup-start-deadline=5s")
+    w.apply(warmup__parallelism=1)
+    w.until(lambda: w.status().get("nodes", {}).get("ready") == 2, "the others are warmed")
+    w.until(lambda: "node-0" in w.condition("Degraded").get("message", ""))
+    assert "made no pod" in w.condition("Degraded")["message"] and w.status()["nodes"]["failed"] == 1
+    assert "node-0" not in [job["metadata"]["annotations"]["modelcache.io/node"] for job in w.jobs()]
+    w.kubelets.starts = lambda node: True
+    w.kubectl("patch", "modelcache", "qwen", "-n", w.namespace, "--type=merge", "-p", '{"spec":{"warmup":{"parallelism":2}}}')
+    w.until_ready()
+
+
+def test_a_rolling_update_of_the_agents_changes_no_condition_and_raises_no_warning(w):
+    w.start_operator()
+    w.apply()
+    w.until_ready()
+    before = w.condition("Ready")
+    warnings = len([one for one in w.events() if one["type"] == "Warning"])
+    seen = []
+    for node in w.nodes:
+        agent = w.agents.by_node[node]
+        agent.silent = True
+        w.remove_agent_pod(node)
+        time.sleep(4)
+        agent.restart(keep=True)
+        agent.silent = False
+        w.add_agent_pod(node)
+        for _ in range(10):
+            seen.append(w.condition("Ready"))
+            time.sleep(0.3)
+    assert all(one == before for one in seen), seen
+    assert len([one for one in w.events() if one["type"] == "Warning"]) == warnings
+
+
+def test_an_agent_that_takes_its_grace_period_to_end_changes_no_condition_and_raises_no_warning(w):
+    w.start_operator()
+    w.apply()
+    w.until_ready()
+    before, warnings = w.condition("Ready"), len([one for one in w.events() if one["type"] == "Warning"])
+    agent = w.agents.by_node["node-1"]
+    agent.silent = True
+    # No kubelet ends it: it is there for as long as this takes.
+    w.kubectl("delete", "pod", "modelcache-agent-node-1", "-n", "modelcache-system", "--grace-period=300", "--wait=false")
+    for _ in range(75):
+        assert w.condition("Ready") == before
+        time.sleep(1)
+    w.remove_agent_pod("node-1")
+    agent.restart(keep=True)
+    agent.silent = False
+    w.add_agent_pod("node-1")
+    w.until(lambda: agent.reports, "the next pod is asked")
+    assert w.condition("Ready") == before
+    assert len([one for one in w.events() if one["type"] == "Warning"]) == warnings
+
+
+def test_a_secret_whose_entries_are_renamed_serves_nodes_that_join(w):
+    w.start_operator()
+    w.apply()
+    w.until_ready()
+    w.kubectl("delete", "secret", "oss", "-n", w.namespace)
+    w.kubectl.apply({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "oss", "namespace": w.namespace},
+                     "stringData": {"akId": ACCESS_KEY, "akSecret": ACCESS_SECRET}})
+    w.add_node("node-3")
+    w.until(lambda: w.copies().get("node-3") == "Ready")
+    # The Job's pod finds the entries by itself: it has all of the Secret, and its manifest names none.
+    [job] = [one for one in w.jobs() if one["metadata"]["annotations"]["modelcache.io/node"] == "node-3"]
+    assert_secret_is_mounted(job, "oss")
+    # So does the next listing.
+    change_source(w, requesterPays=True)
+    w.until(lambda: w.kubelets.listings and assert_secret_is_mounted(w.kubelets.listings[-1], "oss") is None)
+    w.until_ready()
+
+
+def assert_secret_is_mounted(job, name):
+    spec = job["spec"]["template"]["spec"]
+    assert [one["secret"] for one in spec["volumes"] if "secret" in one] == [{"secretName": name, "optional": True, "defaultMode": 0o444}]
+    assert "secretKeyRef" not in json.dumps(spec) and "ACCESS_KEY" not in json.dumps(spec)
+
+
+def test_a_stuck_reader_is_forced_by_an_annotation(w):
+    w.start_operator()
+    w.apply()
+    w.until_ready()
+    uid = w.get()["metadata"]["uid"]
+    w.agents.by_node["node-1"].caches[uid].users = 1
+    w.kubectl("delete", "modelcache", "qwen", "-n", w.namespace, "--wait=false")
+    w.until(lambda: w.condition("Ready").get("reason") == "InUse")
+    w.kubectl("annotate", "modelcache", "qwen", "-n", w.namespace, "modelcache.io/force-evict=true")
+    w.until(lambda: w.get() is None, "it goes at once")
+    assert not w.copies()
+
+
+def test_what_an_agent_finds_and_does_not_serve_is_removed_when_no_modelcache_knows_it(w):
+    w.start_operator()
+    w.apply()
+    w.until_ready()
+    gone, known = "11111111-2222-4333-8444-555555555555", w.get()["metadata"]["uid"]
+    w.agents.by_node["node-1"].remains = [gone, known]
+    w.until(lambda: gone not in w.agents.by_node["node-1"].remains, "what nobody knows is removed")
+    assert w.agents.by_node["node-1"].remains == [known]
+
+
+def test_sources_that_do_not_answer_delay_no_other_namespace(w):
+    """A listing that is under way when the operator ends does not keep the Lease either."""
+    deaf = socket.create_server(("127.0.0.1", 0), backlog=512)
+    for index in range(60):
+        w.apply(f"dead-{index}", source__endpoint=f"http://127.0.0.1:{deaf.getsockname()[1]}")
+    w.start_operator()
+    w.until(lambda: any(w.condition("SourceResolved", f"dead-{index}").get("reason") == "EndpointUnreachable" for index in range(8)))
+    other = f"{w.namespace}-other"
+    w.kubectl("create", "namespace", other)
+    w.kubectl.apply({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "oss", "namespace": other},
+                     "stringData": {"OSS_ACCESS_KEY_ID": ACCESS_KEY, "OSS_ACCESS_KEY_SECRET": ACCESS_SECRET}})
+    w.kubectl.apply({"apiVersion": "modelcache.io/v1alpha1", "kind": "ModelCache", "metadata": {"name": "quick", "namespace": other}, "spec": w.spec()})
+    # The dead ones would keep it for minutes.
+    w.until(lambda: (w.kubectl.get("modelcache", "quick", "-n", other) or {}).get("status", {}).get("source", {}).get("digest"), seconds=120)
+    began = time.monotonic()
+    w.operator.stop()
+    assert time.monotonic() - began < 8
+    lease = w.kubectl.get("lease", "modelcache-operator", "-n", "modelcache-system")
+    assert not lease["spec"].get("holderIdentity")
+    w.start_operator(through_proxy=False)
+    w.kubectl("delete", "modelcache", "quick", "-n", other, "--wait=false")
+    w.until(lambda: w.kubectl.get("modelcache", "quick", "-n", other) is None)
+    deaf.close()
 
 
 def test_a_changed_source_is_refused_or_told(w):
@@ -356,6 +710,96 @@ def test_a_changed_source_is_refused_or_told(w):
     else:
         w.until(lambda: w.condition("SourceResolved").get("reason") == "SourceImmutable")
         assert set(w.copies().values()) == {"Ready"}
+
+
+def change_source(w, **fields):
+    w.kubectl("patch", "modelcache", "qwen", "-n", w.namespace, "--type=merge", "-p", json.dumps({"spec": {"source": fields}}))
+
+
+def test_a_wrong_endpoint_is_mended_in_place(w):
+    w.start_operator()
+    w.apply(source__endpoint="http://127.0.0.1:9")
+    w.until(lambda: w.condition("SourceResolved").get("reason") == "EndpointUnreachable", "the endpoint is told")
+    change_source(w, endpoint=w.store.endpoint)
+    w.until_ready()
+
+
+def test_a_wrong_region_is_told_by_its_field(w):
+    w.start_operator()
+    w.apply(source__region="cn-elsewhere")
+    w.until(lambda: w.condition("SourceResolved").get("reason") == "StoreError", "the region is told")
+    told = w.condition("SourceResolved")["message"]
+    assert "spec.source.region" in told and "OSS_" not in told, told
+    change_source(w, region=REGION)
+    w.until_ready()
+
+
+def test_a_source_is_listed_through_the_operators_proxy(w, monkeypatch):
+    forward = ForwardProxy({"models.store.example": ("127.0.0.1", int(w.store.endpoint.rpartition(":")[2]))})
+    with monkeypatch.context() as environment:
+        environment.setenv("HTTP_PROXY", forward.url)
+        # Nothing listens there: no request to the API server takes it.
+        environment.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
+        w.start_operator("--credential-hosts=store.example")
+    w.apply(source__endpoint="http://store.example", source__addressing="Virtual", source__requesterPays=True)
+    w.until_ready()
+    assert forward.asked("models.store.example") >= 1 and not [line for line in forward.log if "CONNECT" in line], forward.log
+    forward.close()
+    # How the store is reached is told to agents and Jobs too.
+    for agent in w.agents.by_node.values():
+        for cache in agent.caches.values():
+            assert (cache.definition["source"]["addressing"], cache.definition["source"]["requesterPays"]) == ("Virtual", True)
+    for job in w.jobs():
+        environment = {one["name"]: one.get("value") for one in job["spec"]["template"]["spec"]["containers"][0]["env"]}
+        assert (environment["MODELCACHE_ADDRESSING"], environment["MODELCACHE_REQUEST_PAYER"]) == ("Virtual", "requester"), environment
+
+
+def test_a_secret_may_have_the_names_of_the_aws_tools(w):
+    w.kubectl.apply({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "aws", "namespace": w.namespace},
+                     "stringData": {"AWS_ACCESS_KEY_ID": ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": ACCESS_SECRET}})
+    w.start_operator()
+    w.apply(source__uri="s3://models/qwen/", source__credentials={"secretRef": {"name": "aws"}})
+    w.until_ready()
+    for job in w.jobs():
+        assert_secret_is_mounted(job, "aws")
+
+
+def test_the_operators_authorities_reach_the_store(w, monkeypatch):
+    certificate, key = w.plane.issue("store", "/CN=store", "IP:127.0.0.1")
+    with contextlib.closing(Store(w.folder / "secure", "--tls-port", "0", "--tls-cert", certificate, "--tls-key", key)) as store:
+        w.start_operator()
+        w.apply(source__endpoint=store.secure_endpoint)
+        w.until(lambda: w.condition("SourceResolved").get("reason") == "EndpointUnreachable", "the authority is not known")
+        assert "SSL_CERT_FILE" in w.condition("SourceResolved")["message"]
+        w.operator.stop()
+        with monkeypatch.context() as environment:
+            environment.setenv("SSL_CERT_FILE", str(w.plane.certificates / "ca.crt"))
+            w.start_operator()
+        w.until_ready()
+
+
+def test_a_modelcache_whose_credentials_would_go_to_a_strangers_host_is_refused_until_it_is_mended(w):
+    w.start_operator()
+    w.apply(source__endpoint="https://store.example.com")
+    w.until(lambda: w.condition("SourceResolved").get("reason") == "InvalidSpec", "the endpoint is told")
+    assert "spec.source.endpoint" in w.condition("SourceResolved")["message"] and not w.jobs()
+    change_source(w, endpoint=w.store.endpoint)
+    w.until_ready()
+
+
+def test_objects_that_changed_at_the_source_are_named(w):
+    w.start_operator()
+    w.apply()
+    digest = w.until_ready()["source"]["digest"]
+    assert not w.condition("SourceChanged")
+    (w.folder / "models/qwen/a.gguf").write_bytes(b"c" * 300_001)
+    # Another way to the store has it listed again.
+    change_source(w, requesterPays=True)
+    told = w.until(lambda: w.condition("SourceChanged"), "the change is told")
+    assert told["status"] == "True" and told["reason"] == "ObjectsChanged" and "1 object changed at the source: a.gguf." in told["message"], told
+    # The pin holds on to the former listing.
+    change_source(w, digest=digest)
+    w.until(lambda: w.condition("SourceResolved").get("reason") == "DigestMismatch", "the pin is told")
 
 
 def test_suspend_stops_warming_and_keeps_copies(w):

@@ -11,7 +11,7 @@ import pytest
 from support.proxy import Proxy, Refusal
 
 
-def fetch(url, plane, token=None, seconds=10):
+def fetch(url, plane, token=None, seconds=60):
     request = urllib.request.Request(url, headers={"Authorization": f"Bearer {token}"} if token else {})
     return urllib.request.urlopen(request, timeout=seconds, context=plane.tls())
 
@@ -134,7 +134,8 @@ def test_the_proxy_ends_watches(control_plane, kubectl, namespace, proxy, end):
         url = f"{proxy.url}/api/v1/namespaces/{namespace}/configmaps?watch=true"
         with fetch(url, control_plane, control_plane.admin_token, 30) as answer:
             try:
-                lines.extend(answer)
+                for line in answer:
+                    lines.append(line)
             except (OSError, ValueError, ssl.SSLError):
                 pass
             lines.append(b"")
@@ -143,9 +144,9 @@ def test_the_proxy_ends_watches(control_plane, kubectl, namespace, proxy, end):
     thread.start()
     wait_until(lambda: proxy.watching("configmaps") == 1, 120, "the watch to be open")
     kubectl.apply(config_map("one", namespace))
-    time.sleep(0.5)
+    wait_until(lambda: any(b'"one"' in line for line in lines), 120, "the event to come")
     assert (proxy.cut_watches("configmaps") if end == "cut" else proxy.end_watches_with(Refusal(410, "Expired"), "configmaps")) == 1
-    thread.join(10)
+    thread.join(60)
     assert not thread.is_alive()
     events = [json.loads(one) for one in lines if one.strip()]
     assert any(one["object"]["metadata"].get("name") == "one" for one in events)

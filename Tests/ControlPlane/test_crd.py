@@ -10,11 +10,12 @@ import uuid
 import pytest
 import yaml
 
-from support import malformed
+from support import cel, malformed
 from support.control_plane import REPOSITORY
 
 API = "/apis/modelcache.io/v1alpha1"
 DEFINITION = REPOSITORY / "config/crd/bases/modelcache.io_modelcaches.yaml"
+CURRENT = REPOSITORY / "charts/modelcache/files/definition-current.yaml"
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +32,7 @@ class Server:
         self.process = subprocess.Popen(
             [program, f"--kubeconfig={kubectl.kubeconfig}", "proxy", "--port=0"], stdout=subprocess.PIPE, text=True)
         self.port = int(self.process.stdout.readline().rsplit(":", 1)[1])
-        self.connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        self.connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
 
     def __call__(self, method, path, body=None):
         data = json.dumps(body) if body is not None else None
@@ -91,8 +92,8 @@ def test_five_lines_get_every_default(server, namespace):
     assert made["spec"] == {
         "source": {"uri": "oss://models/gemma/", "include": []},
         "placement": {"nodeSelector": {}, "tolerations": [], "seeders": 1},
-        "warmup": {"mode": "Eager", "parallelism": 100, "backoffLimit": 6},
-        "cache": {"medium": "Memory", "idleSeconds": 0}, "suspend": False}
+        "warmup": {"parallelism": 100, "backoffLimit": 6},
+        "cache": {"medium": "Memory"}, "suspend": False}
 
 
 @pytest.mark.parametrize("sample", sorted((REPOSITORY / "config/samples").glob("modelcache_*.yaml")), ids=lambda path: path.stem)
@@ -103,18 +104,30 @@ def test_samples_are_taken_as_they_are(definition, kubectl, namespace, judge, sa
             assert judge(document) == {"valid": True, "problems": []}
 
 
+ROLE = {"name": "warm", "roleARN": "acs:ram::1:role/r", "oidcProviderARN": "acs:ram::1:oidc-provider/p", "sessionSeconds": 900}
 WRONG = [
     ("spec.source.uri", "ftp://models/a/"), ("spec.source.uri", 7), ("spec.source.uri", "oss://Models/"), ("spec.source.uri", "oss://models//a"),
     ("spec.source.endpoint", "https://host/path"), ("spec.source.endpoint", "https://user:pw@host"), ("spec.source.region", "cn hangzhou"),
     ("spec.source.include", "*.gguf"), ("spec.source.include[0]", "a,b"), ("spec.source.include[0]", "a" * 513),
-    ("spec.source.include", [f"a{i}" for i in range(65)]), ("spec.source.credentialsSecretRef.name", "Not_A_Name"),
+    ("spec.source.include", [f"a{i}" for i in range(65)]), ("spec.source.credentials.secretRef.name", "Not_A_Name"),
     ("spec.placement.nodeSelector.zone", "a b"), ("spec.placement.seeders", 51), ("spec.placement.seeders", -1), ("spec.placement.seeders", "1"),
     ("spec.placement.tolerations[0].operator", "Like"), ("spec.placement.tolerations[0].effect", "Never"),
     ("spec.placement.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms[0].matchExpressions[0].operator", "Like"),
     ("spec.warmup.mode", "Lazy"), ("spec.warmup.parallelism", 0), ("spec.warmup.parallelism", 1001), ("spec.warmup.parallelism", 1.5),
-    ("spec.warmup.backoffLimit", 101), ("spec.warmup.activeDeadlineSeconds", 604801), ("spec.warmup.bandwidthLimit", "5 MiB"),
-    ("spec.warmup.bandwidthLimit", True), ("spec.cache.medium", "Tape"), ("spec.cache.idleSeconds", -1), ("spec.suspend", "yes"),
+    ("spec.warmup.backoffLimit", 101), ("spec.warmup.activeDeadlineSeconds", 604801), ("spec.warmup.maxBytesPerSecond", "5 MiB"),
+    ("spec.warmup.podTemplate.serviceAccountName", "A"), ("spec.warmup.podTemplate.imagePullSecrets[0].name", ""),
+    ("spec.warmup.podTemplate.securityContext.runAsUser", 0), ("spec.warmup.maxBytesPerSecond", True), ("spec.cache.medium", "Tape"), ("spec.cache.idleSeconds", 0), ("spec.suspend", "yes"),
 ]
+
+
+@pytest.mark.parametrize("field,value", [("name", "A"), ("roleARN", "a b"), ("oidcProviderARN", ""), ("sessionSeconds", 60)])
+def test_a_wrong_field_of_a_role_is_refused_by_its_own_name(server, judge, field, value):
+    spec = full_spec()
+    spec["source"]["credentials"] = {"serviceAccount": {**ROLE, field: value}}
+    status, answer = server("POST", f"{API}/namespaces/default/modelcaches?dryRun=All", modelcache(spec))
+    where = f"spec.source.credentials.serviceAccount.{field}"
+    assert status == 422 and where in {cause["field"] for cause in answer["details"]["causes"]}, answer
+    assert judge(modelcache(spec))["problems"][0]["path"] == where
 
 
 @pytest.mark.parametrize("path,value", WRONG, ids=lambda one: str(one)[-40:])
@@ -158,10 +171,10 @@ def full_status():
     return {
         "observedGeneration": 1, "phase": "Warming", "seeders": ["node-2"],
         "conditions": [{"type": "Ready", "status": "False", "lastTransitionTime": "2026-01-02T03:04:05Z", "reason": "Warming", "message": "1 of 2"}],
-        "source": {"totalBytes": 253000000, "files": 4, "digest": "sha256:00", "size": "253 MB", "resolvedSpecHash": "00"},
+        "source": {"totalBytes": 253000000, "files": 4, "digest": "sha256:00", "size": "253 MB", "fingerprint": "00"},
         "nodes": {"desired": 2, "ready": 1, "warming": 1, "failed": 0, "summary": "1/2", "details": [{"name": "node-1", "state": "Warming", "percent": 42}]},
         "progress": {"bytesCached": 1, "bytesTotal": 2, "bytesPerSecond": 3, "remainingSeconds": 4, "percent": 42, "summary": "42%"},
-        "traffic": {"originBytes": 253000000, "peerBytes": 0}}
+        "traffic": {"originBytes": 253000000, "peerBytes": 0, "copiedBytes": 0}}
 
 
 def test_status_and_spec_are_written_apart(server, namespace):
@@ -180,8 +193,8 @@ def test_status_and_spec_are_written_apart(server, namespace):
 
 
 @pytest.mark.parametrize("path,value", [
-    (("phase",), "Dancing"), (("progress", "percent"), 101), (("nodes", "details"), [{"name": f"n{i}", "state": "Ready", "percent": 100} for i in range(101)]),
-    (("conditions", 0, "status"), "Maybe"), (("conditions", 0, "lastTransitionTime"), "yesterday"),
+    (("phase",), "x" * 65), (("progress", "percent"), 101), (("nodes", "details"), [{"name": f"n{i}", "state": "Ready", "percent": 100} for i in range(101)]),
+    (("conditions", 0, "status"), "x" * 65), (("conditions", 0, "lastTransitionTime"), "yesterday"),
 ], ids=lambda one: str(one)[:30])
 def test_a_wrong_status_is_refused(server, namespace, path, value):
     collection = f"{API}/namespaces/{namespace}/modelcaches"
@@ -205,7 +218,7 @@ def test_columns_tell_the_state(server, kubectl, namespace):
     wide = kubectl("get", "modelcaches", "-n", namespace, "-o", "wide").splitlines()
     assert re.split(r"\s{2,}", wide[0].strip())[6:] == ["SOURCE", "ORIGIN", "REASON"]
     assert re.split(r"\s{2,}", wide[1].strip())[6:] == ["oss://models/gemma/", "253000000", "Warming"]
-    assert "one" in kubectl("get", "all", "-n", namespace)
+    assert "one" in kubectl("get", "modelcache", "-n", namespace) and "one" not in kubectl("get", "all", "-n", namespace)
     assert "Immutable" in kubectl("explain", "modelcache.spec.source")
 
 
@@ -220,13 +233,70 @@ def test_a_newer_server_keeps_the_source_as_it_was(control_plane, server, namesp
     _, made = server("POST", collection, modelcache({"source": {"uri": "oss://models/gemma/"}}, "one"))
     made["spec"]["source"]["uri"] = "oss://models/other/"
     status, answer = server("PUT", f"{collection}/one", made)
-    assert status == 422 and answer["details"]["causes"][0]["field"] == "spec.source"
+    assert status == 422 and answer["details"]["causes"][0]["field"] == "spec.source.uri"
+
+
+def spec_schema(definition):
+    return yaml.safe_load(definition.read_text())["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
+
+
+TERM = "placement.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms"
+RULES = [
+    ("source.uri", "oss://two..dots/a/"), ("source.include", ["a*b*c*d*e*f*g*h*i*j"]), ("source.include", ["/a"]), ("source.include", ["[ab"]),
+    ("source.include", ["[!]"]), ("source.include", ["a\\"]), ("source.include", ["a\\\\\\"]), ("source.include", ["a", "b", "a"]),
+    ("source", {"uri": "oss://models/a/", "region": "cn-test", "include": [], "addressing": "CNAME"}),
+    ("source", {"uri": "oss://models/a/", "region": "cn-test", "include": [], "addressing": "Path"}),
+    ("source", {"uri": "oss://models/a/", "endpoint": "oss-cn-test.aliyuncs.com", "include": [], "addressing": "Path"}),
+    ("source.credentials", {}), ("source.credentials", {"node": {}, "anonymous": {}}),
+    ("source", {"uri": "oss://models/a/", "region": "cn-test", "include": [], "credentials": {"serviceAccount": {"name": "a", "roleARN": "r"}}}),
+    ("source", {"uri": "s3://models/a/", "region": "us-east-1", "include": [], "credentials": {"serviceAccount": ROLE}}),
+    ("placement.tolerations", [{}]), ("placement.tolerations", [{"key": "", "operator": "Equal"}]),
+    ("placement.tolerations", [{"key": "a", "operator": "Exists", "value": "b"}]),
+    ("placement.tolerations", [{"key": "a", "tolerationSeconds": 3, "effect": "NoSchedule"}]), ("warmup.podTemplate.tolerations", [{}]), (TERM, []),
+    *((TERM, [{"matchExpressions": [{"key": "zone", **one}]}]) for one in (
+        {"operator": "In"}, {"operator": "NotIn", "values": []}, {"operator": "Exists", "values": ["a"]}, {"operator": "Gt", "values": ["1", "2"]},
+        {"operator": "Lt", "values": ["x"]})),
+    *((TERM, [{"matchFields": [one]}]) for one in (
+        {"key": "metadata.uid", "operator": "In", "values": ["a"]}, {"key": "metadata.name", "operator": "Exists"},
+        {"key": "metadata.name", "operator": "In", "values": ["a", "b"]})),
+]
+RIGHT = [
+    *(("source.credentials", one) for one in ({"serviceAccount": ROLE}, {"node": {}}, {"anonymous": {}}, {"secretRef": {"name": "a"}})),
+    ("source.include", ["a*b*c*d*e*f*g*h*i", "[]a]", "[!]]x", "\\[", "a\\\\", "[a\\]", "ü*"]), ("placement.tolerations", [{"operator": "Exists"}]),
+    ("source", {"uri": "s3://models/a/", "region": "us-east-1", "include": [], "addressing": "Path"} | {"endpoint": "minio:9000"}),
+    (TERM, [{"matchExpressions": [{"key": "zone", "operator": "Gt", "values": ["-5"]}, {"key": "zone", "operator": "Exists", "values": []}]}]),
+]
+
+
+@pytest.mark.parametrize("is_right,path,value", [(False, *one) for one in RULES] + [(True, *one) for one in RIGHT], ids=lambda one: str(one)[-50:])
+def test_cel_rules_say_what_the_operator_says(judge, is_right, path, value):
+    """On servers from 1.25 on, where the definition has them."""
+    document = modelcache(full_spec())
+    *parents, last = path.split(".")
+    at = document["spec"]
+    for step in parents:
+        at = at.setdefault(step, {})
+    at[last] = value
+    found = list(cel.refusals(spec_schema(CURRENT), document["spec"]))
+    assert judge(document)["valid"] == is_right == (not found), (found, judge(document))
+    assert all(where.startswith(f"spec.{path}") for where, _ in found), found
+
+
+def test_cel_rules_keep_the_content_and_let_the_way_to_the_store_change():
+    schema, former = spec_schema(CURRENT), full_spec()
+    for path, value, is_kept in (
+            ("source.uri", "oss://other/", True), ("source.include", ["b"], True), ("cache.medium", "Other", True), ("source.endpoint", "minio:9000", False),
+            ("source.region", "cn-x", False), ("source.credentials", {"secretRef": {"name": "x"}}, False), ("source.requesterPays", True, False)):
+        spec = full_spec()
+        spec[path.split(".")[0]][path.split(".")[1]] = value
+        assert [where for where, _ in cel.refusals(schema, spec, former)] == ([f"spec.{path}"] if is_kept else []), path
 
 
 def test_a_thousand_malformed_specs_are_refused_or_answered(server, judge):
     seed = int(os.environ.get("MODELCACHE_TESTS_SEED", random.randrange(2**32)))
     print(f"seed {seed} (MODELCACHE_TESTS_SEED)")
-    schema = yaml.safe_load(DEFINITION.read_text())["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
+    schema = spec_schema(DEFINITION)
+    current = spec_schema(CURRENT)
     counts = {"refused": 0, "accepted with problems": 0, "accepted and valid": 0}
     for spec, spoilt in malformed.documents(schema, seed, 1000):
         document = modelcache(spec)
@@ -241,6 +311,8 @@ def test_a_thousand_malformed_specs_are_refused_or_answered(server, judge):
             assert not own["valid"] or "null" in json.dumps(spec) + answer["message"], f"{answer['message']}; {told}"
             continue
         verdict = judge(answer)
+        # A server from 1.25 on refuses nothing that the operator takes.
+        assert not verdict["valid"] or not list(cel.refusals(current, answer["spec"])), told
         assert verdict["valid"] == (verdict["problems"] == []), told
         if verdict["valid"]:
             counts["accepted and valid"] += 1
@@ -261,6 +333,9 @@ def truly_valid(spec, told):
     assert re.fullmatch(r"(oss|s3)://[a-z0-9][a-z0-9.-]+[a-z0-9](/[^/\x00-\x1f\x7f][^\x00-\x1f\x7f]*|/)?", source["uri"]), told
     assert not any(part in source.get("endpoint", "") for part in ("169.254", "127.0", "::", "0x", "@", "localhost")), told
     assert all(0 < len(one) <= 512 and "," not in one and one.count("*") <= 8 for one in source["include"]), told
+    assert len(source.get("credentials", {"anonymous": {}})) == 1, told
+    if role := source.get("credentials", {}).get("serviceAccount"):
+        assert source["uri"].startswith("oss:") == ("oidcProviderARN" in role) and 900 <= role.get("sessionSeconds", 900) <= 43200, told
     placement = spec["placement"]
     assert 0 <= placement["seeders"] <= 50, told
     for one in placement["tolerations"]:

@@ -2,12 +2,20 @@
 import json
 import os
 import subprocess
+import sys
 import time
+import urllib.parse
 
 import pytest
 
 from support.control_plane import REPOSITORY
 from support.operator_process import PROGRAM as OPERATOR
+from support.proxy import Proxy
+from support.started_pods import start_pod
+
+sys.path.insert(0, str(REPOSITORY / "Tests/Shared"))
+
+from forward_proxy import Proxy as ForwardProxy  # noqa: E402
 
 PLUGIN = OPERATOR.parent / "kubectl-modelcache"
 
@@ -64,6 +72,29 @@ def test_status_shows_a_table_a_page_and_the_object(plugin, kubectl, namespace):
     assert json.loads(plugin("status", "-o", "json"))["kind"] == "List"
 
 
+def test_the_api_server_is_reached_through_the_environments_proxy(plugin, control_plane, kubectl, namespace):
+    """By a name that the proxy alone knows; kubectl does the same."""
+    apply(kubectl, namespace)
+    server = Proxy(control_plane, "DNS:kube.example")
+    forward = ForwardProxy({"kube.example": ("127.0.0.1", urllib.parse.urlsplit(server.url).port)})
+    config = control_plane.token_kubeconfig(control_plane.admin_token, "far", server="https://kube.example:6443")
+
+    def status(program, arguments, **variables):
+        done = subprocess.run(
+            [program, *arguments, "-n", namespace, "--kubeconfig", str(config)], capture_output=True, text=True, timeout=120,
+            env=os.environ | {"HTTPS_PROXY": forward.url, **variables})
+        return done.returncode == 0 and "one" in done.stdout
+    try:
+        for program, arguments in [(control_plane.kubectl.program, ["get", "modelcaches"]), (PLUGIN, ["status"])]:
+            before = forward.asked("kube.example")
+            assert status(program, arguments) and forward.asked("kube.example") > before, forward.log
+        before = forward.asked("kube.example")
+        assert not status(PLUGIN, ["status"], NO_PROXY=".example") and forward.asked("kube.example") == before
+    finally:
+        forward.close()
+        server.close()
+
+
 def test_watch_prints_a_line_for_each_change_and_ends_with_the_object(plugin, kubectl, namespace):
     apply(kubectl, namespace)
     process = subprocess.Popen(plugin.command("status", "one", "--watch"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -102,7 +133,7 @@ def test_watch_draws_bars_on_a_terminal(plugin, kubectl, namespace):
 
 
 def test_why_names_a_missing_secret_and_the_missing_agents(plugin, kubectl, namespace):
-    apply(kubectl, namespace, credentialsSecretRef={"name": "keys"})
+    apply(kubectl, namespace, credentials={"secretRef": {"name": "keys"}})
     report(kubectl, namespace, 0)
     said = plugin("why", "one", "--system-namespace", "nowhere")
     assert "one is not ready:" in said
@@ -113,19 +144,84 @@ def test_why_names_a_missing_secret_and_the_missing_agents(plugin, kubectl, name
     assert "has no access key secret" in said and "secret-value-1" not in said
 
 
+def test_starts_cuts_the_time_of_each_pod_that_was_given_the_model_into_phases(plugin, kubectl, namespace):
+    apply(kubectl, namespace)
+    assert "was given one" in plugin("starts", "one")
+    uid = kubectl.get("modelcache", "one", "-n", namespace)["metadata"]["uid"]
+    start_pod(kubectl, namespace, "ready", f"Stream/{uid}", node="node-1", started=20, phase="Running", conditions=[
+        ("PodScheduled", 2), ("PodReadyToStartContainers", 7), ("Initialized", 3), ("ContainersReady", 95), ("Ready", 95)])
+    start_pod(kubectl, namespace, "old-cluster", f"Wait/x,{uid}", node="node-1", init=True, started=20, phase="Running", conditions=[
+        ("PodScheduled", 2), ("Initialized", 15), ("Ready", 21)])
+    start_pod(kubectl, namespace, "pending", f"Stream/{uid}", conditions=[("PodScheduled", None)])
+    start_pod(kubectl, namespace, "over", f"Stream/{uid}", node="node-1", phase="Succeeded", conditions=[("PodScheduled", 2)])
+    start_pod(kubectl, namespace, "of-another", "Stream/x", node="node-1", conditions=[("PodScheduled", 2)])
+
+    starts = {one["pod"]: one for one in json.loads(plugin("starts", "one", "-o", "json"))["starts"]}
+    assert starts.keys() == {"ready", "old-cluster", "pending"}
+    phases = {name: {phase["step"]: phase["seconds"] for phase in one["phases"]} for name, one in starts.items()}
+    assert phases["ready"] == {"scheduling": 2, "volumesAndSandbox": 5, "containers": 13, "loading": 75}
+    assert phases["old-cluster"] == {"scheduling": 2, "initContainers": 13, "containers": 5, "loading": 1}
+    assert list(phases["pending"]) == ["scheduling"] and starts["pending"]["underWay"] == "scheduling"
+    for name, one in starts.items():
+        assert sum(phases[name].values()) == one["seconds"], one
+    assert (starts["ready"]["seconds"], starts["ready"]["node"], starts["ready"]["restarts"]) == (95, "node-1", 1)
+    table = [line.split() for line in plugin("starts", "one").splitlines()]
+    assert ["ready", "node-1", "1m35s", "2s", "5s", "-", "13s", "1m15s", "1"] in table
+    assert ["old-cluster", "node-1", "21s", "2s", "-", "13s", "5s", "1s", "1"] in table
+    assert "no ModelCache gone" in plugin("starts", "gone", code=1)
+
+
 def test_evict_leaves_a_request_that_the_operator_can_read(plugin, kubectl, namespace):
     apply(kubectl, namespace)
     report(kubectl, namespace, 42)
     plugin("evict", "one", "--node", "node-1")
     assert kubectl.get("modelcache", "one", "-n", namespace)["metadata"]["annotations"]["modelcache.io/evict-requested"].startswith("node-1@20")
+    for arguments in [["--all"], [], ["--all=true"], ["--all=false"]]:
+        kubectl("annotate", "modelcache", "one", "-n", namespace, "modelcache.io/evict-requested-")
+        plugin("evict", "one", *arguments)
+        annotations = kubectl.get("modelcache", "one", "-n", namespace)["metadata"]["annotations"]
+        assert annotations["modelcache.io/evict-requested"].startswith("*@20"), arguments
     plugin("evict", "one", "--all")
     assert kubectl.get("modelcache", "one", "-n", namespace)["metadata"]["annotations"]["modelcache.io/evict-requested"].startswith("*@20")
     assert "no copy on node-9" in plugin("evict", "one", "--node", "node-9", code=1)
 
 
+def hold(kubectl, namespace, name):
+    """As the operator does before it makes a copy."""
+    kubectl("patch", "modelcache", name, "-n", namespace, "--type=merge", "-p", '{"metadata": {"finalizers": ["modelcache.io/evict"]}}')
+
+
+def test_delete_all_waits_for_the_operator_and_gives_up_when_it_may(plugin, kubectl, namespace):
+    apply(kubectl, namespace)
+    apply(kubectl, namespace, "two")
+    hold(kubectl, namespace, "one")
+    said = plugin("delete-all", "--timeout", "1s", code=1)
+    assert f"{namespace}/one: deleting" in said and f"{namespace}/two: deleting" in said
+    assert f"still there after 1.0 seconds: {namespace}/one;" in said and "--then-force" in said
+    assert kubectl.get("modelcache", "two", "-n", namespace) is None
+    said = plugin("delete-all", "--timeout=0s", "--then-force=true")
+    assert f"giving up the copies of {namespace}/one" in said
+    assert kubectl.get("modelcache", "one", "-n", namespace) is None
+    assert plugin("delete-all") == ""
+
+
+def test_a_definition_that_was_deleted_without_an_operator_goes_with_delete_all(plugin, kubectl, namespace):
+    """What is left after kubectl delete -k alone, where no operator could refuse it."""
+    apply(kubectl, namespace)
+    hold(kubectl, namespace, "one")
+    try:
+        kubectl("delete", "crd", "modelcaches.modelcache.io", "--wait=false")
+        plugin("delete-all", "-A", "--timeout=0s", "--then-force")
+        kubectl("wait", "--for=delete", "crd/modelcaches.modelcache.io", "--timeout=120s")
+    finally:
+        kubectl("apply", "-k", REPOSITORY / "config/crd")
+        kubectl.wait_established()
+
+
 def test_wrong_calls_have_their_own_exit_codes(plugin, namespace):
     assert f"no ModelCache missing in the namespace {namespace}" in plugin("why", "missing", code=1)
     assert "no ModelCache missing" in plugin("status", "missing", code=1)
-    plugin("evict", "one", code=64)
+    plugin("evict", "one", "--all", "--node", "node-1", code=64)
+    assert "no ModelCaches" in plugin("status", "--watch=false")
     plugin("status", "one", "-A", code=64)
     assert "Example" in plugin("status", "--help")

@@ -69,8 +69,8 @@ def versions(kubectl):
 @pytest.mark.parametrize("overlay", ["testbed", "namespaced"])
 def test_the_server_takes_the_other_overlays(applied, built, overlay):
     applied("create", "namespace", "models", check=False)
-    # The definition is there in the form for this server already.
-    objects = [one for one in built[overlay] if one["kind"] != "CustomResourceDefinition"]
+    # These two are there in the form for this server already.
+    objects = [one for one in built[overlay] if one["kind"] not in ("CustomResourceDefinition", "PodDisruptionBudget")]
     said = applied("apply", "--dry-run=server", "-f", "-", input=yaml.safe_dump_all(objects))
     assert "daemonset.apps/modelcache-agent" in said
 
@@ -127,26 +127,74 @@ def test_the_webhook_asks_the_operators_pods_about_labelled_pods_alone_and_block
     assert webhook["rules"] == [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"], "scope": "Namespaced"}]
     assert (webhook["failurePolicy"], webhook["timeoutSeconds"], webhook["sideEffects"]) == ("Ignore", 3, "None")
     assert webhook["objectSelector"]["matchExpressions"] == [{"key": "modelcache.io/inject", "operator": "Exists"}]
+    judge, keeper = find(built["default"], "ValidatingWebhookConfiguration", "modelcache-operator")["webhooks"]
+    assert judge["clientConfig"]["service"] == webhook["clientConfig"]["service"] | {"path": "/validate-modelcache"}
+    assert (judge["failurePolicy"], judge["timeoutSeconds"], judge["sideEffects"]) == ("Ignore", 3, "None")
+    assert [rule["resources"] for rule in judge["rules"]] == [["modelcaches"]]
+    assert keeper["clientConfig"]["service"] == webhook["clientConfig"]["service"] | {"path": "/validate-deletion"}
+    assert (keeper["failurePolicy"], keeper["timeoutSeconds"], keeper["sideEffects"]) == ("Ignore", 3, "None")
+    assert [(rule["resources"], rule["operations"]) for rule in keeper["rules"]] == [(["namespaces"], ["DELETE"]), (["customresourcedefinitions"], ["DELETE"])]
+    # It is asked about the two objects that bear the label.
+    for kind, name in (("Namespace", "modelcache-system"), ("CustomResourceDefinition", "modelcaches.modelcache.io")):
+        assert keeper["objectSelector"]["matchLabels"].items() <= find(built["default"], kind, name)["metadata"]["labels"].items()
 
 
-@pytest.mark.parametrize("component", ["certmanager", "replicas"])
-def test_components_build_on_an_overlay(plane, component):
+def with_component(plane, component, base="default"):
+    """The objects of an overlay with a component."""
     overlay = CONFIG.parent / "dist" / f"test-{component}-{os.getpid()}"
     overlay.mkdir(parents=True)
     try:
-        (overlay / "kustomization.yaml").write_text(f"resources: [../../config/default]\ncomponents: [../../config/{component}]\n")
-        objects = list(yaml.safe_load_all(plane.kubectl("kustomize", str(overlay))))
+        (overlay / "kustomization.yaml").write_text(f"resources: [../../config/{base}]\ncomponents: [../../config/{component}]\n")
+        return list(yaml.safe_load_all(plane.kubectl("kustomize", str(overlay))))
     finally:
         shutil.rmtree(overlay)
+
+
+@pytest.mark.parametrize("component", ["certmanager", "all-nodes"])
+def test_components_build_on_an_overlay(plane, component):
+    objects = with_component(plane, component)
     operator = find(objects, "Deployment", "modelcache-operator")["spec"]
-    if component == "replicas":
-        assert operator["replicas"] == 2 and find(objects, "PodDisruptionBudget", "modelcache-operator")
+    if component == "all-nodes":
+        assert find(objects, "DaemonSet", "modelcache-agent")["spec"]["template"]["spec"]["nodeSelector"] == {"kubernetes.io/os": "linux"}
+        [nodes] = [one["value"] for one in operator["template"]["spec"]["containers"][0]["env"] if one["name"] == "MODELCACHE_AGENT_NODE_SELECTOR"]
+        assert "modelcache.io/agent" not in nodes and "type!=virtual-kubelet" in nodes
         return
     certificate = find(objects, "Certificate", "modelcache-webhook")["spec"]
     [volume] = [one["secret"]["secretName"] for one in operator["template"]["spec"]["volumes"] if one["name"] == "webhook-certificate"]
     assert volume == certificate["secretName"]
-    injected = find(objects, "MutatingWebhookConfiguration", "modelcache-operator")["metadata"]["annotations"]["cert-manager.io/inject-ca-from"]
-    assert injected == "modelcache-system/modelcache-webhook"
+    for kind in ("MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"):
+        injected = find(objects, kind, "modelcache-operator")["metadata"]["annotations"]["cert-manager.io/inject-ca-from"]
+        assert injected == "modelcache-system/modelcache-webhook"
+
+
+@pytest.mark.parametrize("base", ["default", "testbed"])
+def test_with_a_mounter_only_that_container_is_privileged_and_it_has_neither_keys_nor_ports(plane, applied, base):
+    objects = with_component(plane, "mounter", base)
+    pod = find(objects, "DaemonSet", "modelcache-agent")["spec"]["template"]["spec"]
+    agent, mounter = pod["containers"]
+    assert (agent["name"], mounter["name"]) == ("agent", "mounter") and agent["image"] == mounter["image"]
+    assert agent["securityContext"] == {
+        "privileged": False, "runAsUser": 0, "runAsGroup": 0, "allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"], "add": ["DAC_OVERRIDE", "FOWNER"]},
+        "seccompProfile": {"type": "RuntimeDefault"}, "seLinuxOptions": {"type": "spc_t"}}
+    assert mounter["securityContext"]["privileged"] is True and "env" not in mounter and "ports" not in mounter
+    mounts = [{one["name"]: one for one in each["volumeMounts"]} for each in (agent, mounter)]
+    assert set(mounts[1]) == {"memory", "mounter"}
+    assert [one["memory"]["mountPropagation"] for one in mounts] == ["HostToContainer", "Bidirectional"]
+    assert mounts[0]["disk"]["mountPropagation"] == "HostToContainer"
+    # One root and one socket for both; the agent's other arguments are those of the DaemonSet without a mounter.
+    assert mounts[0]["memory"]["mountPath"] == mounts[1]["memory"]["mountPath"] == value(agent, "--root") == value(mounter, "--root")
+    socket = value(agent, "--mounter")
+    assert socket == value(mounter, "--socket")
+    assert all(os.path.dirname(socket) == one["mounter"]["mountPath"] for one in mounts) and mounts[0]["mounter"]["readOnly"] is True
+    plain = yaml.safe_load((CONFIG / "agent/daemonset.yaml").read_text())["spec"]["template"]["spec"]["containers"][0]
+    assert agent["args"] == [*plain["args"], "--mounter", socket]
+    said = applied("apply", "--dry-run=server", "-f", "-", input=yaml.safe_dump(find(objects, "DaemonSet", "modelcache-agent")))
+    assert "daemonset.apps/modelcache-agent" in said
+
+
+def value(one, flag):
+    return one["args"][one["args"].index(flag) + 1]
 
 
 def test_agents_find_each_other_through_a_headless_service_that_selects_their_pods(built):
@@ -158,7 +206,7 @@ def test_agents_find_each_other_through_a_headless_service_that_selects_their_po
     assert {"name": "MODELCACHE_PEERS", "value": "dns:modelcache-agents"} in agent["env"]
     # Peers are served on the port that follows that of the orders.
     ports = {one["name"]: one["containerPort"] for one in agent["ports"]}
-    assert "0.0.0.0:" + str(ports["http"]) in agent["args"] and ports["peers"] == ports["http"] + 1
+    assert ":" + str(ports["http"]) in agent["args"] and ports["peers"] == ports["http"] + 1
 
 
 # What the operator may do: every verb it uses, and neighbours of them that it must not have.
@@ -167,16 +215,16 @@ ALLOWED = [
     ("patch", "modelcaches.modelcache.io/status", "models"),
     ("update", "modelcaches.modelcache.io/finalizers", "models"),
     *((verb, "nodes", None) for verb in ("list", "watch")),
-    *((verb, "jobs.batch", "models") for verb in ("get", "list", "watch", "create", "delete")),
+    *((verb, "jobs.batch", "models") for verb in ("list", "watch", "create", "delete")),
     *((verb, "persistentvolumeclaims", "models") for verb in ("get", "list", "watch", "create", "delete")),
     *((verb, "persistentvolumes", None) for verb in ("get", "list", "watch", "create", "delete")),
     *((verb, "events", "models") for verb in ("create", "patch")),
-    ("get", "secrets/oss-keys", "models"),
     *((verb, "pods", namespace) for verb in ("list", "watch") for namespace in ("modelcache-system", "models")),
     ("create", "secrets", "modelcache-system"),
     ("get", "secrets/modelcache-agent-auth", "modelcache-system"),
     *((verb, "secrets/modelcache-webhook-certificate", "modelcache-system") for verb in ("list", "watch", "update")),
-    *((verb, "mutatingwebhookconfigurations.admissionregistration.k8s.io/modelcache-operator", None) for verb in ("list", "watch", "patch")),
+    *((verb, f"{kind}webhookconfigurations.admissionregistration.k8s.io/modelcache-operator", None)
+      for verb in ("list", "watch", "patch") for kind in ("mutating", "validating")),
     ("create", "leases.coordination.k8s.io", "modelcache-system"),
     *((verb, "leases.coordination.k8s.io/modelcache-operator", "modelcache-system") for verb in ("get", "update")),
     *((verb, "events", "modelcache-system") for verb in ("create", "patch")),
@@ -184,15 +232,14 @@ ALLOWED = [
 REFUSED = [
     ("create", "modelcaches.modelcache.io", "models"), ("delete", "modelcaches.modelcache.io", "models"),
     ("patch", "nodes", None), ("update", "nodes", None), ("patch", "nodes/status", None),
-    ("list", "secrets", "models"), ("watch", "secrets", "models"), ("create", "secrets", "models"),
-    ("update", "modelcaches.modelcache.io", "models"), ("patch", "jobs.batch", "models"), ("patch", "persistentvolumes", None),
+    ("get", "secrets", "models"), ("get", "secrets/oss-keys", "models"), ("list", "secrets", "models"), ("watch", "secrets", "models"), ("create", "secrets", "models"),
+    ("update", "modelcaches.modelcache.io", "models"), ("get", "jobs.batch", "models"), ("patch", "jobs.batch", "models"), ("patch", "persistentvolumes", None),
     ("patch", "secrets/modelcache-agent-auth", "modelcache-system"),
     ("patch", "secrets/oss-keys", "models"), ("patch", "secrets/other", "modelcache-system"),
     ("delete", "secrets/modelcache-agent-auth", "modelcache-system"),
     ("list", "secrets", "modelcache-system"), ("watch", "secrets", "modelcache-system"), ("delete", "secrets/modelcache-webhook-certificate", "modelcache-system"),
-    ("patch", "mutatingwebhookconfigurations.admissionregistration.k8s.io/other", None),
-    ("list", "mutatingwebhookconfigurations.admissionregistration.k8s.io", None),
-    ("create", "mutatingwebhookconfigurations.admissionregistration.k8s.io", None),
+    *((verb, f"{kind}webhookconfigurations.admissionregistration.k8s.io{name}", None)
+      for verb, name in (("patch", "/other"), ("list", ""), ("create", "")) for kind in ("mutating", "validating")),
     ("get", "pods", "models"), ("create", "pods", "models"), ("create", "pods/exec", "modelcache-system"),
     ("update", "leases.coordination.k8s.io/other", "modelcache-system"), ("get", "leases.coordination.k8s.io", "models"),
     ("create", "clusterrolebindings.rbac.authorization.k8s.io", None), ("create", "serviceaccounts/token", "models"),
@@ -233,11 +280,11 @@ def test_the_operator_reads_the_issuers_documents_and_no_other_path(built, overl
     assert rules == [{"nonResourceURLs": ["/.well-known/openid-configuration", "/openid/v1/jwks"], "verbs": ["get"]}]
 
 
-def test_in_the_namespaced_variant_secrets_of_other_namespaces_are_out_of_reach(plane, built):
+def test_in_the_namespaced_variant_jobs_of_other_namespaces_are_out_of_reach(plane, built):
     """The rules are compared as data: applying them would change what the other tests ask about."""
     [cluster] = [one for one in built["namespaced"] if one["kind"] == "ClusterRole" and one["metadata"]["name"] == "modelcache-operator"]
     assert {resource for rule in cluster["rules"] for resource in rule.get("resources", [])} == {
-        "nodes", "persistentvolumes", "mutatingwebhookconfigurations"}
+        "nodes", "persistentvolumes", "mutatingwebhookconfigurations", "validatingwebhookconfigurations"}
     default = find(built["default"], "ClusterRole", "modelcache-operator")
     [role] = [one for one in built["namespaced"] if one["kind"] == "Role" and one["metadata"]["namespace"] == "models"]
     assert rights(cluster) | rights(role) == rights(default)

@@ -15,7 +15,7 @@ MANY = 25
 @pytest.fixture
 def operator(control_plane, namespace, tmp_path):
     """operator(): a started one that looks at the test's namespace, without a webhook."""
-    definition = subprocess.run([PROGRAM, "print-crd"], capture_output=True, text=True, check=True, timeout=30).stdout
+    definition = subprocess.run([PROGRAM, "print-crd"], capture_output=True, text=True, check=True, timeout=120).stdout
     control_plane.kubectl("apply", "--server-side", "-f", "-", input=definition)
     control_plane.kubectl.wait_established()
     started = []

@@ -13,9 +13,10 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from support.control_plane import REPOSITORY, free_port
 from support.operator_process import PROGRAM, Operator
+from support.webhook import until
 
 
-def run(*arguments, seconds=30, **environment):
+def run(*arguments, seconds=120, **environment):
     """One call that is expected to end by itself."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("MODELCACHE_") and name != "KUBECONFIG"}
     return subprocess.run([PROGRAM, *map(str, arguments)], capture_output=True, text=True, timeout=seconds, env=clean | environment)
@@ -54,7 +55,7 @@ def samples(operator) -> dict:
 
 def answer(port, path):
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as reply:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=60) as reply:
             return reply.status, reply.read().decode()
     except urllib.error.HTTPError as refusal:
         return refusal.code, refusal.read().decode()
@@ -149,12 +150,13 @@ def test_a_missing_api_server_is_waited_for_and_told(control_plane, tmp_path):
     path.write_text(json.dumps(config))
     one = Operator(path, tmp_path / "log")
     try:
-        time.sleep(5)
-        assert one.alive
+        deadline = time.monotonic() + 120
+        while "not reached" not in one.last_words():
+            assert one.alive and time.monotonic() < deadline, one.last_words()
+            time.sleep(0.1)
         status, report = answer(one.health_port, "/readyz")
         assert status == 500 and "[-]api-server failed" in report
         assert answer(one.health_port, "/healthz") == (200, "ok")
-        assert "not reached" in one.last_words()
         assert one.stop() == 0
     finally:
         one.close()
@@ -166,6 +168,8 @@ def test_a_missing_api_server_is_waited_for_and_told(control_plane, tmp_path):
 def test_probes_answer(operator):
     one = operator().ready()
     assert answer(one.health_port, "/healthz") == (200, "ok")
+    # A replica that waits to lead is ready; one that leads is once its caches have their first lists.
+    until(lambda: "synced" in one.log.read_text(), "it leads")
     assert answer(one.health_port, "/readyz") == (200, "ok")
     status, report = answer(one.health_port, "/readyz?verbose")
     assert status == 200 and report == "[+]api-server ok\n[+]caches ok\nreadyz check passed\n"

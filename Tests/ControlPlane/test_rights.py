@@ -80,7 +80,7 @@ def own(own_control_plane):
 
 def test_every_right_is_used_and_none_is_missing(own):
     w, port = own, free_port()
-    w.kubectl.apply(hooks.configuration(port))
+    w.kubectl.apply(hooks.configuration(port), hooks.validating_configuration(port))
     account = w.plane.service_account_kubeconfig(SYSTEM_NAMESPACE, ACCOUNT, server=w.proxy.url)
     denied = []
     w.proxy.after = lambda seen: denied.append(seen) if seen.status == 403 else None
@@ -95,7 +95,7 @@ def test_every_right_is_used_and_none_is_missing(own):
         return None
 
     w.proxy.refuse = already
-    operator = w.start_operator(kubeconfig=account, webhook_port=port).ready()
+    operator = w.start_operator("--warmup-start-deadline=8s", kubeconfig=account, webhook_port=port).ready()
     w.agents.secret = until(lambda: shared_secret(w.kubectl), "the operator makes the shared Secret")
 
     # A copy of a ModelCache that is no more.
@@ -114,6 +114,10 @@ def test_every_right_is_used_and_none_is_missing(own):
     w.kubectl("patch", "secret", hooks.SECRET, "-n", SYSTEM_NAMESPACE, "--type=merge", "-p", '{"stringData":{"tls.key":"garbage"}}')
     until(lambda: "PRIVATE KEY" in hooks.secret(w.kubectl)["tls.key"], "a new key")
     w.until(lambda: gone not in w.agents.by_node["node-1"].caches, "the copy that nobody wants is dropped")
+    w.kubelets.paused = True
+    w.add_node("node-2")
+    w.until(lambda: "node-2" in w.condition("Degraded").get("message", ""), "a Job without pods is looked into")
+    w.kubelets.paused = False
     operator.stop()
     pods.create(pod("missed"))
     operator = w.start_operator(kubeconfig=account, webhook_port=port).ready()

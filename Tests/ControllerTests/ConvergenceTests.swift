@@ -1,6 +1,7 @@
 import Controller
 import CRD
 import Testing
+import TestSupport
 
 /// The operator may die after any of its writes: the next one ends in the same world, and makes nothing twice.
 @Suite struct ConvergenceTests {
@@ -80,7 +81,7 @@ import Testing
 
     @Test func randomFaultsEndInTheWantedWorld() {
         for seed in 1...200 as ClosedRange<UInt64> {
-            var random = SplitMix(seed: seed)
+            var random = SeededRandom(seed: seed)
             var world = FakeWorld(nodes: Self.names + ["node-4"]) { $0.parallelism = Int.random(in: 1...4, using: &random) }
             for _ in 0..<40 {
                 let node = "node-\(Int.random(in: 1...4, using: &random))"
@@ -117,18 +118,5 @@ import Testing
             #expect(world.isGone && world.jobs.isEmpty && world.volume == nil, "seed \(seed)")
             #expect(world.agents.values.allSatisfy { $0.caches.isEmpty }, "seed \(seed)")
         }
-    }
-}
-
-/// A small repeatable generator (Steele, Lea, Flood: "Fast Splittable Pseudorandom Number Generators").
-struct SplitMix: RandomNumberGenerator {
-    var state: UInt64
-    init(seed: UInt64) { state = seed }
-    mutating func next() -> UInt64 {
-        state &+= 0x9e37_79b9_7f4a_7c15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
-        z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
-        return z ^ (z >> 31)
     }
 }

@@ -12,8 +12,19 @@ struct FakeWorld {
         var isReachable = true
         var budget: Int64 = 1 << 40
         var unreachableSince: WallTime?
+        /// Held, and not in its reports yet.
+        var hiddenHeldBytes: Int64 = 0
+        /// Since when it has no pod.
+        var missingSince: WallTime?
         /// What it answers to an eviction, in place of carrying it out.
         var refusal: String?
+        /// False: it answers, and evicts nothing, as where a disk does not answer.
+        var obeysEvictions = true
+        /// False: it reports, and answers no order.
+        var answersOrders = true
+        var unanswered: Memory.Refusal?
+        /// Until when its pod may take to end.
+        var drainsUntil: WallTime?
         var caches: [String: CacheReport] = [:]
     }
 
@@ -26,7 +37,7 @@ struct FakeWorld {
     var hasFinalizer = false
     var deletedAt: WallTime?
     var isGone = false
-    var eviction: EvictionWish?
+    var eviction: RequestedEviction?
     var status: ModelCacheStatus?
     var nodes: [String: NodeView] = [:]
     var agents: [String: Agent] = [:]
@@ -37,21 +48,39 @@ struct FakeWorld {
     /// Nil: the source resolves.
     var sourceFailure: SourceFailure?
     var secretVersion: String?
+    /// Unix seconds at which the Secret's credentials expire.
+    var secretExpiry: Int64?
     /// What the operator knows of those who may open caches.
     var callers = CallerKnowledge.unverified
     /// Nodes whose Jobs fail.
     var failing: Set<String> = []
+    /// Nodes where the pods of Jobs do not start, and why.
+    var stuck: [String: JobExamination.Verdict] = [:]
+    /// Pods that wait for the model on their nodes.
+    var waitingPods: [WaitingPod] = []
+    /// A person forces the eviction.
+    var forcesEviction = false
     var now = WallTime(seconds: 1_800_000_000)
 
     // What an operator keeps in memory.
     var memory = Memory()
     var resolution = Resolution()
 
+    /// Nodes whose agents have not answered this operator; it knows of them when they are reachable.
+    var unheard: Set<String> = []
+    /// Orders that no agent answers, by node, and when they are given up.
+    var ordered: [String: WallTime] = [:]
+
     // What tests count.
+    var ordersLost = 0
     var madeJobs: [String] = []
     var prepared: [String] = []
     var statusWrites = 0
     var evictionsRefused = 0
+    /// Definitions that agents refused for want of capacity.
+    var definitionsRefused = 0
+    /// How often the source was listed.
+    var looks = 0
     var actions: [Action] = []
     var events: [PlannedEvent] = []
     private var serial = 0
@@ -69,11 +98,15 @@ struct FakeWorld {
     mutating func crash() {
         memory = Memory()
         resolution = Resolution()
+        ordered = [:]
+        unheard = Set(agents.keys)
+        for node in agents.keys { agents[node]?.unanswered = nil }
     }
 
     /// `keepingDefinitions`: the directories are still there, and what they say of callers; the bytes are not.
     mutating func restartAgent(_ node: String, keepingDefinitions: Bool = false) {
         serial += 1
+        agents[node]?.unanswered = nil
         let before = agents[node]?.caches ?? [:]
         agents[node]?.caches = [:]
         for (uid, report) in before where keepingDefinitions {
@@ -86,6 +119,28 @@ struct FakeWorld {
         agents[node]?.instance = "agent-again-\(serial)"
     }
 
+    /// The pod of a rolling update is asked to end: it answers nothing any more, and is there still.
+    mutating func drainAgentPod(_ node: String, grace: Duration) {
+        setReachable(node, false)
+        agents[node]?.drainsUntil = now + grace
+    }
+
+    /// The pod of a rolling update goes; ``startAgentPod(_:)`` brings the next one.
+    mutating func stopAgentPod(_ node: String) {
+        agents[node]?.isReachable = false
+        agents[node]?.missingSince = now
+        agents[node]?.drainsUntil = nil
+    }
+
+    /// Another process; what lies on the node is there still.
+    mutating func startAgentPod(_ node: String) {
+        serial += 1
+        agents[node]?.instance = "agent-again-\(serial)"
+        agents[node]?.unanswered = nil
+        agents[node]?.isReachable = true
+        agents[node]?.missingSince = nil
+    }
+
     mutating func setReachable(_ node: String, _ isReachable: Bool) {
         agents[node]?.isReachable = isReachable
         agents[node]?.unreachableSince = isReachable ? nil : now
@@ -94,26 +149,35 @@ struct FakeWorld {
     func observe() -> Observed {
         var recorded = Observed.Recorded(generation: status?.observedGeneration, seeders: status?.seeders ?? [])
         if let source = status?.source, let digest = source.digest {
-            recorded.sourceHash = source.resolvedSpecHash ?? ""
+            recorded.fingerprint = source.fingerprint ?? ""
             recorded.source = ResolvedSource(totalBytes: source.totalBytes, files: source.files, digest: digest)
             recorded.region = source.region
         }
         recorded.medium = status?.medium.map { $0 == .disk ? .disk : .memory }
+        recorded.setCopies(status)
         var views: [String: AgentView] = [:]
         var reports: [String: CacheReport] = [:]
         for (name, agent) in agents {
-            let used = agent.caches.values.reduce(Int64(0)) { $0 + ($1.pinned ? $1.bytesTotal : $1.bytesCached) }
+            let isUnheard = unheard.contains(name) && !agent.isReachable
+            if isUnheard, agent.missingSince != nil { continue }
+            let silence = agent.missingSince.map { AgentView.Reach.missing(since: $0) }
+                ?? .unreachable(since: agent.unreachableSince ?? now, why: "refused")
             views[name] = AgentView(
-                node: name,
-                reach: agent.isReachable ? .reachable : .unreachable(since: agent.unreachableSince ?? now, why: "refused"),
-                instanceID: agent.instance, reportedAt: now, memory: AgentView.Room(budget: agent.budget, used: used))
-            reports[name] = agent.caches[Self.uid]
+                node: name, reach: agent.isReachable ? .reachable : silence, instanceID: agent.instance,
+                reportedAt: isUnheard ? nil : now,
+                memory: Self.capacity(of: agent))
+            views[name]?.unanswered = agent.unanswered
+            views[name]?.drainsUntil = agent.drainsUntil
+            if !isUnheard { reports[name] = agent.caches[Self.uid] }
         }
         var observed = Observed(
             owner: owner, generation: generation, hasFinalizer: hasFinalizer, deletedAt: deletedAt, evictionRequest: eviction,
             spec: invalid.map { .invalid($0) } ?? .valid(spec), recorded: recorded, nodes: nodes, agents: views, reports: reports,
             jobs: Array(jobs.values), claim: claim, volume: volume, resolution: resolution, memory: memory)
         observed.callers = callers
+        observed.ordered = Set(ordered.keys)
+        observed.waitingPods = waitingPods
+        observed.forcesEviction = forcesEviction
         return observed
     }
 
@@ -121,6 +185,7 @@ struct FakeWorld {
     @discardableResult
     mutating func reconcile(actionLimit: Int? = nil) -> Plan {
         guard !isGone else { return Plan(memory: memory) }
+        unheard = unheard.filter { !(agents[$0]?.isReachable ?? false) }
         let plan = Plan.make(observed: observe(), now: now)
         memory = plan.memory
         actions = plan.actions
@@ -153,7 +218,9 @@ struct FakeWorld {
         case .removeFinalizer:
             hasFinalizer = false
             isGone = deletedAt != nil
-        case .resolve: resolve()
+        case .resolve:
+            looks += 1
+            resolve()
         case .createVolume(let made):
             if volume == nil {
                 volume = VolumeView(name: made.volumeName, uid: "pv-\(serial)", cacheUID: Self.uid, claimUID: claim?.uid)
@@ -164,26 +231,42 @@ struct FakeWorld {
             }
         case .deleteVolume: volume = nil
         case .deleteClaim: claim = nil
-        case .prepare(let node, let definition): prepare(node, definition)
-        case .evict(let node):
-            guard let agent = agents[node], agent.isReachable else { return }
+        case .prepare(let node, let definition):
+            if !isLost(node) { prepare(node, definition) }
+        case .evict(let node, let force):
+            guard !isLost(node), let agent = agents[node], agent.isReachable, agent.obeysEvictions else { return }
             if let refusal = agent.refusal {
                 memory.evictionRefused[node] = .next(after: memory.evictionRefused[node], message: refusal, now: now)
                 evictionsRefused += 1
                 return
             }
-            if agent.caches[Self.uid]?.users == 0 { agents[node]?.caches[Self.uid] = nil }
-        case .refresh(let node, let job):
-            guard let agent = agents[node], agent.isReachable, agent.caches[Self.uid]?.users ?? 0 == 0 else { return }
-            agents[node]?.caches[Self.uid] = nil
-            if let job { jobs[job.name] = nil }
-        case .clearEvictionRequest: eviction = nil
+            if force || agent.caches[Self.uid]?.users == 0 { agents[node]?.caches[Self.uid] = nil }
+        case .refresh(let node):
+            guard !isLost(node) else { return }
+            let isDone = agents[node].map { $0.isReachable && $0.caches[Self.uid]?.users ?? 0 == 0 } ?? false
+            if isDone { agents[node]?.caches[Self.uid] = nil }
+            memory.refresh?.nodes[node] = isDone
+        case .clearEvictionRequest:
+            eviction = nil
+            memory.refresh = nil
         case .deleteJob(let job): jobs[job.name] = nil
+        case .examineJob(let job):
+            memory.examinations[job.uid] = JobExamination(verdict(on: job), at: now)
         case .createJob(let job): create(job)
         case .replaceJob(let old, let job):
             jobs[old.name] = nil
             create(job)
         }
+    }
+
+    /// Whether the agent leaves this order unanswered.
+    private mutating func isLost(_ node: String) -> Bool {
+        guard let agent = agents[node], agent.isReachable, !agent.answersOrders else {
+            agents[node]?.unanswered = nil
+            return false
+        }
+        ordered[node] = now + .seconds(15)
+        return true
     }
 
     private mutating func create(_ job: WarmupJob) {
@@ -201,9 +284,7 @@ struct FakeWorld {
             resolution.outcome = .failed(sourceFailure)
             resolution.failures += 1
         } else {
-            let secret = spec.secretName.map {
-                SecretView(name: $0, resourceVersion: secretVersion ?? "1", keys: .init(keyID: "akId", secret: "akSecret", token: "securityToken"))
-            }
+            let secret = spec.secretName.map { _ in SecretView(version: secretVersion ?? "1", expiry: secretExpiry) }
             resolution.outcome = .resolved(ResolvedSource(totalBytes: Self.size, files: 3, digest: digest, secret: secret))
             resolution.failures = 0
         }
@@ -211,14 +292,30 @@ struct FakeWorld {
 
     private mutating func prepare(_ node: String, _ definition: CacheDefinition) {
         guard var agent = agents[node], agent.isReachable else { return }
-        if definition.pinned, agent.budget < definition.sizeBytes {
-            memory.shortages[node] = Memory.Shortage(needed: definition.sizeBytes, free: agent.budget, until: now + .seconds(60))
+        // What the real agent refuses, by the same rule.
+        let known = agent.caches[Self.uid]
+        let wanted = Capacity.Promise(sizeBytes: definition.sizeBytes, isPinned: definition.pinned)
+        var capacity = Self.capacity(of: agent)
+        let reported = capacity.freeBytes
+        capacity.heldBytes += agent.hiddenHeldBytes
+        if let lack = capacity.without(known).shortfall(for: wanted, after: known?.promise) {
+            definitionsRefused += 1
+            memory.refusals[node] = AgentRefusal(
+                .capacity(needed: lack.neededBytes, free: lack.freeBytes), after: memory.refusals[node],
+                isPinned: definition.pinned,
+                circumstances: AgentRefusal.Circumstances(
+                    generation: generation, sizeBytes: definition.sizeBytes, callersDigest: definition.callers?.digest,
+                    agentInstance: agent.instance),
+                freeBytes: reported, message: "no capacity", now: now)
             return
         }
+        memory.sent[node] = definition.stableHash
+        memory.refusals[node] = nil
         var report = agent.caches[Self.uid] ?? CacheReport(
             uid: Self.uid, namespace: owner.namespace, name: owner.name, source: definition.source, medium: definition.medium,
             state: .prepared, bytesTotal: definition.sizeBytes, pinned: definition.pinned)
         report.pinned = definition.pinned
+        report.source = definition.source
         // An agent keeps the keys that it has from an operator that knows none.
         if definition.callers?.hasKeys != false || report.callersDigest == nil { report.callersDigest = definition.callers?.digest }
         prepared.append(node)
@@ -226,11 +323,32 @@ struct FakeWorld {
         agents[node] = agent
     }
 
+    private static func capacity(of agent: Agent) -> Capacity {
+        Capacity(
+            AgentReport.MediumReport(
+                budgetBytes: agent.budget,
+                usedBytes: agent.caches.values.reduce(0) { $0 + ($1.pinned ? $1.bytesTotal : $1.bytesCached) }),
+            caches: agent.caches.values)
+    }
+
+    private func verdict(on job: JobView) -> JobExamination.Verdict {
+        if let verdict = stuck[job.node] { return verdict }
+        return .running
+    }
+
     /// A second passes: Jobs warm a third of the model, end, or fail.
     mutating func tick() {
         now = now + .seconds(1)
+        for (node, until) in ordered where until <= now {
+            ordered[node] = nil
+            ordersLost += 1
+            let before = agents[node]?.unanswered
+            agents[node]?.unanswered = .next(after: before, message: "no answer in time", now: now)
+            memory.refresh?.nodes[node] = false
+        }
         for name in jobs.keys.sorted() {
             guard var job = jobs[name], job.isUnfinished, nodes[job.node]?.isReady ?? false else { continue }
+            if stuck[job.node] != nil { continue }
             if failing.contains(job.node) {
                 job.phase = .failed(reason: "BackoffLimitExceeded", message: "Job has reached the specified backoff limit", at: now)
                 job.phaseSeen = now

@@ -53,18 +53,18 @@ import Testing
         #expect(WarmNodes.hostnames(names, seeders: ["z", "other"], nodes: nodes, now: now) == ["host-z", "host-a"])
     }
 
-    @Test func keysAreReferencesAndOptionalOnlyForPods() {
+    @Test func `the environment says where the source is and has no key`() {
         let source = CacheDefinition.Source(uri: "oss://models/qwen/", endpoint: "http://store", region: "cn-a", include: ["*.gguf", "a*"])
-        let secret = SecretView(name: "keys", resourceVersion: "1", keys: .init(keyID: "akId", secret: "akSecret", token: "securityToken"))
-        let pod = SourceEnvironment.variables(source: source, secret: secret, keysAreOptional: true)
-        #expect(pod.map(\.name) == [
-            "OSS_PATH", "OSS_ENDPOINT", "OSS_REGION", "MODELCACHE_INCLUDE", "OSS_ACCESS_KEY_ID", "OSS_ACCESS_KEY_SECRET",
-            "OSS_SESSION_TOKEN",
-        ])
-        #expect(pod[3].value == "*.gguf,a*")
-        #expect(pod.suffix(3).allSatisfy { $0.value == nil && $0.valueFrom?.secretKeyRef?.optional == true })
-        let job = SourceEnvironment.variables(source: source, secret: secret, keysAreOptional: false)
-        #expect(job.suffix(3).map { $0.valueFrom?.secretKeyRef?.optional } == [nil, nil, true])
-        #expect(SourceEnvironment.variables(source: .init(uri: "s3://b/"), secret: nil, keysAreOptional: true).map(\.name) == ["OSS_PATH"])
+        let variables = SourceEnvironment.variables(source: source)
+        #expect(variables.map(\.name) == ["OSS_PATH", "OSS_ENDPOINT", "OSS_REGION", "MODELCACHE_INCLUDE"])
+        #expect(variables[3].value == "*.gguf,a*")
+        #expect(SourceEnvironment.variables(source: .init(uri: "s3://b/")).map(\.name) == ["OSS_PATH"])
+    }
+
+    @Test(arguments: [("oss://b/", ["OSS"]), ("s3://b/", ["OSS", "AWS"])])
+    func `direct keys are optional references, each family of entries under names of its own`(uri: String, families: [String]) {
+        let keys = SourceEnvironment.directKeys(secretName: "keys", source: .init(uri: uri))
+        #expect(keys.allSatisfy { $0.valueFrom?.secretKeyRef == KeySelector(name: "keys", key: $0.name, optional: true) && $0.value == nil })
+        #expect(keys.map { String($0.name.prefix(3)) } == families.flatMap { [$0, $0, $0] })
     }
 }

@@ -27,10 +27,31 @@ import Testing
     @Test func markedFinishedLeavingAndUnlabelledPodsWereNot() {
         #expect(MissedPod(pod(labels: ["app": "x"])) == nil)
         #expect(MissedPod(pod(annotations: ["modelcache.io/injected": "Stream/1"])) == nil)
-        #expect(MissedPod(pod(annotations: ["modelcache.io/inject-status": "no"])) == nil)
         #expect(MissedPod(pod(phase: "Succeeded")) == nil)
         #expect(MissedPod(pod(phase: "Failed")) == nil)
         #expect(MissedPod(pod(deleting: true)) == nil)
+    }
+
+    @Test func `a pod that the webhook left alone is told why`() throws {
+        let left = try #require(MissedPod(pod(annotations: ["modelcache.io/inject-status": "there is no ModelCache \"draft\""])))
+        let event = left.event(now: Timestamp(secondsSinceEpoch: 1))
+        #expect(event.reason == "NotInjected" && event.type == "Warning")
+        #expect(event.message == "The webhook left the pod without its models: there is no ModelCache \"draft\".")
+    }
+
+    @Test func `a pod with several ModelCaches waits for each`() throws {
+        var waits = pod(annotations: ["modelcache.io/injected": "Stream/u-a,u-b"])
+        waits.spec = .init(nodeName: "node-1")
+        guard case .waiting(let waiting, let cacheUIDs)? = LabelledPod(waits) else { Issue.record("does not wait"); return }
+        #expect(waiting.node == "node-1" && cacheUIDs == ["u-a", "u-b"])
+    }
+
+    @Test(arguments: [("Pending", nil, true), ("Running", "False", true), ("Running", "True", false), ("Running", nil, false)] as [(String, String?, Bool)])
+    func `a pod waits until it is ready`(phase: String, ready: String?, waits: Bool) {
+        var bound = pod(annotations: ["modelcache.io/injected": "Stream/u-a"], phase: phase)
+        bound.spec = .init(nodeName: "node-1")
+        bound.status?.conditions = ready.map { [Condition(type: "Ready", status: $0)] }
+        #expect((LabelledPod(bound) != nil) == waits)
     }
 
     @Test func theRemedyDependsOnWhoMakesThePodAgain() throws {

@@ -1,19 +1,12 @@
 import CRD
 import Controller
 import Kubernetes
+import TestSupport
 import Testing
 
 /// The quick patch is the same as the one made of both statuses' whole JSON.
 @Suite struct StatusPatchTests {
-    private struct Draw: RandomNumberGenerator {
-        var state: UInt64
-        mutating func next() -> UInt64 {
-            state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
-            return state ^ (state >> 29)
-        }
-    }
-
-    private func status(_ draw: inout Draw) -> ModelCacheStatus {
+    private func status(_ draw: inout SeededRandom) -> ModelCacheStatus {
         func maybe<Value>(_ value: Value) -> Value? { Bool.random(using: &draw) ? value : nil }
         func some(_ names: [String]) -> [String] { names.filter { _ in Bool.random(using: &draw) } }
         let details = some(["a", "b", "c"]).map {
@@ -32,8 +25,8 @@ import Testing
     }
 
     @Test func itIsTheDifferenceOfTheWholes() throws {
-        let seed = UInt64.random(in: 0 ... .max)
-        var draw = Draw(state: seed)
+        let seed = SeededRandom.seed
+        var draw = SeededRandom(seed: seed)
         for _ in 0..<500 {
             let (old, new) = (status(&draw), status(&draw))
             let wanted = MergePatch.difference(from: try MergePatch.json(old), to: try MergePatch.json(new))

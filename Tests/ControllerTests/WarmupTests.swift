@@ -178,11 +178,11 @@ import Testing
         #expect(world.condition(.progressing)?.message.contains("node-5, node-6, node-7 and 1 more") == true)
     }
 
-    @Test func anAgentOutOfReachCountsAfterHalfAMinute() {
+    @Test func anAgentOutOfReachCountsAfterAMinute() {
         var world = FakeWorld(nodes: ["node-1", "node-2"])
         world.run { $0.isReady }
         world.setReachable("node-2", false)
-        world.run(seconds: 20)
+        world.run(seconds: 50)
         #expect(world.isReady)
         world.run(seconds: 20)
         #expect(!world.isReady)
@@ -216,8 +216,8 @@ import Testing
     @Test func anEvictionRequestedByAPersonIsCarriedOutOnceAndTheCopyComesBack() {
         var world = FakeWorld(nodes: ["node-1", "node-2"])
         world.run { $0.isReady }
-        world.eviction = EvictionWish(node: "node-1", text: "node-1@2026-01-01T00:00:00Z")
-        world.reconcile()
+        world.eviction = RequestedEviction(node: "node-1", text: "node-1@2026-01-01T00:00:00Z")
+        world.settle()
         #expect(world.eviction == nil)
         #expect(!world.holds("node-1"))
         world.run { $0.isReady }
@@ -230,9 +230,79 @@ import Testing
         world.run { $0.isReady }
         world.spec.isSuspended = true
         world.generation += 1
-        world.eviction = EvictionWish(node: nil, text: "*@2026-01-01T00:00:00Z")
+        world.eviction = RequestedEviction(node: nil, text: "*@2026-01-01T00:00:00Z")
         world.run(seconds: 10)
         #expect(world.agents["node-1"]?.caches[FakeWorld.uid]?.pinned == false)
         #expect(world.agents["node-1"]?.caches[FakeWorld.uid]?.bytesCached == 0)
+    }
+
+    @Test func `where Jobs alone have credentials, one fills the node of a pod that waits, and goes on when the pod runs`() {
+        let role = SourceRole(assumed: .init(serviceAccount: "warm", roleARN: "acs:ram::1:role/r", providerARN: "acs:ram::1:oidc-provider/p"))
+        for (reads, secret) in [(role, nil), (nil, "keys"), (.ofNode, nil), (nil, nil)] as [(SourceRole?, String?)] {
+            let byJobs = reads == role || secret != nil
+            var world = FakeWorld(nodes: ["node-1", "node-2", "node-3"]) {
+                $0.isEager = false
+                $0.seeders = 0
+                $0.source.role = reads
+                $0.secretName = secret
+            }
+            world.run(seconds: 5)
+            #expect(world.madeJobs.isEmpty)
+            world.waitingPods = [WaitingPod(namespace: "team", name: "llama", uid: "p", node: "node-2")]
+            world.run(seconds: 1)
+            // Where agents have a role of their own, or nobody needs keys, the pod's own reads bring the model.
+            #expect(world.madeJobs == (byJobs ? ["node-2"] : []))
+            world.waitingPods = []
+            world.run(seconds: 60)
+            #expect(world.madeJobs.count == (byJobs ? 1 : 0))
+            #expect((world.agents["node-2"]?.caches[FakeWorld.uid]?.state == .ready) == byJobs)
+            #expect(world.agents["node-2"]?.caches[FakeWorld.uid]?.pinned != true)
+            // A pod on a warm node needs none.
+            world.waitingPods = [WaitingPod(namespace: "team", name: "again", uid: "q", node: "node-2")]
+            world.run(seconds: 5)
+            #expect(world.madeJobs.count == (byJobs ? 1 : 0))
+        }
+    }
+
+    @Test func `a copy that a reader without keys waits for is filled by a Job, also when the last Job failed or ended`() {
+        var world = FakeWorld(nodes: ["node-1"]) {
+            $0.isEager = false
+            $0.seeders = 0
+            $0.secretName = "keys"
+        }
+        world.run(seconds: 5)
+        world.agents["node-1"]?.caches[FakeWorld.uid]?.state = .filling
+        world.agents["node-1"]?.caches[FakeWorld.uid]?.users = 1
+        world.run(seconds: 10) { $0.holds("node-1") }
+        #expect(world.holds("node-1") && world.madeJobs == ["node-1"])
+        // A chunk is found damaged later.
+        world.agents["node-1"]?.caches[FakeWorld.uid]?.state = .filling
+        world.agents["node-1"]?.caches[FakeWorld.uid]?.users = 1
+        world.run(seconds: 60) { $0.holds("node-1") }
+        #expect(world.holds("node-1") && world.madeJobs == ["node-1", "node-1"])
+    }
+
+    @Test func `an operator that says more of the source than the one before tells the agents`() {
+        var world = FakeWorld(nodes: ["node-1"]) { $0.secretName = "keys" }
+        world.run { $0.isReady }
+        let prepared = world.prepared.count
+        world.crash()
+        world.run(seconds: 5)
+        #expect(world.prepared.count == prepared, "the agent has it all")
+        world.crash()
+        world.spec.source.needsKeys = true
+        world.run(seconds: 5)
+        #expect(world.prepared.count == prepared + 1)
+        #expect(world.agents["node-1"]?.caches[FakeWorld.uid]?.source.needsKeys == true)
+    }
+
+    @Test func `another role is told to the agents`() {
+        func role(_ arn: String) -> SourceRole { SourceRole(assumed: .init(serviceAccount: "warm", roleARN: arn, providerARN: "p")) }
+        var world = FakeWorld(nodes: ["node-1"]) { $0.source.role = role("arn:a") }
+        world.run { $0.isReady }
+        world.spec.source.role = role("arn:b")
+        world.generation += 1
+        world.run(seconds: 5)
+        #expect(world.agents["node-1"]?.caches[FakeWorld.uid]?.source.role == role("arn:b"))
     }
 }

@@ -1,4 +1,5 @@
 import DevStore
+import TestSupport
 import Testing
 
 @Suite struct ListingTests {
@@ -35,9 +36,9 @@ import Testing
     }
 
     @Test func pagesOfRandomBucketsAddUpToTheReference() {
-        let seed = UInt64.random(in: .min ... .max)
+        let seed = SeededRandom.seed
         print("seed \(seed)")
-        var random = SplitMix(state: seed)
+        var random = SeededRandom(seed: seed)
         let alphabet = ["a", "b", "/", "//", "%", "中", "é", " "]
         func word(_ length: ClosedRange<Int>) -> String {
             (0..<Int.random(in: length, using: &random)).map { _ in alphabet.randomElement(using: &random) ?? "" }.joined()
@@ -88,11 +89,11 @@ import Testing
 
     @Test func aDocumentCodesItsKeysWhenAsked() throws {
         let page = ListingPage(ListingQuery(), objects: objects(["a b/<中>"]))
-        let plain = try listing("list-type=2").document(bucket: "m", page: page) { _ in "E" }
+        let plain = try listing("list-type=2").document(bucket: "m", page: page) { .init($0, entityTag: "E", dialect: .oss) }
         #expect(plain.contains("<Key>a b/&lt;中&gt;</Key>") && plain.contains("<KeyCount>1</KeyCount>"))
-        let coded = try listing("list-type=2&encoding-type=url").document(bucket: "m", page: page) { _ in "E" }
+        let coded = try listing("list-type=2&encoding-type=url").document(bucket: "m", page: page) { .init($0, entityTag: "E", dialect: .oss) }
         #expect(coded.contains("<Key>a%20b%2F%3C%E4%B8%AD%3E</Key>"))
-        let s3 = try listing("encoding-type=url", .s3).document(bucket: "m", page: page) { _ in "E" }
+        let s3 = try listing("encoding-type=url", .s3).document(bucket: "m", page: page) { .init($0, entityTag: "E", dialect: .oss) }
         #expect(s3.contains("<Key>a%20b/%3C%E4%B8%AD%3E</Key>") && s3.contains("<Marker></Marker>"))
     }
 }

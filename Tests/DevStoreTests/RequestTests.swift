@@ -1,5 +1,6 @@
 import DevStore
 import Testing
+import TextCoding
 
 @Suite struct ByteRangeTests {
     /// Header, size, what OSS gives by default, what RFC 9110 gives. From OSS's GetObject page and RFC 9110, 14.1.2.

@@ -6,8 +6,15 @@ import Testing
 private let start = ContinuousClock.now
 private func at(_ seconds: Double) -> ContinuousClock.Instant { start + .seconds(seconds) }
 
+/// Another version each time: an object changes between its Events, and they are still of one object.
+private let versions = Mutex(0)
+
 private func object(_ name: String) -> ObjectReference {
-    ObjectReference(apiVersion: "v1", kind: "Pod", namespace: "ns", name: name, uid: "uid-\(name)", resourceVersion: "\(Int.random(in: 1...1000))")
+    let version = versions.withLock { version in
+        version += 1
+        return version
+    }
+    return ObjectReference(apiVersion: "v1", kind: "Pod", namespace: "ns", name: name, uid: "uid-\(name)", resourceVersion: "\(version)")
 }
 
 private func occurrence(_ message: String, _ name: String = "a", reason: String = "R") -> EventCorrelator.Occurrence {

@@ -3,6 +3,7 @@ import Kubernetes
 import Logging
 import Synchronization
 import Testing
+import TestSupport
 
 /// A lease in memory, with versions; it can be away, or hang.
 private final class Leases: LeaseStore {
@@ -102,10 +103,10 @@ private func elector(
             let leases = Leases()
             let metrics = MetricsRegistry()
             let me = elector("a", leases, leaseDuration: .seconds(15), renewDeadline: .milliseconds(800), metrics: metrics)
+            let began = ContinuousClock.now
             try await me.acquire()
             #expect(metrics.expose().contains("leader_election_master_status{name=\"lease\"} 1"))
             let told = Shared<LeaseLost?>(nil)
-            let began = ContinuousClock.now
             leases.state.withLock { state in
                 if hangs { state.hangs = true } else { state.isAway = true }
             }

@@ -21,6 +21,16 @@ import Testing
                 """)
     }
 
+    @Test func `replacing a family's children leaves nothing of the former ones`() {
+        let registry = MetricsRegistry()
+        let family = registry.gauge("g", help: "g", labels: ["namespace", "name"])
+        family.replace(with: [["a", "x"]: 1, ["a", "y"]: 2])
+        family.replace(with: [["a", "y"]: 3])
+        #expect(registry.expose() == "# HELP g g\n# TYPE g gauge\ng{namespace=\"a\",name=\"y\"} 3\n")
+        family.replace(with: [:])
+        #expect(registry.expose().isEmpty)
+    }
+
     @Test func whatWouldBreakALineIsEscaped() {
         let registry = MetricsRegistry()
         registry.gauge("g", help: "a \\ and\nb \"quoted\"", labels: ["l"])["\"\\\r\n\u{e9}"].set(.nan)

@@ -2,6 +2,7 @@ import Kubernetes
 import Logging
 import Synchronization
 import Testing
+import TestSupport
 
 private let start = ContinuousClock.now
 private func at(_ seconds: Double) -> ContinuousClock.Instant { start + .seconds(seconds) }
@@ -120,8 +121,8 @@ private func at(_ seconds: Double) -> ContinuousClock.Instant { start + .seconds
     }
 
     @Test func noRandomSequenceGivesOneKeyToTwoOrLosesOne() {
-        let seed = UInt64.random(in: .min ... .max)
-        var random = SplitMix(state: seed)
+        let seed = SeededRandom.seed
+        var random = SeededRandom(seed: seed)
         var queue = WorkQueueState<Int>()
         var inWork: Set<Int> = []
         var wanted: [Int: Int] = [:]
@@ -332,18 +333,5 @@ final class Shared<Value: Sendable>: Sendable {
             value = copy
             return result
         }
-    }
-}
-
-/// A small seeded generator, so that a failure can be run again.
-struct SplitMix: RandomNumberGenerator {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-        return z ^ (z >> 31)
     }
 }

@@ -1,5 +1,6 @@
 import Foundation
 import ObjectStore
+import RangeTransfer
 import Synchronization
 import Testing
 

@@ -1,7 +1,7 @@
 import Foundation
 import ObjectStore
-import Synchronization
 import Testing
+import TextCoding
 
 /// Connections that cannot be made, stall, are cancelled, or must leave from given addresses.
 @Suite struct ConnectionTests {
@@ -25,7 +25,8 @@ import Testing
             line.waitForClose()
             return false
         }
-        let error = try await Fixture.client(responder.endpoint).fetch().error
+        let engine = try Fixture.engine(stallTimeout: .seconds(1))
+        let error = try await Fixture.client(responder.endpoint, engine: engine).fetch().error
         #expect(error?.kind == .stalled)
     }
 
@@ -34,14 +35,16 @@ import Testing
             line.waitForClose()
             return false
         }
-        let error = try await Fixture.client(responder.endpoint).fetch().error
+        let engine = try Fixture.engine(stallTimeout: .seconds(1))
+        let error = try await Fixture.client(responder.endpoint, engine: engine).fetch().error
         #expect(error?.kind == .stalled)
     }
 
     @Test func `a TLS handshake that hangs is a connect time-out`() async throws {
         // The responder takes the connection and waits for a request that never comes in clear text.
         let responder = try Responder { _, _ in false }
-        let error = try await Fixture.client("https://127.0.0.1:\(responder.port)").fetch().error
+        let engine = try Fixture.engine(connectTimeout: .seconds(2))
+        let error = try await Fixture.client("https://127.0.0.1:\(responder.port)", engine: engine).fetch().error
         #expect(error?.kind == .connectTimeout)
     }
 
@@ -139,24 +142,5 @@ import Testing
             #expect(result.error?.kind == .cancelled, "round \(round): \(String(describing: result.error))")
         }
         #expect(engine.inFlight == 0)
-    }
-}
-
-/// Holds requests until a number of them has come, and counts where they came from.
-private final class Gate: Sendable {
-    private struct State {
-        var wanted: Int
-        var peers: [String] = []
-    }
-    private let state: Mutex<State>
-
-    init(_ wanted: Int) { state = Mutex(State(wanted: wanted)) }
-
-    var peers: [String] { state.withLock { $0.peers } }
-    func reset(_ wanted: Int) { state.withLock { $0 = State(wanted: wanted) } }
-
-    func arrive(_ peer: String) {
-        state.withLock { $0.peers.append(peer) }
-        while state.withLock({ $0.peers.count < $0.wanted }) { usleep(500) }
     }
 }

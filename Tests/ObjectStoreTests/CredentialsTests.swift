@@ -2,6 +2,7 @@ import Foundation
 import ObjectStore
 import Synchronization
 import Testing
+import TextCoding
 
 @Suite struct CredentialsTests {
     private func parse(_ text: String) throws -> StoreCredentials { try CredentialsFile.parse(Array(text.utf8)) }
@@ -19,10 +20,12 @@ import Testing
     }
 
     @Test(arguments: [
-        "", "OSS_ACCESS_KEY_ID=id", "OSS_ACCESS_KEY_ID=\"\"\nOSS_ACCESS_KEY_SECRET=s", "{\"AccessKeyId\":\"id\"}", "{", "{}",
+        "", "OSS_ACCESS_KEY_ID=id", "OSS_ACCESS_KEY_ID=\"\"\nOSS_ACCESS_KEY_SECRET=s", "{\"AccessKeyId\":\"id\"}", "{",
+        "{}",
         "{\"AccessKeyId\":\"id\",\"AccessKeySecret\":\"s\",\"Expiration\":\"tomorrow\"}",
         "OSS_ACCESS_KEY_ID=id\nOSS_ACCESS_KEY_SECRET=s\nOSS_CREDENTIALS_EXPIRATION=1795240800",
-        "{\"AccessKeyId\":\"id\\r\\nX-Evil: 1\",\"AccessKeySecret\":\"s\"}", "OSS_ACCESS_KEY_ID=id\u{1}\nOSS_ACCESS_KEY_SECRET=s",
+        "{\"AccessKeyId\":\"id\\r\\nX-Evil: 1\",\"AccessKeySecret\":\"s\"}",
+        "OSS_ACCESS_KEY_ID=id\u{1}\nOSS_ACCESS_KEY_SECRET=s",
     ])
     func `what is no key pair is refused`(text: String) {
         #expect(throws: CredentialsFile.Problem.self) { try parse(text) }
@@ -33,7 +36,7 @@ import Testing
         defer { try? FileManager.default.removeItem(at: directory) }
         let path = directory.appending(path: "keys").path
         try "OSS_ACCESS_KEY_SECRET=verysecret".write(toFile: path, atomically: true, encoding: .utf8)
-        let error = #expect(throws: SettingError.self) { try CredentialsProvider.file(path).current() }
+        let error = #expect(throws: StoreError.self) { try CredentialsProvider.file(path).current() }
         #expect(error?.description.contains(path) == true)
         #expect(error?.description.contains("verysecret") == false)
     }
@@ -51,8 +54,8 @@ import Testing
             (huge, "larger than 64 KiB"), (fifo, "not a regular file"), (directory.path, "not a regular file"),
             (directory.path + "/none", "No such file"),
         ] {
-            let error = #expect(throws: SettingError.self) { try CredentialsProvider.file(path).current() }
-            #expect(error?.problem.contains(problem) == true, "\(path)")
+            let error = #expect(throws: StoreError.self) { try CredentialsProvider.file(path).current() }
+            #expect(error?.detail.contains(problem) == true, "\(path)")
         }
     }
 
@@ -62,7 +65,8 @@ import Testing
         let path = directory.appending(path: "keys").path
         func write(_ token: String, expiresIn seconds: Double) throws {
             let expiry = Date(timeIntervalSinceNow: seconds).formatted(.iso8601)
-            try "OSS_ACCESS_KEY_ID=id\nOSS_ACCESS_KEY_SECRET=s\nOSS_SESSION_TOKEN=\(token)\nOSS_CREDENTIALS_EXPIRATION=\(expiry)\n"
+            try
+                "OSS_ACCESS_KEY_ID=id\nOSS_ACCESS_KEY_SECRET=s\nOSS_SESSION_TOKEN=\(token)\nOSS_CREDENTIALS_EXPIRATION=\(expiry)\n"
                 .write(toFile: path, atomically: true, encoding: .utf8)
         }
         let provider = CredentialsProvider.file(path)

@@ -1,6 +1,8 @@
 import Foundation
 import ObjectStore
+import RangeTransfer
 import Synchronization
+import TestSupport
 import Testing
 
 /// Ranged GETs over plain HTTP, which the engine speaks itself: framing over a real socket, reuse, and memory of the sink's own.
@@ -74,6 +76,32 @@ import Testing
         #expect(try result.get().bytes == 1000)
         #expect(sink.bytes == Self.counted)
         #expect(sink.offers > 9)
+    }
+
+    @Test func `a paused transfer receives nothing, does not stall, and goes on where it was`() async throws {
+        let mayGoOn = Mutex(false)
+        let responder = try Responder { request, line in
+            line.write(Fixture.rightHead)
+            line.write(Array(Self.counted[..<100]))
+            while request.number == 0, !mayGoOn.withLock({ $0 }) { usleep(1000) }
+            line.write(Array(Self.counted[100...]))
+            return true
+        }
+        let client = try Fixture.client(responder.endpoint, engine: try Fixture.engine(threads: 1, stallTimeout: .seconds(6)))
+        let sink = Landing()
+        let result = Mutex<Result<RangeReceipt, StoreError>?>(nil)
+        let transfer = client.get(Fixture.range, into: sink) { end in result.withLock { $0 = end } }
+        try await eventually("the first bytes are there") { sink.bytes.count == 100 }
+        client.pause(transfer)
+        // Another transfer on the one thread shows that the pause was taken.
+        _ = await client.fetch(into: Landing())
+        mayGoOn.withLock { $0 = true }
+        // Longer than the stall timeout of 6 s.
+        try await Task.sleep(for: .milliseconds(7500))
+        #expect(sink.bytes.count == 100 && result.withLock { $0 } == nil)
+        client.resume(transfer)
+        try await eventually("the transfer ends") { result.withLock { $0 } != nil }
+        #expect(sink.bytes == Self.counted)
     }
 
     @Test func `what the sink throws for its memory ends the transfer`() async throws {

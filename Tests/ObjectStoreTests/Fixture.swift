@@ -1,5 +1,6 @@
 import Foundation
 import ObjectStore
+import RangeTransfer
 import Synchronization
 
 /// Collects a range.
@@ -16,11 +17,15 @@ enum Fixture {
     static let rightHead =
         "HTTP/1.1 206 Partial Content\r\nContent-Range: bytes 100-1099/5000\r\nETag: \"tag\"\r\nContent-Length: 1000\r\n\r\n"
 
-    static func engine(_ sources: [String] = [], threads: Int = 2, authorityFile: String? = nil) throws -> TransferEngine {
+    /// The timeouts are longer than a busy machine needs; a test of a stall gives its own.
+    static func engine(
+        _ sources: [String] = [], threads: Int = 2, authorityFile: String? = nil, connectTimeout: Duration = .seconds(30),
+        stallTimeout: Duration = .seconds(60)
+    ) throws -> TransferEngine {
         try TransferEngine(
             TransferEngineConfiguration(
-                threads: threads, sourceAddresses: sources, authorityFile: authorityFile, connectTimeout: .seconds(2),
-                stallTimeout: .seconds(1)))
+                threads: threads, sourceAddresses: sources, authorityFile: authorityFile, connectTimeout: connectTimeout,
+                stallTimeout: stallTimeout))
     }
 
     static func client(
@@ -61,19 +66,4 @@ extension StoreClient {
 
 extension Result where Failure == StoreError {
     var error: StoreError? { if case .failure(let error) = self { error } else { nil } }
-}
-
-/// A small generator whose seed a failing test prints.
-struct SeededGenerator: RandomNumberGenerator {
-    private var state: UInt64
-    init(seed: UInt64) { state = seed }
-
-    /// splitmix64 (Steele, Lea, Flood 2014).
-    mutating func next() -> UInt64 {
-        state &+= 0x9e37_79b9_7f4a_7c15
-        var mixed = state
-        mixed = (mixed ^ (mixed >> 30)) &* 0xbf58_476d_1ce4_e5b9
-        mixed = (mixed ^ (mixed >> 27)) &* 0x94d0_49bb_1331_11eb
-        return mixed ^ (mixed >> 31)
-    }
 }

@@ -1,6 +1,7 @@
 import Foundation
 import ObjectStore
 import Testing
+import TextCoding
 
 /// Nothing that a store or a setting says can begin a header line of its own.
 @Suite struct HeaderInjectionTests {
@@ -26,7 +27,9 @@ import Testing
     }
 
     @Test(arguments: evil)
-    func `keys and tokens that break out of their line are a setting's fault and are not sent`(text: String) async throws {
+    func `keys and tokens that break out of their line are a setting's fault and are not sent`(text: String)
+        async throws
+    {
         let responder = try silent()
         for (credentials, field) in [
             (StoreCredentials(keyID: text, secret: "s"), "OSS_ACCESS_KEY_ID"),
@@ -50,12 +53,12 @@ import Testing
         for name in ["ACCESS_KEY_ID", "ACCESS_KEY_SECRET", "SESSION_TOKEN"] {
             var variables = ["OSS_ACCESS_KEY_ID": "id", "OSS_ACCESS_KEY_SECRET": "s"]
             variables["OSS_\(name)"] = text
-            let error = #expect(throws: SettingError.self) { try CredentialsProvider.environment(variables, scheme: .oss) }
+            let error = #expect(throws: SettingError.self) { try CredentialChain(variables, scheme: .oss) }
             #expect(error?.field == "OSS_\(name)")
             #expect(error?.value == nil)
         }
         let amazon = ["AWS_ACCESS_KEY_ID": "id", "AWS_SECRET_ACCESS_KEY": text]
-        let error = #expect(throws: SettingError.self) { try CredentialsProvider.environment(amazon, scheme: .s3) }
+        let error = #expect(throws: SettingError.self) { try CredentialChain(amazon, scheme: .s3) }
         #expect(error?.field == "AWS_SECRET_ACCESS_KEY")
     }
 
@@ -64,7 +67,8 @@ import Testing
         let responder = try silent()
         #expect(throws: SettingError.self) { try Fixture.client(responder.endpoint, region: text) }
         var configuration = try StoreConfiguration(
-            location: ObjectLocation(parsing: "oss://bucket-x/models/"), endpoint: StoreEndpoint(parsing: responder.endpoint),
+            location: ObjectLocation(parsing: "oss://bucket-x/models/"),
+            endpoint: StoreEndpoint(parsing: responder.endpoint),
             region: "cn-x", credentials: .fixed(StoreCredentials(keyID: "id", secret: "s")))
         configuration.region = text
         let error = await StoreClient(configuration, engine: try Fixture.engine()).fetch().error

@@ -1,20 +1,16 @@
 import Foundation
 import ObjectStore
+import RangeTransfer
+import TestSupport
 import Testing
 
-/// The parsers of what a store sends, on random and on damaged input. `OBJECTSTORE_SEED` repeats a run.
+/// The parsers of what a store sends, on random and on damaged input.
 @Suite struct ParserFuzzTests {
-    private let seed: UInt64
+    private let seed = SeededRandom.seed
     private static let rounds = 20_000
 
-    init() {
-        let given = ProcessInfo.processInfo.environment["OBJECTSTORE_SEED"].flatMap { UInt64($0) }
-        seed = given ?? UInt64.random(in: 0...UInt64.max)
-        print("ParserFuzzTests: OBJECTSTORE_SEED=\(seed)")
-    }
-
     /// Bytes changed, dropped, doubled or swapped for pieces that mean something.
-    private func damaged(_ text: String, _ pieces: [String], _ generator: inout SeededGenerator) -> [UInt8] {
+    private func damaged(_ text: String, _ pieces: [String], _ generator: inout SeededRandom) -> [UInt8] {
         var bytes = Array(text.utf8)
         for _ in 0..<Int.random(in: 1...6, using: &generator) {
             let at = Int.random(in: 0...bytes.count, using: &generator)
@@ -29,20 +25,20 @@ import Testing
     }
 
     @Test func `damaged listings are refused or stay within their rules`() throws {
-        var generator = SeededGenerator(seed: seed)
+        var generator = SeededRandom(seed: seed)
         let good = """
             <?xml version="1.0"?><!-- a --><ListBucketResult xmlns="http://x/"><Name>b</Name><Prefix>m/</Prefix><EncodingType>url</EncodingType>\
             <IsTruncated>true</IsTruncated><NextContinuationToken>abc=</NextContinuationToken><Contents><Key>m/a%20b%2B%E6%A8%A1</Key>\
             <Size>12345678901</Size><ETag>&quot;00ff&quot;</ETag><LastModified>2026-11-21T05:43:40.000Z</LastModified></Contents>\
             <Contents><Key>m/d/</Key><Size>0</Size><ETag>"x"</ETag></Contents></ListBucketResult>
             """
-        let whole = try ListPage.parse(Array(good.utf8), prefix: "m/")
+        let whole = try ListPage.parse(Array(good.utf8), prefix: "m/", scheme: .oss)
         #expect(whole.objects == [StoredObject(key: "m/a b+模", size: 12_345_678_901, etag: "00ff", lastModified: 1_795_239_820)])
         #expect(whole.directories == ["m/d/"] && whole.next == "abc=")
         let pieces = ["<", ">", "&", ";", "&#x0;", "&#xD800;", "&#10;", "</", "/>", "<!--", "<![CDATA[", "<!DOCTYPE a>", "<?", "%", "%00", "-1", "\"", "\u{feff}"]
         for round in 0..<Self.rounds {
             let bytes = damaged(good, pieces, &generator)
-            guard let page = try? ListPage.parse(bytes, prefix: "m/") else { continue }
+            guard let page = try? ListPage.parse(bytes, prefix: "m/", scheme: .oss) else { continue }
             for object in page.objects where !object.key.hasPrefix("m/") || !HeaderText.isEntityTag(object.etag) {
                 Issue.record("seed \(seed) round \(round): \(object)")
             }
@@ -50,7 +46,7 @@ import Testing
     }
 
     @Test func `random bytes and deep nesting never trap the XML reader`() {
-        var generator = SeededGenerator(seed: seed)
+        var generator = SeededRandom(seed: seed)
         let alphabet = Array("<>/&;#x?!-:= aB0\"'\r\n\u{0}".utf8) + [0xff, 0xc3, 0xe6]
         for _ in 0..<Self.rounds {
             let bytes = (0..<Int.random(in: 0...60, using: &generator)).map { _ in alphabet.randomElement(using: &generator)! }
@@ -67,7 +63,7 @@ import Testing
     }
 
     @Test func `a Content-Range is read exactly or not at all`() {
-        var generator = SeededGenerator(seed: seed)
+        var generator = SeededRandom(seed: seed)
         func range(_ text: String) -> (first: UInt64, last: UInt64, total: UInt64)? {
             var head = ResponseHead()
             guard head.consume(line: "HTTP/1.1 206 OK"), head.consume(line: "Content-Range: \(text)") else { return nil }
@@ -94,7 +90,7 @@ import Testing
     }
 
     @Test func `damaged answer heads are refused or hold no control character`() {
-        var generator = SeededGenerator(seed: seed)
+        var generator = SeededRandom(seed: seed)
         let lines = [
             "HTTP/1.1 100 Continue", "HTTP/1.1 206 Partial Content", "Content-Length: 10", "ETag: \"ab\"", "Content-Range: bytes 0-9/10",
             "Date: Sat, 21 Nov 2026 06:00:00 GMT", "Retry-After: Sat, 21 Nov 2026 06:00:07 GMT", "x-oss-qos-delay-time: 12",
@@ -105,7 +101,7 @@ import Testing
                 let bytes = damaged(lines.randomElement(using: &generator)!, [":", "\r", "\n", "\u{0}", " ", "HTTP/", "999", "-", "9999999999999999999999"], &generator)
                 guard head.consume(line: String(decoding: bytes, as: UTF8.self)) else { break }
                 _ = (head.contentLength, head.contentRange, head.entityTag)
-                if let wait = head.retryAfter, wait < .zero || wait > .seconds(3600) {
+                if let wait = head.storeDelay, wait < .zero || wait > .seconds(3600) {
                     Issue.record("seed \(seed) round \(round): \(wait)")
                 }
                 if let tag = head.entityTag, tag.utf8.contains(where: { $0 < 0x20 && $0 != 9 }) {
@@ -116,7 +112,7 @@ import Testing
     }
 
     @Test func `damaged credentials files are refused or hold a key pair that can be sent`() {
-        var generator = SeededGenerator(seed: seed)
+        var generator = SeededRandom(seed: seed)
         let shapes = [
             "export OSS_ACCESS_KEY_ID='id'\nOSS_ACCESS_KEY_SECRET=\"s\"\r\nOSS_CREDENTIALS_EXPIRATION=2026-11-21T06:00:00Z\n",
             "{\"AccessKeyId\":\"id\",\"AccessKeySecret\":\"s\",\"Expiration\":\"2026-11-21T06:00:00Z\"}",

@@ -2,7 +2,7 @@
 import argparse, ctypes, os, random, selectors, signal, socket, struct, sys, threading, time
 
 HEADER = struct.Struct("<IHHII")
-MAGIC = 0x4D434157
+MAGIC, VERSION, PRESENCE_VERSION = 0x4D434157, 1, 2
 OPEN, DEMAND, SUBSCRIBE, OPENED, ERROR, NOTICE = 1, 2, 3, 64, 65, 66
 FILLING, COMPLETE, FAILED = 0, 1, 2
 libc = ctypes.CDLL(None, use_errno=True)
@@ -41,7 +41,7 @@ class PresentFile:
         self.map = mmap.mmap(fd, size)
         os.close(fd)
         if fresh:
-            struct.pack_into("<QIIQQQIIIIQQQ", self.map, 0, 0x31535250434D0000, 1, index, len(self.data), model.chunk,
+            struct.pack_into("<QIIQQQIIIIQQQ", self.map, 0, 0x31535250434D0000, PRESENCE_VERSION, index, len(self.data), model.chunk,
                              self.chunks, FILLING, 0, 1, 0, 512, 512 + section, 512 + 2 * section)
             self.map[80:96] = GENERATION
         self.missing = [i for i in range(self.chunks) if not self.map[512 + i // 8] >> (i % 8) & 1]
@@ -94,8 +94,15 @@ def main():
     p.add_argument("--then", default="", help="fail | epoch: what happens where filling stops")
     p.add_argument("--flags", type=int, default=0)
     p.add_argument("--error", default="", help="answer MC_OPEN with this message")
-    p.add_argument("--generation", default="G")
+    p.add_argument("--error-code", type=int, default=2, help="mc_error_code of --error")
+    p.add_argument("--error-times", type=int, default=-1, help="how often --error is the answer; then the model is opened")
+    p.add_argument("--lose", type=int, default=0, help="so many first connections are closed without an answer")
+    p.add_argument("--directory", default="", help="the cache directory that MC_OPENED tells, when it is not --cache")
+    p.add_argument("--generation", default="G", help="of files made now, and of the set")
+    p.add_argument("--set", type=int, default=1, help="number of the set of files that MC_OPENED tells")
+    p.add_argument("--replaced", default="", help="key,...: files whose version took another's place in the set of --set")
     p.add_argument("--no-device", action="store_true")
+    p.add_argument("--demands", default="", help="file that gets a line for each MC_DEMAND")
     p.add_argument("--record", default="", help="file that each MC_OPEN's settings are appended to, a line each, NULs as blanks")
     p.add_argument("--seed", type=int, default=None)
     a = p.parse_args()
@@ -110,12 +117,14 @@ def main():
     def notify():
         for s in list(subscribers):
             try:
-                s.send(HEADER.pack(MAGIC, 1, NOTICE, 0, 0), socket.MSG_DONTWAIT)
+                s.send(HEADER.pack(MAGIC, VERSION, NOTICE, 0, 0), socket.MSG_DONTWAIT)
             except OSError:
                 pass
 
     for f in model.files:
         f.notify = notify
+        if f.key in a.replaced.split(","):
+            struct.pack_into("<Q", f.map, 112, a.set)
 
     def fill():
         filled = 0
@@ -167,11 +176,17 @@ def main():
                     if a.record:
                         with open(a.record, "ab") as record:
                             record.write(body.replace(b"\0", b" ") + b"\n")
-                    if a.error:
-                        s.send(HEADER.pack(MAGIC, 1, ERROR, 9 + len(a.error), 0) + struct.pack("<II", 2, 0) + a.error.encode() + b"\0")
+                    if a.lose > 0:
+                        a.lose -= 1
+                        time.sleep(0.1)
                         return
-                    path = a.cache.encode() + b"\0"
-                    answer = HEADER.pack(MAGIC, 1, OPENED, 32 + len(path), 0) + struct.pack("<IIQ", a.flags, len(model.files), total) + GENERATION + path
+                    if a.error and a.error_times != 0:
+                        a.error_times -= 1
+                        s.send(HEADER.pack(MAGIC, VERSION, ERROR, 9 + len(a.error), 0) + struct.pack("<II", a.error_code, 0) + a.error.encode() + b"\0")
+                        return
+                    path = (a.directory or a.cache).encode() + b"\0"
+                    answer = HEADER.pack(MAGIC, VERSION, OPENED, 32 + len(path), 0) + struct.pack("<IIQQ", a.flags, len(model.files), total, a.set) \
+                        + GENERATION[:8] + path
                     device = -1 if a.no_device else os.open("/dev/userfaultfd", os.O_RDWR) if os.path.exists("/dev/userfaultfd") else -1
                     if device >= 0:
                         socket.send_fds(s, [answer], [device])
@@ -182,6 +197,9 @@ def main():
                     subscribers.append(s)
                 elif kind == DEMAND:
                     index, _, offset, length = struct.unpack("<IIQQ", body)
+                    if a.demands:
+                        with open(a.demands, "a") as demands:
+                            demands.write(f"{index} {offset} {length}\n")
                     with model.lock:
                         f = model.files[index]
                         model.demands += [(f, c) for c in range(offset // a.chunk, (offset + length - 1) // a.chunk + 1)]

@@ -37,8 +37,10 @@ class World:
         return self
 
     def agent(self, *options):
+        self.demands = self.base + "/demands"
+        open(self.demands, "w").close()
         self.process = subprocess.Popen([sys.executable, HERE + "/fake_agent.py", "--source", self.source, "--cache", self.cache,
-                                         "--socket", self.socket, *options])
+                                         "--socket", self.socket, "--demands", self.demands, *options])
         end = time.time() + 120
         while time.time() < end and self.process.poll() is None:
             # The file is there from bind(2) on; only listen(2) lets clients in.
@@ -47,6 +49,13 @@ class World:
                     return self
             time.sleep(0.01)
         raise AssertionError("the agent does not listen")
+
+    def await_demand(self):
+        """A program has opened the model at this agent and waits for bytes."""
+        end = time.time() + 120
+        while not os.path.getsize(self.demands):
+            assert time.time() < end, "no program asks for bytes"
+            time.sleep(0.01)
 
     def await_whole(self):
         """The last byte is shown a moment before its file is told to be complete: the word `state` of its presence file."""

@@ -1,5 +1,5 @@
 """Descriptors copied, closed and handed on in every way a program may, while their file fills."""
-import os, shutil, subprocess, sys
+import os, shutil, signal, subprocess, sys
 import pytest
 from preload_world import HERE, faults, only
 
@@ -14,6 +14,9 @@ PROGRAMS = {
         "s=subprocess.run(['/usr/bin/sha256sum'],stdin=fd,stdout=subprocess.PIPE,check=True).stdout.decode(); os.lseek(fd,0,0); h(whole(fd)); assert s.startswith(open(t).read())",
     "handed to a thread of a forked child": "import threading\nif os.fork()==0:\n  x=threading.Thread(target=lambda:h(whole(fd))); x.start(); x.join(); os._exit(0)\nsys.exit(os.wait()[1]!=0)",
     "opened through /proc": "h(open('/proc/self/fd/%d'%fd,'rb').read())",
+    "copied by many threads while it becomes complete": "import threading\nn=os.fstat(fd).st_size; os.pread(fd,1,n-1); bad=[]\n"
+        "def copy():\n  for i in range(3000):\n    d=os.dup(fd) if i%2 else fcntl.fcntl(fd,fcntl.F_DUPFD,30)\n    try: os.pread(d,1,n-1)\n    except OSError as e: bad.append(e)\n    os.close(d)\n"
+        "x=[threading.Thread(target=copy) for _ in range(8)]\n[i.start() for i in x]; [i.join() for i in x]; assert not bad, bad\nh(whole(fd))",
     "copy_file_range": "o=os.open(os.readlink('/proc/self/fd/%d'%fd)+'.copy',os.O_RDWR|os.O_CREAT,0o600)\nwhile os.copy_file_range(fd,o,1<<30): pass\nos.lseek(o,0,0); h(whole(o))",
 }
 PREAMBLE = """import ctypes,fcntl,hashlib,mmap,os,resource,subprocess,sys
@@ -70,7 +73,7 @@ def test_a_clone_of_a_file_with_holes_is_refused(world):
 
 
 def test_a_forked_child_whose_file_is_gone_gets_a_message_and_sigbus(world, reader):
-    world.agent("--delay", "0.2")
+    world.agent("--only-demands")
     name = world.cache + "/.partial/a.bin"
     r = world.run(reader, "fork-lost", world.model + "/a.bin", world.source + "/a.bin", LOST=name, LOST_AS=name + ".moved", MODELCACHE_FAULTS="userfaultfd")
     assert r.returncode == 0, (r.returncode, r.stderr)
@@ -78,15 +81,17 @@ def test_a_forked_child_whose_file_is_gone_gets_a_message_and_sigbus(world, read
 
 
 def test_a_fork_does_not_wait_for_a_reconnect(world):
-    world.agent("--stop-after", "1")
-    slow = world.base + "/modelcache"
-    open(slow, "w").write("#!/bin/sh\nsleep 5\n")
+    world.agent("--stop-after", "0")
+    slow, started = world.base + "/modelcache", world.base + "/started"
+    open(slow, "w").write(f"#!/bin/sh\necho $$ > {started}.new; mv {started}.new {started}; exec sleep 300\n")
     os.chmod(slow, 0o755)
     program = ("import os,sys,time,threading\nfd=os.open(sys.argv[1],os.O_RDONLY)\n"
-               "threading.Thread(target=lambda:os.read(fd,1<<30),daemon=True).start()\ntime.sleep(0.3); print('ready',flush=True); sys.stdin.readline(); time.sleep(1.5); b=time.time()\n"
+               "threading.Thread(target=lambda:os.read(fd,1<<30),daemon=True).start()\nwhile not os.path.exists(sys.argv[2]): time.sleep(0.01)\nb=time.time()\n"
                "if os.fork()==0: os._exit(0)\nos.wait(); print(time.time()-b,flush=True); os._exit(0)")
-    p = subprocess.Popen([sys.executable, "-c", program, world.model + "/a.bin"], env=world.environment(MODELCACHE_AGENT=slow), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    assert p.stdout.readline() == "ready\n"
+    p = subprocess.Popen([sys.executable, "-c", program, world.model + "/a.bin", started], stdout=subprocess.PIPE, text=True,
+                         env=world.environment(MODELCACHE_AGENT=slow, MODELCACHE_AGENT_DEADLINE_SECONDS="60"))
+    world.await_demand()
     world.kill()
-    out = p.communicate("\n", timeout=20)[0]
-    assert float(out) < 0.5, out
+    out = p.communicate(timeout=120)[0]
+    os.kill(int(open(started).read()), signal.SIGKILL)
+    assert float(out) < 20, out

@@ -45,6 +45,7 @@ def test_python_reads_every_byte_while_the_file_fills(world, mode, how):
 @pytest.mark.parametrize("how", [
     "fopen", "fread-seek", "fread-mixed", "freopen", "mmap", "mmap-llama", "threads", "threads-64", "mlock", "map-locked", "fork", "fork-half", "mremap", "mprotect", "readv", "splice",
 ])
+# semantics 4
 def test_c_reads_every_byte_while_the_file_fills(world, reader, mode, how):
     world.agent("--flags", "1")
     for name in ("a.bin", "sub/b with space.bin"):

@@ -25,7 +25,7 @@ def test_settings_that_do_not_fit_name_the_variable_and_not_its_value(world):
 
 
 def test_debug_lines_are_said_when_asked_for(world):
-    world.agent("--delay", "0.1")
+    world.agent("--only-demands")
     assert b"opened while it fills" in world.sh(f"cat {world.model}/a.bin >/dev/null", MODELCACHE_LOG="debug").stderr
     assert world.sh(f"cat {world.model}/a.bin >/dev/null", MODELCACHE_LOG="warn").stderr == b""
 

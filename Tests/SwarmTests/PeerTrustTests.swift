@@ -75,7 +75,7 @@ import Testing
         #expect(book.needsStore(0))
         #expect(book.settled(0, digest: 7) == [9])
         #expect(!book.needsStore(0))
-        #expect(book.isLiar(9))
+        #expect(book.sentWrongBytes(9))
         // What the honest one said of another block stands now; of a third nobody has said anything.
         #expect(book.judge(1, digest: 7, from: 2, announced: true) == .right)
         #expect(book.judge(2, digest: 66, from: 9, announced: true) == .unknown)

@@ -1,7 +1,7 @@
 import SwarmPlan
 import Testing
 
-/// Peers that lie, fail or crawl, and what the planner makes of it.
+/// Peers that lie, fail or are very slow, and what the planner makes of it.
 @Suite struct PlanBadPeerTests {
     private static func members(_ count: Int) -> SwarmMembers { PlanPlannerTests.members(count, blocks: 100) }
 
@@ -53,6 +53,51 @@ import Testing
         _ = planner.handle(.peerDelta(SwarmPeer(2), SwarmDelta(held: [50])), at: .milliseconds(11))
         let again = PlanPlannerTests.peerFetches(planner.handle(.failed(first[0].fetch, .broken), at: .milliseconds(20)))
         #expect(again.contains { $0.block == 50 && $0.peer == SwarmPeer(2) })
+    }
+
+    @Test func `blocks of a file that failed are asked of nobody and do not hold up the others`() {
+        var (planner, _) = PlanPlannerTests.connected(2)
+        var actions = planner.handle(.peerMap(SwarmPeer(1), PlanPlannerTests.full()), at: .milliseconds(10))
+        actions += planner.handle(.abandoned([0..<40]), at: .milliseconds(11))
+        var cancelled = Set(actions.compactMap { if case .cancel(let fetch) = $0 { fetch } else { nil } })
+        var now: UInt64 = .milliseconds(11)
+        var open = PlanPlannerTests.peerFetches(actions).map { ($0.fetch, $0.block) }
+        _ = planner.handle(.demand([0..<1]), at: now)
+        while now < .seconds(30), !open.isEmpty || planner.heldCount < 60 {
+            now += .milliseconds(50)
+            var next: [SwarmAction] = planner.handle(.tick, at: now)
+            for (fetch, block) in open where !cancelled.contains(fetch) {
+                #expect(block >= 40, "block \(block) is asked for")
+                next += planner.handle(.received(fetch), at: now)
+            }
+            next += planner.handle(.peerDelta(SwarmPeer(1), SwarmDelta(gossip: SwarmGossip(watermark: 100, fullAge: 0))), at: now)
+            cancelled.formUnion(next.compactMap { if case .cancel(let fetch) = $0 { fetch } else { nil } })
+            open = PlanPlannerTests.peerFetches(next).map { ($0.fetch, $0.block) }
+            #expect(PlanPlannerTests.storeBlocks(next).allSatisfy { $0 >= 40 })
+        }
+        #expect(planner.heldCount == 60)
+    }
+
+    @Test func `blocks that were abandoned and are wanted after all are fetched`() {
+        var (planner, _) = PlanPlannerTests.connected(2)
+        _ = planner.handle(.abandoned([0..<100]), at: .milliseconds(9))
+        var actions = planner.handle(.peerMap(SwarmPeer(1), PlanPlannerTests.full()), at: .milliseconds(10))
+        #expect(PlanPlannerTests.peerFetches(actions).isEmpty)
+        _ = planner.handle(.held([0..<10]), at: .milliseconds(11))
+        actions = planner.handle(.resumed([5..<30]), at: .milliseconds(12))
+        var now: UInt64 = .milliseconds(12)
+        var fetched: Set<Int> = []
+        while now < .seconds(30), planner.heldCount < 30 {
+            let open = PlanPlannerTests.peerFetches(actions)
+            now += .milliseconds(50)
+            actions = planner.handle(.tick, at: now)
+            for (fetch, block) in open.map({ ($0.fetch, $0.block) }) {
+                fetched.insert(block)
+                actions += planner.handle(.received(fetch), at: now)
+            }
+            planner.checkInvariants()
+        }
+        #expect(fetched == Set(10..<30), "what is held is not asked for, nor what is abandoned")
     }
 
     @Test func aPeerThatWasCutOffIsNotTakenBackAtOnce() {

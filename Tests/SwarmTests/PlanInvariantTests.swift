@@ -1,11 +1,12 @@
 import SwarmPlan
+import TestSupport
 import Testing
 
 /// Random surroundings: whatever they do, the planner keeps its promises, and ends when they let it.
 @Suite struct PlanInvariantTests {
-    @Test(arguments: 0..<12)
-    func whateverHappensThePromisesAreKept(round: Int) {
-        let seed = UInt64.random(in: 0 ... .max)
+    // 1364: a fetch from a peer outlived what was believed of its block, and its claim was never taken back.
+    @Test(arguments: SeededRandom.seeds(12) + [1364])
+    func `whatever happens the promises are kept`(seed: UInt64) {
         var random = SwarmRandom(seed: seed)
         let blocks = 60 + random.below(80)
         let peers = 2 + random.below(8)
@@ -18,6 +19,7 @@ import Testing
             // The first two thirds are wild, then the surroundings are kind.
             guard let event = world.event(&random, wild: step < 4000, step) else { continue }
             world.carry(planner.handle(event, at: now), seed)
+            planner.checkInvariants()
             if planner.isComplete, step > 4000 { break }
         }
         for _ in 0..<4000 where !planner.isComplete {

@@ -210,12 +210,12 @@ import Testing
         #expect(actions.contains(.connect(SwarmPeer(1))))
     }
 
-    @Test func aPeerThatSendsWrongBytesIsShunned() {
+    @Test func aPeerThatSendsWrongBytesIsBanned() {
         var (planner, _) = Self.connected(3)
         var actions = planner.handle(.peerMap(SwarmPeer(1), Self.full()), at: .milliseconds(1))
         let fetch = Self.peerFetches(actions)[0].fetch
         actions = planner.handle(.failed(fetch, .corrupt), at: .milliseconds(5))
-        #expect(actions.contains { if case .shun(SwarmPeer(1), _, .corrupt) = $0 { true } else { false } })
+        #expect(actions.contains { if case .ban(SwarmPeer(1), _, .corrupt) = $0 { true } else { false } })
         actions += planner.handle(.peerDelta(SwarmPeer(1), SwarmDelta()), at: .seconds(60))
         #expect(Self.peerFetches(actions).isEmpty)
     }

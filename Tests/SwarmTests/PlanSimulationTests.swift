@@ -4,14 +4,17 @@ import Testing
 
 /// Whole swarms on a simulated clock: the figures depend on the planner and the seed, not on this machine.
 @Suite struct PlanSimulationTests {
-    private func run(_ nodes: Int, _ scenario: Scenario = .uniform, seed: UInt64 = 1, _ adjust: (inout SimulationParameters) -> Void = { _ in }) -> SimulationReport {
+    private func run(_ nodes: Int, _ scenario: Scenario = .uniform, seed: UInt64 = 1, slowerThanDirect: Int = 0, _ adjust: (inout SimulationParameters) -> Void = { _ in }) -> SimulationReport {
         var parameters = SimulationParameters()
         parameters.nodes = nodes
         parameters.scenario = scenario
         parameters.seed = seed
         adjust(&parameters)
         var simulation = Simulation(parameters)
-        return simulation.run()
+        let report = simulation.run()
+        let isSwarm = parameters.strategy == .swarm
+        #expect(!isSwarm || report.slowerThanDirect == slowerThanDirect, "\(scenario) \(nodes) seed \(seed)")
+        return report
     }
 
     @Test(arguments: [1, 2, 5, 10, 20, 50])
@@ -118,8 +121,35 @@ import Testing
     @Test(arguments: [3, 4, 5])
     func oneNodeWithAHundredthOfTheBandwidthDoesNotHoldUpAFew(nodes: Int) {
         for seed in 1...3 as ClosedRange<UInt64> {
-            let report = run(nodes, .slowPeer, seed: seed)
+            // One of three nodes still owes too much to the slow one with this seed (docs/swarm.md, Limits).
+            let report = run(nodes, .slowPeer, seed: seed, slowerThanDirect: nodes == 3 && seed == 1 ? 1 : 0)
             #expect(report.unfinished == 0 && report.slowest <= 4 && report.originRatio <= 1.6)
         }
+    }
+
+    @Test func directDownloadsShareTheStoreFairly() {
+        // Alone for a second, then two, then a third behind a slow link, which takes less than its share.
+        let nodes = [
+            DirectDownloads.Node(start: 0, down: 100, bytes: 300), .init(start: 1, down: 100, bytes: 300),
+            .init(start: 1, down: 10, bytes: 100), .init(start: 2, end: 3, down: 100, bytes: 300),
+        ]
+        let finishes = DirectDownloads(nodes, storeRates: [(0, 100)]).finishes
+        // 200 left at 1; 45 to 2, 30 to 3, 45 a second from then on.
+        #expect(abs(finishes[0] - (3 + 125.0 / 45)) < 0.01 && finishes[3] == .infinity)
+        #expect(abs(finishes[2] - 11) < 0.01)
+    }
+
+    @Test func whatAScenarioCostsIsKnownBeforehand() {
+        #expect(abs(run(18, .throttled) { $0.blocks = 240 }.averageBound - 1.2) < 0.02)
+        #expect(abs(run(18, .partition) { $0.blocks = 240 }.averageBound - 1.17) < 0.02)
+    }
+
+    /// A chain is quick while all is well, and everybody waits for one slow node.
+    @Test func aChainReadsOneCopyAndIsAsSlowAsItsSlowestLink() {
+        let good = run(10) { $0.strategy = .chain }
+        #expect(good.unfinished == 0 && good.average < 1.05 && good.originRatio == 1)
+        let slow = run(10, .spread) { $0.strategy = .chain }
+        #expect(slow.worstExcess > 2)
+        #expect(run(10, .churn) { $0.strategy = .chain }.unfinished == 0)
     }
 }

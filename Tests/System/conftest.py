@@ -84,6 +84,7 @@ def node(agent, secret_file):
     def start(*arguments, **settings):
         one = agent(*arguments, **{
             "MODELCACHE_AUTH_SECRET_FILE": secret_file, "MODELCACHE_NODE_NAME": NODE, "MODELCACHE_ALLOW_LOOPBACK_ENDPOINTS": 1,
+            "MODELCACHE_CREDENTIAL_HOSTS": "*",
             **settings})
         orders = Orders(one.http, SECRET)
         wait_until(orders.answers, 120, "the agent answers over HTTP")

@@ -42,7 +42,8 @@ def make_model(bucket: pathlib.Path, prefix: str, files: dict[str, int], seed: i
     generator = random.Random(f"{seed}/{prefix}")
     digests = {}
     for name, size in files.items():
-        content = generator.randbytes(size)
+        # The generator makes at most 256 MiB at a time.
+        content = b"".join(generator.randbytes(min(64 * MIB, size - at)) for at in range(0, size, 64 * MIB))
         path = bucket / prefix / name
         path.parent.mkdir(parents=True, exist_ok=True)
         # A new inode, moved into place: as at a store, a request that is being answered goes on with the old object.

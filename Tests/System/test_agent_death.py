@@ -21,6 +21,7 @@ READERS = {"read": ("sha256sum",), "mapped read": (PYTHON, "-c", MAP_ALL)}
 
 @pytest.mark.parametrize("who", ["the library", "a person"])
 @pytest.mark.parametrize("kind", READERS)
+# semantics 8
 def test_kill_9_of_the_agent_in_mid_load_costs_the_reader_nothing(kind, who, place, agent, store, bucket, work):
     """The agent is started again by the library or by a person; the reader finishes with the right bytes."""
     model = one_file(bucket, mebibytes=40)
@@ -42,6 +43,7 @@ def test_kill_9_of_the_agent_in_mid_load_costs_the_reader_nothing(kind, who, pla
 
 
 @pytest.mark.parametrize("kind, status", [("read", 1), ("mapped read", -signal.SIGBUS)])
+# semantics 8
 def test_an_agent_that_is_gone_for_good_ends_the_wait_with_a_message(kind, status, place, agent, store, bucket, work):
     model = one_file(bucket, mebibytes=40)
     store.faults(bandwidth=5e6)
@@ -59,6 +61,48 @@ def test_an_agent_that_is_gone_for_good_ends_the_wait_with_a_message(kind, statu
     assert model.digests["model.gguf"] not in text
 
 
+@pytest.mark.parametrize("kind", READERS)
+# semantics 8
+def test_a_stopped_agent_that_goes_on_serves_who_asked_meanwhile(kind, place, agent, store, bucket, work):
+    model = one_file(bucket, mebibytes=40)
+    one = agent()
+    one.process.signal(signal.SIGSTOP)
+    environment = place.preloaded(store.environment(model.prefix), work / "model", MODELCACHE_AGENT_DEADLINE_SECONDS=1)
+    reader = Running([*READERS[kind], work / "model/model.gguf"], place.log("reader"), environment=environment)
+    line = f"libossc_preload: {place.socket}: the agent does not answer; waiting up to 300 s for it\n"
+    wait_until(lambda: line in reader.output(), 120, "the reader says what it waits for")
+    one.process.signal(signal.SIGCONT)
+    assert reader.wait(120) == 0, reader.output()
+    assert model.digests["model.gguf"] in reader.output() and reader.output().count("libossc_preload") == 1, reader.output()
+
+
+@pytest.mark.parametrize("kind", READERS)
+# semantics 8
+def test_an_agent_that_stays_stopped_ends_the_program_at_one_deadline(kind, place, agent, store, bucket, work):
+    model = one_file(bucket, mebibytes=4)
+    agent().process.signal(signal.SIGSTOP)
+    environment = place.preloaded(store.environment(model.prefix), work / "model", MODELCACHE_DEADLINE_SECONDS=6)
+    result = place.run(*READERS[kind], work / "model/model.gguf", environment=environment, seconds=120)
+    assert result.returncode == 69 and b"has not opened the model for 6 s" in result.stderr, result
+
+
+@pytest.mark.parametrize("kind", READERS)
+# semantics 8
+def test_a_stopped_agent_in_mid_load_costs_the_reader_nothing_when_it_goes_on(kind, place, agent, store, bucket, work):
+    model = one_file(bucket, mebibytes=40)
+    store.faults(bandwidth=12e6)
+    one = agent()
+    environment = place.preloaded(store.environment(model.prefix), work / "model", MODELCACHE_AGENT_DEADLINE_SECONDS=1)
+    reader = Running([*READERS[kind], work / "model/model.gguf"], place.log("reader"), environment=environment)
+    wait_until(lambda: present(place) > 10 * MIB, 120, "a quarter is there")
+    one.process.signal(signal.SIGSTOP)
+    time.sleep(3)  # longer than an agent may be gone
+    assert reader.alive(), reader.output()
+    one.process.signal(signal.SIGCONT)
+    assert reader.wait(120) == 0, reader.output()
+    assert model.digests["model.gguf"] in reader.output() and "libossc_preload" not in reader.output(), reader.output()
+
+
 def test_a_store_that_sends_nothing_more_ends_the_wait_with_a_message(place, agent, store, bucket, work):
     model = one_file(bucket, mebibytes=24)
     store.faults({"match": {"ranged": True, "range": f"{10 * MIB}-"}, "action": {"stallAfter": 1000}})
@@ -72,7 +116,8 @@ def test_a_store_that_sends_nothing_more_ends_the_wait_with_a_message(place, age
 
 def test_sigterm_keeps_the_bytes_and_the_next_agent_goes_on(place, agent, store, bucket):
     model = fifteen_shards(bucket)
-    store.faults(bandwidth=12e6)
+    # The last shard does not come before the next agent asks for it.
+    store.faults({"match": {"key": f"*{model.names[-1]}", "method": "GET", "ranged": True}, "action": {"delayMs": 600_000}})
     first = agent()
     environment = store.environment(model.prefix) | {k: str(v) for k, v in place.settings().items()}
     job = Running([paths.MODELCACHE, "warm"], place.log("warm"), environment=environment)

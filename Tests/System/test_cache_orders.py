@@ -122,6 +122,7 @@ def test_malformed_orders_are_refused_with_the_field(place, node, store, bucket)
     assert orders.put(new_uid(), source(endpoint=None, region="cn-hangzhou")).status == 200
 
 
+# semantics 18
 def test_what_is_pinned_is_never_promised_twice(place, node, store, bucket, work):
     _, orders = node("--budget", "100MiB", "--disk-root", str(work / "disk"), "--disk-budget", "50MiB")
     first, second = new_uid(), new_uid()
@@ -134,7 +135,7 @@ def test_what_is_pinned_is_never_promised_twice(place, node, store, bucket, work
     assert orders.put(new_uid(), definition(store, "three/", 51 * MIB, medium="Disk")).status == 507
     assert orders.put(new_uid(), definition(store, "three/", 50 * MIB, medium="Disk")).status == 200
     report = orders.report()
-    assert report["memory"] == {"budgetBytes": 100 * MIB, "usedBytes": 100 * MIB} and report["disk"]["usedBytes"] == 50 * MIB, report
+    assert report["memory"] == {"budgetBytes": 100 * MIB, "usedBytes": 100 * MIB, "heldBytes": 100 * MIB} and report["disk"]["usedBytes"] == 50 * MIB, report
     assert orders.delete(first).status == 204
     assert orders.put(second, definition(store, "two/", 100 * MIB, name="two")).status == 200
     # Standalone models share the budget.

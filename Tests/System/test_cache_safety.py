@@ -67,14 +67,37 @@ def test_a_source_whose_name_leads_to_the_node_is_not_read(place, node, store, b
     uid = new_uid()
     endpoint = f"http://{name}:{store.endpoint.rsplit(':', 1)[1]}"
     order = definition(store, model.prefix, model.bytes)
-    order["source"]["endpoint"] = endpoint
+    order["source"] |= {"endpoint": endpoint, "addressing": "Path"}
     assert orders.put(uid, order).status == 200, "a name is a name"
-    environment = store.environment(model.prefix, MODELCACHE_SOCKET=volume(place, uid) / ".modelcache/agent.sock",
-                                    MODELCACHE_ADDRESSING="path") | {"OSS_ENDPOINT": endpoint}
+    environment = store.environment(model.prefix, MODELCACHE_SOCKET=volume(place, uid) / ".modelcache/agent.sock") | {"OSS_ENDPOINT": endpoint}
     result = place.run(paths.MODELCACHE, "warm", environment=environment)
     assert result.returncode != 0 and b"which is this machine itself" in result.stderr, result
     cache = orders.cache(uid)
     assert cache["state"] == "Failed" and cache["error"]["code"] == "InvalidSpec" and cache["bytesCached"] == 0, cache
+
+
+def test_a_modelcaches_credentials_go_to_hosts_alone_that_may_have_them(place, node, store, bucket):
+    model = one_file(bucket)
+    _, orders = node(MODELCACHE_CREDENTIAL_HOSTS="minio.storage.svc,10.0.0.*")
+    uid = new_uid()
+    assert orders.put(uid, definition(store, model.prefix, model.bytes)).status == 200
+    environment = store.environment(model.prefix, MODELCACHE_SOCKET=volume(place, uid) / ".modelcache/agent.sock")
+    result = place.run(paths.MODELCACHE, "warm", environment=environment)
+    assert result.returncode == 78, result
+    for word in (b"spec.source.endpoint", store.endpoint.encode(), b"not a store's own host", b"MODELCACHE_CREDENTIAL_HOSTS"):
+        assert word in result.stderr, result
+    cache = orders.cache(uid)
+    assert cache["state"] == "Failed" and cache["error"]["code"] == "InvalidSpec" and cache["bytesCached"] == 0, cache
+    # A standalone caller's keys are the caller's own affair, with the same agent too.
+    result = place.modelcache("warm", environment=store.environment(model.prefix))
+    assert result.returncode == 0, result
+
+
+def test_a_list_of_hosts_that_cannot_be_read_ends_the_agent(place, store):
+    result = place.modelcache("agent", environment=store.environment(MODELCACHE_CREDENTIAL_HOSTS="http://minio"))
+    assert result.returncode == 78, result
+    for word in (b"MODELCACHE_CREDENTIAL_HOSTS", b"http://minio", b"minio.storage.svc"):
+        assert word in result.stderr, result
 
 
 def test_a_recorded_order_does_not_undo_a_newer_one(node, store, bucket):
@@ -107,7 +130,7 @@ def test_metrics_for_everybody_name_nobody(place, node, store, bucket):
     assert place.modelcache("warm", environment=store.environment(model.prefix)).returncode == 0
 
     def get(path: str) -> tuple[int, str]:
-        connection = http.client.HTTPConnection(f"127.0.0.1:{port}", timeout=30)
+        connection = http.client.HTTPConnection(f"127.0.0.1:{port}", timeout=120)
         connection.request("GET", path)
         answer = connection.getresponse()
         return answer.status, answer.read().decode()

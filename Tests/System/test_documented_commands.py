@@ -87,6 +87,7 @@ def test_files_of_model_dir_are_kept_and_win(place, agent, store, bucket, work):
     assert sorted(p.name for p in own.iterdir()) == ["a.gguf", "notes.txt"] and not own.is_symlink()
 
 
+# semantics 3
 def test_a_model_dir_that_existed_lists_the_models_files_too(place, agent, store, bucket, work):
     model = make_model(bucket, "m/", {"a.gguf": 3 * MIB, "b.gguf": 2 * MIB})
     agent()
@@ -121,6 +122,7 @@ def test_a_link_of_an_earlier_cache_is_renewed(place, agent, store, bucket, work
         wait_until(lambda: not place.status()["models"], 120, "the model is gone")
 
 
+# semantics 3
 def test_every_file_has_its_name_and_size_at_once_under_the_preload(place, agent, store, bucket, work):
     model = fifteen_shards(bucket)
     store.faults(bandwidth=1e6)
@@ -132,6 +134,7 @@ def test_every_file_has_its_name_and_size_at_once_under_the_preload(place, agent
     assert {line.split()[0]: int(line.split()[1]) for line in result.stdout.decode().splitlines()} == model.sizes, result
 
 
+# semantics 1, 2
 def test_without_the_preload_only_whole_verified_files_are_seen(place, agent, store, bucket):
     model = fifteen_shards(bucket)
     store.faults(bandwidth=12e6)
@@ -155,6 +158,7 @@ def test_without_the_preload_only_whole_verified_files_are_seen(place, agent, st
 
 
 @pytest.mark.parametrize("faults", ["userfaultfd", "block"])
+# semantics 5
 def test_a_mapped_file_is_right_from_first_to_last_byte_while_it_arrives(faults, place, agent, store, bucket, work):
     model = one_file(bucket, mebibytes=40)
     store.faults(bandwidth=40e6)

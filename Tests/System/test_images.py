@@ -4,10 +4,13 @@ Needs root: a container's view is made with unshare and chroot.
 """
 import contextlib
 import hashlib
+import io
 import os
 import pathlib
+import re
 import shutil
 import subprocess
+import tarfile
 import tempfile
 import time
 
@@ -73,7 +76,10 @@ def test_the_archive_is_what_it_says(made, name):
     one = made[name]
     assert one.manifest["RepoTags"] == [one.reference]
     assert one.configuration["rootfs"]["diff_ids"] == [f"sha256:{hashlib.sha256(layer).hexdigest()}" for layer in one.layers]
-    assert one.manifest["Config"] == one.identity.removeprefix("sha256:") + ".json"
+    assert one.manifest["Config"] == "blobs/" + one.identity.replace(":", "/") and one.oci["config"]["digest"] == one.identity
+    assert one.descriptor["digest"] == one.digest and one.descriptor["annotations"]["io.containerd.image.name"] == f"docker.io/{one.reference}"
+    assert all(name.endswith(f"/{digest}") for name, digest in one.blobs.items())
+    assert [f"blobs/{layer['digest'].replace(':', '/')}" for layer in one.oci["layers"]] == one.manifest["Layers"]
     # Numeric, because the kubelet refuses runAsNonRoot for a name.
     assert one.configuration["config"]["User"] == "65532:65532"
 
@@ -82,12 +88,37 @@ def test_the_archive_is_what_it_says(made, name):
 def test_an_image_holds_no_shell_no_date_and_nothing_of_this_machine(made, name):
     entries = made[name].entries()
     assert all(entry.mtime == 0 and entry.uid == 0 and entry.gid == 0 for entry in entries)
-    assert not {pathlib.PurePath(entry.name).name for entry in entries} & {"sh", "bash", "dash", "busybox", "apt", "dpkg"}
+    assert not {pathlib.PurePath(entry.name).name for entry in entries if not entry.isdir()} & {"sh", "bash", "dash", "busybox", "apt", "dpkg"}
     assert not [entry.name for entry in entries if entry.mode & 0o6000]
     writable = [entry.name for entry in entries if not entry.issym() and entry.mode & 0o022]
     assert writable == ["tmp"]
     home = os.path.expanduser("~/.cache").encode()
     assert not [number for number, layer in enumerate(made[name].layers) if home in layer]
+
+
+def stanzas(one) -> dict[str, dict[str, str]]:
+    """The fields that dpkg's database in the image has of each package."""
+    with_content = [tarfile.open(fileobj=io.BytesIO(layer)) for layer in one.layers]
+    return {pathlib.PurePath(entry.name).name: dict(line.split(": ", 1) for line in tar.extractfile(entry).read().decode().splitlines())
+            for tar in with_content for entry in tar if entry.name.startswith("var/lib/dpkg/status.d/") and entry.isfile()}
+
+
+@pytest.mark.parametrize("name", ["operator", "agent", "devstore"])
+def test_scanners_find_every_package_and_its_licence_in_an_image(made, name):
+    known, files = stanzas(made[name]), {entry.name for entry in made[name].entries()}
+    assert "etc/os-release" in files and {"libc6", "libcurl4" if name != "devstore" else "libc6"} <= known.keys()
+    here = subprocess.run(["dpkg-query", "-W", "-f", "${Package} ${Version}\n", *known], text=True, stdout=subprocess.PIPE, check=True).stdout
+    assert {package: fields["Version"] for package, fields in known.items()} == dict(line.split() for line in here.splitlines())
+    assert {f"usr/share/doc/{package}/copyright" for package in known} <= files
+    # Each Debian source has a row with its licence.
+    page = (paths.REPOSITORY / "docs/dependencies.md").read_text()
+    assert not [fields["Source"] for fields in known.values() if f"| {fields['Source'].split()[0]} |" not in page]
+
+
+def test_images_and_containerfiles_have_the_same_labels(made):
+    for name, one in made.items():
+        text = (paths.REPOSITORY / f"config/images/{name}.Containerfile").read_text()
+        assert dict(re.findall(r'(org\.opencontainers\.image\.\w+)="([^"]*)"', text)) == one.configuration["config"]["Labels"], name
 
 
 HELP = {

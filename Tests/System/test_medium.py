@@ -63,7 +63,7 @@ def test_a_medium_too_small_for_the_model_is_said_before_a_byte_is_read(place, a
 def test_a_medium_that_fills_up_in_mid_load_fails_the_load_and_leaves_no_short_file(place, agent, store, bucket, mounted, work):
     mounted("size=64m")
     model = one_file(bucket, mebibytes=40)
-    store.faults(bandwidth=10e6)
+    store.faults(bandwidth=5e6)
     running = agent("--medium", "directory")
     environment = place.preloaded(store.environment(model.prefix), work / "model")
     reader = Running(["sha256sum", work / "model/model.gguf"], place.log("reader"), environment=environment)

@@ -3,7 +3,6 @@ import os
 import pathlib
 import random
 import signal
-import socket
 import struct
 import time
 
@@ -12,39 +11,7 @@ import pytest
 from content import MIB, one_file
 from support import paths
 from support.processes import Running, wait_until
-
-# enum mc_message_type and the magic of agent_wire.h.
-MAGIC, VERSION = 0x4D434157, 1
-OPEN, DEMAND, SUBSCRIBE, OPENED, ERROR, NOTICE, CONTROL = 1, 2, 3, 64, 65, 66, 128
-
-
-def packet(kind: int, body: bytes = b"", magic: int = MAGIC, version: int = VERSION, length: int | None = None, reserved: int = 0) -> bytes:
-    return struct.pack("<IHHII", magic, version, kind, len(body) if length is None else length, reserved) + body
-
-
-def connect(place) -> socket.socket:
-    one = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    one.settimeout(5)
-    one.connect(str(place.socket))
-    return one
-
-
-def settings(environment: dict) -> bytes:
-    return b"".join(f"{k}={v}\0".encode() for k, v in environment.items() if k.startswith(("OSS_", "MODELCACHE_")))
-
-
-def answer(one: socket.socket) -> tuple[int, bytes]:
-    """Type and body of the next packet; (0, b"") when the agent closed the connection."""
-    try:
-        data = one.recv(65536)
-    except ConnectionResetError:
-        return 0, b""
-    if not data:
-        return 0, b""
-    magic, version, kind, length, _ = struct.unpack("<IHHII", data[:16])
-    assert (magic, version, length) == (MAGIC, VERSION, len(data) - 16)
-    return kind, data[16:]
-
+from support.wire import CONTROL, DEMAND, ERROR, OPEN, OPENED, SUBSCRIBE, connect, packet, response, settings
 
 RUBBISH = {
     "nothing of a header": b"x",
@@ -73,13 +40,13 @@ def test_rubbish_is_answered_with_an_error_or_a_hang_up(name, place, agent):
     agent()
     one = connect(place)
     one.send(RUBBISH[name])
-    kind, body = answer(one)
+    kind, body = response(one)
     if kind:
         assert kind == ERROR
         assert body[8:].rstrip(b"\0").decode(), "an error without words"
-        assert answer(one) == (0, b""), "the connection stays open"
+        assert response(one) == (0, b""), "the connection stays open"
     one.close()
-    assert place.status()["sessions"] == 1  # the one that asks
+    wait_until(lambda: place.status()["sessions"] == 1, 120, "the one that asks is left")
 
 
 def test_a_client_loads_undisturbed_while_others_send_rubbish(place, agent, store, bucket, work):
@@ -114,7 +81,7 @@ def test_demands_far_outside_a_file_are_ignored(place, agent, store, bucket):
     running = agent()
     one = connect(place)
     one.send(packet(OPEN, settings(store.environment(model.prefix))))
-    assert answer(one)[0] == OPENED
+    assert response(one)[0] == OPENED
     top = (1 << 64) - 1
     for file, offset, length in ((0, top, top), (0, 0, top), (0, top, 1), (0xFFFFFFFF, 0, 1), (7, 0, 1), (0, model.bytes, 1), (0, 1 << 63, 1 << 63)):
         one.send(packet(DEMAND, struct.pack("<IIQQ", file, 0, offset, length)))
@@ -131,9 +98,9 @@ def test_a_second_open_on_one_connection_is_refused(place, agent, store, bucket)
     one = connect(place)
     opening = packet(OPEN, settings(store.environment(model.prefix)))
     one.send(opening)
-    assert answer(one)[0] == OPENED
+    assert response(one)[0] == OPENED
     one.send(opening)
-    assert answer(one)[0] == ERROR
+    assert response(one)[0] == ERROR
     one.close()
     wait_until(lambda: place.status()["models"][0]["users"] == 0, 120, "the model is let go")
 
@@ -145,7 +112,7 @@ def test_a_subscriber_that_never_reads_does_not_hold_the_others_up(place, agent,
     for _ in range(20):
         one = connect(place)
         one.send(packet(OPEN, settings(store.environment(model.prefix))))
-        assert answer(one)[0] == OPENED
+        assert response(one)[0] == OPENED
         one.send(packet(SUBSCRIBE))
         deaf.append(one)
     result = place.modelcache("warm", environment=store.environment(model.prefix))
@@ -158,13 +125,14 @@ def test_a_subscriber_that_never_reads_does_not_hold_the_others_up(place, agent,
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_a_client_that_dies_while_it_waits_is_forgotten_and_the_load_goes_on(number, place, agent, store, bucket, work):
     model = one_file(bucket, mebibytes=30)
-    store.faults(bandwidth=10e6)
+    store.faults(bandwidth=5e6)
     agent()
     environment = place.preloaded(store.environment(model.prefix), work / "model")
     victim = Running(["sha256sum", work / "model/model.gguf"], place.log("victim"), environment=environment)
     wait_until(lambda: any(m["users"] > 0 and m["presentBytes"] > 0 for m in place.status()["models"]), 120, "the reader waits")
     victim.signal(number)
     assert victim.wait(120) == -number
+    store.faults()
     wait_until(lambda: place.status()["models"][0]["users"] == 0, 120, "the dead reader is forgotten")
     result = place.run("sha256sum", work / "model/model.gguf", environment=environment, seconds=120)
     assert result.stdout.split()[0].decode() == model.digests["model.gguf"]
@@ -182,7 +150,7 @@ def test_many_clients_that_come_and_go_leave_nothing(place, agent, store, bucket
         one = connect(place)
         one.send(opening)
         if i % 3:
-            assert answer(one)[0] == OPENED
+            assert response(one)[0] == OPENED
         one.close()
     wait_until(lambda: place.status()["models"][0]["users"] == 0 and place.status()["sessions"] == 1, 120, "all are forgotten")
     wait_until(lambda: len(os.listdir(f"/proc/{running.pid}/fd")) <= before + 8, 120, "their descriptors are closed")

@@ -3,12 +3,13 @@ import pathlib
 import signal
 import subprocess
 import time
+import urllib.request
 
 import pytest
 
 from content import MAP_AND_STAY, MIB, PYTHON, READ_AND_STAY, make_model, one_file
 from support import paths
-from support.processes import Running, wait_until
+from support.processes import Running, free_port, wait_until
 from support.store import Store
 
 GETS = {"method": "GET", "ranged": True}
@@ -78,6 +79,29 @@ def test_throttling_is_obeyed(place, agent, store, bucket):
     assert cached["throttled"] >= 1
 
 
+def test_a_throttled_load_goes_on_and_says_why_it_is_slow(place, agent, store, bucket):
+    model = one_file(bucket, mebibytes=3)
+    store.faults({"match": GETS, "action": {"status": 503, "code": "DownloadTrafficRateLimitExceeded", "qosDelayMs": 1000}})
+    metrics = f"127.0.0.1:{free_port()}"
+    one = agent("--metrics-bind-address", metrics)
+    job = Running([paths.MODELCACHE, "warm"], place.log("warm"), environment=settings(place, store.environment(model.prefix)))
+    told = "the store asks for fewer requests"
+    wait_until(lambda: any(told in warning["message"] for m in place.status()["models"] for warning in m.get("warnings", [])), 120, "status says why")
+    assert told in place.modelcache("status").stdout.decode()
+
+    def counted() -> float:
+        with urllib.request.urlopen(f"http://{metrics}/metrics", timeout=60) as answer:
+            lines = answer.read().decode().splitlines()
+        return sum(float(line.split()[-1]) for line in lines if line.startswith("modelcache_origin_throttled_total{"))
+    wait_until(counted, 120, "the metric counts")
+    wait_until(lambda: "waiting for the store" in one.process.output() and told in one.process.output(), 120, "the log says why")
+    store.faults()
+    assert job.wait(120) == 0, job.output()
+    model.assert_whole(job.output().splitlines()[-1])
+    (status,) = place.status()["models"]
+    assert status["throttled"] >= 1 and "warnings" not in status, status
+
+
 def test_listing_and_head_are_repeated_too(place, agent, store, bucket):
     model = one_file(bucket, mebibytes=3)
     store.faults(
@@ -93,7 +117,7 @@ def test_a_bandwidth_cap_is_filled(place, agent, store, bucket):
     agent()
     started = time.monotonic()
     assert_loads(place, store, model)
-    assert time.monotonic() - started < model.bytes / 20e6 * 2 + 4
+    assert time.monotonic() - started < model.bytes / 20e6 * 2 + 15
 
 
 def test_a_store_that_is_away_for_five_seconds_in_mid_load_is_waited_for(place, agent, bucket, work):
@@ -117,6 +141,7 @@ def test_a_store_that_is_away_for_five_seconds_in_mid_load_is_waited_for(place, 
 
 # ---- wrong bytes -------------------------------------------------------------------------------------------------
 
+# semantics 1
 def test_a_byte_flipped_once_is_found_and_fetched_again(place, agent, store, bucket):
     model = one_file(bucket, mebibytes=30)
     store.faults({"match": GETS, "action": {"flipByte": 17 * MIB + 5}, "count": 1})
@@ -161,6 +186,7 @@ STAYERS = {"read": READ_AND_STAY, "mapped": MAP_AND_STAY}
 
 
 @pytest.mark.parametrize("kind", STAYERS)
+# semantics 6
 def test_a_reader_of_wrong_bytes_is_stopped_with_a_message(kind, place, agent, store, bucket, work):
     """The byte is wrong every time; whoever has it must not go on."""
     model = one_file(bucket, mebibytes=16)
@@ -189,16 +215,22 @@ def test_a_reader_of_a_byte_that_was_wrong_once_is_stopped_too(kind, place, agen
     assert result.returncode == 0 and result.stdout.split()[0].decode() == model.digests["model.gguf"], result
 
 
+# semantics 6
 def test_strict_verification_shows_nothing_before_the_check(place, agent, store, bucket, work):
     model = one_file(bucket, mebibytes=16)
-    store.faults({"match": GETS, "action": {"flipByte": 9 * MIB}, "count": 1}, bandwidth=16e6)
+    store.faults({"match": GETS, "action": {"flipByte": 9 * MIB}, "count": 1}, bandwidth=8e6)
     agent("--verify", "strict")
     environment = place.preloaded(store.environment(model.prefix), work / "model")
     first = Running(["head", "-c", "1", work / "model/model.gguf"], place.log("head"), environment=environment)
     whole = Running(["sha256sum", work / "model/model.gguf"], place.log("reader"), environment=environment)
-    time.sleep(0.8)  # the first byte is there, the file is not
-    assert first.alive(), "a byte was shown before the check"
-    assert whole.wait(120) == 0, whole.output()
+    looks = 0
+    while whole.alive():
+        is_shown = not first.alive()
+        # What is not complete now was not complete then.
+        if store.requests()["bytesServed"] > MIB and any(m["phase"] == "filling" for m in place.status()["models"]):
+            assert not is_shown, "a byte was shown before the check"
+            looks += 1
+    assert looks > 0 and whole.wait(120) == 0, whole.output()
     assert model.digests["model.gguf"] in whole.output() and first.wait(120) == 0
     assert place.status()["models"][0]["refilledFiles"] == 1
 
@@ -214,9 +246,10 @@ def test_a_changed_etag_fails_the_load_and_says_replaced(place, agent, store, bu
     assert b"replaced" in result.stderr and b"model.gguf" in result.stderr
 
 
+# semantics 7
 def test_an_object_replaced_during_the_load_stops_the_reader_and_never_mixes(place, agent, store, bucket, work):
     model = one_file(bucket, mebibytes=40)
-    store.faults(bandwidth=10e6)
+    store.faults(bandwidth=5e6)
     agent("--connections", "2")  # so that requests remain to be sent
     environment = place.preloaded(store.environment(model.prefix), work / "model")
     reader = Running(["sha256sum", work / "model/model.gguf"], place.log("reader"), environment=environment)
@@ -239,7 +272,7 @@ def test_a_new_version_at_the_store_is_loaded_by_the_next_opening(place, agent, 
 
 def test_an_object_deleted_during_the_load_fails_it(place, agent, store, bucket):
     model = one_file(bucket, mebibytes=30)
-    store.faults(bandwidth=10e6)
+    store.faults(bandwidth=5e6)
     agent("--connections", "2")
     job = Running([paths.MODELCACHE, "warm"], place.log("warm"), environment=settings(place, store.environment(model.prefix)))
     wait_until(lambda: any(m["presentBytes"] > 4 * MIB for m in place.status()["models"]), 120, "something is there")

@@ -5,7 +5,6 @@ import os
 import pathlib
 import sys
 import time
-import urllib.parse
 
 import pytest
 
@@ -152,12 +151,6 @@ def test_the_emulator_is_read_as_s3(family, place, agent, store, bucket):
     model.assert_whole(warm(place, environment))
 
 
-S3_NAMES = {
-    "plain.gguf": 20 * MIB + 1, "with space.gguf": 70_001, "plus+sign.gguf": 70_002, "模型/权重 文件.gguf": 5 * MIB + 7,
-    "a/b/c/deep.bin": 11, "empty.json": 0,
-}
-
-
 def s3_environment(port: int, region: str = "us-east-1") -> dict[str, str]:
     return clean_environment(
         OSS_ENDPOINT=f"http://127.0.0.1:{port}", OSS_REGION=region, OSS_PATH="s3://models/m/",
@@ -171,7 +164,7 @@ def moto(place):
     process = Running([sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", port], place.log("moto"))
 
     def put(path: str, body: bytes) -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
         # Any scope does: moto does not verify signatures, it looks for the service's name.
         connection.request("PUT", path, body=body, headers={
             "Authorization": "AWS4-HMAC-SHA256 Credential=x/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=0"})
@@ -190,16 +183,6 @@ def moto(place):
     process.stop()
 
 
-def test_a_model_is_read_from_moto(moto, place, agent, bucket):
-    port, put = moto
-    model = make_model(bucket, "m/", S3_NAMES)
-    for name in model.names:
-        put("/models/" + urllib.parse.quote("m/" + name), (bucket / "m" / name).read_bytes())
-    agent()
-    assert listed(place, s3_environment(port)) == model.sizes
-    model.assert_whole(warm(place, s3_environment(port)))
-
-
 def test_folder_marker_objects_do_not_hinder_a_model(moto, place, agent, bucket):
     """Consoles make empty objects named `prefix/` and `prefix/sub/` for folders."""
     port, put = moto
@@ -211,31 +194,32 @@ def test_folder_marker_objects_do_not_hinder_a_model(moto, place, agent, bucket)
     model.assert_whole(warm(place, s3_environment(port)))
 
 
-def rclone() -> pathlib.Path:
-    """The rclone of requirements.txt: Debian's own builds leave `serve s3` out."""
-    return pathlib.Path(sys.executable).parent / "rclone"
+# ---- keys of a person's home --------------------------------------------------------------------------------------
+
+PROFILES = {
+    ".aws/credentials": ("s3", f"[default]\naws_access_key_id = {ACCESS_KEY}\naws_secret_access_key = {SECRET}\n"),
+    ".ossutilconfig": ("oss", f"[Credentials]\naccessKeyID={ACCESS_KEY}\naccessKeySecret={SECRET}\n"),
+    ".aliyun/config.json": ("oss", json.dumps({"current": "a", "profiles": [
+        {"name": "a", "mode": "AK", "access_key_id": ACCESS_KEY, "access_key_secret": SECRET}]})),
+}
 
 
-def test_a_model_is_read_from_rclone(place, agent, bucket, work):
-    model = make_model(bucket / "models", "m/", S3_NAMES)
-    port = free_port()
-    process = Running(
-        [rclone(), "serve", "s3", "--config", work / "rclone.conf", "--addr", f"127.0.0.1:{port}", "--auth-key", "AKIDSYSTEMTEST,s3-secret", bucket],
-        place.log("rclone"))
-    try:
-        def listens() -> bool:
-            process.must_live()
-            try:
-                http.client.HTTPConnection("127.0.0.1", port, timeout=1).connect()
-                return True
-            except OSError:
-                return False
-        wait_until(listens, 120, "rclone listens")
-        agent()
-        assert listed(place, s3_environment(port)) == model.sizes
-        model.assert_whole(warm(place, s3_environment(port)))
-    finally:
-        process.stop()
+@pytest.mark.parametrize("name", PROFILES)
+def test_the_command_has_the_keys_of_a_home_and_the_agent_reads_none(name, place, agent, store, bucket, work):
+    model = one_file(bucket, mebibytes=1)
+    scheme, text = PROFILES[name]
+    file = work / "home" / name
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text)
+    one = agent(HOME=work / "home")
+    environment = store.environment(
+        OSS_ACCESS_KEY_ID=None, OSS_ACCESS_KEY_SECRET=None, OSS_PATH=f"{scheme}://models/{model.prefix}", HOME=work / "home")
+    # The library hands on its environment, where no key is, and the agent of this home has none either.
+    read = place.run("cat", work / "model/model.gguf", environment=place.preloaded(environment, work / "model"))
+    assert read.returncode != 0 and b"denied" in read.stderr, read.stderr.decode()
+    assert listed(place, environment) == model.sizes
+    model.assert_whole(warm(place, environment))
+    assert SECRET not in one.process.output()
 
 
 # ---- source addresses ------------------------------------------------------------------------------------------
@@ -271,18 +255,17 @@ def credentials_file(path: pathlib.Path, key: str, secret: str, token: str, expi
 
 def test_a_credentials_file_is_read_again_when_it_expires_in_mid_load(place, agent, bucket, work):
     model = one_file(bucket, mebibytes=40)
-    now = time.time()
-    first = int(now) + 3
+    running_agent = agent()
+    first = int(time.time()) + 6
     store = Store({"models": bucket}, place.log("store"), options=(
         "--key", f"STS.first:secret-one:token-one:{first}", "--key", f"STS.second:secret-two:token-two:{first + 3600}"))
     file = work / "credentials.json"
     try:
-        store.faults(bandwidth=8e6)  # the load takes 5 s, the first token lives for 3
+        store.faults(bandwidth=5e6)  # the load takes 8 s, the first token lives for 6
         credentials_file(file, "STS.first", "secret-one", "token-one", first)
-        running_agent = agent()
         environment = store.environment(model.prefix, OSS_ACCESS_KEY_ID=None, OSS_ACCESS_KEY_SECRET=None, OSS_CREDENTIALS_FILE=file)
         job = Running([paths.MODELCACHE, "warm"], place.log("warm"), environment=environment | {k: str(v) for k, v in place.settings().items()})
-        time.sleep(1)
+        wait_until(lambda: store.requests()["bytesServed"] > 0, 120, "the load has begun")
         credentials_file(file, "STS.second", "secret-two", "token-two", first + 3600)
         assert job.wait(120) == 0, job.output()
         model.assert_whole(pathlib.Path(job.output().splitlines()[-1]))

@@ -39,8 +39,8 @@ def test_messages_and_requests_are_marked_urgent_on_the_wire_and_the_models_byte
 
     # From the end that dialled: messages and requests. From the other: messages, and blocks.
     urgent = f"{URGENT_CLASS:#x}"
-    wait_until(lambda: set(marks(False)) == {urgent}, 10, "all that was dialled is marked")
-    wait_until(lambda: urgent in marks(True) and set(marks(True)) != {urgent}, 10, "messages of who listens are marked, blocks are not")
+    wait_until(lambda: set(marks(False)) == {urgent}, 60, "all that was dialled is marked")
+    wait_until(lambda: urgent in marks(True) and set(marks(True)) != {urgent}, 60, "messages of who listens are marked, blocks are not")
     world.check(*nodes)
     for i in range(2):
         urgent_bytes, others = world.network.received(i)
@@ -78,6 +78,7 @@ def test_who_comes_late_reads_nothing_from_the_store_even_after_the_holder_was_r
     late.kill()
     seeder.agent.stop()
     seeder.start()
+    wait_until(lambda: world.offers_all(seeder), 120, "the restarted node offers the model")
     last = world.node(2)
     last.load(world.environment)
     world.check(last)

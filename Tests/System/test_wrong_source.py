@@ -23,9 +23,9 @@ def test_a_wrong_setting_for_the_source_is_named(case, verb, place, agent, store
     agent()
     environment = store.environment("one/") | change
     if verb == "program":
-        result = place.run("cat", work / "model/model.gguf", environment=place.preloaded(environment, work / "model"), seconds=30)
+        result = place.run("cat", work / "model/model.gguf", environment=place.preloaded(environment, work / "model"))
     else:
-        result = place.modelcache(verb, environment=environment, seconds=30)
+        result = place.modelcache(verb, environment=environment)
         if verb == "ls" and case == "empty prefix":
             # Nothing there is an answer, not an error, to one who asks what is there.
             assert result.returncode == 0 and b"0 objects" in result.stdout
@@ -41,7 +41,7 @@ def test_the_messages_differ_from_each_other(place, agent, store, bucket):
     agent()
     said = {}
     for case, (change, _, _) in CASES.items():
-        result = place.modelcache("warm", environment=store.environment("one/") | change, seconds=30)
+        result = place.modelcache("warm", environment=store.environment("one/") | change)
         said[case] = result.stderr.decode().split("(HTTP")[0]
     assert len(set(said.values())) == len(said), said
 
@@ -53,7 +53,7 @@ def test_a_skewed_clock_is_named(verb, signature, place, agent, bucket):
     store = Store({"models": bucket}, place.log("store"), options=("--clock-offset", "3600"))
     try:
         agent()
-        result = place.modelcache(verb, environment=store.environment("one/", MODELCACHE_SIGNATURE=signature), seconds=30)
+        result = place.modelcache(verb, environment=store.environment("one/", MODELCACHE_SIGNATURE=signature))
         assert result.returncode == 78, result
         assert b"clock" in result.stderr and b"NTP" in result.stderr
     finally:
@@ -65,14 +65,14 @@ def test_a_skewed_clock_is_named(verb, signature, place, agent, bucket):
 def test_an_endpoint_that_does_not_answer_gives_69(verb, endpoint, word, place, agent, store):
     agent()
     where = f"http://127.0.0.1:{free_port()}" if endpoint == "port" else "http://no-such-host.invalid"
-    result = place.modelcache(verb, environment=store.environment("one/", OSS_ENDPOINT=where), seconds=40)
+    result = place.modelcache(verb, environment=store.environment("one/", OSS_ENDPOINT=where))
     assert result.returncode == 69, result
     assert word in result.stderr.decode() and result.stderr.count(b"\n") == 1
 
 
 def test_an_https_endpoint_that_speaks_http_is_a_clear_error(place, agent, store):
     agent()
-    result = place.modelcache("ls", environment=store.environment("one/", OSS_ENDPOINT=f"127.0.0.1:{store.port}"), seconds=40)
+    result = place.modelcache("ls", environment=store.environment("one/", OSS_ENDPOINT=f"127.0.0.1:{store.port}"))
     assert result.returncode in (69, 78) and b"127.0.0.1" in result.stderr, result
 
 
@@ -80,7 +80,7 @@ def test_no_secret_reaches_a_log(place, agent, store, bucket):
     one_file(bucket, mebibytes=1)
     one = agent("--log-level", "0")
     for change in ({}, {"OSS_ACCESS_KEY_SECRET": "not-the-secret", "OSS_SESSION_TOKEN": "the-session-token"}):
-        place.modelcache("warm", environment=store.environment("one/") | change, seconds=30)
+        place.modelcache("warm", environment=store.environment("one/") | change)
     text = one.process.output()
     for secret in ("system-tests-secret", "not-the-secret", "the-session-token"):
         assert secret not in text

@@ -88,7 +88,7 @@ class Operator:
             [PROGRAM, "--kubeconfig", kubeconfig, "--leader-elect", "--system-namespace", hooks.SYSTEM_NAMESPACE, "--agent-image", "modelcache/agent:dev",
              "--metrics-bind-address", f"127.0.0.1:{self.metrics_port}", "--health-probe-bind-address", f"127.0.0.1:{self.health_port}",
              "--webhook-bind-address", f"127.0.0.1:{self.port}", "--webhook-extra-names", "127.0.0.1", "--webhook-drain-timeout", "0s",
-             "--allow-loopback-endpoints"], stdout=log, stderr=log)
+             "--allow-loopback-endpoints", "--credential-hosts=*"], stdout=log, stderr=log)
 
     def resident(self) -> int:
         return int(re.search(r"VmRSS:\s+(\d+) kB", pathlib.Path(f"/proc/{self.process.pid}/status").read_text())[1]) << 10
@@ -258,7 +258,7 @@ def main() -> None:
     one, many, ms = result["steady"], result["many"], lambda seconds: f"{seconds * 1000:.2f} ms"
     growth = many["after"] - many["before"]
     checks = [
-        ("p99 below 10 ms", one["p99"] < P99_LIMIT), ("memory flat", growth < GROWTH_LIMIT), ("every review answered with a patch", many["bad"] + one["bad"] == 0),
+        ("every review answered with a patch", many["bad"] + one["bad"] == 0),
         ("1 MB pod answered", result["large"]["answered"]), ("garbage refused", result["garbage"]["refused"]), ("alive", result["alive"]),
     ]
     print(f"""
@@ -272,9 +272,11 @@ without p50 {ms(result['created']['without']['p50'])}, p99 {ms(result['created']
 """)
     for name, passed in checks:
         print(f"{'ok    ' if passed else 'MISSED'} {name}")
-    (common.CACHE / "bench").mkdir(parents=True, exist_ok=True)
-    (common.CACHE / "bench/admission.json").write_text(json.dumps(result, indent=1))
-    sys.exit(0 if all(passed for _, passed in checks) else 1)
+    good = common.verdict("p99 ms of a review", one["p99"] * 1000, P99_LIMIT * 1000, at_least=False)
+    # Allocators round: two runs differ by more than three per cent of little.
+    good &= common.verdict(f"MiB more after {many['reviews']} reviews", growth / MIB, GROWTH_LIMIT / MIB, at_least=False, compared=False)
+    common.record("admission", result)
+    sys.exit(0 if good and all(passed for _, passed in checks) else 1)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ sys.path.insert(0, str(REPOSITORY / "Tests/System"))
 from support.agent import Agent, Place  # noqa: E402
 from support.processes import Running, clean_environment, free_port, unmount_below, wait_until  # noqa: E402
 from support.store import Store  # noqa: E402
+from verdicts import verdict  # noqa: E402, F401
 
 CACHE = pathlib.Path(os.environ.get("MODELCACHE_CACHE") or pathlib.Path(
     os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "modelcache")
@@ -125,9 +126,3 @@ def record(name: str, result: dict) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{name}.json").write_text(json.dumps(result, indent=2) + "\n")
     say(f"result: {folder / f'{name}.json'}")
-
-
-def verdict(name: str, value: float, limit: float, at_least: bool) -> bool:
-    good = value >= limit if at_least else value <= limit
-    print(f"  {'reached' if good else 'MISSED '}  {name}: {value:.3f} ({'at least' if at_least else 'at most'} {limit:g})", flush=True)
-    return good

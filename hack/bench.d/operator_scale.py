@@ -53,7 +53,7 @@ class Operator:
             [PROGRAM, "--kubeconfig", kubeconfig, "--agent-port", str(agent_port),
              "--leader-elect", "--metrics-bind-address", f"127.0.0.1:{self.metrics_port}",
              "--health-probe-bind-address", f"127.0.0.1:{self.health_port}", "--agent-image", "modelcache/agent:dev",
-             "--system-namespace", SYSTEM_NAMESPACE, "--webhook-bind-address", "0", "--allow-loopback-endpoints"],
+             "--system-namespace", SYSTEM_NAMESPACE, "--webhook-bind-address", "0", "--allow-loopback-endpoints", "--credential-hosts=*"],
             stdout=log, stderr=log)
 
     def stop(self):

@@ -17,6 +17,7 @@ from pod_starts import PodStarts  # noqa: E402
 from testbed import Model, Testbed, namespace_with_keys, paths, wait_until  # noqa: E402
 
 from support.pods import INJECTED, Pods, llama  # noqa: E402
+from verdicts import verdict  # noqa: E402
 
 SPACE, LIMIT = "bench", 1.10
 CACHE = pathlib.Path(os.environ.get("MODELCACHE_CACHE") or pathlib.Path(
@@ -59,8 +60,7 @@ def main() -> int:
           ["round", "sandbox and image", "container to ready", "of the wire", "read from the store"],
           [[str(n + 1), f"{one.started - one.made:.2f} s", f"{one.seconds:.2f} s", f"{one.seconds / wire:.3f}x", f"{one.origin / size:.3f}x"]
            for n, one in enumerate(seen)])
-    good = ratio <= LIMIT
-    print(f"  {'reached' if good else 'MISSED '}  container to ready, of the wire, median: {ratio:.3f} (at most {LIMIT:g})", flush=True)
+    good = verdict("container to ready, of the wire, median", ratio, LIMIT, at_least=False)
     folder = CACHE / "bench"
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "pod.json").write_text(json.dumps({

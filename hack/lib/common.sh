@@ -11,6 +11,9 @@ mkdir -p "$cache"
 say() { printf '%s: %s\n' "${0##*/}" "$*" >&2; }
 fail() { say "error: $*"; exit 1; }
 
+# is_ready FOLDER RECIPE: the cache has it already, so no lock is needed, and the cache may be another user's.
+is_ready() { [ "$(cat "$1/.ready" 2>/dev/null)" = "$2" ]; }
+
 # with_lock NAME COMMAND...: two runs of one script do not work on the same cache at once.
 with_lock() {
     local name=$1 descriptor
@@ -19,7 +22,9 @@ with_lock() {
     flock -n "$descriptor" || { say "waiting for another run that prepares $name"; flock "$descriptor"; }
     # The lock must not outlive this call in a child that stays in the background.
     "$@" {descriptor}>&-
+    local outcome=$?  # seen where the caller looks at it, which switches errexit off
     exec {descriptor}>&-
+    return $outcome
 }
 
 # machine_library_folder: Debian's name for this architecture's folder, e.g. x86_64-linux-gnu.
@@ -32,14 +37,18 @@ python_environment() {
     shift
     digest=$(cat "$@" | sha256sum | cut -c1-12)
     folder=$cache/python/$name-$digest
-    if [ ! -e "$folder/.ready" ]; then
-        say "making the Python environment $name"
-        rm -rf "$folder"
-        python3 -m venv "$folder" >&2 || fail "python3 -m venv failed: install python3-venv"
-        local arguments=() file
-        for file in "$@"; do arguments+=(-r "$file"); done
-        "$folder/bin/python" -m pip install --quiet --disable-pip-version-check "${arguments[@]}" >&2
-        touch "$folder/.ready"
-    fi
+    # Tests may begin side by side: each would remove what the other makes.
+    [ -e "$folder/.ready" ] || with_lock "python-$name-$digest" make_python_environment "$name" "$folder" "$@" || return 1
     echo "$folder/bin/python"
+}
+
+make_python_environment() {
+    local name=$1 folder=$2 arguments=() file
+    shift 2
+    [ ! -e "$folder/.ready" ] || return 0
+    say "making the Python environment $name"
+    rm -rf "$folder"
+    python3 -m venv "$folder" >&2 || { say "error: python3 -m venv failed: install python3-venv"; return 1; }
+    for file in "$@"; do arguments+=(-r "$file"); done
+    "$folder/bin/python" -m pip install --quiet --disable-pip-version-check "${arguments[@]}" >&2 && touch "$folder/.ready"
 }

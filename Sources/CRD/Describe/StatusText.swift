@@ -1,6 +1,6 @@
-/// What `kubectl modelcache status` shows.
+/// The text of `kubectl modelcache status`.
 public enum StatusText {
-    /// One line a ModelCache, as `kubectl get` has them.
+    /// One line a ModelCache, with the columns of `kubectl get`.
     public static func table(_ models: [ModelCache], now: Double, withNamespace: Bool) -> [String] {
         let header = (withNamespace ? ["NAMESPACE"] : []) + ["NAME", "PHASE", "SIZE", "READY", "PROGRESS", "AGE"]
         let rows = models.map { model in
@@ -13,23 +13,27 @@ public enum StatusText {
         return Texts.table([header] + rows)
     }
 
-    /// A page about one, with a bar a node. `width` is the terminal's; nil: plain lines without bars.
-    /// `height` bounds the page so that it can be drawn over itself; nil: as long as it is.
+    /// A page about one ModelCache, with a bar a node. `width` is the terminal's; nil: plain lines without bars.
+    /// `height` bounds the page so that it can be redrawn in place; nil: no bound.
     public static func page(_ model: ModelCache, width: Int?, height: Int? = nil) -> [String] {
         let status = model.status
         var lines = ["\(model.metadata.name): \(headline(model))", "source: \(Texts.plain(source(model.spec.source)))"]
         if let progress = status?.progress, progress.bytesTotal > 0 {
-            lines.append("progress: " + (width == nil ? "" : Texts.bar(percent: progress.percent, cells: 24) + " ") + figures(progress))
+            let bar = width == nil ? "" : Texts.bar(percent: progress.percent, cells: 24) + " "
+            lines.append("progress: \(bar)\(figures(progress))")
         }
-        if let traffic = status?.traffic, traffic.originBytes + traffic.peerBytes > 0 {
-            lines.append("traffic: \(Texts.bytes(traffic.originBytes)) from the store, \(Texts.bytes(traffic.peerBytes)) from other nodes")
+        if let traffic = status?.traffic, traffic.originBytes + traffic.peerBytes + traffic.copiedBytes > 0 {
+            lines.append(
+                "traffic: \(Texts.bytes(traffic.originBytes)) from the store, "
+                    + "\(Texts.bytes(traffic.peerBytes)) from other nodes, "
+                    + "\(Texts.bytes(traffic.copiedBytes)) from other caches")
         }
         lines += status?.conditions.compactMap(complaint) ?? []
         guard let nodes = status?.nodes, !nodes.details.isEmpty else { return lines.map { fit($0, width) } }
         lines.append("")
-        let room = height.map { max(1, $0 - lines.count - 1) } ?? nodes.details.count
-        lines += nodeLines(nodes, seeders: Set(status?.seeders ?? []), count: room, withBars: width != nil)
-        let hidden = nodes.desired - min(room, nodes.details.count)
+        let shown = height.map { max(1, $0 - lines.count - 1) } ?? nodes.details.count
+        lines += nodeLines(nodes, seeders: Set(status?.seeders ?? []), count: shown, withBars: width != nil)
+        let hidden = nodes.desired - min(shown, nodes.details.count)
         if hidden > 0 { lines.append("and \(hidden) more \(hidden == 1 ? "node" : "nodes")") }
         return lines.map { fit($0, width) }
     }
@@ -39,9 +43,10 @@ public enum StatusText {
         let busy = model.status?.nodes?.details.filter { $0.state != .ready } ?? []
         let parts = busy.prefix(8).map { "\($0.name) \($0.state.rawValue) \($0.percent)%" }
         let rest = busy.count > parts.count ? ["\(busy.count - parts.count) more"] : []
-        return ([
-            "\(model.metadata.name) \(model.status?.phase?.rawValue ?? "Pending") \(nodes(model)) \(model.status?.progress?.percent ?? 0)%"
-        ] + parts + rest).joined(separator: "  ")
+        return
+            ([
+                "\(model.metadata.name) \(model.status?.phase?.rawValue ?? "Pending") \(nodes(model)) \(model.status?.progress?.percent ?? 0)%"
+            ] + parts + rest).joined(separator: "  ")
     }
 
     private static func headline(_ model: ModelCache) -> String {
@@ -72,14 +77,17 @@ public enum StatusText {
             + (progress.remainingSeconds.map { "  \(Texts.duration($0)) left" } ?? "")
     }
 
-    /// What a condition says when it is not as one wants it.
+    /// A condition's text, when its status is not the desired one.
     private static func complaint(_ condition: Condition) -> String? {
-        let isBad: Bool = switch ConditionType(rawValue: condition.type) {
-        case .ready, .sourceResolved: condition.status != .true
-        case .degraded, .capacityExceeded: condition.status == .true
-        case .progressing, nil: false
-        }
-        return isBad ? Texts.plain("\(condition.type)=\(condition.status.rawValue) (\(condition.reason)): \(condition.message)") : nil
+        let isBad: Bool =
+            switch ConditionType(rawValue: condition.type) {
+            case .ready, .sourceResolved: condition.status != .true
+            case .degraded, .capacityExceeded, .sourceChanged: condition.status == .true
+            case .progressing, nil: false
+            }
+        return isBad
+            ? Texts.plain("\(condition.type)=\(condition.status.rawValue) (\(condition.reason)): \(condition.message)")
+            : nil
     }
 
     private static func nodeLines(_ nodes: NodesStatus, seeders: Set<String>, count: Int, withBars: Bool) -> [String] {

@@ -1,8 +1,8 @@
 import Foundation
 
-/// Figures as people read them.
+/// Numbers in the form that people read.
 public enum Texts {
-    /// `0 B`, `253 MB`, `1.4 TB`: decimal units as stores bill in, three digits at most.
+    /// `0 B`, `253 MB`, `1.4 TB`: decimal units, in which stores bill; three digits at most.
     public static func bytes(_ count: Int64) -> String {
         var value = Double(max(0, count))
         var unit = 0
@@ -43,11 +43,13 @@ public enum Texts {
         }
     }
 
-    /// Without what moves a terminal's cursor: messages come from objects that others wrote.
+    /// Without control characters, which could move a terminal's cursor: messages come from objects that others wrote.
     public static func plain(_ text: String) -> String {
-        String(String.UnicodeScalarView(text.unicodeScalars.map { scalar in
-            scalar.value < 0x20 || (0x7f...0x9f).contains(scalar.value) ? " " : scalar
-        }))
+        String(
+            String.UnicodeScalarView(
+                text.unicodeScalars.map { scalar in
+                    scalar.value < 0x20 || (0x7f...0x9f).contains(scalar.value) ? " " : scalar
+                }))
     }
 
     /// `[████····]`, `cells` wide inside.
@@ -56,12 +58,12 @@ public enum Texts {
         return "[" + String(repeating: "█", count: filled) + String(repeating: "·", count: cells - filled) + "]"
     }
 
-    /// Cut to `width` cells, with an ellipsis where something is lost.
+    /// Cut to `width` cells, with an ellipsis where text is lost.
     static func cut(_ text: String, _ width: Int) -> String {
         text.count <= width ? text : String(text.prefix(max(0, width - 1))) + "…"
     }
 
-    /// Columns for people, padded with spaces; the last is not.
+    /// Columns for people, padded with spaces, except the last one.
     static func table(_ rows: [[String]]) -> [String] {
         let columns = rows.map(\.count).max() ?? 0
         let widths = (0..<columns).map { column in rows.map { column < $0.count ? $0[column].count : 0 }.max() ?? 0 }

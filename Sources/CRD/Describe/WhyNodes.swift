@@ -1,4 +1,4 @@
-/// What nodes, their agents and their warm-up Jobs wait for. Nodes with one cause are named together.
+/// The causes for which nodes, their agents and their warm-up Jobs wait. Nodes with one cause are named together.
 enum WhyNodes {
     /// `: ImagePullBackOff, back-off pulling image …`, or nothing.
     static func cause(_ pod: WhyObservation.PodState) -> String {
@@ -18,10 +18,13 @@ enum WhyNodes {
             if let message = detail.message, !message.isEmpty {
                 groups.add(node: detail.name, "\(detail.state == .failed ? "failed" : "waits"): \(message)", nil)
             } else if detail.state == .pending, !seen.model.spec.suspend {
-                groups.add(node: detail.name, "has no warm-up yet: at most \(seen.model.spec.warmup.parallelism) nodes warm at once (spec.warmup.parallelism)", nil)
+                let most = seen.model.spec.warmup.parallelism
+                groups.add(
+                    node: detail.name,
+                    "has no warm-up yet: at most \(most) nodes warm at once (spec.warmup.parallelism)", nil)
             }
         }
-        // The status names a hundred nodes at most, and none before the first look.
+        // The status names at most a hundred nodes, and none before the first reconcile.
         for warmup in seen.warmups where !waiting.contains(where: { $0.name == warmup.node }) && !warmup.isComplete {
             if !details.contains(where: { $0.name == warmup.node }) { _ = jobFinding(warmup, seen, into: &groups) }
         }
@@ -34,9 +37,11 @@ enum WhyNodes {
     ) -> Set<String> {
         guard let agents = seen.agents else { return [] }
         if agents.isEmpty {
-            groups.plain.append(Why.Finding(
-                text: "No agent runs on any node (no pod with the label app.kubernetes.io/name=modelcache-agent in \(seen.systemNamespace))",
-                remedy: "install the agents (kubectl apply -k config/default)"))
+            groups.plain.append(
+                Why.Finding(
+                    text: "No agent runs on any node (no pod with the label app.kubernetes.io/name=modelcache-agent "
+                        + "in \(seen.systemNamespace))",
+                    remedy: "install the agents (kubectl apply -k config/default)"))
             return Set(waiting)
         }
         var blocked: Set<String> = []
@@ -46,7 +51,8 @@ enum WhyNodes {
                 blocked.insert(node)
                 groups.add(
                     node: node, "has no agent",
-                    "see why the DaemonSet modelcache-agent has no pod there: kubectl -n \(seen.systemNamespace) describe daemonset modelcache-agent")
+                    "see why the DaemonSet modelcache-agent has no pod there: "
+                        + "kubectl -n \(seen.systemNamespace) describe daemonset modelcache-agent")
             } else if let pod = here.first, !here.contains(where: \.isReady) {
                 blocked.insert(node)
                 let restarts = pod.restarts > 0 ? ", restarted \(pod.restarts) times" : ""
@@ -67,7 +73,8 @@ enum WhyNodes {
             let last = warmup.pod.map { cause($0) } ?? ""
             groups.add(
                 node: warmup.node, "failed: its warm-up gave up (\(failure.reason))\(last)",
-                "kubectl -n \(namespace) logs job/\(warmup.name); once mended, kubectl modelcache evict \(seen.model.metadata.name) --node \(warmup.node) starts it anew")
+                "kubectl -n \(namespace) logs job/\(warmup.name); once mended, "
+                    + "kubectl modelcache evict \(seen.model.metadata.name) --node \(warmup.node) starts it anew")
             return true
         }
         guard let pod = warmup.pod else {
@@ -80,19 +87,28 @@ enum WhyNodes {
         let describe = "kubectl -n \(namespace) describe pod \(pod.name)"
         switch pod.reason {
         case "Unschedulable":
-            groups.add(node: warmup.node, "cannot take its warm-up pod\(cause(pod))", "check taints, tolerations and free CPU and memory: \(describe)")
+            groups.add(
+                node: warmup.node, "cannot take its warm-up pod\(cause(pod))",
+                "check taints, tolerations and free CPU and memory: \(describe)")
         case "ImagePullBackOff", "ErrImagePull", "InvalidImageName", "ErrImageNeverPull":
-            groups.add(node: warmup.node, "cannot get the agent's image\(cause(pod))", "check the image's name and the node's way to its registry: \(describe)")
+            groups.add(
+                node: warmup.node, "cannot get the agent's image\(cause(pod))",
+                "check the image's name and the node's way to its registry: \(describe)")
         case "CreateContainerConfigError":
-            groups.add(node: warmup.node, "cannot start its warm-up pod\(cause(pod))", "mostly a missing Secret or key: \(describe)")
+            groups.add(
+                node: warmup.node, "cannot start its warm-up pod\(cause(pod))",
+                "mostly a missing Secret or key: \(describe)")
         default:
             if pod.phase == "Running", pod.reason == nil {
                 guard warmup.failedPods > 0 else { return false }
-                groups.add(node: warmup.node, "is trying again after \(warmup.failedPods) failed \(warmup.failedPods == 1 ? "attempt" : "attempts")", nil)
+                let attempts = warmup.failedPods == 1 ? "attempt" : "attempts"
+                groups.add(node: warmup.node, "is trying again after \(warmup.failedPods) failed \(attempts)", nil)
             } else if pod.phase == "Succeeded" {
                 return false
             } else {
-                groups.add(node: warmup.node, "waits for its warm-up pod\(cause(pod))", pod.phase == "Pending" ? describe : "kubectl -n \(namespace) logs \(pod.name)")
+                groups.add(
+                    node: warmup.node, "waits for its warm-up pod\(cause(pod))",
+                    pod.phase == "Pending" ? describe : "kubectl -n \(namespace) logs \(pod.name)")
             }
         }
         return true
@@ -104,18 +120,19 @@ enum WhyNodes {
         private var order: [String] = []
         private var members: [String: (nodes: [String], remedy: String?)] = [:]
 
-        /// The remedy is that of the first node: its commands name it.
+        /// The first node's remedy stays: its commands name that node.
         mutating func add(node: String, _ text: String, _ remedy: String?) {
             if members[text] == nil { order.append(text) }
             members[text, default: ([], remedy)].nodes.append(node)
         }
 
         var findings: [Why.Finding] {
-            plain + order.prefix(10).map { text in
-                let nodes = members[text]?.nodes ?? []
-                let subject = nodes.count == 1 ? "Node \(nodes[0])" : "Each of the nodes \(Texts.list(nodes))"
-                return Why.Finding(text: "\(subject) \(text)", remedy: members[text]?.remedy)
-            }
+            plain
+                + order.prefix(10).map { text in
+                    let nodes = members[text]?.nodes ?? []
+                    let subject = nodes.count == 1 ? "Node \(nodes[0])" : "Each of the nodes \(Texts.list(nodes))"
+                    return Why.Finding(text: "\(subject) \(text)", remedy: members[text]?.remedy)
+                }
         }
     }
 }

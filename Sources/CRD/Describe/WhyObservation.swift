@@ -1,23 +1,23 @@
-/// What `kubectl modelcache why` could see, in words of its own: the reasoning below needs no API.
+/// The objects that `kubectl modelcache why` could read, as plain values, so that `Why` needs no API.
 public struct WhyObservation: Sendable {
-    /// The Secret that `spec.source.credentialsSecretRef` names.
+    /// The Secret that `spec.source.credentials.secretRef` names.
     public enum Secret: Sendable, Equatable {
         case notNeeded
         case missing
-        /// It is there; the names (never the values) of its keys.
+        /// The Secret exists; the names of its keys, never the values.
         case keys([String])
         /// The caller may not read it.
         case hidden
     }
 
-    /// A pod, as far as it tells why it does not do its work.
+    /// A pod, as far as it tells why it does not work.
     public struct PodState: Sendable, Equatable {
         public var name: String
         public var node: String?
         public var isReady: Bool
         /// `Pending`, `Running`, …
         public var phase: String
-        /// The scheduler's or kubelet's word for what holds it: `Unschedulable`, `ImagePullBackOff`, `OOMKilled`, …
+        /// The scheduler's or kubelet's reason: `Unschedulable`, `ImagePullBackOff`, `OOMKilled`, …
         public var reason: String?
         public var message: String?
         public var restarts: Int
@@ -81,12 +81,12 @@ public struct WhyObservation: Sendable {
         }
     }
 
-    /// A pod that names the ModelCache and got nothing of it.
+    /// A pod that names the ModelCache and did not get it.
     public struct UnservedPod: Sendable, Equatable {
         public var name: String
-        /// What the webhook wrote into it; nil: the webhook never saw it.
+        /// The status that the webhook wrote into it; nil: the webhook never saw it.
         public var status: String?
-        /// Kind and name of what makes it again when it is deleted.
+        /// Kind and name of the controller that creates it again after a deletion.
         public var controller: String?
 
         public init(name: String, status: String? = nil, controller: String? = nil) {
@@ -105,7 +105,7 @@ public struct WhyObservation: Sendable {
     public var warmups: [Warmup]
     public var warnings: [Warning]
     public var unservedPods: [UnservedPod]
-    /// What could not be read, and why.
+    /// The objects that could not be read, and why.
     public var blindSpots: [String]
 
     public init(

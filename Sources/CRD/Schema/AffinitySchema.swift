@@ -8,7 +8,10 @@ enum AffinitySchema {
                 [
                     "requiredDuringSchedulingIgnoredDuringExecution": .fields(
                         "A node that does not match is not used.",
-                        ["nodeSelectorTerms": .list("Any of them must match.", of: term, atMost: 32)],
+                        [
+                            "nodeSelectorTerms": .list("Any of them must match.", of: term, atMost: 32)
+                                .with([Rules.notEmpty])
+                        ],
                         required: ["nodeSelectorTerms"]),
                     "preferredDuringSchedulingIgnoredDuringExecution": .list(
                         "Nodes that match are taken first, by the sum of the weights.",
@@ -21,8 +24,11 @@ enum AffinitySchema {
     private static let term: SchemaNode = .fields(
         "All requirements must match; a term without any matches no node.",
         [
-            "matchExpressions": .list("On the node's labels.", of: requirement, atMost: 32),
-            "matchFields": .list("On the node's fields; Kubernetes knows metadata.name alone.", of: requirement, atMost: 32),
+            "matchExpressions": .list(
+                "On the node's labels.", of: requirement.with(Rules.labelRequirement), atMost: 32),
+            "matchFields": .list(
+                "On the node's fields; Kubernetes knows metadata.name alone.",
+                of: requirement.with(Rules.fieldRequirement), atMost: 32),
         ])
 
     private static let requirement: SchemaNode = .fields(

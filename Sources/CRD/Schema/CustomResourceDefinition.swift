@@ -1,27 +1,27 @@
-/// The CustomResourceDefinition of ModelCache, made from the same rules that the operator checks by.
+/// The CustomResourceDefinition of ModelCache, generated from the rules that the operator checks.
 public enum CustomResourceDefinition {
-    /// Which servers a definition is for.
+    /// The servers that a definition is for.
     public enum Level: String, Sendable, CaseIterable {
         /// 1.25 and later: with CEL rules (`x-kubernetes-validations`).
         case current
-        /// 1.20 and later, without them: kubectl refuses a definition with fields that the server does not know. The
-        /// operator's own check stands in for the rules.
+        /// 1.20 and later, without CEL rules: kubectl refuses a definition with fields that the server does not know.
+        /// The operator checks these rules itself.
         case legacy
     }
 
-    /// The rules of a whole object but its metadata, which the server checks itself.
+    /// The rules of a complete object except its metadata, which the server checks itself.
     static let schema: SchemaNode = .fields(
         "A model in an object store that is kept near the pods that read it.",
         [
             "apiVersion": .text("", length: 0...128), "kind": .text("", length: 0...128),
-            // Of metadata a definition may bound the name alone.
+            // A definition may restrict only the name in metadata.
             "metadata": .fields("", ["name": .text("", length: 0...Validation.maximumNameLength)]),
             "spec": SpecSchema.node, "status": StatusSchema.node,
         ], required: ["spec"])
 
     private static let head = "# Made by hack/generate from Sources/CRD; edit there.\n"
 
-    /// As YAML, with a head that says where it comes from. The same text each time.
+    /// As YAML, with a head that names its source. The text is always the same.
     public static func yaml(_ level: Level = .legacy) -> String {
         head + "---\n" + YAMLText.document(tree(level))
     }
@@ -56,7 +56,7 @@ public enum CustomResourceDefinition {
                 "names": [
                     "kind": .string(APIGroup.kind), "listKind": .string(APIGroup.kind + "List"),
                     "plural": .string(APIGroup.plural), "singular": .string(APIGroup.singular),
-                    "shortNames": [.string(APIGroup.shortName)], "categories": ["all"],
+                    "shortNames": [.string(APIGroup.shortName)], "categories": ["modelcache"],
                 ],
                 "versions": [version(level)],
             ],
@@ -65,7 +65,7 @@ public enum CustomResourceDefinition {
 
     private static func version(_ level: Level) -> JSONTree {
         var root = schema
-        // The server knows these three; a definition says no more than their type.
+        // The server checks these three; a definition may state only their type.
         if case .object(var properties, let required) = root.kind {
             for name in ["apiVersion", "kind"] { properties[name] = nil }
             root.kind = .object(properties: properties, required: required)
@@ -92,7 +92,8 @@ public enum CustomResourceDefinition {
         column("Progress", ".status.progress.summary", "Over all nodes."),
         column("Age", ".metadata.creationTimestamp", "Since its creation.", type: "date"),
         column("Source", ".spec.source.uri", "Where the model is read from.", wide: true),
-        column("Origin", ".status.traffic.originBytes", "Bytes read from the object store.", type: "integer", wide: true),
+        column(
+            "Origin", ".status.traffic.originBytes", "Bytes read from the object store.", type: "integer", wide: true),
         column("Reason", #".status.conditions[?(@.type=="Ready")].reason"#, "What holds it back.", wide: true),
     ]
 
@@ -100,7 +101,8 @@ public enum CustomResourceDefinition {
         _ name: String, _ path: String, _ description: String, type: String = "string", wide: Bool = false
     ) -> JSONTree {
         var members: [String: JSONTree] = [
-            "name": .string(name), "jsonPath": .string(path), "type": .string(type), "description": .string(description),
+            "name": .string(name), "jsonPath": .string(path), "type": .string(type),
+            "description": .string(description),
         ]
         if wide { members["priority"] = 1 }
         return .object(members)

@@ -1,9 +1,9 @@
 public import Foundation
 
-/// A JSON document as a value: what a schema is and what it is checked against.
+/// A JSON document as a value: the form of a schema, and of the documents that it checks.
 ///
-/// The Kubernetes client's `JSONValue` is its twin, as the client's `Toleration` is the API's: this module knows no client, and the
-/// client serves programs that know no ModelCache.
+/// The Kubernetes client has its own `JSONValue` (and its own `Toleration`), because this module knows no client, and
+/// the client serves programs that know no ModelCache.
 public enum JSONTree: Sendable, Equatable {
     case null
     case boolean(Bool)
@@ -13,7 +13,7 @@ public enum JSONTree: Sendable, Equatable {
     case array([JSONTree])
     case object([String: JSONTree])
 
-    /// Throws `DecodingError` for what is no JSON.
+    /// Throws `DecodingError` for text that is no JSON.
     public init(parsing data: Data) throws {
         self = try JSONDecoder().decode(JSONTree.self, from: data)
     }
@@ -28,7 +28,7 @@ public enum JSONTree: Sendable, Equatable {
         if case .object(let members) = self { members[member] } else { nil }
     }
 
-    /// What people call the type.
+    /// The type's name for people.
     var typeName: String {
         switch self {
         case .null: "null"
@@ -45,10 +45,11 @@ public enum JSONTree: Sendable, Equatable {
     public func text(limit: Int = .max) -> String {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-        // A number that JSON cannot say is the only failure, and none can come out of a parser.
+        // The only failure is a number that JSON cannot express, and no parser produces one.
         guard let data = try? encoder.encode(self) else { return typeName }
         let whole = String(decoding: data, as: UTF8.self)
-        return whole.unicodeScalars.count <= limit ? whole : String(whole.unicodeScalars.prefix(max(0, limit - 1))) + "…"
+        return whole.unicodeScalars.count <= limit
+            ? whole : String(whole.unicodeScalars.prefix(max(0, limit - 1))) + "…"
     }
 }
 

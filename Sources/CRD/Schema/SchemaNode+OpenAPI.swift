@@ -1,5 +1,6 @@
 extension SchemaNode {
-    /// As a part of a CustomResourceDefinition. `withRules` false leaves out what servers before 1.25 do not know.
+    /// As a part of a CustomResourceDefinition. `withRules` false leaves out fields that servers before 1.25 do not
+    /// know.
     func openAPI(withRules: Bool) -> JSONTree {
         var members: [String: JSONTree] = [:]
         if !description.isEmpty { members["description"] = .string(description) }

@@ -1,11 +1,12 @@
 /// The rule of one field: a node of a structural OpenAPI v3 schema.
 ///
-/// The custom resource definition and the operator's own check both come from it, so each rule is said once.
-/// https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/#specifying-a-structural-schema
+/// The custom resource definition and the operator's own check both come from it, so each rule is written once. See
+/// "Specifying a structural schema" in
+/// https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/
 public struct SchemaNode: Sendable, Equatable {
     public indirect enum Kind: Sendable, Equatable {
         case object(properties: [String: SchemaNode], required: [String])
-        /// Any keys, all values by one rule.
+        /// Any keys; one rule for all values.
         case map(values: SchemaNode, maximumCount: Int)
         case array(items: SchemaNode, maximumCount: Int, list: ListType)
         case string(StringRule)
@@ -30,7 +31,8 @@ public struct SchemaNode: Sendable, Equatable {
         public var format: String?
     }
 
-    /// A regular expression that RE2 (the server) and Swift (the operator) read alike, and what it says in words.
+    /// A regular expression with the same meaning in RE2 (the server) and Swift (the operator), and its meaning in
+    /// words.
     public struct Pattern: Sendable, Equatable {
         public var expression: String
         /// Completes "must be …".
@@ -40,7 +42,7 @@ public struct SchemaNode: Sendable, Equatable {
     public var kind: Kind
     public var description: String
     public var fallback: JSONTree?
-    /// CEL, for servers from 1.25 on; the operator says the same in `Validation`.
+    /// CEL, for servers from 1.25 on; the operator checks the same in `Validation`.
     public var rules: [CELRule] = []
 
     public struct CELRule: Sendable, Equatable {
@@ -60,7 +62,8 @@ extension SchemaNode {
     static func text(
         _ description: String, length: ClosedRange<Int>, pattern: Pattern? = nil, format: String? = nil
     ) -> SchemaNode {
-        let rule = StringRule(minimumLength: length.lowerBound, maximumLength: length.upperBound, pattern: pattern, format: format)
+        let rule = StringRule(
+            minimumLength: length.lowerBound, maximumLength: length.upperBound, pattern: pattern, format: format)
         return SchemaNode(.string(rule), description)
     }
 
@@ -86,7 +89,8 @@ extension SchemaNode {
     }
 
     static func fields(
-        _ description: String, _ properties: [String: SchemaNode], required: [String] = [], default fallback: JSONTree? = nil,
+        _ description: String, _ properties: [String: SchemaNode], required: [String] = [],
+        default fallback: JSONTree? = nil,
         rules: [CELRule] = []
     ) -> SchemaNode {
         SchemaNode(.object(properties: properties, required: required), description, default: fallback, rules: rules)

@@ -1,4 +1,5 @@
-/// The rules of `status`. The operator alone writes it; the bounds keep a mistake of its own small.
+/// The rules of `status`. Only the operator writes it; the bounds limit the harm of its own mistakes. No word of it is
+/// enumerated: a newer operator may write others than this definition knows.
 enum StatusSchema {
     private static let count = Int64(0)...Int64.max
 
@@ -6,14 +7,18 @@ enum StatusSchema {
         "What the operator found and did.",
         [
             "observedGeneration": .whole("The generation of the spec that the rest speaks of.", count),
-            "phase": .choice(Phase.self, "A summary for people; programs read conditions."),
+            "phase": .text("A summary for people; programs read conditions.", length: 0...64),
             "conditions": .list(
-                "Ready, SourceResolved, Progressing, Degraded and CapacityExceeded.", of: condition, atMost: 32,
+                "Ready, SourceResolved, Progressing, Degraded, CapacityExceeded and SourceChanged.", of: condition,
+                atMost: 32,
                 merged: .map(keys: ["type"])),
             "source": source, "nodes": nodes,
-            "medium": .choice(Cache.Medium.self, "What the copies are kept on."),
+            "medium": .text("What the copies are kept on.", length: 0...64),
             "seeders": .list(
                 "The nodes that keep a pinned full copy.", of: .text("", length: 1...253), atMost: 50),
+            "copies": .list(
+                "Nodes that have bytes of the model, or had when their agent last answered.",
+                of: .text("", length: 1...253), atMost: ModelCacheStatus.maximumCopies),
             "progress": progress, "traffic": traffic,
         ])
 
@@ -22,7 +27,7 @@ enum StatusSchema {
         "",
         [
             "type": .text("", length: 1...316, pattern: .conditionType),
-            "status": .choice(Condition.Status.self, "True, False or Unknown."),
+            "status": .text("True, False or Unknown.", length: 1...64),
             "observedGeneration": .whole("", count),
             "lastTransitionTime": .text("When status last changed.", length: 1...64, format: "date-time"),
             "reason": .text("For programs.", length: 1...1024, pattern: .conditionReason),
@@ -35,7 +40,7 @@ enum StatusSchema {
             "totalBytes": .whole("", count), "files": .whole("", count),
             "digest": .text("sha256 over the sorted keys, sizes and ETags.", length: 0...128),
             "size": .text("totalBytes for people.", length: 0...32),
-            "resolvedSpecHash": .text("A hash of the source that was resolved.", length: 0...128),
+            "fingerprint": .text("A hash of uri and include, as they were resolved.", length: 0...128),
             "region": .text("The nodes' region, where the spec names neither endpoint nor region.", length: 0...63),
         ])
 
@@ -53,7 +58,7 @@ enum StatusSchema {
     private static let detail: SchemaNode = .fields(
         "",
         [
-            "name": .text("", length: 1...253), "state": .choice(NodeDetail.State.self, ""),
+            "name": .text("", length: 1...253), "state": .text("", length: 1...64),
             "percent": .whole("Of this node's copy.", 0...100),
             "message": .text("Why it failed or what it waits for.", length: 0...NodeDetail.maximumMessageLength),
         ], required: ["name", "state", "percent"])
@@ -71,5 +76,6 @@ enum StatusSchema {
         [
             "originBytes": .whole("Read from the object store.", count),
             "peerBytes": .whole("Taken from other nodes.", count),
+            "copiedBytes": .whole("Copied from other caches of the same nodes.", count),
         ])
 }

@@ -1,4 +1,4 @@
-/// Writes a tree as YAML, always the same text for the same tree: members sorted, two spaces a level.
+/// Writes a tree as YAML, the same text for equal trees: members sorted, two spaces a level.
 enum YAMLText {
     static func document(_ tree: JSONTree) -> String {
         var text = ""
@@ -22,7 +22,7 @@ enum YAMLText {
                     writeValue(element, indent: indent, into: &text)
                     continue
                 }
-                // The first member stands behind the dash, in place of two spaces of its margin.
+                // The first member follows the dash, which replaces two spaces of its indentation.
                 var inner = ""
                 write(element, indent: indent + 2, into: &inner)
                 text += margin + "- " + inner.dropFirst(indent + 2)
@@ -57,18 +57,19 @@ enum YAMLText {
         }
     }
 
-    /// Plain where no reader of YAML 1.1 or 1.2 can take it for anything but this text, else double-quoted as JSON is.
+    /// Plain where every reader of YAML 1.1 or 1.2 takes it for this text, else double-quoted as in JSON.
     static func scalar(_ text: String) -> String {
         let words: Set<String> = ["true", "false", "yes", "no", "on", "off", "null", "y", "n"]
         let first = text.utf8.first ?? 0
         let isLetter = (0x41...0x5a).contains(first) || (0x61...0x7a).contains(first)
-        let isPlain = isLetter && !words.contains(text.lowercased()) && text.last != " "
+        let isPlain =
+            isLetter && !words.contains(text.lowercased()) && text.last != " "
             && text.utf8.allSatisfy { byte in
                 (0x30...0x39).contains(byte) || (0x41...0x5a).contains(byte) || (0x61...0x7a).contains(byte)
                     || " -_./()".utf8.contains(byte)
             }
         guard !isPlain else { return text }
-        // JSON lets through what YAML does not, or reads as a line's end.
+        // JSON allows characters that YAML forbids or reads as a line's end.
         return JSONTree.string(text).text().unicodeScalars.reduce(into: "") { quoted, scalar in
             switch scalar.value {
             case 0x7f...0x9f, 0x2028, 0x2029, 0xfeff:

@@ -1,7 +1,7 @@
-// Exactly core/v1's, so that a pod's affinity can be copied here and back.
+// Equal to core/v1's types, so that a pod's affinity can be copied here and back.
 // https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/pod-v1/#NodeAffinity
 
-/// Node affinity alone: copies have no pods to be near to.
+/// Node affinity alone, since a cache has no pods to be near to.
 public struct Affinity: Codable, Sendable, Equatable {
     public var nodeAffinity: NodeAffinity?
 
@@ -15,9 +15,9 @@ public struct Affinity: Codable, Sendable, Equatable {
 }
 
 public struct NodeAffinity: Codable, Sendable, Equatable {
-    /// A node that does not match is not used.
+    /// A node that does not match gets no copy.
     public var requiredDuringSchedulingIgnoredDuringExecution: NodeSelector?
-    /// Nodes that match are taken first, by the sum of the weights.
+    /// Nodes that match are chosen first, by the sum of the weights.
     public var preferredDuringSchedulingIgnoredDuringExecution: [PreferredSchedulingTerm]
 
     public init(required: NodeSelector? = nil, preferred: [PreferredSchedulingTerm] = []) {
@@ -51,11 +51,11 @@ public struct NodeSelector: Codable, Sendable, Equatable {
     }
 }
 
-/// Matches where all of its requirements do; a term without any matches no node.
+/// Matches where all of its requirements do; an empty term matches no node.
 public struct NodeSelectorTerm: Codable, Sendable, Equatable {
-    /// On the node's labels.
+    /// Requirements on the node's labels.
     public var matchExpressions: [NodeSelectorRequirement]
-    /// On the node's fields, of which Kubernetes knows `metadata.name` alone.
+    /// Requirements on the node's fields; Kubernetes knows only `metadata.name`.
     public var matchFields: [NodeSelectorRequirement]
 
     public init(matchExpressions: [NodeSelectorRequirement] = [], matchFields: [NodeSelectorRequirement] = []) {
@@ -80,7 +80,7 @@ public struct NodeSelectorRequirement: Codable, Sendable, Equatable {
         case notIn = "NotIn"
         case exists = "Exists"
         case doesNotExist = "DoesNotExist"
-        /// The label's value as an integer above the one given.
+        /// The label's value is an integer greater than the given one.
         case greaterThan = "Gt"
         case lessThan = "Lt"
     }

@@ -1,6 +1,5 @@
-/// `metav1.Condition`.
-///
-/// https://github.com/kubernetes/community/blob/master/contributors/devel/sig-architecture/api-conventions.md#typical-status-properties
+/// `metav1.Condition`; see "Typical status properties" in
+/// https://github.com/kubernetes/community/blob/master/contributors/devel/sig-architecture/api-conventions.md
 public struct Condition: Codable, Sendable, Equatable {
     public enum Status: String, Codable, Sendable, CaseIterable {
         case `true` = "True"
@@ -34,6 +33,16 @@ public struct Condition: Codable, Sendable, Equatable {
     enum CodingKeys: String, CodingKey, CaseIterable {
         case type, status, observedGeneration, lastTransitionTime, reason, message
     }
+
+    public init(from decoder: any Decoder) throws {
+        let container = try decoder.container(keyedBy: CodingKeys.self)
+        self.type = try container.decode(String.self, forKey: .type)
+        self.status = Status(rawValue: try container.decode(String.self, forKey: .status)) ?? .unknown
+        self.observedGeneration = try container.decodeIfPresent(Int64.self, forKey: .observedGeneration)
+        self.lastTransitionTime = try container.decode(String.self, forKey: .lastTransitionTime)
+        self.reason = try container.decode(.reason, or: "")
+        self.message = try container.decode(.message, or: "")
+    }
 }
 
 /// The conditions of a ModelCache.
@@ -42,12 +51,14 @@ public enum ConditionType: String, Sendable, CaseIterable {
     case ready = "Ready"
     /// The source was listed with the ModelCache's own credentials.
     case sourceResolved = "SourceResolved"
-    /// Nodes are being warmed, or would be.
+    /// Nodes are being warmed, or wait for their warm-up.
     case progressing = "Progressing"
     /// Some node has failed or cannot be reached.
     case degraded = "Degraded"
-    /// Fewer nodes than wanted have room for the model.
+    /// Too few nodes have capacity for the model.
     case capacityExceeded = "CapacityExceeded"
+    /// The source holds other objects than those that were resolved first. Absent until then.
+    case sourceChanged = "SourceChanged"
 }
 
 /// The reasons of conditions and Events, in one list, since people search for them.
@@ -67,7 +78,10 @@ public enum ConditionReason: String, Sendable, CaseIterable {
     case sourceEmpty = "SourceEmpty"
     case endpointUnreachable = "EndpointUnreachable"
     case clockSkewed = "ClockSkewed"
+    /// Also of Degraded: some objects are archived, or their key refuses.
+    case objectsUnreadable = "ObjectsUnreadable"
     case storeError = "StoreError"
+    case digestMismatch = "DigestMismatch"
     // SourceResolved=Unknown
     case resolving = "Resolving"
     // Progressing
@@ -88,6 +102,8 @@ public enum ConditionReason: String, Sendable, CaseIterable {
     // CapacityExceeded
     case insufficientCapacity = "InsufficientCapacity"
     case sufficientCapacity = "SufficientCapacity"
+    // SourceChanged=True
+    case objectsChanged = "ObjectsChanged"
     // Deletion
     case evicting = "Evicting"
     case inUse = "InUse"

@@ -1,13 +1,16 @@
-/// A person's request that copies be dropped now: an annotation that the operator acts on once and then removes.
+/// A person's request to evict copies now: an annotation that the operator carries out once and then removes.
 ///
-/// Copies come back where the spec wants them (Eager nodes, seeders), so this refreshes; with `suspend: true` they
-/// stay away.
+/// Copies return where the spec requires them (Eager nodes, seeders), so this refreshes them. With `suspend: true` they
+/// do not return.
 public struct EvictionRequest: Sendable, Equatable {
     public static let annotationKey = "modelcache.io/evict-requested"
+    /// Annotation of a ModelCache that is being deleted: with the value `true` its copies go though somebody reads
+    /// them. Readers keep the bytes that they have; reads of other bytes fail.
+    public static let forceKey = "modelcache.io/force-evict"
 
     /// Nil: every node.
     public var node: String?
-    /// When it was asked for, RFC 3339: a second request for the same node is another one.
+    /// When it was requested, RFC 3339: a second request for the same node has another time.
     public var requestedAt: String
 
     public init(node: String?, requestedAt: String) {
@@ -15,7 +18,7 @@ public struct EvictionRequest: Sendable, Equatable {
         self.requestedAt = requestedAt
     }
 
-    /// Nil for a missing or malformed annotation; a malformed one is to be removed like any other.
+    /// Nil for a missing or malformed annotation; the operator removes a malformed one too.
     public init?(annotation: String?) {
         guard let annotation, let mark = annotation.firstIndex(of: "@") else { return nil }
         let name = String(annotation[..<mark])

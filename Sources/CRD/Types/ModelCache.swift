@@ -1,4 +1,4 @@
-/// Where the resource lives in the Kubernetes API.
+/// The resource's group, version and names in the Kubernetes API.
 public enum APIGroup {
     public static let group = "modelcache.io"
     public static let version = "v1alpha1"
@@ -10,10 +10,10 @@ public enum APIGroup {
     public static let shortName = "mcache"
 }
 
-/// A model that is to be kept near the pods that read it.
+/// A model that is kept near the pods that read it.
 ///
-/// Decoding never fails on a spec: what cannot be read lands in `unreadable`, so that one odd object does not stop a
-/// list of others and its author still gets an answer. A status that cannot be read counts as absent.
+/// Decoding never fails on a spec: a spec that cannot be read sets `unreadable`, so that one bad object does not stop a
+/// list of others, and its author still gets a message. A status that cannot be read counts as absent.
 public struct ModelCache: Codable, Sendable, Equatable {
     public var apiVersion: String
     public var kind: String
@@ -21,7 +21,8 @@ public struct ModelCache: Codable, Sendable, Equatable {
     public var spec: ModelCacheSpec
     public var status: ModelCacheStatus?
 
-    /// Why `spec` could not be read; it then holds defaults and an empty source and must not be acted on. Never encoded.
+    /// Why `spec` could not be read. It then has defaults and an empty source, and the operator must not act on it.
+    /// Never encoded.
     public private(set) var unreadable: FieldProblem?
 
     public init(metadata: ObjectMeta, spec: ModelCacheSpec, status: ModelCacheStatus? = nil) {
@@ -39,7 +40,7 @@ public struct ModelCache: Codable, Sendable, Equatable {
 
     public init(from decoder: any Decoder) throws {
         let container = try decoder.container(keyedBy: CodingKeys.self)
-        // Items of a list carry neither.
+        // Items of a list have neither field.
         self.apiVersion = try container.decode(.apiVersion, or: APIGroup.groupVersion)
         self.kind = try container.decode(.kind, or: APIGroup.kind)
         self.metadata = try container.decode(.metadata, or: ObjectMeta())

@@ -1,11 +1,11 @@
-/// What the user wants. Every field but `source` has a default.
+/// The user's desired state. Every field but `source` has a default.
 public struct ModelCacheSpec: Codable, Sendable, Equatable {
-    /// Where the model is read from. Immutable: a new version of a model is a new object.
+    /// The source of the model. Its `uri` and `include` are immutable: a new version of a model is a new object.
     public var source: Source
     public var placement: Placement
     public var warmup: Warmup
     public var cache: Cache
-    /// No new warm-ups while true; what is cached stays and is served.
+    /// While true, the operator starts no warm-ups; cached files stay and are served.
     public var suspend: Bool
 
     public init(
@@ -17,6 +17,13 @@ public struct ModelCacheSpec: Codable, Sendable, Equatable {
         self.warmup = warmup
         self.cache = cache
         self.suspend = suspend
+    }
+
+    /// `warmup.mode`; without it, every node is warmed only where the author chose the nodes. A model must not fill the
+    /// memory of a whole cluster because somebody left a field out.
+    public var effectiveMode: Warmup.Mode {
+        if let mode = warmup.mode { return mode }
+        return placement.nodeSelector.isEmpty && placement.affinity?.nodeAffinity == nil ? .onDemand : .eager
     }
 
     enum CodingKeys: String, CodingKey, CaseIterable {

@@ -1,23 +1,38 @@
-/// What the operator found and did. All of it can be computed again.
+/// The operator's observations and results. The operator can compute all of it again.
+///
+/// Decoding tolerates words of a newer operator: an unknown phase or medium counts as absent, a condition of an unknown
+/// status as Unknown, a node of an unknown state as Pending.
 public struct ModelCacheStatus: Codable, Sendable, Equatable {
-    /// The generation of the spec that the rest speaks of.
+    /// The generation of the spec that the other fields are about.
     public var observedGeneration: Int64?
     /// A summary for people; programs read `conditions`.
     public var phase: Phase?
     /// One per type.
     public var conditions: [Condition]
     public var source: SourceStatus?
-    /// What the copies are kept on: the volume was made for it, and where the server does not hold it immutable, the operator does.
+    /// The medium of the copies, for which the volume was made. Where the server does not enforce its immutability, the
+    /// operator does.
     public var medium: Cache.Medium?
     public var nodes: NodesStatus?
     /// Names of the nodes that keep a pinned full copy.
     public var seeders: [String]
+    /// Names of the nodes that have bytes of the model, or had when their agent last answered, sorted, at most
+    /// ``maximumCopies``: of more, those whose agent cannot be asked come first. After them, the latest first, at most
+    /// ``maximumDepartedCopies`` nodes that have left the cluster since. An operator that starts during a deletion goes
+    /// by it. Nil: written by an earlier release.
+    public var copies: [String]?
     public var progress: ProgressStatus?
     public var traffic: TrafficStatus?
 
+    public static let maximumCopies = 100
+    public static let maximumDepartedCopies = 20
+
     public init(
-        observedGeneration: Int64? = nil, phase: Phase? = nil, conditions: [Condition] = [], source: SourceStatus? = nil,
-        medium: Cache.Medium? = nil, nodes: NodesStatus? = nil, seeders: [String] = [], progress: ProgressStatus? = nil, traffic: TrafficStatus? = nil
+        observedGeneration: Int64? = nil, phase: Phase? = nil, conditions: [Condition] = [],
+        source: SourceStatus? = nil,
+        medium: Cache.Medium? = nil, nodes: NodesStatus? = nil, seeders: [String] = [],
+        copies: [String]? = nil, progress: ProgressStatus? = nil,
+        traffic: TrafficStatus? = nil
     ) {
         self.observedGeneration = observedGeneration
         self.phase = phase
@@ -26,34 +41,36 @@ public struct ModelCacheStatus: Codable, Sendable, Equatable {
         self.medium = medium
         self.nodes = nodes
         self.seeders = seeders
+        self.copies = copies
         self.progress = progress
         self.traffic = traffic
     }
 
     enum CodingKeys: String, CodingKey, CaseIterable {
-        case observedGeneration, phase, conditions, source, medium, nodes, seeders, progress, traffic
+        case observedGeneration, phase, conditions, source, medium, nodes, seeders, copies, progress, traffic
     }
 
     public init(from decoder: any Decoder) throws {
         let container = try decoder.container(keyedBy: CodingKeys.self)
         self.observedGeneration = try container.decodeIfPresent(Int64.self, forKey: .observedGeneration)
-        self.phase = try container.decodeIfPresent(Phase.self, forKey: .phase)
+        self.phase = try container.decodeIfPresent(String.self, forKey: .phase).flatMap(Phase.init)
         self.conditions = try container.decode(.conditions, or: [])
         self.source = try container.decodeIfPresent(SourceStatus.self, forKey: .source)
-        self.medium = try container.decodeIfPresent(Cache.Medium.self, forKey: .medium)
+        self.medium = try container.decodeIfPresent(String.self, forKey: .medium).flatMap(Cache.Medium.init)
         self.nodes = try container.decodeIfPresent(NodesStatus.self, forKey: .nodes)
         self.seeders = try container.decode(.seeders, or: [])
+        self.copies = try container.decodeIfPresent([String].self, forKey: .copies)
         self.progress = try container.decodeIfPresent(ProgressStatus.self, forKey: .progress)
         self.traffic = try container.decodeIfPresent(TrafficStatus.self, forKey: .traffic)
     }
 
-    /// The condition of a type, where the operator has set it.
+    /// The condition of a type; nil where the operator has not set it.
     public func condition(_ type: ConditionType) -> Condition? {
         conditions.first { $0.type == type.rawValue }
     }
 }
 
-/// Where a ModelCache is in its life, in one word.
+/// The phase of a ModelCache, in one word.
 public enum Phase: String, Codable, Sendable, CaseIterable {
     case pending = "Pending"
     case resolving = "Resolving"

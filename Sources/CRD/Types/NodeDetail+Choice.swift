@@ -1,6 +1,6 @@
 extension NodesStatus {
-    /// The details that a status shows: what matters first (failed, warming, pending, ready, then by name), bounded in
-    /// number, messages bounded in length.
+    /// The details that a status shows: the important ones first (failed, warming, pending, ready, then by name),
+    /// bounded in number, with messages bounded in length.
     public static func details(choosing all: [NodeDetail]) -> [NodeDetail] {
         func rank(_ state: NodeDetail.State) -> Int {
             switch state {

@@ -5,7 +5,7 @@ public struct ObjectMeta: Codable, Sendable, Equatable {
     public var name: String
     public var namespace: String?
     public var uid: String?
-    /// Counts the changes of the spec; `status.observedGeneration` says how far the operator is.
+    /// Counts the changes of the spec; `status.observedGeneration` names the last one that the operator handled.
     public var generation: Int64?
     public var resourceVersion: String?
     /// RFC 3339, as are all times here.

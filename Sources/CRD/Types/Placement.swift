@@ -1,10 +1,10 @@
-/// Which nodes keep copies.
+/// The nodes that keep copies.
 public struct Placement: Codable, Sendable, Equatable {
-    /// Labels that a node must carry, all of them; empty: every node.
+    /// Labels that a node must have, all of them; empty: every node.
     public var nodeSelector: [String: String]
     public var affinity: Affinity?
     public var tolerations: [Toleration]
-    /// How many nodes keep a pinned full copy.
+    /// The number of nodes that keep a pinned full copy.
     public var seeders: Int
 
     public static let defaultSeeders = 1

@@ -1,6 +1,7 @@
-/// A whole number of bytes written as Kubernetes writes quantities: `500Mi`, `1G`, `1.5Gi`, `1e9`, or a bare integer.
+/// An integral number of bytes in Kubernetes' notation for quantities: `500Mi`, `1G`, `1.5Gi`, `1e9`, or a bare
+/// integer.
 ///
-/// The text is kept as written, so that an object that is read and compared does not seem changed.
+/// The text stays as written, so that an object does not seem changed after it was read.
 /// https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/
 public struct Quantity: Codable, Sendable, Equatable {
     /// As in the object; a bare integer without quotes becomes its digits.
@@ -28,7 +29,7 @@ public struct Quantity: Codable, Sendable, Equatable {
         try container.encode(text)
     }
 
-    /// The value in bytes, rounded up to a whole one as Kubernetes does; nil when malformed, negative or beyond `Int64`.
+    /// The value in bytes, rounded up to an integer as Kubernetes does; nil when malformed, negative or beyond `Int64`.
     public var bytes: Int64? {
         QuantityText(parsing: text)?.roundedUp
     }

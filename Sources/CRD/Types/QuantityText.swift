@@ -12,10 +12,10 @@ struct QuantityText {
         case decimal(Int)
     }
 
-    /// Longer texts hold no number that fits; the bound keeps the arithmetic below small.
+    /// A longer text has no number that fits; the bound keeps the arithmetic below small.
     static let maximumLength = 32
 
-    /// What the schema asks of a quantity's text: not negative, and a suffix that is known.
+    /// The schema's rule for a quantity: not negative, and with a known suffix.
     static let pattern = SchemaNode.Pattern(
         expression: #"^\+?([0-9]+(\.[0-9]*)?|\.[0-9]+)([KMGTPE]i|[numkMGTPE]|[eE][+-]?[0-9]{1,2})?$"#,
         meaning: "a number of bytes such as 500Mi, 1G or 1048576")
@@ -74,13 +74,13 @@ struct QuantityText {
         }
     }
 
-    /// digits * 2^b / 10^d or digits * 10^p, up to the next whole number; nil beyond `Int64`.
+    /// digits * 2^b / 10^d or digits * 10^p, rounded up to an integer; nil beyond `Int64`.
     var roundedUp: Int64? {
         var value = digits
         var division = decimals
         switch suffix {
         case .binary(let power):
-            // Up to 2^60 * 2^63: the product needs 128 bits.
+            // Up to 2^60 * 2^63, so the product needs 128 bits.
             let product = value.multipliedFullWidth(by: 1 << Int64(power))
             return Self.divideUp(product, byTenTo: division)
         case .decimal(let power):

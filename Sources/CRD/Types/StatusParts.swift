@@ -1,4 +1,4 @@
-/// What listing the source gave.
+/// The result of listing the source.
 public struct SourceStatus: Codable, Sendable, Equatable {
     public var totalBytes: Int64
     public var files: Int
@@ -6,26 +6,27 @@ public struct SourceStatus: Codable, Sendable, Equatable {
     public var digest: String?
     /// `totalBytes` for the column, such as `253 MB`.
     public var size: String?
-    /// A hash of the `spec.source` that was resolved: where the server does not hold it immutable, the operator does.
-    public var resolvedSpecHash: String?
-    /// The region that the nodes' labels gave where the spec names neither endpoint nor region; nodes that come and go later do
-    /// not change it.
+    /// A hash of the immutable fields of the `spec.source` that was resolved: `uri` and `include`. Where the server
+    /// does not enforce immutability, the operator compares it.
+    public var fingerprint: String?
+    /// The region from the nodes' labels, where the spec names neither endpoint nor region. It does not change when
+    /// nodes come and go later.
     public var region: String?
 
     public init(
-        totalBytes: Int64, files: Int, digest: String? = nil, size: String? = nil, resolvedSpecHash: String? = nil,
+        totalBytes: Int64, files: Int, digest: String? = nil, size: String? = nil, fingerprint: String? = nil,
         region: String? = nil
     ) {
         self.totalBytes = totalBytes
         self.files = files
         self.digest = digest
         self.size = size
-        self.resolvedSpecHash = resolvedSpecHash
+        self.fingerprint = fingerprint
         self.region = region
     }
 
     enum CodingKeys: String, CodingKey, CaseIterable {
-        case totalBytes, files, digest, size, resolvedSpecHash, region
+        case totalBytes, files, digest, size, fingerprint, region
     }
 
     public init(from decoder: any Decoder) throws {
@@ -34,12 +35,12 @@ public struct SourceStatus: Codable, Sendable, Equatable {
         self.files = try container.decode(.files, or: 0)
         self.digest = try container.decodeIfPresent(String.self, forKey: .digest)
         self.size = try container.decodeIfPresent(String.self, forKey: .size)
-        self.resolvedSpecHash = try container.decodeIfPresent(String.self, forKey: .resolvedSpecHash)
+        self.fingerprint = try container.decodeIfPresent(String.self, forKey: .fingerprint)
         self.region = try container.decodeIfPresent(String.self, forKey: .region)
     }
 }
 
-/// How many nodes stand where.
+/// The number of nodes in each state.
 public struct NodesStatus: Codable, Sendable, Equatable {
     /// Nodes that should have a full copy.
     public var desired: Int
@@ -48,10 +49,10 @@ public struct NodesStatus: Codable, Sendable, Equatable {
     public var failed: Int
     /// `ready/desired` for the column.
     public var summary: String?
-    /// The nodes that people want to see, at most `maximumDetails`: failed ones first, then warming, pending, ready.
+    /// The nodes of most interest, at most `maximumDetails`: failed ones first, then warming, pending, ready.
     public var details: [NodeDetail]
 
-    /// A status of a thousand nodes would be rewritten in full with each change.
+    /// Bounded, because each change rewrites the complete status, even with a thousand nodes.
     public static let maximumDetails = 100
 
     public init(
@@ -96,7 +97,7 @@ public struct NodeDetail: Codable, Sendable, Equatable {
     public var state: State
     /// 0 to 100, of this node's copy.
     public var percent: Int
-    /// Why it failed or what it waits for; absent when there is nothing to say. At most 256 characters.
+    /// Why it failed, or why it waits; absent when there is nothing to report. At most 256 characters.
     public var message: String?
 
     public init(name: String, state: State, percent: Int, message: String? = nil) {
@@ -109,6 +110,14 @@ public struct NodeDetail: Codable, Sendable, Equatable {
     enum CodingKeys: String, CodingKey, CaseIterable {
         case name, state, percent, message
     }
+
+    public init(from decoder: any Decoder) throws {
+        let container = try decoder.container(keyedBy: CodingKeys.self)
+        self.name = try container.decode(String.self, forKey: .name)
+        self.state = State(rawValue: try container.decode(String.self, forKey: .state)) ?? .pending
+        self.percent = try container.decode(.percent, or: 0)
+        self.message = try container.decodeIfPresent(String.self, forKey: .message)
+    }
 }
 
 /// Over all nodes that should have a full copy.
@@ -116,7 +125,7 @@ public struct ProgressStatus: Codable, Sendable, Equatable {
     public var bytesCached: Int64
     public var bytesTotal: Int64
     public var bytesPerSecond: Int64
-    /// Absent while nothing moves.
+    /// Absent while no bytes arrive.
     public var remainingSeconds: Int64?
     /// 0 to 100.
     public var percent: Int
@@ -152,23 +161,27 @@ public struct ProgressStatus: Codable, Sendable, Equatable {
 
 /// Bytes moved for this ModelCache since the agents started.
 public struct TrafficStatus: Codable, Sendable, Equatable {
-    /// Read from the object store.
+    /// Bytes read from the object store.
     public var originBytes: Int64
-    /// Taken from other nodes.
+    /// Bytes received from other nodes.
     public var peerBytes: Int64
+    /// Bytes copied from other caches of the same nodes.
+    public var copiedBytes: Int64
 
-    public init(originBytes: Int64 = 0, peerBytes: Int64 = 0) {
+    public init(originBytes: Int64 = 0, peerBytes: Int64 = 0, copiedBytes: Int64 = 0) {
         self.originBytes = originBytes
         self.peerBytes = peerBytes
+        self.copiedBytes = copiedBytes
     }
 
     enum CodingKeys: String, CodingKey, CaseIterable {
-        case originBytes, peerBytes
+        case originBytes, peerBytes, copiedBytes
     }
 
     public init(from decoder: any Decoder) throws {
         let container = try decoder.container(keyedBy: CodingKeys.self)
         self.originBytes = try container.decode(.originBytes, or: 0)
         self.peerBytes = try container.decode(.peerBytes, or: 0)
+        self.copiedBytes = try container.decode(.copiedBytes, or: 0)
     }
 }

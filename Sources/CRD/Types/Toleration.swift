@@ -1,4 +1,4 @@
-/// A taint that warm-up pods and copies put up with, as in core/v1.
+/// A taint that warm-up pods and copies tolerate, as in core/v1.
 ///
 /// https://kubernetes.io/docs/concepts/scheduling-eviction/taint-and-toleration/
 public struct Toleration: Codable, Sendable, Equatable {

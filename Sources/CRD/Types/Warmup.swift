@@ -1,47 +1,53 @@
-/// How copies get to the nodes.
+/// How copies reach the nodes.
 public struct Warmup: Codable, Sendable, Equatable {
     public enum Mode: String, Codable, Sendable, CaseIterable {
-        /// Every node that `placement` matches is warmed.
+        /// All nodes that `placement` matches are warmed.
         case eager = "Eager"
-        /// Seeders alone are; other nodes fill when a pod reads.
+        /// Only seeders are warmed; other nodes fill when a pod reads.
         case onDemand = "OnDemand"
     }
 
-    public var mode: Mode
-    /// How many nodes warm at once.
+    /// Nil: ``ModelCacheSpec/effectiveMode``.
+    public var mode: Mode?
+    /// The number of nodes that warm at once.
     public var parallelism: Int
-    /// How often a node's warm-up is tried again before the node counts as failed.
+    /// Retries of a node's warm-up before the node counts as failed.
     public var backoffLimit: Int
-    /// How long one node's warm-up may take, tries included; nil: as long as it needs.
+    /// Seconds that one node's warm-up may take, retries included; nil: no limit.
     public var activeDeadlineSeconds: Int?
-    /// Bytes a second a node; nil: no limit.
-    public var bandwidthLimit: Quantity?
+    /// The most bytes a second that a node receives; nil: no limit.
+    public var maxBytesPerSecond: Quantity?
+    /// Settings of the Jobs' pods; nil: as the operator makes them.
+    public var podTemplate: PodTemplate?
 
-    public static let defaultMode = Mode.eager
     public static let defaultParallelism = 100
     public static let defaultBackoffLimit = 6
 
     public init(
-        mode: Mode = Warmup.defaultMode, parallelism: Int = Warmup.defaultParallelism,
-        backoffLimit: Int = Warmup.defaultBackoffLimit, activeDeadlineSeconds: Int? = nil, bandwidthLimit: Quantity? = nil
+        mode: Mode? = nil, parallelism: Int = Warmup.defaultParallelism,
+        backoffLimit: Int = Warmup.defaultBackoffLimit, activeDeadlineSeconds: Int? = nil,
+        maxBytesPerSecond: Quantity? = nil,
+        podTemplate: PodTemplate? = nil
     ) {
         self.mode = mode
         self.parallelism = parallelism
         self.backoffLimit = backoffLimit
         self.activeDeadlineSeconds = activeDeadlineSeconds
-        self.bandwidthLimit = bandwidthLimit
+        self.maxBytesPerSecond = maxBytesPerSecond
+        self.podTemplate = podTemplate
     }
 
     enum CodingKeys: String, CodingKey, CaseIterable {
-        case mode, parallelism, backoffLimit, activeDeadlineSeconds, bandwidthLimit
+        case mode, parallelism, backoffLimit, activeDeadlineSeconds, maxBytesPerSecond, podTemplate
     }
 
     public init(from decoder: any Decoder) throws {
         let container = try decoder.container(keyedBy: CodingKeys.self)
-        self.mode = try container.decode(.mode, or: Self.defaultMode)
+        self.mode = try container.decodeIfPresent(Mode.self, forKey: .mode)
         self.parallelism = try container.decode(.parallelism, or: Self.defaultParallelism)
         self.backoffLimit = try container.decode(.backoffLimit, or: Self.defaultBackoffLimit)
         self.activeDeadlineSeconds = try container.decodeIfPresent(Int.self, forKey: .activeDeadlineSeconds)
-        self.bandwidthLimit = try container.decodeIfPresent(Quantity.self, forKey: .bandwidthLimit)
+        self.maxBytesPerSecond = try container.decodeIfPresent(Quantity.self, forKey: .maxBytesPerSecond)
+        self.podTemplate = try container.decodeIfPresent(PodTemplate.self, forKey: .podTemplate)
     }
 }

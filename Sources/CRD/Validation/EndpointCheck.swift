@@ -1,12 +1,18 @@
+internal import StoreHost
 
-/// Which endpoints the operator and the agents may be sent to: ``StoreHost`` says which hosts, this how it is told.
+/// The endpoints that operator and agents may connect to, and those where they may use credentials: ``StoreHost`` and
+/// ``CredentialHosts`` have the lists, this type words the problems.
 enum EndpointCheck {
     private static let path = "spec.source.endpoint"
 
-    /// - Parameter bucket: of the source's uri; a store is asked for it as `<bucket>.<host>`.
-    static func problems(_ endpoint: String, bucket: Substring, _ policy: ValidationPolicy) -> [FieldProblem] {
+    /// - Parameters:
+    ///   - bucket: of the source's uri; the client connects to `<bucket>.<host>`.
+    ///   - hasCredentials: whether requests are signed.
+    static func problems(
+        _ endpoint: String, bucket: Substring, hasCredentials: Bool, _ policy: ValidationPolicy
+    ) -> [FieldProblem] {
         func wrong(_ problem: String, _ remedy: String) -> [FieldProblem] {
-            // What stands before an @ may be a password.
+            // The text before an @ may be a password.
             let shown = endpoint.contains("@") ? nil : JSONTree.string(endpoint).text(limit: 80)
             return [FieldProblem(path: path, value: shown, problem: problem, remedy: remedy)]
         }
@@ -30,9 +36,11 @@ enum EndpointCheck {
             return wrong("is an address that no store can have", "write the store's endpoint")
         case .loopback where !policy.allowsLoopbackEndpoints:
             return wrong(
-                "is the node itself", "write an endpoint that every node reaches, or start the operator with --allow-loopback-endpoints")
+                "is the node itself",
+                "write an endpoint that every node reaches, or start the operator with --allow-loopback-endpoints")
         case .loopback, .ordinary:
-            return []
+            guard hasCredentials, let hosts = policy.credentialHosts, !hosts.allow(parts.host) else { return [] }
+            return wrong(CredentialHosts.problem, CredentialHosts.remedy)
         }
     }
 }
@@ -58,9 +66,9 @@ private struct HostAndPort {
             host = String(rest[rest.index(after: rest.startIndex)..<end])
             guard host.contains(":") else { return nil }
         } else {
-            let pieces = rest.split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false)
-            host = String(pieces.first ?? "")
-            if pieces.count == 2 { portText = pieces[1] }
+            let parts = rest.split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false)
+            host = String(parts.first ?? "")
+            if parts.count == 2 { portText = parts[1] }
         }
         guard !host.isEmpty else { return nil }
         if let portText {

@@ -1,12 +1,13 @@
-/// What is wrong with one field of a ModelCache, and what to write instead.
+/// The problem of one field of a ModelCache, and its remedy.
 public struct FieldProblem: Error, Codable, Sendable, Equatable, CustomStringConvertible {
-    /// As the API server names fields: `spec.source.uri`, `spec.source.include[2]`, `spec.placement.nodeSelector[zone]`.
+    /// The path in the API server's form: `spec.source.uri`, `spec.source.include[2]`,
+    /// `spec.placement.nodeSelector[zone]`.
     public var path: String
     /// The value as JSON, shortened; nil where it is missing or might be a secret.
     public var value: String?
     /// Follows the path in a sentence: "is not …", "must …".
     public var problem: String
-    /// What to do, as an order.
+    /// The remedy, as an imperative.
     public var remedy: String
 
     public init(path: String, value: String? = nil, problem: String, remedy: String) {
@@ -21,7 +22,7 @@ public struct FieldProblem: Error, Codable, Sendable, Equatable, CustomStringCon
         "\(path)\(value.map { " (\($0))" } ?? "") \(problem): \(remedy)"
     }
 
-    /// Names come from the user's document: bounded before they are shown.
+    /// Names come from the user's document, so they are bounded before they are shown.
     static func shortened(_ name: String) -> String {
         name.unicodeScalars.count <= 63 ? name : String(name.unicodeScalars.prefix(62)) + "…"
     }
@@ -44,15 +45,19 @@ public struct FieldProblem: Error, Codable, Sendable, Equatable, CustomStringCon
         case .typeMismatch(let type, let context), .valueNotFound(let type, let context):
             self.init(path: path(context.codingPath), problem: "is not of type \(type)", remedy: "correct it")
         case .dataCorrupted(let context):
-            self.init(path: path(context.codingPath), problem: "cannot be read", remedy: "write one of the values that the schema names")
+            self.init(
+                path: path(context.codingPath), problem: "cannot be read",
+                remedy: "write one of the values that the schema names")
         @unknown default:
-            self.init(path: "spec", problem: "cannot be read", remedy: "compare it with kubectl explain modelcache.spec")
+            self.init(
+                path: "spec", problem: "cannot be read", remedy: "compare it with kubectl explain modelcache.spec")
         }
     }
 }
 
 extension FieldProblem {
-    /// Several problems in one sentence each, cut to what a condition's message can hold (32,768 characters; people read less).
+    /// Several problems, one sentence each, cut to the size of a condition's message (32,768 characters; people read
+    /// less).
     public static func summary(of problems: [FieldProblem], limit: Int = 5) -> String {
         let shown = problems.prefix(limit).map(\.description).joined(separator: "; ")
         return problems.count > limit ? shown + "; and \(problems.count - limit) more" : shown

@@ -1,15 +1,58 @@
-/// What a schema cannot say of a source.
+/// Rules of a source that a schema cannot express.
 enum SourceCheck {
     static func problems(_ source: Source, _ policy: ValidationPolicy) -> [FieldProblem] {
         var found = uriProblems(source.uri)
         if let endpoint = source.endpoint {
-            found += EndpointCheck.problems(endpoint, bucket: bucket(source.uri), policy)
+            found += EndpointCheck.problems(
+                endpoint, bucket: bucket(source.uri), hasCredentials: source.isReadWithCredentials, policy)
         } else if source.region == nil, !policy.nodesNameRegion {
-            found.append(FieldProblem(
-                path: "spec.source.endpoint", problem: "is missing, and so is region, and no node has the label topology.kubernetes.io/region",
-                remedy: "set endpoint or region"))
+            found.append(
+                FieldProblem(
+                    path: "spec.source.endpoint",
+                    problem: "is missing, and so is region, and no node has the label topology.kubernetes.io/region",
+                    remedy: "set endpoint or region"))
         }
-        return found + includeProblems(source.include)
+        return found + addressingProblems(source) + includeProblems(source.include) + credentialsProblems(source)
+    }
+
+    /// API servers before 1.25 have no CEL, so what the schema's rule says is said here too.
+    private static func credentialsProblems(_ source: Source) -> [FieldProblem] {
+        guard let credentials = source.credentials else { return [] }
+        let path = "spec.source.credentials"
+        guard credentials.members.count == 1 else {
+            let found =
+                credentials.members.isEmpty ? "has none" : "has \(credentials.members.joined(separator: " and "))"
+            return [
+                FieldProblem(
+                    path: path, problem: "\(found) of secretRef, serviceAccount, node and anonymous",
+                    remedy: "set exactly one")
+            ]
+        }
+        guard let role = credentials.serviceAccount else { return [] }
+        let isOSS = source.uri.hasPrefix("oss://")
+        if isOSS == (role.oidcProviderARN != nil) { return [] }
+        return [
+            FieldProblem(
+                path: "\(path).serviceAccount.oidcProviderARN",
+                problem: isOSS ? "is missing, which RAM needs" : "is set, but s3:// sources have none",
+                remedy: isOSS ? "set the ARN of the cluster's OIDC provider" : "remove it")
+        ]
+    }
+
+    private static func addressingProblems(_ source: Source) -> [FieldProblem] {
+        let path = "spec.source.addressing"
+        switch source.addressing {
+        case .cname? where source.endpoint == nil:
+            return [
+                FieldProblem(
+                    path: path, problem: "is CNAME, but no endpoint is set",
+                    remedy: "set endpoint to the bucket's own domain")
+            ]
+        case .path?
+        where source.uri.hasPrefix("oss://") && (source.endpoint ?? "aliyuncs.com").hasSuffix("aliyuncs.com"):
+            return [FieldProblem(path: path, problem: "is Path, which OSS refuses", remedy: "remove it")]
+        default: return []
+        }
     }
 
     private static func bucket(_ uri: String) -> Substring {
@@ -19,7 +62,11 @@ enum SourceCheck {
 
     private static func uriProblems(_ uri: String) -> [FieldProblem] {
         func wrong(_ problem: String, _ remedy: String) -> [FieldProblem] {
-            [FieldProblem(path: "spec.source.uri", value: JSONTree.string(uri).text(limit: 80), problem: problem, remedy: remedy)]
+            [
+                FieldProblem(
+                    path: "spec.source.uri", value: JSONTree.string(uri).text(limit: 80), problem: problem,
+                    remedy: remedy)
+            ]
         }
         guard let mark = uri.range(of: "://") else {
             return wrong("has no scheme", "write oss://bucket/prefix/ or s3://bucket/prefix/")
@@ -29,13 +76,15 @@ enum SourceCheck {
         if bucket.contains("..") { return wrong("names a bucket with two dots in a row", "write the bucket's name") }
         let prefix = rest.dropFirst(bucket.count).dropFirst()
         // OSS and S3 both limit keys to 1024 (1023) bytes of UTF-8.
-        if prefix.utf8.count > 1023 { return wrong("has a prefix longer than 1023 bytes", "no object can be under it: shorten it") }
+        if prefix.utf8.count > 1023 {
+            return wrong("has a prefix longer than 1023 bytes", "no object can be under it: shorten it")
+        }
         return []
     }
 
-    /// `fnmatch` goes back for each star: with many of them one key takes for ever.
+    /// `fnmatch` backtracks for each star: with many stars, one key takes for ever.
     static let maximumStars = 8
-    /// All patterns travel in one environment variable.
+    /// All patterns share one environment variable.
     static let maximumIncludeBytes = 8 << 10
 
     private static func includeProblems(_ include: [String]) -> [FieldProblem] {
@@ -43,8 +92,10 @@ enum SourceCheck {
         var seen: Set<String> = []
         for (index, pattern) in include.enumerated() {
             func report(_ problem: String, _ remedy: String) {
-                found.append(FieldProblem(
-                    path: "spec.source.include[\(index)]", value: JSONTree.string(pattern).text(limit: 80), problem: problem, remedy: remedy))
+                found.append(
+                    FieldProblem(
+                        path: "spec.source.include[\(index)]", value: JSONTree.string(pattern).text(limit: 80),
+                        problem: problem, remedy: remedy))
             }
             if !seen.insert(pattern).inserted {
                 report("stands there twice", "remove one")
@@ -59,8 +110,10 @@ enum SourceCheck {
             }
         }
         if include.reduce(0, { $0 + $1.utf8.count + 1 }) > maximumIncludeBytes {
-            found.append(FieldProblem(
-                path: "spec.source.include", problem: "is longer than 8 KiB in all", remedy: "write fewer or shorter patterns"))
+            found.append(
+                FieldProblem(
+                    path: "spec.source.include", problem: "is longer than 8 KiB in all",
+                    remedy: "write fewer or shorter patterns"))
         }
         return found
     }

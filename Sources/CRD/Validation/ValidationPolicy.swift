@@ -1,12 +1,19 @@
-/// What an installation allows beyond the schema.
-public struct ValidationPolicy: Sendable, Equatable {
-    /// Endpoints on the node itself (127.0.0.0/8, ::1, localhost) are accepted: for a store beside the agents, and tests.
-    public var allowsLoopbackEndpoints: Bool
-    /// The nodes carry `topology.kubernetes.io/region`, so that a source may name neither endpoint nor region.
-    public var nodesNameRegion: Bool
+public import StoreHost
 
-    public init(allowsLoopbackEndpoints: Bool = false, nodesNameRegion: Bool = true) {
+/// The permissions of an installation beyond the schema.
+public struct ValidationPolicy: Sendable, Equatable {
+    /// Accept endpoints on the node itself (127.0.0.0/8, ::1, localhost), for a store beside the agents and for tests.
+    public var allowsLoopbackEndpoints: Bool
+    /// The nodes have `topology.kubernetes.io/region`, so that a source may name neither endpoint nor region.
+    public var nodesNameRegion: Bool
+    /// Where credentials may be used; nil: not judged here.
+    public var credentialHosts: CredentialHosts?
+
+    public init(
+        allowsLoopbackEndpoints: Bool = false, nodesNameRegion: Bool = true, credentialHosts: CredentialHosts? = nil
+    ) {
         self.allowsLoopbackEndpoints = allowsLoopbackEndpoints
         self.nodesNameRegion = nodesNameRegion
+        self.credentialHosts = credentialHosts
     }
 }

@@ -1,22 +1,29 @@
+// Agent: one agent, put together.
+//
+// `AgentOptions` and `ConnectorConfig` are its configuration, `AgentService` makes the parts and runs them until the
+// end. Everything else lies in the modules below: Models, Sessions, NodeAPI, Transfer, Swarm, ChunkStore.
+
 internal import AgentAPI
 internal import ChunkStore
 internal import Foundation
 internal import Glibc
 internal import LinuxShim
 public import Logging
+internal import Models
+internal import NodeAPI
 internal import ServiceLifecycle
+internal import Sessions
 internal import Swarm
 
 /// One agent: holds the root, serves the socket and HTTP, until told to stop.
 ///
-/// Promise at the end, however it comes: no half-written chunk is marked present. After SIGTERM the cached bytes stay for
-/// the next agent; an agent that ends because nobody needs it leaves nothing behind.
+/// Promise at the end, however it comes: no half-written chunk is marked present. After SIGTERM the cached bytes stay
+/// for the next agent; an agent that ends because nobody needs it leaves nothing behind.
 public struct AgentService: Sendable {
     private let options: AgentOptions
     private let logger: Logger
-
-    /// What `--version` and the status show.
-    public static let version = "0.1.0"
+    /// A pod's containers start together, and its images may come one after the other.
+    private static let mounterPatience = Duration.seconds(60)
 
     public init(options: AgentOptions, logger: Logger) {
         self.options = options
@@ -26,21 +33,27 @@ public struct AgentService: Sendable {
     /// Runs until SIGTERM or SIGINT, or until idle where the options say so.
     ///
     /// - Parameter ready: called once the socket accepts.
-    /// - Throws: a typed error whose description is one line with the remedy: the root is locked, not writable, the socket or
-    ///   the HTTP address cannot be bound.
+    /// - Throws: a typed error whose description is one line with the remedy: the root is locked, not writable, the
+    ///   socket or the HTTP address cannot be bound, the mounter does not respond.
     public func run(ready: @escaping @Sendable () -> Void = {}) async throws {
         // A connection, a socket and two files for each chunk in flight: the soft limit of 1024 is soon reached.
         _ = mc_raise_open_file_limit()
-        let audit = try AuditLog(path: options.auditPath)
-        let root = try CacheRoot(
-            path: options.root, medium: MediumOptions(preference: options.mediumPreference),
-            visibility: options.verification == .strict ? .strict : .streaming)
+        let audit = AuditLog(try options.auditPath.map { try LogFile.open($0, setting: "auditPath") })
+        // Models and caches in memory share a root.
+        let lock = try RootLock(root: options.root)
+        let mounter = options.mounter.map { MounterClient(socket: $0) }
+        try await mounter?.answers(within: Self.mounterPatience)
+        var medium = MediumOptions(preference: options.mediumPreference)
+        if let mounter { medium.mounts = mounter }
+        let root = try CacheDirectory(
+            root: options.root, .models, medium: medium, visibility: options.visibility, lock: lock)
         let registry: ModelRegistry
         let server: SessionServer
         do {
-            let volumes = try Self.volumes(options)
+            let volumes = try Self.volumes(options, medium, lock)
             server = try SessionServer(path: options.socket, logger: logger)
-            registry = ModelRegistry(options: options, root: root, volumes: volumes, sockets: server, logger: logger, audit: audit)
+            registry = ModelRegistry(
+                options: options.registry, root: root, volumes: volumes, sockets: server, logger: logger, audit: audit)
         } catch {
             root.close()
             throw error
@@ -59,9 +72,13 @@ public struct AgentService: Sendable {
         let status: @Sendable () async -> AgentStatus = { [options] in
             var status = await Self.status(options: options, registry: registry, server: server, since: started)
             status.refusedCallers = refusals.byProblem
+            status.reportCredentials()
             return status
         }
-        let sessions = Sessions(registry: registry, callers: CallerIdentity(refusals: refusals, patience: options.keyPatience), logger: logger, status: status)
+        let sessions = ModelSessions(
+            registry: registry, callers: CallerIdentity(refusals: refusals, patience: options.keyPatience),
+            faultDevice: try mounter?.faultDevice() ?? open("/dev/userfaultfd", O_RDWR | O_CLOEXEC), logger: logger,
+            status: status)
         let socketThread = SocketThread(server: server, handler: sessions)
         var services: [any Service] = [
             socketThread,
@@ -87,7 +104,11 @@ public struct AgentService: Sendable {
                         failureTerminationBehavior: .gracefullyShutdownGroup)
                 },
                 gracefulShutdownSignals: [.sigterm, .sigint], logger: logger))
-        logger.notice("agent ready", metadata: ["socket": "\(options.socket)", "root": "\(options.root)", "pid": "\(getpid())"])
+        if let proxies = options.proxies.summary {
+            logger.notice("stores are reached through a proxy", metadata: ["proxies": "\(proxies)"])
+        }
+        logger.notice(
+            "agent ready", metadata: ["socket": "\(options.socket)", "root": "\(options.root)", "pid": "\(getpid())"])
         ready()
         do {
             try await group.run()
@@ -100,29 +121,34 @@ public struct AgentService: Sendable {
     }
 
     /// Takes part in the swarms of the other nodes that `peers` names.
-    private static func join(_ peers: PeerSource, options: AgentOptions, registry: ModelRegistry, logger: Logger) async throws {
+    private static func join(_ peers: PeerSource, options: AgentOptions, registry: ModelRegistry, logger: Logger)
+        async throws
+    {
         let secret = options.authSecretFile.map { AuthSecretFile(path: $0, logger: logger) }
         if secret == nil {
-            logger.warning("no model is shared with peers: set MODELCACHE_AUTH_SECRET_FILE to the secret that all nodes hold")
+            logger.warning(
+                "no model is shared with peers: set MODELCACHE_AUTH_SECRET_FILE to the secret that all nodes hold")
         }
         let swarm = try Swarm(
             SwarmConfiguration(
-                peers: peers, listen: options.peerAddress, advertised: options.advertisedPeerAddress, zone: options.zone, tls: options.peerTLS),
+                peers: peers, listen: options.peerAddress, advertised: options.advertisedPeerAddress,
+                zone: options.zone, tls: options.peerTLS),
             secrets: { secret?.secret?.keys ?? [] }, logger: logger)
         try await swarm.start()
         try await registry.join(swarm)
     }
 
-    /// Caches in memory lie in the root, which is locked already; those on the disk have a root of their own.
-    private static func volumes(_ options: AgentOptions) throws(ChunkStoreError) -> [CacheDefinition.Medium: CacheVolumes] {
-        let visibility: VisibilityMode = options.verification == .strict ? .strict : .streaming
-        var volumes: [CacheDefinition.Medium: CacheVolumes] = [
-            .memory: try CacheVolumes(
-                root: options.root, medium: MediumOptions(preference: options.mediumPreference), visibility: visibility)
+    /// Caches in memory lie in the root, those on the disk in one of their own.
+    private static func volumes(
+        _ options: AgentOptions, _ memory: MediumOptions, _ lock: RootLock
+    ) throws(ChunkStoreError) -> [CacheDefinition.Medium: CacheDirectory] {
+        var volumes: [CacheDefinition.Medium: CacheDirectory] = [
+            .memory: try CacheDirectory(
+                root: options.root, .caches, medium: memory, visibility: options.visibility, lock: lock)
         ]
         if let root = options.diskRoot {
-            volumes[.disk] = try CacheVolumes(
-                root: root, medium: MediumOptions(preference: .disk), visibility: visibility, takesLock: true)
+            volumes[.disk] = try CacheDirectory(
+                root: root, .caches, medium: MediumOptions(preference: .disk), visibility: options.visibility)
         }
         return volumes
     }
@@ -131,16 +157,37 @@ public struct AgentService: Sendable {
         options: AgentOptions, registry: ModelRegistry, server: SessionServer, since started: ContinuousClock.Instant
     ) async -> AgentStatus {
         let models = await registry.modelStatuses
-        let capacity = await registry.capacity
+        let capacity = await registry.capacity()
         return AgentStatus(
-            version: version, processID: getpid(), root: options.root, medium: options.medium.rawValue,
+            version: Release.version, processID: getpid(), root: options.root, medium: options.medium.rawValue,
             uptimeSeconds: started.duration(to: .now) / .seconds(1), budgetBytes: capacity.budgetBytes,
-            cachedBytes: models.reduce(0) { $0 + $1.presentBytes }, inFlightLimitBytes: options.inFlightBytes,
-            inFlightBytes: capacity.inFlightBytes, sessions: server.sessionCount, models: models)
+            cachedBytes: models.reduce(0) { $0 + $1.presentBytes }, heldBytes: capacity.heldBytes,
+            inFlightLimitBytes: options.inFlightBytes, inFlightBytes: capacity.inFlightBytes,
+            sessions: server.sessionCount, models: models)
     }
 }
 
 extension AgentOptions {
+    var registry: RegistryOptions {
+        var registry = RegistryOptions(root: root, inFlightBytes: inFlightBytes, receiveThreads: receiveThreads)
+        registry.diskRoot = diskRoot
+        registry.budgetBytes = budgetBytes
+        registry.diskBudgetBytes = diskBudgetBytes
+        registry.connections = connections
+        registry.expireTime = expireTime
+        registry.allowsLoopbackEndpoints = allowsLoopbackEndpoints
+        registry.credentialHosts = credentialHosts
+        registry.allowsNodeRole = allowsNodeRole
+        registry.stsEndpoint = stsEndpoint
+        registry.proxies = proxies
+        registry.sourceDefaults = sourceDefaults
+        registry.hasPeers = peers != nil
+        registry.peerAuthority = peerTLS?.authority
+        return registry
+    }
+
+    var visibility: VisibilityMode { verification == .strict ? .strict : .streaming }
+
     var mediumPreference: MediumOptions.Preference {
         switch medium {
         case .memory: .automatic
@@ -173,12 +220,13 @@ private struct SocketThread: Service {
 /// Once a second: expiry, the sign of life in presence files, and the end of an agent that nobody needs.
 private struct Upkeep: Service {
     let registry: ModelRegistry
-    let sessions: Sessions
+    let sessions: ModelSessions
     let server: SessionServer
     let options: AgentOptions
     let logger: Logger
 
-    /// An idle agent waits this long for a first or next client: a library that just started it needs a moment to connect.
+    /// An idle agent waits this long for a first or next client: a library that just started it needs a moment to
+    /// connect.
     static let idleGrace = 10
 
     func run() async throws {

@@ -1,8 +1,8 @@
 internal import Foundation
 internal import Glibc
 internal import Logging
-internal import ObjectStore
 internal import Synchronization
+internal import TextCoding
 
 /// Opens log files and writes log lines: logfmt, one event a line, to standard error or a file.
 package enum LogFile {
@@ -11,7 +11,9 @@ package enum LogFile {
     /// - Throws: ``SettingError`` that names the setting.
     static func open(_ path: String, setting: String) throws -> FileHandle {
         let folder = (path as NSString).deletingLastPathComponent
-        if !folder.isEmpty { try? FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true) }
+        if !folder.isEmpty {
+            try? FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+        }
         let descriptor = Glibc.open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o600)
         guard descriptor >= 0 else {
             throw SettingError(
@@ -56,10 +58,14 @@ private struct LineLogHandler: LogHandler {
     }
 
     func log(event: LogEvent) {
-        var line = "\(Date.now.ISO8601Format(.iso8601(timeZone: .gmt, includingFractionalSeconds: true))) \(event.level) \(label): \(event.message)"
-        for (key, value) in metadata.merging(event.metadata ?? [:], uniquingKeysWith: { $1 }).sorted(by: { $0.key < $1.key }) {
+        var line =
+            "\(Date.now.ISO8601Format(.iso8601(timeZone: .gmt, includingFractionalSeconds: true))) \(event.level) \(label): \(event.message)"
+        for (key, value) in metadata.merging(event.metadata ?? [:], uniquingKeysWith: { $1 }).sorted(by: {
+            $0.key < $1.key
+        }) {
             let text = "\(value)"
-            line += text.contains(where: { $0 == " " || $0 == "\"" || $0.isNewline })
+            line +=
+                text.contains(where: { $0 == " " || $0 == "\"" || $0.isNewline })
                 ? " \(key)=\"\(text.replacing("\"", with: "'").replacing("\n", with: " "))\"" : " \(key)=\(text)"
         }
         sink.write(line + "\n")

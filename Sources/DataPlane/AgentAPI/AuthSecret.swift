@@ -1,9 +1,9 @@
 /// The secret that operator and agents share: the lines of the Secret's key `secret`, mounted as a file.
 ///
-/// During a rotation the file holds several lines: the first signs, all verify. A key is the UTF-8 bytes of its line as it
-/// stands, without white space at its ends; it is not decoded.
+/// During a rotation the file has several lines: the first signs, all verify. A key is the UTF-8 bytes of its line,
+/// without white space at its ends, and is not decoded.
 public struct AuthSecret: Equatable, Sendable, CustomStringConvertible {
-    /// Shortest line that is taken, in bytes; anything shorter is a mistake and could be guessed.
+    /// The shortest accepted line, in bytes; a shorter one is a mistake and could be guessed.
     public static let minimumKeyBytes = 16
 
     /// At least one.
@@ -22,11 +22,11 @@ public struct AuthSecret: Equatable, Sendable, CustomStringConvertible {
         if keys.isEmpty { return nil }
     }
 
-    /// Never the secret.
+    /// Does not show the secret.
     public var description: String { "AuthSecret(\(keys.count) keys)" }
 }
 
 extension AuthSecret: CustomReflectable {
-    /// Keeps `dump` and test failures from printing the keys.
+    /// Prevents `dump` and test failures from printing the keys.
     public var customMirror: Mirror { Mirror(self, children: []) }
 }

@@ -1,23 +1,40 @@
-/// What the operator asks one node's agent to keep ready: the body of `PUT /v1/caches/{uid}`.
+/// A cache that the operator requests from one node's agent: the body of `PUT /v1/caches/{uid}`.
 ///
-/// The definition carries no credentials: a warm-up Job or a pod brings its own and proves them against the source.
+/// It has no secret: a warm-up Job or a pod brings keys, or the token of the role that the source names.
 public struct CacheDefinition: Codable, Equatable, Sendable {
-    /// Where the model's bytes come from. A cache's socket serves this source and no other.
+    /// The source of the model's bytes. A cache's socket serves only this source.
     public struct Source: Codable, Equatable, Sendable {
-        /// `oss://bucket/prefix/` or `s3://bucket/prefix/`; the whole bucket is allowed.
+        /// `oss://bucket/prefix/` or `s3://bucket/prefix/`; the prefix may be empty.
         public var uri: String
-        /// `http(s)://host[:port]` or a bare host, which means https. Nil: follows from the region.
+        /// `http(s)://host[:port]` or a bare host, which means https. Nil: derived from the region.
         public var endpoint: String?
         /// Such as `cn-hangzhou`.
         public var region: String?
         /// Shell patterns of relative keys; empty: every object.
         public var include: [String]
+        /// `Auto`, `Virtual`, `Path` or `CNAME`; nil: `Auto`.
+        public var addressing: String?
+        /// The caller's account pays for requests; nil: the bucket's owner.
+        public var requesterPays: Bool?
+        /// The role that the source is read as; nil: callers bring keys, or none for a public bucket.
+        public var role: SourceRole?
+        /// Warm-up Jobs bring keys and other callers none: those read what arrives with the Jobs' keys. Nil: a caller
+        /// without keys reads as nobody. Not with ``role``.
+        public var needsKeys: Bool?
 
-        public init(uri: String, endpoint: String? = nil, region: String? = nil, include: [String] = []) {
+        public init(
+            uri: String, endpoint: String? = nil, region: String? = nil, include: [String] = [],
+            addressing: String? = nil, requesterPays: Bool? = nil, role: SourceRole? = nil,
+            needsKeys: Bool? = nil
+        ) {
             self.uri = uri
             self.endpoint = endpoint
             self.region = region
             self.include = include
+            self.addressing = addressing
+            self.requesterPays = requesterPays
+            self.role = role
+            self.needsKeys = needsKeys
         }
 
         public init(from decoder: any Decoder) throws {
@@ -26,12 +43,16 @@ public struct CacheDefinition: Codable, Equatable, Sendable {
             endpoint = try container.decodeIfPresent(String.self, forKey: .endpoint)
             region = try container.decodeIfPresent(String.self, forKey: .region)
             include = try container.decodeIfPresent([String].self, forKey: .include) ?? []
+            addressing = try container.decodeIfPresent(String.self, forKey: .addressing)
+            requesterPays = try container.decodeIfPresent(Bool.self, forKey: .requesterPays)
+            role = try container.decodeIfPresent(SourceRole.self, forKey: .role)
+            needsKeys = try container.decodeIfPresent(Bool.self, forKey: .needsKeys)
         }
     }
 
-    /// What holds the bytes on the node.
+    /// The medium of the bytes on the node.
     public enum Medium: String, Codable, Equatable, Hashable, Sendable, CaseIterable {
-        /// A tmpfs of the cache's own, with huge pages.
+        /// A tmpfs for this cache, with huge pages.
         case memory = "Memory"
         /// A directory on the node's disk.
         case disk = "Disk"
@@ -43,19 +64,20 @@ public struct CacheDefinition: Codable, Equatable, Sendable {
     public var name: String
     public var source: Source
     public var medium: Medium
-    /// Bytes of the model's files together. The volume is sized and, while pinned, the node's budget reserved by it.
+    /// Bytes of all the model's files. It sizes the volume and, while pinned, the reservation in the node's budget.
     public var sizeBytes: Int64
-    /// Whether the bytes stay without readers: seeders and Eager nodes.
+    /// Whether the bytes stay without readers, as on seeders and Eager nodes.
     public var pinned: Bool
-    /// An unpinned cache drops its bytes after so long without a client; 0: keeps them.
+    /// An unpinned cache drops its bytes after this time without a client; 0: keeps them.
     public var idleSeconds: Int
-    /// Most bytes a second its fill receives on this node; nil: no limit.
+    /// The most bytes a second that its fill receives on this node; nil: no limit.
     public var bandwidthLimit: Int64?
-    /// Who may open the cache; nil: whoever can reach its socket, as where there is no cluster.
+    /// The clients that may open the cache; nil: any that can reach its socket, as without a cluster.
     public var callers: CallerPolicy?
 
     public init(
-        namespace: String, name: String, source: Source, medium: Medium = .memory, sizeBytes: Int64, pinned: Bool = true,
+        namespace: String, name: String, source: Source, medium: Medium = .memory, sizeBytes: Int64,
+        pinned: Bool = true,
         idleSeconds: Int = 0, bandwidthLimit: Int64? = nil, callers: CallerPolicy? = nil
     ) {
         self.namespace = namespace

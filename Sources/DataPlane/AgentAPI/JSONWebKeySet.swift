@@ -1,6 +1,6 @@
-/// The public keys of a JSON Web Key Set (RFC 7517), as operator and agent read them alike.
+/// The public keys of a JSON Web Key Set (RFC 7517), for operator and agent.
 public struct JSONWebKeySet: Codable, Sendable {
-    /// In the document's order; nil where an entry's members are of other types than these: a key of a kind that is not used here.
+    /// In the document's order. Nil where an entry's members have other types: a kind of key that is not used here.
     public let keys: [JSONWebKey?]
 
     public init(_ keys: [JSONWebKey]) { self.keys = keys }
@@ -16,7 +16,7 @@ public struct JSONWebKeySet: Codable, Sendable {
     }
 }
 
-/// The members that verifying with an RSA or EC key needs (RFC 7517 section 4, RFC 7518 section 6).
+/// The members that verification with an RSA or EC key needs (RFC 7517 section 4, RFC 7518 section 6).
 public struct JSONWebKey: Codable, Sendable {
     public let kty: String
     public let use: String?

@@ -1,27 +1,29 @@
 internal import Crypto
 internal import Foundation
+internal import TextCoding
 
-/// Proof that a request comes from who holds the ``AuthSecret`` and is meant for this node, now.
+/// Proof that the sender of a request has the ``AuthSecret``, and meant this node, now.
 ///
 ///     Authorization: MODELCACHE-HMAC-SHA256 Timestamp=<unix seconds>, Signature=<hex>
 ///
-/// Signature = HMAC-SHA256(key, method "\n" path?query "\n" timestamp "\n" node name "\n" hex SHA-256 of the body), RFC 2104.
+/// Signature = HMAC-SHA256(key, text), RFC 2104, with text = method "\n" path?query "\n" timestamp "\n" node name "\n"
+/// hex SHA-256 of the body.
 ///
-/// The node's name keeps a request that one agent saw from being played to another; the time keeps it from being played
-/// later than ``maximumSkewSeconds``. Within that time an agent carries out no order for a cache that is older than the last
-/// one for it, see ``Stamp``; the last one again is the same order twice, and all are idempotent.
+/// The node's name prevents a replay to another agent; the time prevents one after ``maximumSkewSeconds``. Within that
+/// time an agent carries out no request for a cache that is older than the last one for it, see ``OrderNumber``. It may
+/// carry out the last one again, since all requests are idempotent.
 public enum RequestSignature {
     public static let scheme = "MODELCACHE-HMAC-SHA256"
-    /// How far the caller's clock may be off, in seconds, either way.
+    /// The allowed difference of the caller's clock, in seconds, either way.
     public static let maximumSkewSeconds: Int64 = 300
 
-    /// What is signed of a request.
+    /// The signed parts of a request.
     public struct Request: Equatable, Sendable {
         /// In capitals: `GET`, `PUT`, `DELETE`.
         public var method: String
-        /// Path with its query exactly as in the request line, such as `/v1/caches/<uid>?force=true`.
+        /// Path and query exactly as in the request line, such as `/v1/caches/<uid>?force=true`.
         public var target: String
-        /// Name of the node whose agent is asked.
+        /// Name of the node whose agent gets the request.
         public var node: String
         /// The body's bytes; empty without a body.
         public var body: [UInt8]
@@ -34,16 +36,16 @@ public enum RequestSignature {
         }
     }
 
-    /// What ``verify(authorization:request:secret:now:)`` found.
+    /// The result of ``verify(authorization:request:secret:now:)``.
     public enum Verdict: Equatable, Sendable {
         case accepted
-        /// Absent, malformed, or signed with another key or for another request or node: tell the caller nothing more.
+        /// Absent, malformed, or signed with another key or for another request or node. Tell the caller nothing more.
         case refused
-        /// Signed rightly, but this many seconds ahead of the verifier's clock (negative: behind).
+        /// Correctly signed, but this many seconds ahead of the verifier's clock (negative: behind).
         case skewed(seconds: Int64)
     }
 
-    /// When and as what a request was signed: what tells an order from another, once the signature is known to be right.
+    /// The time and the signature of a request, which distinguish requests once the signature is verified.
     public struct Stamp: Equatable, Sendable {
         /// Seconds since 1970, the caller's clock.
         public var time: Int64
@@ -54,9 +56,11 @@ public enum RequestSignature {
             self.signature = signature
         }
 
-        /// Nil when the header is absent or malformed. Says nothing of whether the signature is right.
+        /// Nil when the header is absent or malformed. Does not verify the signature.
         public init?(authorization: String?) {
-            guard let (timestamp, signature) = authorization.flatMap(parse), let time = Int64(timestamp) else { return nil }
+            guard let (timestamp, signature) = authorization.flatMap(parse), let time = Int64(timestamp) else {
+                return nil
+            }
             self.init(time: time, signature: signature)
         }
     }
@@ -66,16 +70,18 @@ public enum RequestSignature {
     /// - Parameter now: seconds since 1970.
     public static func authorization(for request: Request, secret: AuthSecret, now: Int64) -> String {
         let signature = code(request, timestamp: String(now), key: secret.keys[0])
-        return "\(scheme) Timestamp=\(now), Signature=\(hex(signature))"
+        return "\(scheme) Timestamp=\(now), Signature=\(Hex.encode(signature))"
     }
 
-    /// Checks a header. Compares in constant time, against each key, before it looks at the clock.
+    /// Checks a header. Compares in constant time, with each key, before it checks the time.
     ///
     /// - Parameters:
     ///   - authorization: the header's value; nil: absent.
     ///   - now: the verifier's clock, seconds since 1970.
     public static func verify(authorization: String?, request: Request, secret: AuthSecret, now: Int64) -> Verdict {
-        guard let (timestamp, signature) = authorization.flatMap(parse), let time = Int64(timestamp) else { return .refused }
+        guard let (timestamp, signature) = authorization.flatMap(parse), let time = Int64(timestamp) else {
+            return .refused
+        }
         var isRight = false
         for key in secret.keys {
             let authentic = HMAC<SHA256>.isValidAuthenticationCode(
@@ -88,7 +94,7 @@ public enum RequestSignature {
         return skew.magnitude <= UInt64(maximumSkewSeconds) ? .accepted : .skewed(seconds: skew)
     }
 
-    /// The parts of a header: the timestamp's digits as sent, since they are what was signed.
+    /// The parts of a header. The timestamp keeps its digits as sent, because they were signed.
     private static func parse(_ header: String) -> (timestamp: String, signature: [UInt8])? {
         guard header.utf8.count <= 512 else { return nil }
         let prefix = scheme + " "
@@ -101,10 +107,14 @@ public enum RequestSignature {
             let value = String(pair[1])
             switch pair[0] {
             case "Timestamp" where timestamp == nil:
-                guard !value.isEmpty, value.utf8.count <= 19, value.utf8.allSatisfy({ (0x30...0x39).contains($0) }) else { return nil }
+                guard !value.isEmpty, value.utf8.count <= 19, value.utf8.allSatisfy({ (0x30...0x39).contains($0) })
+                else { return nil }
                 timestamp = value
             case "Signature" where signature == nil:
-                guard let bytes = bytes(hex: value), bytes.count == SHA256.byteCount else { return nil }
+                // One spelling alone: lower case.
+                guard let bytes = Hex.decode(value), bytes.count == SHA256.byteCount, Hex.encode(bytes) == value else {
+                    return nil
+                }
                 signature = bytes
             default: return nil
             }
@@ -114,40 +124,11 @@ public enum RequestSignature {
     }
 
     private static func text(_ request: Request, timestamp: String) -> Data {
-        let body = hex(SHA256.hash(data: request.body))
+        let body = Hex.encode(SHA256.hash(data: request.body))
         return Data([request.method, request.target, timestamp, request.node, body].joined(separator: "\n").utf8)
     }
 
     private static func code(_ request: Request, timestamp: String, key: [UInt8]) -> HMAC<SHA256>.MAC {
         HMAC<SHA256>.authenticationCode(for: text(request, timestamp: timestamp), using: SymmetricKey(data: key))
-    }
-
-    private static func hex(_ bytes: some Sequence<UInt8>) -> String {
-        let digits = Array("0123456789abcdef".utf8)
-        var text: [UInt8] = []
-        for byte in bytes {
-            text.append(digits[Int(byte >> 4)])
-            text.append(digits[Int(byte & 15)])
-        }
-        return String(decoding: text, as: UTF8.self)
-    }
-
-    private static func bytes(hex: String) -> [UInt8]? {
-        let digits = Array(hex.utf8)
-        guard digits.count.isMultiple(of: 2) else { return nil }
-        var bytes: [UInt8] = []
-        for index in stride(from: 0, to: digits.count, by: 2) {
-            guard let high = value(digits[index]), let low = value(digits[index + 1]) else { return nil }
-            bytes.append(high << 4 | low)
-        }
-        return bytes
-    }
-
-    private static func value(_ digit: UInt8) -> UInt8? {
-        switch digit {
-        case 0x30...0x39: digit - 0x30
-        case 0x61...0x66: digit - 0x61 + 10
-        default: nil
-        }
     }
 }

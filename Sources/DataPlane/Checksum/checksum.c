@@ -1,5 +1,5 @@
 /*
- * CRC-64: the two polynomials in use and the fastest form that this processor has, chosen once when the
+ * CRC-64: the two polynomials in use, and the choice of the fastest form that this processor has, made once when the
  * program starts.
  */
 #include "checksum.h"

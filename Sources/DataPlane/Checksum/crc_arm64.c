@@ -1,4 +1,4 @@
-/* The folding of crc_x86.c with PMULL. Lanes and constants are laid out alike. */
+/* The folding of crc_x86.c with PMULL, with the same lanes and constants. */
 #if defined(__aarch64__)
 
 #include "crc_internal.h"

@@ -1,9 +1,9 @@
 /*
- * CRC-64: the arithmetic of one polynomial, its tables, and the form that needs tables alone.
+ * CRC-64: the arithmetic of one polynomial, its tables, and the form that needs only tables.
  *
  * A CRC is the remainder of the message, read as a polynomial over GF(2), by P. Reflected forms keep the
  * highest power in the lowest bit, so "1" is bit 63 and multiplying by x is a shift to the right. Tables and
- * folding constants are computed from the polynomial alone: there are no magic numbers to mistype.
+ * folding constants are computed from the polynomial, so there are no magic numbers to mistype.
  */
 #include "crc_internal.h"
 
@@ -79,8 +79,8 @@ uint64_t mc_crc_table(const struct mc_crc_tables *t, uint64_t reg, const uint8_t
 /* crc(A B) = crc(A) * x^(8 len(B)) + crc(B); the inversions at both ends cancel. */
 uint64_t mc_crc_combine(const struct mc_crc_tables *t, uint64_t crc1, uint64_t crc2, uint64_t len2)
 {
-    /* The exponent in bits may need 67 bits: x^8 is power[3], so bytes count from there. x^(2^64) is not
-     * in the table, hence lengths below 2^61, two exbibytes. */
+    /* The exponent in bits may need 67 bits. x^8 is power[3], so bytes count from there. x^(2^64) is not in the
+     * table, so lengths must be below 2^61, two exbibytes. */
     uint64_t shift = 1ull << 63;
     for (unsigned k = 3; len2 != 0 && k < 64; len2 >>= 1, k++) {
         if (len2 & 1) shift = multiply(t->polynomial, shift, t->power[k]);

@@ -1,7 +1,7 @@
 /*
  * Folding (Gopal et al., "Fast CRC Computation for Generic Polynomials Using PCLMULQDQ", Intel 2009): lanes of
- * 128 bits are carried over a fixed distance and added to the data there, until one lane is left, which the
- * table form reduces. Several lanes in flight hide the multiplier's latency.
+ * 128 bits move over a fixed distance and are added to the data there, until one lane is left. The table form reduces
+ * that lane. Several lanes in flight hide the multiplier's latency.
  */
 #if defined(__x86_64__)
 
@@ -27,7 +27,7 @@ FOLD128 static inline __m128i load(const uint8_t *p)
     return _mm_loadu_si128((const __m128i *)(const void *)p);
 }
 
-/* One lane that stands for everything before p, and the n bytes still to come. */
+/* One lane that represents everything before p, and the n bytes after it. */
 FOLD128 static uint64_t finish(const struct mc_crc_tables *t, __m128i lane, const uint8_t *p, size_t n)
 {
     const __m128i k = pair(t->by_128);

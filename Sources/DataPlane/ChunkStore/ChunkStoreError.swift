@@ -1,6 +1,6 @@
 internal import Glibc
 
-/// What can go wrong with the cache. `description` is one line: what is wrong, then the remedy.
+/// The errors of the cache. `description` is one line: what is wrong, then the remedy.
 public enum ChunkStoreError: Error, Hashable, Sendable, CustomStringConvertible {
     /// A key of the store that cannot become a path.
     case badKey(key: String, why: String)
@@ -12,13 +12,23 @@ public enum ChunkStoreError: Error, Hashable, Sendable, CustomStringConvertible 
     /// The medium is full (ENOSPC, EDQUOT).
     case mediumFull(path: String)
     case io(operation: String, path: String, errno: Int32)
-    /// `EvictionPolicy.admit` found no room.
+    /// A mounter without the right to mount.
+    case mayNotMount(path: String)
+    /// The process that mounts for this one does not respond.
+    case mounterAway(socket: String, why: String)
+    /// The mounter has mounted, but not for this process to see.
+    case mountNotSeen(path: String)
+    /// `EvictionPolicy.admit` found too little capacity.
     case capacity(CapacityShortfall)
-    /// Another version of this model is cached.
-    case otherGeneration(directory: String)
     /// Something is in the way that the cache did not make.
     case notOurs(path: String)
+    /// Something that the cache did not make has the name of a complete file.
+    case nameTaken(path: String)
     case corrupt(path: String, why: String)
+    /// Written by a later release of this program. It is not damaged: that release can go on with it.
+    case newer(path: String, version: Int, known: Int)
+    /// Bytes that were written cannot be read back.
+    case unreadable(path: String, chunk: Int, why: String)
     case chunkReceived(key: String, chunk: Int)
     /// Another writer has the chunk.
     case chunkBusy(key: String, chunk: Int)
@@ -43,13 +53,31 @@ public enum ChunkStoreError: Error, Hashable, Sendable, CustomStringConvertible 
         case .mediumFull(let path):
             "no space left for \(path); free memory or disk, evict a model, or give the cache a larger budget"
         case .io(let operation, let path, let code):
-            "\(operation) \(path): \(ChunkStoreError.text(code)); see the kernel log if this is a device error"
+            "\(operation) \(path): \(ChunkStoreError.text(code)); "
+                + (code == EMFILE || code == ENFILE
+                    ? "raise the agent's limit of open files" : "see the kernel log if this is a device error")
+        case .mayNotMount(let path):
+            "a mounter may not mount below \(path) here; run it as root, in a container with privileged: true"
+        case .mounterAway(let socket, let why):
+            "no mounter responds at \(socket): \(why); "
+                + "start `modelcache mounter --socket \(socket)` as root, or see the log of the pod's container mounter"
+        case .mountNotSeen(let path):
+            "the mounter's tmpfs at \(path) does not show here; "
+                + "give both containers the same folder, Bidirectional to the mounter's and HostToContainer to the agent's"
         case .capacity(let shortfall): shortfall.description
-        case .otherGeneration(let directory):
-            "the source changed since \(directory) was cached; evict the model and open it again"
         case .notOurs(let path):
-            "\(path) was not made by the cache and is left alone; move it away or set MODELCACHE_ROOT to another directory"
+            "\(path) was not made by the cache and is left alone; "
+                + "move it away or set MODELCACHE_ROOT to another directory"
+        case .nameTaken(let path):
+            "\(path) was not made by the cache, so the complete file cannot have that name; "
+                + "move it away, and the agent publishes the file by itself"
         case .corrupt(let path, let why): "\(path): \(why); evict the model to fetch it again"
+        case .unreadable(let path, let chunk, let why):
+            "chunk \(chunk) of \(path) cannot be read: \(why); "
+                + "see the kernel log, and move the cache to another medium if it says so of others"
+        case .newer(let path, let version, let known):
+            "\(path) is of version \(version), this program knows \(known): "
+                + "update the agent, or open the model to fetch it again"
         case .chunkReceived(let key, let chunk): "chunk \(chunk) of \(key) is already there"
         case .chunkBusy(let key, let chunk): "chunk \(chunk) of \(key) is being written by another transfer"
         case .wrongLength(let key, let chunk, let expected, let got):

@@ -1,6 +1,7 @@
 /*
- * Names below a directory that others may be able to write. The walk takes one component at a time and follows no symbolic
- * link, so no name leads out of `top`: what openat2(RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS) promises, on kernels before 5.6 too.
+ * Names below a directory in which others may be able to write. The walk takes one component at a time and follows no
+ * symbolic link, so no name leads out of `top`. openat2(RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS) promises the same, but
+ * only from Linux 5.6 on.
  */
 #define _GNU_SOURCE
 #include "linuxshim.h"
@@ -16,7 +17,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-/* An object's key is at most 1023 bytes long, so no directory of ours is deeper. */
+/* An object's key is at most 1023 bytes long, so none of our directories is deeper. */
 #define MAX_DEPTH 520
 
 static int open_directory(int at, const char *name, int flags)
@@ -24,7 +25,7 @@ static int open_directory(int at, const char *name, int flags)
     return RETRY(openat(at, name, O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC | flags));
 }
 
-/* The directory that holds the last component of `relative`, which is copied to `last`. */
+/* Opens the directory of the last component of `relative`, and copies that component to `last`. */
 static int parent_of(const char *top, const char *relative, char last[NAME_MAX + 1])
 {
     int fd = open_directory(AT_FDCWD, top, O_PATH);
@@ -51,7 +52,7 @@ static int parent_of(const char *top, const char *relative, char last[NAME_MAX +
     return fd;
 }
 
-/* The path by which the kernel reaches what a descriptor stands for, whatever its names have become. */
+/* The path of an open descriptor, valid whatever its file is called now. */
 static void descriptor_path(char out[48], int fd) { snprintf(out, 48, "/proc/self/fd/%d", fd); }
 
 int mc_open_beneath(const char *top, const char *relative, uint32_t flags, uint32_t mode)
@@ -63,12 +64,12 @@ int mc_open_beneath(const char *top, const char *relative, uint32_t flags, uint3
     if (flags & MC_OPEN_TRUNCATE) how |= O_TRUNC;
     int result;
     if (flags & MC_OPEN_CREATE) {
-        /* Only a new file: one that is there could be anything. */
+        /* Only a new file, since an existing one could be anything. */
         result = RETRY(openat(parent, last, how | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, (mode_t)mode));
         close(parent);
         return result;
     }
-    /* Looked at before it is opened: a device does things when opened, a FIFO waits. */
+    /* Its type is checked before it is opened: opening a device has effects, and a FIFO waits. */
     int seen = RETRY(openat(parent, last, O_PATH | O_NOFOLLOW | O_CLOEXEC));
     if (seen < 0) {
         close(parent);
@@ -81,7 +82,7 @@ int mc_open_beneath(const char *top, const char *relative, uint32_t flags, uint3
         char path[48];
         descriptor_path(path, seen);
         result = RETRY(open(path, how | O_CLOEXEC));
-        /* There is no /proc: the name once more, which a link or a FIFO cannot make use of. */
+        /* Without /proc the name is opened again, with flags that neither a link nor a FIFO can misuse. */
         if (result == -ENOENT) result = RETRY(openat(parent, last, how | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
     }
     close(seen);
@@ -95,6 +96,16 @@ int mc_stat_beneath(const char *top, const char *relative, struct mc_stat *out)
     int parent = parent_of(top, relative, last);
     if (parent < 0) return parent;
     int result = mc_stat_at(parent, last, out);
+    close(parent);
+    return result;
+}
+
+int mc_open_directory_beneath(const char *top, const char *relative)
+{
+    char last[NAME_MAX + 1];
+    int parent = parent_of(top, relative, last);
+    if (parent < 0) return parent;
+    int result = open_directory(parent, last, O_PATH);
     close(parent);
     return result;
 }
@@ -203,11 +214,12 @@ int mc_listen_beneath(const char *top, const char *relative, int backlog, uint32
     if (fd >= 0) {
         result = RETRY(unlinkat(parent, last, 0));
         if (result == -ENOENT) result = 0;
-        /* bind makes a new name or fails; a link in its place is not followed. */
+        /* bind makes a new name or fails; it does not follow a link in its place. */
         if (result == 0) result = RETRY(bind(fd, (const struct sockaddr *)&address, sizeof(address)));
     }
     if (result >= 0) {
-        /* The mode before listen: nobody can connect in between. Of the socket itself: its name may have become a link. */
+        /* Sets the mode before listen, so that no one connects in between. On the socket itself: its name may be a
+         * link by now. */
         int made = RETRY(openat(parent, last, O_PATH | O_NOFOLLOW | O_CLOEXEC));
         struct stat s;
         char path[48];

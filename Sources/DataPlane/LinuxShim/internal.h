@@ -2,7 +2,7 @@
 #define MODELCACHE_LINUXSHIM_INTERNAL_H
 #include <errno.h>
 
-/* Runs the call until it is not interrupted; its result or -errno. */
+/* Repeats the call while it is interrupted; returns its result or -errno. */
 #define RETRY(call) (__extension__({ \
     __typeof__(call) result_; \
     do { result_ = (call); } while (result_ < 0 && errno == EINTR); \

@@ -4,10 +4,12 @@
 
 #include <fcntl.h>
 #include <linux/futex.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
@@ -106,6 +108,8 @@ static void copy_stat(const struct stat *s, struct mc_stat *out)
         .bytes = (uint64_t)s->st_size,
         .allocated_bytes = (uint64_t)s->st_blocks * 512,
         .modified_seconds = (uint64_t)s->st_mtime,
+        .modified_nanoseconds = (uint64_t)s->st_mtim.tv_sec * 1000000000ull + (uint64_t)s->st_mtim.tv_nsec,
+        .changed_nanoseconds = (uint64_t)s->st_ctim.tv_sec * 1000000000ull + (uint64_t)s->st_ctim.tv_nsec,
         .links = (uint32_t)s->st_nlink,
         .mode = (uint32_t)s->st_mode & 07777,
         .user = (uint32_t)s->st_uid,
@@ -159,6 +163,13 @@ int mc_remount_tmpfs(const char *path, const char *options)
 
 int mc_unmount_detached(const char *path) { return RETRY(umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW)); }
 
+int mc_unmount_descriptor(int directory)
+{
+    char path[48];
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", directory);
+    return RETRY(umount2(path, MNT_DETACH));
+}
+
 void *mc_map_shared(int fd, size_t n, int *error)
 {
     void *p = mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
@@ -182,7 +193,7 @@ void *mc_map_range(int fd, uint64_t offset, size_t n)
 int mc_populate_write(void *address, size_t n)
 {
     int result = RETRY(madvise(address, n, MADV_POPULATE_WRITE));
-    /* EFAULT: a touch would have raised SIGBUS, since the medium has no room for the page. */
+    /* EFAULT: an access would have raised SIGBUS, because the medium has no space for the page. */
     return result == -EFAULT ? -ENOSPC : result;
 }
 
@@ -209,6 +220,16 @@ void *mc_map_huge_anonymous(size_t n)
 }
 
 int mc_release_pages(void *address, size_t n) { return madvise(address, n, MADV_DONTNEED) == 0 ? 0 : -errno; }
+
+void mc_name_thread(const char *name) { prctl(PR_SET_NAME, name); }
+
+void mc_background_thread(void)
+{
+    pid_t self = (pid_t)syscall(SYS_gettid);
+    setpriority(PRIO_PROCESS, (id_t)self, 10);
+    /* IOPRIO_WHO_PROCESS, IOPRIO_CLASS_IDLE << IOPRIO_CLASS_SHIFT; linux/ioprio.h is newer than the oldest headers. */
+    syscall(SYS_ioprio_set, 1, self, 3 << 13);
+}
 
 uint64_t mc_boottime_nanoseconds(void)
 {

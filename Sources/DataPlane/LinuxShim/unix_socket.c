@@ -10,7 +10,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-/* Room for the most descriptors one packet may carry (SCM_MAX_FD is 253): any that come are seen and closed. */
+/* The most descriptors that one packet can have (SCM_MAX_FD is 253), so that all of them are seen and closed. */
 #define MAX_DESCRIPTORS 253
 
 static int address_of(const char *path, struct sockaddr_un *out)
@@ -31,7 +31,7 @@ int mc_seqpacket_listen(const char *path, int backlog, uint32_t mode)
     int fd = RETRY(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
     if (fd < 0) return fd;
     result = RETRY(bind(fd, (const struct sockaddr *)&address, sizeof(address)));
-    /* The mode before listen: nobody can connect in between. */
+    /* Sets the mode before listen, so that no one connects in between. */
     if (result == 0) result = RETRY(chmod(path, (mode_t)mode));
     if (result == 0) result = RETRY(listen(fd, backlog));
     if (result < 0) {

@@ -3,92 +3,80 @@ import PreloadShim
 // Calls that copy and close descriptors. The table's entry goes before the number can be used again. A child
 // of vfork closes and copies descriptors of its own but shares the table: it changes nothing there.
 
-/// A descriptor of the library itself, which the program must not close.
-func isOwn(_ descriptor: Int32) -> Bool {
-    descriptor >= 0 && (descriptor == sessionDescriptor || descriptor == userfaultDescriptor || descriptor == wakeDescriptor)
-}
-
-/// Takes one of the library's own descriptors out of the way of a dup2 onto its number.
-private func moveOwn(_ descriptor: Int32) {
-    ossc_lock(Int32(OSSC_LOCK_SESSION))
-    ossc_lock(regionsLock)
-    let moved = Int32(ossc_duplicate_above(descriptor, 512))
-    if moved >= 0 {
-        // The thread may be in poll with the old number: it looks again.
-        signalThread()
-        if descriptor == sessionDescriptor { sessionDescriptor = moved }
-        if descriptor == userfaultDescriptor { userfaultDescriptor = moved }
-        if descriptor == wakeDescriptor { wakeDescriptor = moved }
-    }
-    ossc_unlock(regionsLock)
-    ossc_unlock(Int32(OSSC_LOCK_SESSION))
-}
-
-/// Enters a descriptor of an incomplete file in the table. A number beyond the table is waited for as a
-/// whole. The descriptor, or -1 with errno and the descriptor closed.
-func place(_ descriptor: Int32, _ file: File) -> Int32 {
-    guard ossc_is_own_process() != 0 else { return descriptor }
-    if Int(descriptor) < Int(OSSC_DESCRIPTORS) {
-        ossc_set_managed(descriptor, file)
-        return descriptor
-    }
-    let error = waitVisible(file, offset: 0, bytes: file.pointee.bytes)
-    if error == 0 { return descriptor }
-    _ = ossc_close(descriptor)
-    ossc_set_errno(error)
-    return -1
-}
-
 @_cdecl("close")
 public func hook_close(_ descriptor: Int32) -> Int32 {
-    ossc_may_be_managed(descriptor) == 0 && !isOwn(descriptor) ? next_close(descriptor) : closeKnown(descriptor)
+    ossc_may_be_managed(descriptor) == 0 && (descriptor < hiddenBase || !hasKnownFiles)
+        ? next_close(descriptor)
+        : closeKnown(descriptor)
 }
 @inline(never)
 private func closeKnown(_ descriptor: Int32) -> Int32 {
-    if ossc_is_own_process() != 0 {
-        if isOwn(descriptor) {
+    if ossc_is_own_process() == 0 {
+        // A child of vfork that closes all that it does not pass on: what lies beside a number that it does is passed
+        // on too.
+        if isPairInChild(descriptor) { return 0 }
+    } else {
+        if ossc_is_own(descriptor) != 0 {
             ossc_set_errno(9)  // EBADF: the program never opened it
             return -1
         }
-        ossc_set_managed(descriptor, nil)
+        ossc_lock(descriptorsLock)
+        release(descriptor)
+        ossc_unlock(descriptorsLock)
     }
     return next_close(descriptor)
 }
 
 /// Runs `call` over the parts of [first, last] that hold none of the library's own descriptors.
 private func aroundOwn(_ first: UInt32, _ last: UInt32, _ call: (UInt32, UInt32) -> Int32) -> Int32 {
+    let top = min(last, UInt32(OSSC_DESCRIPTORS) - 1)
+    if first <= top {
+        ossc_lock(descriptorsLock)
+        for n in first...top where ossc_managed(Int32(n)) != nil { release(Int32(n)) }
+        ossc_unlock(descriptorsLock)
+    }
     var start = first
     var result: Int32 = 0
-    let top = min(last, UInt32(OSSC_DESCRIPTORS) - 1)
-    if first <= top { for n in first...top where ossc_may_be_managed(Int32(n)) != 0 { ossc_set_managed(Int32(n), nil) } }
-    while start <= last {
-        var nearest: UInt32? = nil
-        func consider(_ own: Int32) {
-            guard own >= 0 else { return }
-            let n = UInt32(own)
-            if n >= start && n <= last && n < (nearest ?? UInt32.max) { nearest = n }
+    if first <= top {
+        for n in first...top where ossc_is_own(Int32(n)) != 0 {
+            if n > start { result = min(result, call(start, n - 1)) }
+            start = n + 1
         }
-        consider(sessionDescriptor)
-        consider(userfaultDescriptor)
-        consider(wakeDescriptor)
-        guard let own = nearest else { return min(result, call(start, last)) }
-        if own > start { result = min(result, call(start, own - 1)) }
-        start = own + 1
     }
-    return result
+    return start <= last ? min(result, call(start, last)) : result
+}
+
+/// In a child of vfork: the readable descriptors of numbers that stay open, which are for the program it becomes.
+private func aroundPairs(_ first: UInt32, _ last: UInt32, _ call: (UInt32, UInt32) -> Int32) -> Int32 {
+    var start = first
+    var result: Int32 = 0
+    var number: Int32 = 0
+    while number < Int32(min(first, 64)) && start <= last {
+        let beside = UInt32(hiddenBase + number)
+        if beside >= start, beside <= last, isPairInChild(Int32(beside)) {
+            if beside > start { result = min(result, call(start, beside - 1)) }
+            start = beside + 1
+        }
+        number += 1
+    }
+    return start <= last ? min(result, call(start, last)) : result
 }
 
 @_cdecl("close_range")
 public func hook_close_range(_ first: UInt32, _ last: UInt32, _ flags: Int32) -> Int32 {
+    if !hasKnownFiles && ossc_wake() < 0 || first > last { return next_close_range(first, last, flags) }
+    if ossc_is_own_process() == 0 { return aroundPairs(first, last) { next_close_range($0, $1, flags) } }
     // CLOSE_RANGE_CLOEXEC (4) closes nothing now.
-    if ossc_is_on() == 0 || flags & 4 != 0 || first > last || ossc_is_own_process() == 0 { return next_close_range(first, last, flags) }
-    return aroundOwn(first, last) { next_close_range($0, $1, flags) }
+    guard flags & 4 != 0 else { return aroundOwn(first, last) { next_close_range($0, $1, flags) } }
+    let result = next_close_range(first, last, flags)
+    for number in 0..<Int32(OSSC_DESCRIPTORS) where ossc_managed(number) != nil { followCloseOnExec(number) }
+    return result
 }
 
 @_cdecl("closefrom")
 public func hook_closefrom(_ first: Int32) {
-    if ossc_is_on() == 0 || ossc_is_own_process() == 0 { return next_closefrom(first) }
-    _ = aroundOwn(UInt32(max(first, 0)), UInt32.max) { start, end in
+    if !hasKnownFiles && ossc_wake() < 0 { return next_closefrom(first) }
+    let close: (UInt32, UInt32) -> Int32 = { start, end in
         if end == UInt32.max {
             next_closefrom(Int32(start))
         } else {
@@ -96,60 +84,133 @@ public func hook_closefrom(_ first: Int32) {
         }
         return 0
     }
-}
-
-@inline(never)
-private func copied(_ from: Int32, _ to: Int32) -> Int32 {
-    if to >= 0, let file = incomplete(from) { return place(to, file) }
-    return to
+    let start = UInt32(max(first, 0))
+    _ = ossc_is_own_process() == 0 ? aroundPairs(start, UInt32.max, close) : aroundOwn(start, UInt32.max, close)
 }
 
 @_cdecl("dup")
 public func hook_dup(_ descriptor: Int32) -> Int32 {
-    ossc_may_be_managed(descriptor) == 0 ? next_dup(descriptor) : copied(descriptor, next_dup(descriptor))
+    ossc_may_be_managed(descriptor) == 0 ? next_dup(descriptor) : copied(descriptor) { next_dup(descriptor) }
 }
 
-/// The target is closed by the call: what it was goes from the table first.
+/// The target is closed by the call: what it was goes from the table with it.
 private func replace(_ from: Int32, _ to: Int32, _ call: () -> Int32) -> Int32 {
-    if from == to || ossc_is_own_process() == 0 { return call() }
-    if isOwn(to) { moveOwn(to) }
-    let file = incomplete(from)
-    let before = ossc_managed(to)
-    if before != nil { ossc_set_managed(to, nil) }
-    let result = call()
-    if result >= 0 {
-        if let file { return place(result, file) }
-    } else if before != nil {
-        ossc_set_managed(to, before)
+    if from == to || !hasKnownFiles && ossc_is_own(to) == 0 { return call() }
+    if ossc_is_own_process() == 0 {
+        let result = call()
+        if result >= 0 { sharePairInChild(from, result) }
+        return result
     }
-    return result
+    if ossc_may_be_managed(from) == 0 && ossc_may_be_managed(to) == 0 { return call() }
+    if ossc_is_own(to) != 0 { moveOwn(to) }
+    let source = reading(from)
+    ossc_lock(descriptorsLock)
+    let result = call()
+    if result >= 0 { release(result) }
+    ossc_unlock(descriptorsLock)
+    guard case .managed(let file, let readable) = source else { return result }
+    defer { ossc_file_leave(file) }
+    return result >= 0 ? share(file, readable, result) : result
 }
 
 @_cdecl("dup2")
-public func hook_dup2(_ from: Int32, _ to: Int32) -> Int32 {
-    ossc_is_on() != 0 ? replace(from, to) { next_dup2(from, to) } : next_dup2(from, to)
-}
+public func hook_dup2(_ from: Int32, _ to: Int32) -> Int32 { replace(from, to) { next_dup2(from, to) } }
 
 @_cdecl("dup3")
 public func hook_dup3(_ from: Int32, _ to: Int32, _ flags: Int32) -> Int32 {
-    ossc_is_on() != 0 ? replace(from, to) { next_dup3(from, to, flags) } : next_dup3(from, to, flags)
+    replace(from, to) { next_dup3(from, to, flags) }
 }
 
-// F_DUPFD
-private let duplicate: Int32 = 0, duplicateCloseOnExec: Int32 = 1030
+// F_DUPFD, F_DUPFD_CLOEXEC, F_GETFD, F_SETFD
+private let duplicate: Int32 = 0, duplicateCloseOnExec: Int32 = 1030, getFlags: Int32 = 1, setFlags: Int32 = 2
+
+@inline(never)
+private func control(_ descriptor: Int32, _ command: Int32, _ argument: UInt) -> Int32 {
+    switch command {
+    case duplicate, duplicateCloseOnExec:
+        return copied(descriptor) { next_fcntl(descriptor, command, argument) }
+    case getFlags:
+        return next_fcntl(descriptor, command, argument)
+    case setFlags:
+        let result = next_fcntl(descriptor, command, argument)
+        if result < 0 { return result }
+        if ossc_is_own_process() == 0 {
+            sharePairInChild(descriptor, descriptor)
+        } else {
+            followCloseOnExec(descriptor)
+        }
+        return result
+    default:
+        // Status flags, locks, leases: of the open file, which is the readable one's.
+        return onReadable(descriptor, failed: -1) { next_fcntl($0, command, argument) }
+    }
+}
+
+@inline(__always)
+private func isPlain(_ descriptor: Int32, _ command: Int32) -> Bool {
+    ossc_may_be_managed(descriptor) == 0 && (command != setFlags || !hasKnownFiles)
+}
 
 @_cdecl("fcntl")
 public func hook_fcntl(_ descriptor: Int32, _ command: Int32, _ argument: UInt) -> Int32 {
-    guard ossc_may_be_managed(descriptor) != 0, command == duplicate || command == duplicateCloseOnExec else {
-        return next_fcntl(descriptor, command, argument)
-    }
-    return copied(descriptor, next_fcntl(descriptor, command, argument))
+    isPlain(descriptor, command) ? next_fcntl(descriptor, command, argument) : control(descriptor, command, argument)
 }
 
 @_cdecl("fcntl64")
 public func hook_fcntl64(_ descriptor: Int32, _ command: Int32, _ argument: UInt) -> Int32 {
-    guard ossc_may_be_managed(descriptor) != 0, command == duplicate || command == duplicateCloseOnExec else {
-        return next_fcntl64(descriptor, command, argument)
-    }
-    return copied(descriptor, next_fcntl64(descriptor, command, argument))
+    isPlain(descriptor, command) ? next_fcntl64(descriptor, command, argument) : control(descriptor, command, argument)
+}
+
+@_cdecl("flock")
+public func hook_flock(_ descriptor: Int32, _ operation: Int32) -> Int32 {
+    onReadable(descriptor, failed: -1) { next_flock($0, operation) }
+}
+
+@_cdecl("lockf")
+public func hook_lockf(_ descriptor: Int32, _ command: Int32, _ bytes: Int64) -> Int32 {
+    onReadable(descriptor, failed: -1) { next_lockf($0, command, bytes) }
+}
+
+@_cdecl("lockf64")
+public func hook_lockf64(_ descriptor: Int32, _ command: Int32, _ bytes: Int64) -> Int32 {
+    onReadable(descriptor, failed: -1) { next_lockf64($0, command, bytes) }
+}
+
+@_cdecl("fsync")
+public func hook_fsync(_ descriptor: Int32) -> Int32 { onReadable(descriptor, failed: -1) { next_fsync($0) } }
+
+@_cdecl("fdatasync")
+public func hook_fdatasync(_ descriptor: Int32) -> Int32 { onReadable(descriptor, failed: -1) { next_fdatasync($0) } }
+
+@_cdecl("syncfs")
+public func hook_syncfs(_ descriptor: Int32) -> Int32 { onReadable(descriptor, failed: -1) { next_syncfs($0) } }
+
+@_cdecl("isatty")
+public func hook_isatty(_ descriptor: Int32) -> Int32 { onReadable(descriptor, failed: 0) { next_isatty($0) } }
+
+@_cdecl("posix_fadvise")
+public func hook_posix_fadvise(_ descriptor: Int32, _ offset: Int64, _ bytes: Int64, _ advice: Int32) -> Int32 {
+    onReadable(descriptor, failed: 9) { next_posix_fadvise($0, offset, bytes, advice) }
+}
+
+@_cdecl("posix_fadvise64")
+public func hook_posix_fadvise64(_ descriptor: Int32, _ offset: Int64, _ bytes: Int64, _ advice: Int32) -> Int32 {
+    onReadable(descriptor, failed: 9) { next_posix_fadvise64($0, offset, bytes, advice) }
+}
+
+@_cdecl("readahead")
+public func hook_readahead(_ descriptor: Int32, _ offset: Int64, _ bytes: Int) -> Int {
+    onReadable(descriptor, failed: -1) { next_readahead($0, offset, bytes) }
+}
+
+@_cdecl("fgetxattr")
+public func hook_fgetxattr(
+    _ descriptor: Int32, _ name: UnsafePointer<CChar>?, _ to: UnsafeMutableRawPointer?, _ bytes: Int
+) -> Int {
+    onReadable(descriptor, failed: -1) { next_fgetxattr($0, name, to, bytes) }
+}
+
+@_cdecl("flistxattr")
+public func hook_flistxattr(_ descriptor: Int32, _ to: UnsafeMutablePointer<CChar>?, _ bytes: Int) -> Int {
+    onReadable(descriptor, failed: -1) { next_flistxattr($0, to, bytes) }
 }

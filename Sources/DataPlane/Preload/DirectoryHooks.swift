@@ -2,12 +2,12 @@ import PreloadShim
 
 // Listing a MODEL_DIR that is a directory of the user's own: its files first, then the names of the cache
 // that it does not have. A MODEL_DIR that leads to the cache needs none of this: the cache's own directory
-// is opened in its place (onModelPath). The C library's scandir, glob and ftw list without these hooks.
+// is opened in its place (onModelPath), also for scandir. The C library's glob, ftw and fts list without these hooks.
 
 typealias Listing = UnsafeMutablePointer<ossc_listing>
 
 /// Changed under OSSC_LOCK_STREAMS; elsewhere only compared with nil, which a directory's own thread sees right.
-nonisolated(unsafe) private var listings: Listing? = nil
+private var listings: Listing? { ossc_listings() }
 /// Guarded by OSSC_LOCK_STREAMS.
 nonisolated(unsafe) private var spareListings: Listing? = nil
 private let listingsLock = Int32(OSSC_LOCK_STREAMS)
@@ -22,12 +22,10 @@ private func join(_ first: UnsafeMutableRawPointer, _ second: UnsafeMutableRawPo
     } else {
         record = ossc_allocate(MemoryLayout<ossc_listing>.size)?.assumingMemoryBound(to: ossc_listing.self)
     }
-    guard let record else {
-        _ = next_closedir(second)
-        return
-    }
+    // Without memory the first directory is listed alone, and the second stays open.
+    guard let record else { return }
     record.pointee = ossc_listing(next: listings, first: first, second: second, on_second: 0)
-    listings = record
+    ossc_set_listings(record)
 }
 
 /// A record is used by the thread that has the directory stream and goes with closedir, so no lock is kept.
@@ -51,7 +49,7 @@ private func leave(_ directory: UnsafeMutableRawPointer?) -> UnsafeMutableRawPoi
     var next = listings
     while let one = next {
         if one.pointee.first == directory {
-            if let link { link.pointee.next = one.pointee.next } else { listings = one.pointee.next }
+            if let link { link.pointee.next = one.pointee.next } else { ossc_set_listings(one.pointee.next) }
             one.pointee.next = spareListings
             spareListings = one
             return one.pointee.second
@@ -65,18 +63,19 @@ private func leave(_ directory: UnsafeMutableRawPointer?) -> UnsafeMutableRawPoi
 /// Looks for the cache's directory of the same name and joins it. `path` is relative to the descriptor
 /// `directory` and lies under a MODEL_DIR of the user's own.
 private func joinTwin(of opened: UnsafeMutableRawPointer, _ directory: Int32, _ path: UnsafePointer<CChar>) {
-    if modelDirectoryIsCache { return }
+    // Where each model's directory leads to its cache directory, the twin is the directory itself.
+    if firstCache(where: { !$0.isModelDirectory }) == nil { return }
     let saved = ossc_errno()
     withPath { text in
-        guard case .model(let key, false) = locate(directory, path, &text) else { return }
-        ensureSession()
-        guard let cache = cacheDirectory, !modelDirectoryIsCache else { return }
+        guard case .model(let cache, let key, false) = located(directory, path, &text),
+            let cacheDirectory = cache.directory
+        else { return }
         withPath { twin in
-            twin.append(cache)
+            twin.append(c: cacheDirectory)
             twin.append("/.partial")
             if text.base[key] != 0 {
                 twin.append(slash)
-                twin.append(text.base + key)
+                twin.append(c: text.base + key)
             }
             let found = ossc_identify_path(twin.base, 1)
             let own = ossc_identify(next_dirfd(opened))
@@ -91,9 +90,29 @@ private func joinTwin(of opened: UnsafeMutableRawPointer, _ directory: Int32, _ 
 @_cdecl("opendir")
 public func hook_opendir(_ path: UnsafePointer<CChar>?) -> UnsafeMutableRawPointer? {
     if !isOn() { return next_opendir(path) }
-    let opened: UnsafeMutableRawPointer? = onModelPath(-100, path, failed: { $0 == nil }, call: { _, p in next_opendir(p) })
+    let opened: UnsafeMutableRawPointer? = onModelPath(
+        -100, path, failed: { $0 == nil }, call: { _, p in next_opendir(p) })
     if let opened, let path { joinTwin(of: opened, -100, path) }
     return opened
+}
+
+/// Of a directory of the user's own these list what it has itself: the C library reads it without readEntry.
+@_cdecl("scandir")
+public func hook_scandir(
+    _ path: UnsafePointer<CChar>?, _ list: UnsafeMutableRawPointer?, _ filter: UnsafeRawPointer?,
+    _ order: UnsafeRawPointer?
+) -> Int32 {
+    if !isOn() { return next_scandir(path, list, filter, order) }
+    return onModelPath(-100, path, failed: negative, call: { _, p in next_scandir(p, list, filter, order) })
+}
+
+@_cdecl("scandir64")
+public func hook_scandir64(
+    _ path: UnsafePointer<CChar>?, _ list: UnsafeMutableRawPointer?, _ filter: UnsafeRawPointer?,
+    _ order: UnsafeRawPointer?
+) -> Int32 {
+    if !isOn() { return next_scandir64(path, list, filter, order) }
+    return onModelPath(-100, path, failed: negative, call: { _, p in next_scandir64(p, list, filter, order) })
 }
 
 @_cdecl("fdopendir")
@@ -109,7 +128,9 @@ public func hook_fdopendir(_ descriptor: Int32) -> UnsafeMutableRawPointer? {
 }
 
 /// The next entry of the second directory that the first does not have.
-private func nextOfSecond(_ one: Listing, _ read: (UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? {
+private func nextOfSecond(
+    _ one: Listing, _ read: (UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer?
+) -> UnsafeMutableRawPointer? {
     one.pointee.on_second = 1
     while let entry = read(one.pointee.second) {
         guard let name = ossc_entry_name(entry) else { continue }
@@ -120,7 +141,9 @@ private func nextOfSecond(_ one: Listing, _ read: (UnsafeMutableRawPointer?) -> 
 }
 
 @inline(__always)
-private func readEntry(_ directory: UnsafeMutableRawPointer?, _ read: (UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? {
+private func readEntry(
+    _ directory: UnsafeMutableRawPointer?, _ read: (UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer?
+) -> UnsafeMutableRawPointer? {
     guard let one = listing(directory) else { return read(directory) }
     if one.pointee.on_second == 0 {
         // errno is how a caller tells an error from the end: an error is not the end.

@@ -5,10 +5,7 @@ typealias File = UnsafeMutablePointer<ossc_file>
 
 /// Files this process has opened while incomplete. Entries are added at the head under OSSC_LOCK_FILES and
 /// never changed or removed, so walking the list needs no lock.
-nonisolated(unsafe) private(set) var files: File? = nil
-/// When the model was last seen to grow. A guess for a deadline of minutes: a torn value of two racing threads
-/// differs from the next look's and counts as progress.
-nonisolated(unsafe) private var lastProgress: (stamp: UInt64, at: Int64) = (0, 0)
+var files: File? { ossc_files() }
 
 private let filesLock = Int32(OSSC_LOCK_FILES)
 
@@ -34,7 +31,7 @@ extension File {
     func stopForEpoch() -> Never {
         report(pointee.key) {
             $0.append("bytes already read turned out wrong: ")
-            $0.append(ossc_message(pointee.header))
+            $0.append(c: ossc_message(pointee.header))
             $0.append("; start the program again")
         }
         ossc_exit(ExitStatus.inputOutput)
@@ -42,7 +39,7 @@ extension File {
 
     func tellFailure() {
         guard ossc_file_tell_failure(self) != 0 else { return }
-        report(pointee.key) { $0.append(ossc_message(pointee.header)) }
+        report(pointee.key) { $0.append(c: ossc_message(pointee.header)) }
     }
 
     /// First byte at or after `offset` that is not visible, at most `end`.
@@ -59,61 +56,111 @@ extension File {
 
 var hasKnownFiles: Bool { files != nil }
 
-/// The incomplete file behind a descriptor, by identity; nil when it is none this process has opened.
-func knownFile(_ descriptor: Int32) -> File? {
-    let identity = ossc_identify(descriptor)
-    guard identity.error == 0 else { return nil }
-    ossc_lock(filesLock)
-    defer { ossc_unlock(filesLock) }
-    var known = files
-    while let file = known {
-        if file.pointee.inode == identity.inode && file.pointee.device == identity.device { return file.isComplete ? nil : file }
-        known = file.pointee.next
+extension ossc_identity {
+    func isOf(_ file: File) -> Bool { error == 0 && inode == file.pointee.inode && device == file.pointee.device }
+}
+
+func known(_ identity: ossc_identity) -> File? {
+    var next = files
+    while let file = next {
+        if identity.isOf(file) { return file }
+        next = file.pointee.next
     }
     return nil
 }
 
-/// The record of an incomplete file under `<cache>/.partial/`; nil when it is complete or has no presence file.
-func manage(_ descriptor: Int32, cache: UnsafePointer<CChar>, key: UnsafePointer<CChar>) -> (file: File?, error: Int32) {
-    let identity = ossc_identify(descriptor)
-    guard identity.error == 0, identity.mode & UInt32(OSSC_TYPE_MASK) == UInt32(OSSC_TYPE_FILE), identity.bytes > 0 else { return (nil, 0) }
-    ossc_lock(filesLock)
-    defer { ossc_unlock(filesLock) }
-    var known = files
-    while let file = known {
-        if file.pointee.inode == identity.inode && file.pointee.device == identity.device {
-            return (file.isComplete ? nil : file, 0)
-        }
-        known = file.pointee.next
+/// The incomplete file behind a descriptor, by identity; nil when it is none this process has opened.
+func knownFile(_ descriptor: Int32) -> File? {
+    guard let file = known(ossc_identify(descriptor)), !file.isComplete else { return nil }
+    return file
+}
+
+/// The cache of an inherited descriptor's file is found out when it is first waited for: MODEL_DIR may be a directory
+/// of the user's own, which tells nothing. nil: it belongs to none. Waits for agents; no lock is held.
+func cacheOf(_ file: File) -> Cache? {
+    if let cache = ossc_file_cache(file) { return cache }
+    for index in 0..<cacheCount {
+        let cache = cache(at: index)
+        if cache.volume != nil { continue }
+        ensureSession(cache)
+        guard let directory = cache.directory, same(directory, file.pointee.directory) else { continue }
+        ossc_file_set_cache(file, cache)
+        return cache
     }
-    return withPath { path in
-        path.append(cache)
+    return nil
+}
+
+/// The cache whose directory this is, as far as that is known without asking an agent.
+private func knownCache(_ directory: UnsafePointer<CChar>) -> Cache? {
+    if cacheCount == 1 { return cache(at: 0) }
+    return firstCache {
+        for known in [$0.volume, $0.directory, $0.pointee.earlier] {
+            if let known, same(known, directory) { return true }
+        }
+        return false
+    }
+}
+
+/// The record of a file under `<directory>/.partial/`, complete or not; nil for what is no file of a model's.
+func record(
+    _ descriptor: Int32, of cache: Cache?, directory: UnsafePointer<CChar>, key: UnsafePointer<CChar>
+) -> (
+    file: File?, error: Int32
+) {
+    let identity = ossc_identify(descriptor)
+    guard identity.error == 0, identity.mode & UInt32(OSSC_TYPE_MASK) == UInt32(OSSC_TYPE_FILE), identity.bytes > 0
+    else { return (nil, 0) }
+    if let file = known(identity) { return (file, 0) }
+    guard let made = readPresence(identity, directory, key) else { return (nil, 5) }
+    ossc_file_set_cache(made, cache ?? knownCache(directory))
+    ossc_lock(filesLock)
+    // Another thread may have been faster: its record is the one, and this one's memory is given up.
+    let winner = known(identity) ?? made
+    if winner == made {
+        made.pointee.next = files
+        ossc_set_files(made)
+    }
+    ossc_unlock(filesLock)
+    if winner == made {
+        report(made.pointee.key, .debug) { $0.append(made.isComplete ? "opened; complete" : "opened while it fills") }
+    }
+    return (winner, 0)
+}
+
+/// Maps the presence file and checks it; nil when it cannot be used.
+private func readPresence(
+    _ identity: ossc_identity, _ directory: UnsafePointer<CChar>, _ key: UnsafePointer<CChar>
+) -> File? {
+    withPath { path in
+        path.append(c: directory)
         path.append("/.presence/")
-        path.append(key)
+        path.append(c: key)
         let presence = ossc_open(-100, path.base, 0o2000000, 0)
-        guard presence >= 0 else { return (nil, 5) }
+        guard presence >= 0 else { return nil }
         defer { _ = ossc_close(Int32(presence)) }
         let size = ossc_identify(Int32(presence)).bytes
-        guard size >= UInt64(MC_PRESENCE_HEADER_BYTES) else { return (nil, 5) }
+        guard size >= UInt64(MC_PRESENCE_HEADER_BYTES) else { return nil }
         let mapped = ossc_mmap(nil, Int(size), 1, 1, Int32(presence), 0)
-        guard mapped > 0, let base = UnsafeRawPointer(bitPattern: mapped) else { return (nil, 12) }
+        guard mapped > 0 || mapped < -4095, let base = UnsafeRawPointer(bitPattern: mapped) else { return nil }
         let header = base.assumingMemoryBound(to: mc_presence_header.self)
         let visible = header.pointee.visible_offset
         let chunks = header.pointee.chunk_count
         guard header.pointee.magic == MC_PRESENCE_MAGIC, header.pointee.version == MC_PRESENCE_VERSION,
-            header.pointee.file_bytes == identity.bytes, header.pointee.chunk_bytes > 0, header.pointee.chunk_bytes % ossc_page_bytes() == 0,
+            // Not of an update that is just being made.
+            header.pointee.data_inode == 0 || header.pointee.data_inode == identity.inode,
+            header.pointee.file_bytes == identity.bytes, header.pointee.chunk_bytes > 0,
+            header.pointee.chunk_bytes % ossc_page_bytes() == 0,
             chunks == (identity.bytes + header.pointee.chunk_bytes - 1) / header.pointee.chunk_bytes,
             visible % 8 == 0, visible <= size, (chunks + 63) / 64 * 8 <= size - visible,
             let file = ossc_allocate(MemoryLayout<ossc_file>.size)?.assumingMemoryBound(to: ossc_file.self),
-            let keptKey = keep(key), let keptCache = keep(cache)
+            let keptKey = keep(key), let keptDirectory = keep(directory)
         else {
             _ = ossc_munmap(UnsafeMutableRawPointer(mutating: base), Int(size))
-            return (nil, 5)
+            return nil
         }
-        file.pointee.next = files
         file.pointee.header = header
         file.pointee.visible = (base + Int(visible)).assumingMemoryBound(to: UInt64.self)
-        file.pointee.cache = keptCache
+        file.pointee.directory = keptDirectory
         file.pointee.key = keptKey
         file.pointee.device = identity.device
         file.pointee.inode = identity.inode
@@ -121,29 +168,8 @@ func manage(_ descriptor: Int32, cache: UnsafePointer<CChar>, key: UnsafePointer
         file.pointee.chunk_bytes = header.pointee.chunk_bytes
         file.pointee.chunk_count = chunks
         file.pointee.index = header.pointee.file_index
-        files = file
-        report(keptKey, .debug) { $0.append(file.isComplete ? "opened; complete" : "opened while it fills") }
-        return (file.isComplete ? nil : file, 0)
+        return file
     }
-}
-
-/// The managed file behind a descriptor about to wait; nil when the number was reused behind our back.
-func verified(_ descriptor: Int32, _ file: File) -> File? {
-    let identity = ossc_identify(descriptor)
-    if identity.inode == file.pointee.inode && identity.device == file.pointee.device { return file }
-    if ossc_is_own_process() != 0 { ossc_forget(descriptor, file) }
-    return nil
-}
-
-/// The file behind `descriptor` if ranges of it may be missing. One load and a branch when not.
-@inline(__always)
-func incomplete(_ descriptor: Int32) -> File? {
-    guard let file = ossc_managed(descriptor) else { return nil }
-    if file.isComplete {
-        ossc_forget(descriptor, file)
-        return nil
-    }
-    return file
 }
 
 /// Waits until every chunk of [offset, offset + bytes) is visible, clamped to the file's size.
@@ -154,6 +180,14 @@ func waitVisible(_ file: File, offset: UInt64, bytes: UInt64) -> Int32 {
     let end = bytes > size - offset ? size : offset + bytes
     file.useEpoch()
     var at = file.visibleEnd(from: offset, to: end)
+    if at >= end {
+        if file.epochChanged { file.stopForEpoch() }
+        return 0
+    }
+    guard let cache = cacheOf(file) else {
+        report(file.pointee.key) { $0.append("is of no model that this program reads; start it again") }
+        return 5
+    }
     let began = ossc_now_milliseconds()
     var asked: Int64 = 0
     while at < end {
@@ -166,56 +200,75 @@ func waitVisible(_ file: File, offset: UInt64, bytes: UInt64) -> Int32 {
             return 5
         }
         let now = ossc_now_milliseconds()
+        var patience: Int32 = 1000
         if now - asked >= 1000 {
-            asked = now
-            ensureSession()
-            sendDemand(file, offset: at, bytes: end - at)
+            // A forked child's thread starts here, and has no connection at first.
+            _ = ensureThread()
+            if sendDemand(file, offset: at, bytes: end - at) { asked = now } else { patience = 20 }
         }
-        if ossc_futex_wait(ossc_sequence_word(file.pointee.header), sequence, 1000) == -110 || now - began > 1000 {
-            if let error = checkDeadlines(file, since: began) { return error }
+        if ossc_futex_wait(ossc_sequence_word(file.pointee.header), sequence, patience) == -110 || now - began > 1000 {
+            if let error = checkDeadlines(file, of: cache, since: began) { return error }
         }
     }
     if file.epochChanged { file.stopForEpoch() }
     return 0
 }
 
-/// What ends a wait: the agent gone too long, or nothing arriving in the whole model.
-func checkDeadlines(_ file: File, since began: Int64) -> Int32? {
-    switch keepSession() {
+/// Two deadlines end a wait: the agent is gone too long, or nothing arrives in the whole model.
+func checkDeadlines(_ file: File, of cache: Cache, since began: Int64) -> Int32? {
+    let now = ossc_now_milliseconds()
+    switch agentHealth(cache) {
     case .stopped:
         return 5
-    case .gone(let milliseconds):
-        guard milliseconds >= agentDeadlineMilliseconds else { return nil }
+    case .gone(let since):
+        let waited = now - max(since, began)
+        guard waited >= cache.pointee.agent_deadline else { return nil }
         if ossc_file_tell_failure(file) != 0 {
             report(file.pointee.key) {
                 $0.append("no agent answers at ")
-                $0.append(socketPath)
+                $0.append(c: cache.socket)
                 $0.append(" for ")
-                $0.append(number: UInt64(milliseconds / 1000))
-                $0.append(volumePath == nil
-                    ? " s; start `modelcache agent`, then the program again"
-                    : " s; see that the node's modelcache-agent pod runs, then start the program again")
+                $0.append(number: UInt64(waited / 1000))
+                $0.append(
+                    cache.volume == nil
+                        ? " s; start `modelcache agent`, then the program again"
+                        : " s; see that the node's modelcache-agent pod runs, then start the program again")
             }
         }
         return 5
     case .alive:
-        let now = ossc_now_milliseconds()
-        // Any chunk of any file here, or any block used on the cache's file system, is progress of the model.
-        var stamp = ossc_free_blocks(file.pointee.cache)
-        var known = files
-        while let one = known {
-            stamp &+= UInt64(ossc_sequence(one.pointee.header)) &* 0x9E37_79B9
-            known = one.pointee.next
-        }
-        if stamp != lastProgress.stamp { lastProgress = (stamp, now) }
-        guard now - max(lastProgress.at, began) >= deadlineMilliseconds else { return nil }
+        let waited = now - max(ossc_cache_progress_at(cache), began)
+        guard waited >= deadlineMilliseconds else { return nil }
         if ossc_file_tell_failure(file) != 0 {
             report(file.pointee.key) {
                 $0.append("nothing arrived for ")
-                $0.append(number: UInt64((now - max(lastProgress.at, began)) / 1000))
+                $0.append(number: UInt64(waited / 1000))
                 $0.append(" s; look at `modelcache status` and the way to the store (MODELCACHE_DEADLINE_SECONDS)")
             }
         }
         return 5
+    }
+}
+
+/// Looks whether bytes of each model arrived since the last look: a chunk, or blocks of a file in between. Of the
+/// library's thread alone.
+func watchProgress() {
+    let now = ossc_now_milliseconds()
+    var next = files
+    while let file = next {
+        next = file.pointee.next
+        guard !file.isComplete, let cache = ossc_file_cache(file) else { continue }
+        let sequence = UInt64(ossc_sequence(file.pointee.header))
+        let blocks = withPath { path -> UInt64 in
+            path.append(c: file.pointee.directory)
+            path.append("/.partial/")
+            path.append(c: file.pointee.key)
+            return ossc_identify_path(path.base, 0).blocks
+        }
+        if sequence != file.pointee.seen_sequence || blocks != file.pointee.seen_blocks {
+            ossc_cache_set_progress_at(cache, now)
+        }
+        file.pointee.seen_sequence = sequence
+        file.pointee.seen_blocks = blocks
     }
 }

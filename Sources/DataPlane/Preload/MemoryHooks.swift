@@ -1,42 +1,83 @@
 import PreloadShim
 
-// Calls that change the address space. See Faults.swift for what a mapping of an incomplete file is.
+// Calls that change the address space. See Mapping.swift for what a mapping of an incomplete file is.
 
 @inline(__always)
 private func mapHook(
-    _ address: UnsafeMutableRawPointer?, _ bytes: Int, _ protection: Int32, _ flags: Int32, _ descriptor: Int32, _ offset: Int64,
-    _ call: () -> UnsafeMutableRawPointer?
+    _ address: UnsafeMutableRawPointer?, _ bytes: Int, _ protection: Int32, _ flags: Int32,
+    _ descriptor: Int32, _ offset: Int64,
+    _ call: (Int32) -> UnsafeMutableRawPointer?
 ) -> UnsafeMutableRawPointer? {
-    guard ossc_is_on() != 0 else { return call() }
-    if flags & 0x20 == 0, bytes > 0, let known = incomplete(descriptor), let file = verified(descriptor, known) {
-        if let mapped = mapManaged(file, address, bytes, protection, flags, descriptor, offset) {
-            if mapped < 0 && mapped > -4096 {
-                ossc_set_errno(Int32(-mapped))
-                return UnsafeMutableRawPointer(bitPattern: -1)
+    guard ossc_is_on() != 0 else { return call(descriptor) }
+    if flags & 0x20 == 0, ossc_may_be_managed(descriptor) != 0 {
+        return mapIncomplete(address, bytes, protection, flags, descriptor, offset, call)
+    }
+    return mapping(address, bytes, flags) { call(descriptor) }
+}
+
+/// MAP_FIXED takes the place of what is there.
+@inline(__always)
+private func mapping(
+    _ address: UnsafeMutableRawPointer?, _ bytes: Int, _ flags: Int32, _ call: () -> UnsafeMutableRawPointer?
+) -> UnsafeMutableRawPointer? {
+    flags & 0x10 != 0 ? whileCutting(address, bytes, failed: isFailure, call) : call()
+}
+
+private var failed: UnsafeMutableRawPointer? { UnsafeMutableRawPointer(bitPattern: -1) }
+
+@inline(never)
+private func mapIncomplete(
+    _ address: UnsafeMutableRawPointer?, _ bytes: Int, _ protection: Int32, _ flags: Int32,
+    _ descriptor: Int32, _ offset: Int64,
+    _ call: (Int32) -> UnsafeMutableRawPointer?
+) -> UnsafeMutableRawPointer? {
+    while true {
+        switch reading(descriptor) {
+        case .plain:
+            return mapping(address, bytes, flags) { call(descriptor) }
+        case .lost:
+            ossc_set_errno(9)  // EBADF
+            return failed
+        case .managed(let file, let readable):
+            let mapped = mapManaged(file, address, bytes, protection, flags, readable, offset) {
+                mapping(address, bytes, flags) { call(readable) }
             }
-            return UnsafeMutableRawPointer(bitPattern: mapped)
+            ossc_file_leave(file)
+            if let mapped { return mapped }
+            let error = waitVisible(
+                file, offset: UInt64(max(offset, 0)), bytes: wholePages(UInt64(UInt(bitPattern: bytes))))
+            guard error == 0 else {
+                ossc_set_errno(error)
+                return failed
+            }
         }
     }
-    return flags & 0x10 != 0 ? whileCutting(address, bytes, call) : call()
 }
 
 @_cdecl("mmap")
 public func hook_mmap(
-    _ address: UnsafeMutableRawPointer?, _ bytes: Int, _ protection: Int32, _ flags: Int32, _ descriptor: Int32, _ offset: Int64
+    _ address: UnsafeMutableRawPointer?, _ bytes: Int, _ protection: Int32, _ flags: Int32,
+    _ descriptor: Int32, _ offset: Int64
 ) -> UnsafeMutableRawPointer? {
-    mapHook(address, bytes, protection, flags, descriptor, offset) { next_mmap(address, bytes, protection, flags, descriptor, offset) }
+    mapHook(address, bytes, protection, flags, descriptor, offset) {
+        next_mmap(address, bytes, protection, flags, $0, offset)
+    }
 }
 
 @_cdecl("mmap64")
 public func hook_mmap64(
-    _ address: UnsafeMutableRawPointer?, _ bytes: Int, _ protection: Int32, _ flags: Int32, _ descriptor: Int32, _ offset: Int64
+    _ address: UnsafeMutableRawPointer?, _ bytes: Int, _ protection: Int32, _ flags: Int32,
+    _ descriptor: Int32, _ offset: Int64
 ) -> UnsafeMutableRawPointer? {
-    mapHook(address, bytes, protection, flags, descriptor, offset) { next_mmap64(address, bytes, protection, flags, descriptor, offset) }
+    mapHook(address, bytes, protection, flags, descriptor, offset) {
+        next_mmap64(address, bytes, protection, flags, $0, offset)
+    }
 }
 
 @_cdecl("munmap")
 public func hook_munmap(_ address: UnsafeMutableRawPointer?, _ bytes: Int) -> Int32 {
-    ossc_is_on() != 0 ? whileCutting(address, bytes) { next_munmap(address, bytes) } : next_munmap(address, bytes)
+    guard ossc_is_on() != 0 else { return next_munmap(address, bytes) }
+    return whileCutting(address, bytes, failed: { $0 != 0 }) { next_munmap(address, bytes) }
 }
 
 /// Moving a mapping would take it away from userfaultfd: it is waited for first.
@@ -47,7 +88,8 @@ public func hook_mremap(
     guard ossc_is_on() != 0 else { return next_mremap(address, before, after, flags, target) }
     releaseRange(address, before)
     // MREMAP_FIXED unmaps what is at the target.
-    return flags & 2 != 0 ? whileCutting(target, after) { next_mremap(address, before, after, flags, target) }
+    return flags & 2 != 0
+        ? whileCutting(target, after, failed: isFailure) { next_mremap(address, before, after, flags, target) }
         : next_mremap(address, before, after, flags, target)
 }
 

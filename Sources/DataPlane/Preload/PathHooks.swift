@@ -2,10 +2,12 @@ import PreloadShim
 
 // Calls that name a file: the real path first, then the model's twin of it (see onModelPath).
 
-private let oAccessMode: Int32 = 3, oPath: Int32 = 0o10000000, oCloseOnExec: Int32 = 0o2000000
+private let oAccessMode: Int32 = 3, oCreate: Int32 = 0o100, oExclusive: Int32 = 0o200, oTruncate: Int32 = 0o1000
+private let oPath: Int32 = 0o10000000, oNoFollow: Int32 = 0o400000
+private let follow: Int32 = 0x400  // AT_SYMLINK_FOLLOW
 
 @inline(__always)
-private func negative(_ value: Int32) -> Bool { value < 0 }
+func negative(_ value: Int32) -> Bool { value < 0 }
 @inline(__always)
 private func negativeSize(_ value: Int) -> Bool { value < 0 }
 
@@ -19,9 +21,9 @@ func isOn() -> Bool {
 }
 
 /// Enters a fresh descriptor of `<cache>/.partial/<key>` in the table. The descriptor, or -1 with errno.
-func enter(_ descriptor: Int32, _ key: UnsafePointer<CChar>?) -> Int32 {
-    guard let key, let cache = cacheDirectory, descriptor >= 0 else { return descriptor }
-    let found = manage(descriptor, cache: cache, key: key)
+private func enter(_ descriptor: Int32, _ cache: Cache, _ key: UnsafePointer<CChar>) -> Int32 {
+    guard let directory = cache.directory, descriptor >= 0 else { return descriptor }
+    let found = record(descriptor, of: cache, directory: directory, key: key)
     guard found.error == 0 else {
         report(key) { $0.append("has no usable presence file in the cache directory; restart the agent") }
         _ = ossc_close(descriptor)
@@ -29,15 +31,70 @@ func enter(_ descriptor: Int32, _ key: UnsafePointer<CChar>?) -> Int32 {
         return -1
     }
     guard let file = found.file else { return descriptor }
-    ensureThread()
+    // Another version than this process may have read the rest of the model with.
+    let firstSet = ossc_cache_first_set(cache)
+    if firstSet != 0, file.pointee.header.pointee.replaced_in_set > firstSet {
+        _ = ossc_close(descriptor)
+        if ossc_file_tell_failure(file) != 0 {
+            report(key) {
+                $0.append("was replaced at the source after this program began to read the model; start it again")
+            }
+        }
+        ossc_set_errno(5)
+        return -1
+    }
+    if file.isComplete { return descriptor }
+    if ensureThread() { signalThread() }
     return place(descriptor, file)
 }
 
+/// An arriving file is there to be read: EROFS, or EEXIST where it must be new. nil: no change of one is asked for.
+func errorOfChange(_ directory: Int32, _ path: UnsafePointer<CChar>, _ flags: Int32) -> Int32? {
+    guard isArriving(directory, path, follow: true) else { return nil }
+    if flags & (oCreate | oExclusive) == oCreate | oExclusive { return 17 }
+    return flags & (oAccessMode | oTruncate) != 0 ? 30 : nil
+}
+
 @inline(__always)
-private func openHook(_ directory: Int32, _ path: UnsafePointer<CChar>?, _ flags: Int32, _ call: (Int32, UnsafePointer<CChar>?) -> Int32) -> Int32 {
-    if !isOn() || flags & oAccessMode != 0 || flags & oPath != 0 { return call(directory, path) }
-    let descriptor = onModelPath(directory, path, failed: negative, call: call, then: { enter($0, $1) })
-    if descriptor >= 0, let path, mayNameDescriptor(path) { return adoptKnown(descriptor) }
+private func openHook(
+    _ directory: Int32, _ path: UnsafePointer<CChar>?, _ flags: Int32,
+    _ call: (Int32, UnsafePointer<CChar>?, Int32) -> Int32
+) -> Int32 {
+    guard isOn(), let path else { return call(directory, path, flags) }
+    return flags & oPath == 0 && flags & (oAccessMode | oCreate | oTruncate) != 0
+        ? openToChange(directory, path, flags, call) : openToRead(directory, path, flags, call)
+}
+
+/// A file that a program made where one is to have its name would keep the agent from giving it that name.
+@inline(never)
+private func openToChange(
+    _ directory: Int32, _ path: UnsafePointer<CChar>, _ flags: Int32,
+    _ call: (Int32, UnsafePointer<CChar>?, Int32) -> Int32
+) -> Int32 {
+    if let error = errorOfChange(directory, path, flags) {
+        ossc_set_errno(error)
+        return -1
+    }
+    // O_RDONLY with O_CREAT, as for a lock: it is there.
+    return flags & (oAccessMode | oTruncate) == 0 && isArriving(directory, path, follow: true)
+        ? openToRead(directory, path, flags & ~oCreate, call) : call(directory, path, flags)
+}
+
+@inline(never)
+private func openToRead(
+    _ directory: Int32, _ path: UnsafePointer<CChar>, _ flags: Int32,
+    _ call: (Int32, UnsafePointer<CChar>?, Int32) -> Int32
+) -> Int32 {
+    let descriptor = onModelPath(
+        directory, path, follow: flags & (oPath | oNoFollow) != oPath | oNoFollow, failed: negative,
+        call: { call($0, $1, flags) },
+        then: { flags & oPath == 0 ? enter($0, $1, $2) : known($0, $1, $2) })
+    return descriptor >= 0 && flags & oPath == 0 && mayNameDescriptor(path) ? adoptKnown(descriptor) : descriptor
+}
+
+/// A descriptor with O_PATH shows no bytes, but another may be opened through it (see adoptKnown).
+private func known(_ descriptor: Int32, _ cache: Cache, _ key: UnsafePointer<CChar>) -> Int32 {
+    if let directory = cache.directory { _ = record(descriptor, of: cache, directory: directory, key: key) }
     return descriptor
 }
 
@@ -48,126 +105,86 @@ func mayNameDescriptor(_ path: UnsafePointer<CChar>) -> Bool {
 
 /// Enters the descriptor in the table when its file is one this process knows to be incomplete.
 private func adoptKnown(_ descriptor: Int32) -> Int32 {
+    if isManaged(descriptor) { return descriptor }
     guard let file = knownFile(descriptor) else { return descriptor }
     return place(descriptor, file)
 }
 
 @_cdecl("open")
 public func hook_open(_ path: UnsafePointer<CChar>?, _ flags: Int32, _ mode: UInt32) -> Int32 {
-    openHook(-100, path, flags) { $0 == -100 ? next_open($1, flags, mode) : next_openat($0, $1, flags, mode) }
+    openHook(-100, path, flags) { $0 == -100 ? next_open($1, $2, mode) : next_openat($0, $1, $2, mode) }
 }
 
 @_cdecl("open64")
 public func hook_open64(_ path: UnsafePointer<CChar>?, _ flags: Int32, _ mode: UInt32) -> Int32 {
-    openHook(-100, path, flags) { $0 == -100 ? next_open64($1, flags, mode) : next_openat($0, $1, flags, mode) }
+    openHook(-100, path, flags) { $0 == -100 ? next_open64($1, $2, mode) : next_openat($0, $1, $2, mode) }
 }
 
 @_cdecl("__open_2")
-public func hook___open_2(_ path: UnsafePointer<CChar>?, _ flags: Int32) -> Int32 {
-    openHook(-100, path, flags) { $0 == -100 ? next_open($1, flags, 0) : next_openat($0, $1, flags, 0) }
-}
+public func hook___open_2(_ path: UnsafePointer<CChar>?, _ flags: Int32) -> Int32 { hook_open(path, flags, 0) }
 
 @_cdecl("__open64_2")
-public func hook___open64_2(_ path: UnsafePointer<CChar>?, _ flags: Int32) -> Int32 {
-    openHook(-100, path, flags) { $0 == -100 ? next_open64($1, flags, 0) : next_openat($0, $1, flags, 0) }
+public func hook___open64_2(_ path: UnsafePointer<CChar>?, _ flags: Int32) -> Int32 { hook_open64(path, flags, 0) }
+
+@_cdecl("creat")
+public func hook_creat(_ path: UnsafePointer<CChar>?, _ mode: UInt32) -> Int32 {
+    hook_open(path, oCreate | oTruncate | 1, mode)
+}
+
+@_cdecl("creat64")
+public func hook_creat64(_ path: UnsafePointer<CChar>?, _ mode: UInt32) -> Int32 {
+    hook_open64(path, oCreate | oTruncate | 1, mode)
 }
 
 @_cdecl("openat")
 public func hook_openat(_ directory: Int32, _ path: UnsafePointer<CChar>?, _ flags: Int32, _ mode: UInt32) -> Int32 {
-    openHook(directory, path, flags) { next_openat($0, $1, flags, mode) }
+    openHook(directory, path, flags) { next_openat($0, $1, $2, mode) }
 }
 
 @_cdecl("openat64")
 public func hook_openat64(_ directory: Int32, _ path: UnsafePointer<CChar>?, _ flags: Int32, _ mode: UInt32) -> Int32 {
-    openHook(directory, path, flags) { next_openat64($0, $1, flags, mode) }
+    openHook(directory, path, flags) { next_openat64($0, $1, $2, mode) }
 }
 
 @_cdecl("__openat_2")
 public func hook___openat_2(_ directory: Int32, _ path: UnsafePointer<CChar>?, _ flags: Int32) -> Int32 {
-    openHook(directory, path, flags) { next_openat($0, $1, flags, 0) }
+    hook_openat(directory, path, flags, 0)
 }
 
 @_cdecl("__openat64_2")
 public func hook___openat64_2(_ directory: Int32, _ path: UnsafePointer<CChar>?, _ flags: Int32) -> Int32 {
-    openHook(directory, path, flags) { next_openat64($0, $1, flags, 0) }
+    hook_openat64(directory, path, flags, 0)
 }
 
-@_cdecl("stat")
-public func hook_stat(_ path: UnsafePointer<CChar>?, _ to: UnsafeMutableRawPointer?) -> Int32 {
-    if !isOn() { return next_stat(path, to) }
-    return onModelPath(-100, path, failed: negative, call: { _, p in next_stat(p, to) })
+/// A handle leads to a file without its name.
+@_cdecl("open_by_handle_at")
+public func hook_open_by_handle_at(_ mount: Int32, _ handle: UnsafeMutableRawPointer?, _ flags: Int32) -> Int32 {
+    let descriptor = next_open_by_handle_at(mount, handle, flags)
+    return descriptor >= 0 && hasKnownFiles && flags & oPath == 0 ? adoptKnown(descriptor) : descriptor
 }
 
-@_cdecl("lstat")
-public func hook_lstat(_ path: UnsafePointer<CChar>?, _ to: UnsafeMutableRawPointer?) -> Int32 {
-    if !isOn() { return next_lstat(path, to) }
-    return onModelPath(-100, path, follow: false, failed: negative, call: { _, p in next_lstat(p, to) })
+@_cdecl("name_to_handle_at")
+public func hook_name_to_handle_at(
+    _ directory: Int32, _ path: UnsafePointer<CChar>?, _ handle: UnsafeMutableRawPointer?,
+    _ mount: UnsafeMutablePointer<Int32>?, _ flags: Int32
+) -> Int32 {
+    if !isOn() { return next_name_to_handle_at(directory, path, handle, mount, flags) }
+    return onModelPath(
+        directory, path, follow: flags & follow != 0, failed: negative,
+        call: { next_name_to_handle_at($0, $1, handle, mount, flags) })
 }
 
-@_cdecl("fstatat")
-public func hook_fstatat(_ directory: Int32, _ path: UnsafePointer<CChar>?, _ to: UnsafeMutableRawPointer?, _ flags: Int32) -> Int32 {
-    if !isOn() { return next_fstatat(directory, path, to, flags) }
-    return onModelPath(directory, path, follow: flags & 0x100 == 0, failed: negative, call: { d, p in next_fstatat(d, p, to, flags) })
+@_cdecl("inotify_add_watch")
+public func hook_inotify_add_watch(_ watches: Int32, _ path: UnsafePointer<CChar>?, _ events: UInt32) -> Int32 {
+    if !isOn() { return next_inotify_add_watch(watches, path, events) }
+    return onModelPath(-100, path, failed: negative, call: { _, p in next_inotify_add_watch(watches, p, events) })
 }
 
-@_cdecl("__xstat")
-public func hook___xstat(_ version: Int32, _ path: UnsafePointer<CChar>?, _ to: UnsafeMutableRawPointer?) -> Int32 {
-    if !isOn() { return next___xstat(version, path, to) }
-    return onModelPath(-100, path, failed: negative, call: { _, p in next___xstat(version, p, to) })
-}
-
-@_cdecl("__lxstat")
-public func hook___lxstat(_ version: Int32, _ path: UnsafePointer<CChar>?, _ to: UnsafeMutableRawPointer?) -> Int32 {
-    if !isOn() { return next___lxstat(version, path, to) }
-    return onModelPath(-100, path, follow: false, failed: negative, call: { _, p in next___lxstat(version, p, to) })
-}
-
-@_cdecl("__fxstatat")
-public func hook___fxstatat(_ version: Int32, _ directory: Int32, _ path: UnsafePointer<CChar>?, _ to: UnsafeMutableRawPointer?, _ flags: Int32) -> Int32 {
-    if !isOn() { return next___fxstatat(version, directory, path, to, flags) }
-    return onModelPath(directory, path, follow: flags & 0x100 == 0, failed: negative, call: { d, p in next___fxstatat(version, d, p, to, flags) })
-}
-
-@_cdecl("stat64")
-public func hook_stat64(_ path: UnsafePointer<CChar>?, _ to: UnsafeMutableRawPointer?) -> Int32 {
-    if !isOn() { return next_stat64(path, to) }
-    return onModelPath(-100, path, failed: negative, call: { _, p in next_stat64(p, to) })
-}
-
-@_cdecl("lstat64")
-public func hook_lstat64(_ path: UnsafePointer<CChar>?, _ to: UnsafeMutableRawPointer?) -> Int32 {
-    if !isOn() { return next_lstat64(path, to) }
-    return onModelPath(-100, path, follow: false, failed: negative, call: { _, p in next_lstat64(p, to) })
-}
-
-@_cdecl("fstatat64")
-public func hook_fstatat64(_ directory: Int32, _ path: UnsafePointer<CChar>?, _ to: UnsafeMutableRawPointer?, _ flags: Int32) -> Int32 {
-    if !isOn() { return next_fstatat64(directory, path, to, flags) }
-    return onModelPath(directory, path, follow: flags & 0x100 == 0, failed: negative, call: { d, p in next_fstatat64(d, p, to, flags) })
-}
-
-@_cdecl("__xstat64")
-public func hook___xstat64(_ version: Int32, _ path: UnsafePointer<CChar>?, _ to: UnsafeMutableRawPointer?) -> Int32 {
-    if !isOn() { return next___xstat64(version, path, to) }
-    return onModelPath(-100, path, failed: negative, call: { _, p in next___xstat64(version, p, to) })
-}
-
-@_cdecl("__lxstat64")
-public func hook___lxstat64(_ version: Int32, _ path: UnsafePointer<CChar>?, _ to: UnsafeMutableRawPointer?) -> Int32 {
-    if !isOn() { return next___lxstat64(version, path, to) }
-    return onModelPath(-100, path, follow: false, failed: negative, call: { _, p in next___lxstat64(version, p, to) })
-}
-
-@_cdecl("__fxstatat64")
-public func hook___fxstatat64(_ version: Int32, _ directory: Int32, _ path: UnsafePointer<CChar>?, _ to: UnsafeMutableRawPointer?, _ flags: Int32) -> Int32 {
-    if !isOn() { return next___fxstatat64(version, directory, path, to, flags) }
-    return onModelPath(directory, path, follow: flags & 0x100 == 0, failed: negative, call: { d, p in next___fxstatat64(version, d, p, to, flags) })
-}
-
-@_cdecl("statx")
-public func hook_statx(_ directory: Int32, _ path: UnsafePointer<CChar>?, _ flags: Int32, _ mask: UInt32, _ to: UnsafeMutableRawPointer?) -> Int32 {
-    if !isOn() { return next_statx(directory, path, flags, mask, to) }
-    return onModelPath(directory, path, follow: flags & 0x100 == 0, failed: negative, call: { d, p in next_statx(d, p, flags, mask, to) })
+@_cdecl("pathconf")
+public func hook_pathconf(_ path: UnsafePointer<CChar>?, _ name: Int32) -> Int {
+    if !isOn() { return next_pathconf(path, name) }
+    // -1 without a change of errno: no limit.
+    return onModelPath(-100, path, failed: { $0 < 0 }, call: { _, p in next_pathconf(p, name) })
 }
 
 @_cdecl("access")
@@ -194,12 +211,6 @@ public func hook_faccessat(_ directory: Int32, _ path: UnsafePointer<CChar>?, _ 
     return onModelPath(directory, path, failed: negative, call: { d, p in next_faccessat(d, p, mode, flags) })
 }
 
-@_cdecl("chdir")
-public func hook_chdir(_ path: UnsafePointer<CChar>?) -> Int32 {
-    if !isOn() { return next_chdir(path) }
-    return onModelPath(-100, path, failed: negative, call: { _, p in next_chdir(p) })
-}
-
 @_cdecl("readlink")
 public func hook_readlink(_ path: UnsafePointer<CChar>?, _ to: UnsafeMutablePointer<CChar>?, _ bytes: Int) -> Int {
     if !isOn() { return next_readlink(path, to, bytes) }
@@ -207,21 +218,76 @@ public func hook_readlink(_ path: UnsafePointer<CChar>?, _ to: UnsafeMutablePoin
 }
 
 @_cdecl("readlinkat")
-public func hook_readlinkat(_ directory: Int32, _ path: UnsafePointer<CChar>?, _ to: UnsafeMutablePointer<CChar>?, _ bytes: Int) -> Int {
+public func hook_readlinkat(
+    _ directory: Int32, _ path: UnsafePointer<CChar>?, _ to: UnsafeMutablePointer<CChar>?, _ bytes: Int
+) -> Int {
     if !isOn() { return next_readlinkat(directory, path, to, bytes) }
-    return onModelPath(directory, path, follow: false, failed: negativeSize, call: { d, p in next_readlinkat(d, p, to, bytes) })
+    return onModelPath(
+        directory, path, follow: false, failed: negativeSize,
+        call: { d, p in next_readlinkat(d, p, to, bytes) })
+}
+
+@_cdecl("__readlink_chk")
+public func hook___readlink_chk(
+    _ path: UnsafePointer<CChar>?, _ to: UnsafeMutablePointer<CChar>?, _ bytes: Int, _ space: Int
+) -> Int {
+    if !isOn() { return next___readlink_chk(path, to, bytes, space) }
+    return onModelPath(
+        -100, path, follow: false, failed: negativeSize, call: { _, p in next___readlink_chk(p, to, bytes, space) })
+}
+
+@_cdecl("__readlinkat_chk")
+public func hook___readlinkat_chk(
+    _ directory: Int32, _ path: UnsafePointer<CChar>?, _ to: UnsafeMutablePointer<CChar>?, _ bytes: Int, _ space: Int
+) -> Int {
+    if !isOn() { return next___readlinkat_chk(directory, path, to, bytes, space) }
+    return onModelPath(
+        directory, path, follow: false, failed: negativeSize,
+        call: { d, p in next___readlinkat_chk(d, p, to, bytes, space) })
+}
+
+@_cdecl("statfs")
+public func hook_statfs(_ path: UnsafePointer<CChar>?, _ out: UnsafeMutableRawPointer?) -> Int32 {
+    if !isOn() { return next_statfs(path, out) }
+    return onModelPath(-100, path, failed: negative, call: { _, p in next_statfs(p, out) })
+}
+
+@_cdecl("statfs64")
+public func hook_statfs64(_ path: UnsafePointer<CChar>?, _ out: UnsafeMutableRawPointer?) -> Int32 {
+    if !isOn() { return next_statfs64(path, out) }
+    return onModelPath(-100, path, failed: negative, call: { _, p in next_statfs64(p, out) })
+}
+
+@_cdecl("statvfs")
+public func hook_statvfs(_ path: UnsafePointer<CChar>?, _ out: UnsafeMutableRawPointer?) -> Int32 {
+    if !isOn() { return next_statvfs(path, out) }
+    return onModelPath(-100, path, failed: negative, call: { _, p in next_statvfs(p, out) })
+}
+
+@_cdecl("statvfs64")
+public func hook_statvfs64(_ path: UnsafePointer<CChar>?, _ out: UnsafeMutableRawPointer?) -> Int32 {
+    if !isOn() { return next_statvfs64(path, out) }
+    return onModelPath(-100, path, failed: negative, call: { _, p in next_statvfs64(p, out) })
 }
 
 @_cdecl("getxattr")
-public func hook_getxattr(_ path: UnsafePointer<CChar>?, _ name: UnsafePointer<CChar>?, _ to: UnsafeMutableRawPointer?, _ bytes: Int) -> Int {
+public func hook_getxattr(
+    _ path: UnsafePointer<CChar>?, _ name: UnsafePointer<CChar>?, _ to: UnsafeMutableRawPointer?, _ bytes: Int
+) -> Int {
     if !isOn() { return next_getxattr(path, name, to, bytes) }
-    return onModelPath(-100, path, follow: true, failed: negativeSize, call: { _, p in next_getxattr(p, name, to, bytes) })
+    return onModelPath(
+        -100, path, follow: true, failed: negativeSize,
+        call: { _, p in next_getxattr(p, name, to, bytes) })
 }
 
 @_cdecl("lgetxattr")
-public func hook_lgetxattr(_ path: UnsafePointer<CChar>?, _ name: UnsafePointer<CChar>?, _ to: UnsafeMutableRawPointer?, _ bytes: Int) -> Int {
+public func hook_lgetxattr(
+    _ path: UnsafePointer<CChar>?, _ name: UnsafePointer<CChar>?, _ to: UnsafeMutableRawPointer?, _ bytes: Int
+) -> Int {
     if !isOn() { return next_lgetxattr(path, name, to, bytes) }
-    return onModelPath(-100, path, follow: false, failed: negativeSize, call: { _, p in next_lgetxattr(p, name, to, bytes) })
+    return onModelPath(
+        -100, path, follow: false, failed: negativeSize,
+        call: { _, p in next_lgetxattr(p, name, to, bytes) })
 }
 
 @_cdecl("listxattr")
@@ -234,16 +300,4 @@ public func hook_listxattr(_ path: UnsafePointer<CChar>?, _ to: UnsafeMutablePoi
 public func hook_llistxattr(_ path: UnsafePointer<CChar>?, _ to: UnsafeMutablePointer<CChar>?, _ bytes: Int) -> Int {
     if !isOn() { return next_llistxattr(path, to, bytes) }
     return onModelPath(-100, path, follow: false, failed: negativeSize, call: { _, p in next_llistxattr(p, to, bytes) })
-}
-
-@_cdecl("realpath")
-public func hook_realpath(_ path: UnsafePointer<CChar>?, _ to: UnsafeMutablePointer<CChar>?) -> UnsafeMutablePointer<CChar>? {
-    if !isOn() { return next_realpath(path, to) }
-    return onModelPath(-100, path, failed: { $0 == nil }, call: { _, p in next_realpath(p, to) })
-}
-
-@_cdecl("canonicalize_file_name")
-public func hook_canonicalize_file_name(_ path: UnsafePointer<CChar>?) -> UnsafeMutablePointer<CChar>? {
-    if !isOn() { return next_canonicalize_file_name(path) }
-    return onModelPath(-100, path, failed: { $0 == nil }, call: { _, p in next_canonicalize_file_name(p) })
 }

@@ -7,19 +7,26 @@ typealias Region = UnsafeMutablePointer<ossc_region>
 
 let regionsLock = Int32(OSSC_LOCK_REGIONS)
 
-/// Changed under OSSC_LOCK_REGIONS alone; elsewhere only compared with nil, where a stale answer is one that
-/// was true when the caller's own mapping was made.
-nonisolated(unsafe) private(set) var regions: Region? = nil
+/// Elsewhere than under the lock only compared with nil, where a stale answer is one that was true when the caller's
+/// own mapping was made.
+var regions: Region? { ossc_regions() }
 /// Guarded by OSSC_LOCK_REGIONS.
 nonisolated(unsafe) private var spareRegions: Region? = nil
 
 /// `bytes` up to the next page boundary.
-func wholePages(_ bytes: UInt64) -> UInt64 { (bytes + ossc_page_bytes() - 1) & ~(ossc_page_bytes() - 1) }
+func wholePages(_ bytes: UInt64) -> UInt64 { (bytes &+ ossc_page_bytes() &- 1) & ~(ossc_page_bytes() - 1) }
+/// A size above SSIZE_MAX, or one that runs over the end of memory, reaches to its end: the kernel refuses the call
+/// itself.
+func end(of start: UInt64, _ bytes: Int) -> UInt64 {
+    let (end, overflow) = start.addingReportingOverflow(UInt64(UInt(bitPattern: bytes)))
+    let rounded = wholePages(end)
+    return overflow || rounded < end ? UInt64.max : rounded
+}
 func pageStart(_ address: UInt64) -> UInt64 { address & ~(ossc_page_bytes() - 1) }
 
 /// In a forked child, which has one thread: empties the table and answers what was in it.
 func takeAllRegions() -> Region? {
-    defer { regions = nil }
+    defer { ossc_set_regions(nil) }
     return regions
 }
 
@@ -35,7 +42,7 @@ func addRegion(_ record: ossc_region) -> Bool {
     guard let region = takeRegion() else { return false }
     region.pointee = record
     region.pointee.next = regions
-    regions = region
+    ossc_set_regions(region)
     return true
 }
 
@@ -50,14 +57,14 @@ func cut(_ start: UInt64, _ end: UInt64) {
             link = region
             continue
         }
-        if let link { link.pointee.next = next } else { regions = next }
+        if let link { link.pointee.next = next } else { ossc_set_regions(next) }
         region.pointee.next = spareRegions
         spareRegions = region
         var left = r, right = r
         left.end = start
         right.offset += end &- r.start
         right.start = end
-        if r.start < start, addRegion(left) , link == nil { link = regions }
+        if r.start < start, addRegion(left), link == nil { link = regions }
         if end < r.end, addRegion(right), link == nil { link = regions }
     }
 }
@@ -71,16 +78,21 @@ func anyRegion(_ start: UInt64, _ end: UInt64) -> Region? {
     return nil
 }
 
-/// Runs a call that changes the address space with the table kept exact around it.
-func whileCutting<R>(_ address: UnsafeMutableRawPointer?, _ bytes: Int, _ call: () -> R) -> R {
+/// Runs a call that changes the address space with the table kept exact around it. One that fails leaves the mappings.
+func whileCutting<R>(
+    _ address: UnsafeMutableRawPointer?, _ bytes: Int, failed: (R) -> Bool, _ call: () -> R
+) -> R {
     if regions == nil { return call() }
     ossc_lock(regionsLock)
     let start = UInt64(UInt(bitPattern: address))
-    cut(start, start + wholePages(UInt64(bytes)))
     let value = call()
+    if !failed(value) { cut(start, end(of: start, bytes)) }
     ossc_unlock(regionsLock)
     return value
 }
+
+/// MAP_FAILED.
+func isFailure(_ mapped: UnsafeMutableRawPointer?) -> Bool { mapped == UnsafeMutableRawPointer(bitPattern: -1) }
 
 func noteLocked(_ address: UnsafeRawPointer?, _ bytes: Int) {
     if regions == nil { return }
@@ -88,7 +100,7 @@ func noteLocked(_ address: UnsafeRawPointer?, _ bytes: Int) {
     let start = UInt64(UInt(bitPattern: address))
     var next = regions
     while let region = next {
-        if region.pointee.start < start + UInt64(bytes) && start < region.pointee.end { region.pointee.locked = 1 }
+        if region.pointee.start < end(of: start, bytes) && start < region.pointee.end { region.pointee.locked = 1 }
         next = region.pointee.next
     }
     ossc_unlock(regionsLock)
@@ -100,5 +112,5 @@ func ownsRange(_ address: UnsafeMutableRawPointer?, _ bytes: Int) -> Bool {
     ossc_lock(regionsLock)
     defer { ossc_unlock(regionsLock) }
     let start = UInt64(UInt(bitPattern: address))
-    return anyRegion(start, start + UInt64(bytes)) != nil
+    return anyRegion(start, end(of: start, bytes)) != nil
 }

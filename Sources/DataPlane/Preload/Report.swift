@@ -4,11 +4,14 @@ import PreloadShim
 enum ExitStatus {
     /// A setting is wrong: the program must not start.
     static let configuration: Int32 = 78
+    /// The agent or the store does not answer: the same command may succeed later.
+    static let unavailable: Int32 = 69
     /// Bytes already given out turned out wrong.
     static let inputOutput: Int32 = 74
 }
 
-/// How much the library says on standard error (MODELCACHE_LOG). What ends the program is always said.
+/// How much the library says on standard error (MODELCACHE_LOG). The library always reports an error that ends the
+/// program.
 enum Level: Int32 {
     case error = 0, warn, info, debug
 }
@@ -37,7 +40,7 @@ func report(_ name: UnsafePointer<CChar>?, _ level: Level = .error, _ body: (ino
     withPath { line in
         line.append("libossc_preload: ")
         if let name {
-            line.append(name)
+            line.append(c: name)
             line.append(": ")
         }
         body(&line)

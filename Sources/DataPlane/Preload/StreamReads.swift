@@ -8,9 +8,13 @@ private let muchBytes = 32768, leastBytes = 4096
 
 /// Bytes read, or nil when the C library is to do it.
 @inline(never)
-private func readMuch(_ to: UnsafeMutableRawPointer?, _ size: Int, _ count: Int, _ stream: UnsafeMutableRawPointer?) -> Int? {
+private func readMuch(
+    _ to: UnsafeMutableRawPointer?, _ size: Int, _ count: Int, _ stream: UnsafeMutableRawPointer?
+) -> Int? {
     let (total, overflow) = size.multipliedReportingOverflow(by: count)
-    guard let to, let stream, !overflow, total >= muchBytes, let descriptor = descriptor(under: stream) else { return nil }
+    guard let to, let stream, !overflow, total >= muchBytes, let descriptor = descriptor(under: stream) else {
+        return nil
+    }
     var buffered = ossc_stream_buffered(stream)
     guard buffered >= 0 else { return nil }
     var got = 0
@@ -27,7 +31,9 @@ private func readMuch(_ to: UnsafeMutableRawPointer?, _ size: Int, _ count: Int,
 }
 
 @inline(never)
-private func readMuchLocked(_ to: UnsafeMutableRawPointer?, _ size: Int, _ count: Int, _ stream: UnsafeMutableRawPointer?) -> Int {
+private func readMuchLocked(
+    _ to: UnsafeMutableRawPointer?, _ size: Int, _ count: Int, _ stream: UnsafeMutableRawPointer?
+) -> Int {
     guard let under = stream, descriptor(under: under) != nil else { return next_fread(to, size, count, stream) }
     ossc_lock_stream(under)
     defer { ossc_unlock_stream(under) }
@@ -35,20 +41,28 @@ private func readMuchLocked(_ to: UnsafeMutableRawPointer?, _ size: Int, _ count
 }
 
 @_cdecl("fread")
-public func hook_fread(_ to: UnsafeMutableRawPointer?, _ size: Int, _ count: Int, _ stream: UnsafeMutableRawPointer?) -> Int {
+public func hook_fread(
+    _ to: UnsafeMutableRawPointer?, _ size: Int, _ count: Int, _ stream: UnsafeMutableRawPointer?
+) -> Int {
     hasStreams ? readMuchLocked(to, size, count, stream) : next_fread(to, size, count, stream)
 }
 
 @_cdecl("fread_unlocked")
-public func hook_fread_unlocked(_ to: UnsafeMutableRawPointer?, _ size: Int, _ count: Int, _ stream: UnsafeMutableRawPointer?) -> Int {
+public func hook_fread_unlocked(
+    _ to: UnsafeMutableRawPointer?, _ size: Int, _ count: Int, _ stream: UnsafeMutableRawPointer?
+) -> Int {
     if hasStreams, let read = readMuch(to, size, count, stream) { return read }
     return next_fread_unlocked(to, size, count, stream)
 }
 
 /// A request that does not fit `space` is left to the C library, which ends the program.
 @_cdecl("__fread_chk")
-public func hook___fread_chk(_ to: UnsafeMutableRawPointer?, _ space: Int, _ size: Int, _ count: Int, _ stream: UnsafeMutableRawPointer?) -> Int {
+public func hook___fread_chk(
+    _ to: UnsafeMutableRawPointer?, _ space: Int, _ size: Int, _ count: Int, _ stream: UnsafeMutableRawPointer?
+) -> Int {
     let (total, overflow) = size.multipliedReportingOverflow(by: count)
-    guard hasStreams, !overflow, UInt(bitPattern: total) <= UInt(bitPattern: space) else { return next___fread_chk(to, space, size, count, stream) }
+    guard hasStreams, !overflow, UInt(bitPattern: total) <= UInt(bitPattern: space) else {
+        return next___fread_chk(to, space, size, count, stream)
+    }
     return readMuchLocked(to, size, count, stream)
 }

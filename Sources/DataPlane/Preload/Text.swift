@@ -39,7 +39,8 @@ struct Text {
         for i in 0..<length { append(bytes[i]) }
     }
 
-    mutating func append(_ string: UnsafePointer<CChar>) { append(string, count: length(of: string)) }
+    /// A C string. The label keeps string literals away, which Swift would turn into a String of the heap.
+    mutating func append(c string: UnsafePointer<CChar>) { append(string, count: length(of: string)) }
 
     mutating func append(_ literal: StaticString) {
         literal.withUTF8Buffer { for byte in $0 { append(CChar(bitPattern: byte)) } }
@@ -48,6 +49,13 @@ struct Text {
     mutating func append(number: UInt64) {
         if number >= 10 { append(number: number / 10) }
         append(CChar(48 + number % 10))
+    }
+}
+
+extension Text {
+    mutating func append(octal: UInt32) {
+        if octal >= 8 { append(octal: octal / 8) }
+        append(CChar(48 + octal % 8))
     }
 }
 
@@ -71,6 +79,16 @@ func equal(_ string: UnsafePointer<CChar>, _ literal: StaticString) -> Bool {
     hasPrefix(string, literal) && string[literal.utf8CodeUnitCount] == 0
 }
 
+/// Whether two C strings hold the same bytes.
+func same(_ one: UnsafePointer<CChar>, _ other: UnsafePointer<CChar>) -> Bool {
+    var i = 0
+    while one[i] == other[i] {
+        if one[i] == 0 { return true }
+        i += 1
+    }
+    return false
+}
+
 /// Where `needle` begins in `string`; nil when it does not occur.
 func find(_ needle: StaticString, in string: UnsafePointer<CChar>) -> Int? {
     var i = 0
@@ -84,16 +102,42 @@ func find(_ needle: StaticString, in string: UnsafePointer<CChar>) -> Int? {
 /// A C string that lives as long as the process; nil without memory.
 func keep(_ string: UnsafePointer<CChar>) -> UnsafePointer<CChar>? {
     guard var copy = Text(keeping: length(of: string) + 1) else { return nil }
-    copy.append(string)
+    copy.append(c: string)
     return UnsafePointer(copy.base)
 }
 
-/// Memory for one call; 4 KiB, the longest path the kernel takes.
+/// Memory for one call; 4 KiB, the longest path the kernel takes. Neither of the heap nor of the stack.
 @inline(__always)
 func withPath<R>(_ body: (inout Text) -> R) -> R {
-    withUnsafeTemporaryAllocation(of: CChar.self, capacity: Int(OSSC_PATH_MAX)) {
-        var text = Text($0)
-        return body(&text)
+    // The shim waits for memory rather than give none.
+    let buffer = ossc_take_buffer().unsafelyUnwrapped
+    var text = Text(UnsafeMutableBufferPointer(start: buffer, count: Int(OSSC_PATH_MAX)))
+    let result = body(&text)
+    ossc_give_buffer(buffer)
+    return result
+}
+
+/// The same memory, for what is no text; 16-byte aligned.
+@inline(__always)
+func withBuffer<R>(_ body: (UnsafeMutableRawPointer) -> R) -> R {
+    let buffer = ossc_take_buffer().unsafelyUnwrapped
+    let result = body(UnsafeMutableRawPointer(buffer))
+    ossc_give_buffer(buffer)
+    return result
+}
+let bufferBytes = Int(OSSC_PATH_MAX)
+
+/// Whole pages for one use, `bytes` of them; nil without memory.
+func withMappedBytes<R>(_ bytes: Int, _ body: (UnsafeMutableRawPointer) -> R) -> R? {
+    guard let memory = ossc_map_memory(bytes) else { return nil }
+    defer { _ = ossc_munmap(memory, bytes) }
+    return body(memory)
+}
+
+/// Calls `body` with a literal as a C string.
+func literal<R>(_ text: StaticString, _ body: (UnsafeMutablePointer<CChar>) -> R) -> R {
+    text.utf8Start.withMemoryRebound(to: CChar.self, capacity: text.utf8CodeUnitCount + 1) {
+        body(UnsafeMutablePointer(mutating: $0))
     }
 }
 

@@ -2,12 +2,12 @@ import PreloadShim
 
 private let maximumTokenBytes = 16384
 
-/// Appends the ServiceAccount token by which a ModelCache's socket knows this pod, as the setting MODELCACHE_TOKEN. Read at every
-/// connection, since the kubelet renews it in its file. Without one the agent says what it misses.
-func appendToken(_ body: inout Text) {
-    guard volumePath != nil, let path = environment("MODELCACHE_TOKEN_FILE") else { return }
-    withUnsafeTemporaryAllocation(of: CChar.self, capacity: maximumTokenBytes + 1) { buffer in
-        guard let base = buffer.baseAddress else { return }
+/// Appends the ServiceAccount token by which a ModelCache's socket knows this pod, as the setting MODELCACHE_TOKEN.
+/// Read at every connection, since the kubelet renews it in its file. Without one the agent says what it misses.
+func appendToken(_ cache: Cache, _ body: inout Text) {
+    guard cache.volume != nil, let path = environment("MODELCACHE_TOKEN_FILE") else { return }
+    _ = withMappedBytes(maximumTokenBytes + 1) { buffer in
+        let base = buffer.assumingMemoryBound(to: CChar.self)
         var count = readToken(path, base)
         guard count >= 0 else {
             report(nil, .warn) {
@@ -19,7 +19,11 @@ func appendToken(_ body: inout Text) {
         }
         while count > 0, base[count - 1] == 10 || base[count - 1] == 13 || base[count - 1] == 32 { count -= 1 }
         guard count <= maximumTokenBytes else {
-            report(nil, .warn) { $0.append("MODELCACHE_TOKEN_FILE: holds more than 16 KiB, which is no ServiceAccount token; name the token's file") }
+            report(nil, .warn) {
+                $0.append(
+                    "MODELCACHE_TOKEN_FILE: holds more than 16 KiB, which is no ServiceAccount token; name the token's file"
+                )
+            }
             return
         }
         body.append("MODELCACHE_TOKEN=")

@@ -1,35 +1,35 @@
 import AgentWire
 import PreloadShim
 
-// A model of which every file has its own name, which the agent gives to whole and verified files alone, can be read without
-// an agent.
+// A model of which every file has its own name, which the agent gives to whole and verified files alone, can be read
+// without an agent.
 
 private let maximumDepth = 64
 
-/// The generation of the model in a ModelCache's volume; nil unless every file of it is whole.
-func wholeGeneration(of volume: UnsafePointer<CChar>) -> (UInt64, UInt64)? {
+/// Whether every file of the model in a ModelCache's volume is complete and published; false for a volume without
+/// files.
+func isComplete(_ volume: UnsafePointer<CChar>) -> Bool {
     withPath { path in
-        path.append(volume)
+        path.append(c: volume)
         let volumeLength = path.count
         path.append("/.partial")
-        var found: (UInt64, UInt64)? = nil
-        return everyFile(&path, volumeLength, 0, &found) ? found : nil
+        var count = 0
+        return everyFile(&path, volumeLength, 0, &count) && count > 0
     }
 }
 
-/// Whether all files below `path`, in `.partial`, are published and of one generation.
-private func everyFile(_ path: inout Text, _ volumeLength: Int, _ depth: Int, _ generation: inout (UInt64, UInt64)?) -> Bool {
-    let list = ossc_open(-100, path.base, 0o2200000, 0)
+/// Whether all files below `path`, in `.partial`, are published; counts them.
+private func everyFile(_ path: inout Text, _ volumeLength: Int, _ depth: Int, _ count: inout Int) -> Bool {
+    let list = ossc_open(-100, path.base, 0o2000000, 0)
     guard list >= 0, depth < maximumDepth else {
         if list >= 0 { _ = ossc_close(Int32(list)) }
         return false
     }
     defer { _ = ossc_close(Int32(list)) }
     let length = path.count
-    return withUnsafeTemporaryAllocation(byteCount: 2048, alignment: 16) { buffer -> Bool in
-        guard let base = buffer.baseAddress else { return false }
+    return withBuffer { base -> Bool in
         while true {
-            let n = ossc_getdents(Int32(list), base, 2048)
+            let n = ossc_getdents(Int32(list), base, bufferBytes)
             guard n > 0 else { return n == 0 }
             var at = 0
             while at < n {
@@ -37,13 +37,13 @@ private func everyFile(_ path: inout Text, _ volumeLength: Int, _ depth: Int, _ 
                 at += Int(base.load(fromByteOffset: at + 16, as: UInt16.self))
                 if equal(name, ".") || equal(name, "..") { continue }
                 path.append(slash)
-                path.append(name)
+                path.append(c: name)
                 let entry = ossc_identify_path(path.base, 0)
                 let isGood =
                     entry.error == 0
                     && (entry.mode & UInt32(OSSC_TYPE_MASK) == UInt32(OSSC_TYPE_DIRECTORY)
-                        ? everyFile(&path, volumeLength, depth + 1, &generation)
-                        : isPublished(path, volumeLength, entry, &generation))
+                        ? everyFile(&path, volumeLength, depth + 1, &count) : isPublished(path, volumeLength, entry))
+                if entry.mode & UInt32(OSSC_TYPE_MASK) != UInt32(OSSC_TYPE_DIRECTORY) { count += 1 }
                 path.truncate(to: length)
                 if !isGood { return false }
             }
@@ -51,40 +51,32 @@ private func everyFile(_ path: inout Text, _ volumeLength: Int, _ depth: Int, _ 
     }
 }
 
-/// Whether the file at `path` has its own name too, and is of the generation seen before.
-private func isPublished(
-    _ path: Text, _ volumeLength: Int, _ partial: ossc_identity, _ generation: inout (UInt64, UInt64)?
-) -> Bool {
+/// Whether the file at `path` has its own name too, and its presence file says that it is complete.
+private func isPublished(_ path: Text, _ volumeLength: Int, _ partial: ossc_identity) -> Bool {
     let key = path.base + volumeLength + 10  // of "/.partial/"
     return withPath { other -> Bool in
         other.append(path.base, count: volumeLength)
         other.append(slash)
-        other.append(key)
+        other.append(c: key)
         let own = ossc_identify_path(other.base, 0)
         guard own.error == 0, own.inode == partial.inode, own.device == partial.device else { return false }
         other.truncate(to: volumeLength)
         other.append("/.presence/")
-        other.append(key)
-        guard let its = presenceGeneration(other.base) else { return false }
-        if let generation { return generation.0 == its.0 && generation.1 == its.1 }
-        generation = its
-        return true
+        other.append(c: key)
+        return saysComplete(other.base)
     }
 }
 
-private func presenceGeneration(_ path: UnsafePointer<CChar>) -> (UInt64, UInt64)? {
+private func saysComplete(_ path: UnsafePointer<CChar>) -> Bool {
     let descriptor = ossc_open(-100, path, 0o2000000, 0)
-    guard descriptor >= 0 else { return nil }
+    guard descriptor >= 0 else { return false }
     defer { _ = ossc_close(Int32(descriptor)) }
-    return withUnsafeTemporaryAllocation(byteCount: Int(MC_PRESENCE_HEADER_BYTES), alignment: 16) { buffer in
-        guard let base = buffer.baseAddress, ossc_read(Int32(descriptor), base, Int(MC_PRESENCE_HEADER_BYTES)) == Int(MC_PRESENCE_HEADER_BYTES)
-        else { return nil }
-        let header = base.assumingMemoryBound(to: mc_presence_header.self)
-        guard header.pointee.magic == MC_PRESENCE_MAGIC, header.pointee.version == MC_PRESENCE_VERSION,
-            header.pointee.state == UInt32(MC_FILE_COMPLETE.rawValue)
-        else { return nil }
-        return withUnsafeBytes(of: header.pointee.generation) {
-            ($0.loadUnaligned(as: UInt64.self), $0.loadUnaligned(fromByteOffset: 8, as: UInt64.self))
+    return withBuffer { base in
+        guard ossc_read(Int32(descriptor), base, Int(MC_PRESENCE_HEADER_BYTES)) == Int(MC_PRESENCE_HEADER_BYTES) else {
+            return false
         }
+        let header = base.assumingMemoryBound(to: mc_presence_header.self)
+        return header.pointee.magic == MC_PRESENCE_MAGIC && header.pointee.version == MC_PRESENCE_VERSION
+            && header.pointee.state == UInt32(MC_FILE_COMPLETE.rawValue)
     }
 }

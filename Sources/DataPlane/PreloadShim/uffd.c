@@ -8,6 +8,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 #include "preload_shim.h"
+#include "raw.h"
 
 #define DEVICE_NEW 0xAA00u              /* USERFAULTFD_IOC_NEW */
 #define FEATURE_MISSING_SHMEM (1ull << 5)
@@ -22,11 +23,7 @@ struct page_range { uint64_t start, len, mode; int64_t mapped; };
 
 static long control(int fd, unsigned long request, void *argument)
 {
-    int saved = errno;
-    long r = syscall(SYS_ioctl, fd, request, argument);
-    if (r < 0) r = -errno;
-    errno = saved;
-    return r;
+    return RAW(SYS_ioctl, fd, request, argument);
 }
 
 static long fresh(int device)
@@ -40,11 +37,7 @@ static long fresh(int device)
         ossc_close((int)own);
     }
     if (fd >= 0) return fd;
-    int saved = errno;
-    fd = syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
-    if (fd < 0) fd = -errno;
-    errno = saved;
-    return fd;
+    return RAW(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
 }
 
 long ossc_uffd_create(int device, uint32_t *features)

@@ -1,10 +1,10 @@
 public import ObjectStore
 
-/// What fills one model: from the store alone (``ModelFill``), or together with other nodes (``SwarmFill``).
+/// The actor that fills one model: from the store alone (``ModelFill``), or together with other nodes (``SwarmFill``).
 public protocol Fill: Actor {
     /// Counters that may be read from anywhere.
     nonisolated var meter: FillMeter { get }
-    /// What kind of thing ended the fill early; nil while nothing did. The files carry the words.
+    /// The kind of failure that ended the fill early; nil while nothing did. The files carry the words.
     nonisolated var failure: FillFailure? { get }
     /// Fills until every file is published or failed, or until ``stop()``.
     func run() async

@@ -1,7 +1,7 @@
 public import ChunkStore
 public import ObjectStore
 
-/// What ended a fill before every file was whole.
+/// The failure that ended a fill before every file was complete.
 public enum FillFailure: Sendable, Hashable {
     /// The store's last answer.
     case store(StoreError.Kind)

@@ -1,21 +1,24 @@
 /// Decides which chunk of a model to fetch next. A pure value: events in, one address out.
 ///
-/// Three sources of work, in this order:
+/// Four sources of work, in this order:
 ///
 /// 1. **Demands**: a reader waits for the chunk. First come, first served.
-/// 2. **Read-ahead**: the chunks that follow the latest demand in its file, a short window. A reader
+/// 2. **Predictions**: a reader will wait for the chunk next, since it is of the same expert (``FileLayout``).
+/// 3. **Read-ahead**: the chunks that follow the latest demand in its file, a short window. A reader
 ///    that jumped somewhere will most likely go on from there, and must not pay one round trip a chunk.
-/// 3. **Prefetch**: head and tail of every file (llama.cpp reads each file's metadata there before it
-///    maps anything), then everything in file order, which is the order llama.cpp loads in.
+/// 4. **Prefetch**: head and tail of every file (llama.cpp reads each file's metadata there before it
+///    maps anything), then file by file, those that a program reads first. In a file whose layout is known what every
+///    token needs comes first; in another the file's order, which is the order llama.cpp loads in.
 ///
-/// A chunk whose transfer failed comes back after its back-off, unless a reader demands it sooner than
-/// that: back-off protects the store, so a demand does not shorten it.
+/// A chunk whose transfer failed comes back after its back-off: that protects the store, so a demand does not shorten
+/// it. But it comes back as the demand that it is.
 ///
-/// One transfer may bring several consecutive chunks (``next(now:upTo:)``): each is visible as soon as it is whole, and the store is
-/// asked less often. Heads and tails go alone: they are what a loading program waits for first.
+/// One transfer may bring several consecutive chunks (``next(now:upTo:)``): each is visible as soon as it is whole,
+/// and the store is asked less often. Heads and tails go alone: they are what a loading program waits for first.
 ///
 /// Every chunk is handed out to at most one transfer at a time. Each event costs constant time, but for
-/// ``reset(file:)``, which costs the chunks of one file.
+/// ``reset(file:)`` and ``learn(_:file:)``, which cost the chunks of one file, and a file's first demand, which costs
+/// the number of files.
 public struct FillPlanner: Sendable {
     public typealias Instant = ContinuousClock.Instant
 
@@ -34,13 +37,22 @@ public struct FillPlanner: Sendable {
     private var missingPerFile: [Int]
     /// Chunks of all files that are not present.
     public private(set) var missing: Int
-    private let prefetchOrder: [ChunkAddress]
-    /// So many entries of `prefetchOrder` are heads and tails.
-    private let edges: Int
-    private var prefetchCursor = 0
+    /// Heads and tails.
+    private let edges: [ChunkAddress]
+    private var edgeCursor = 0
+    private var prefetchOrder: PrefetchOrder
     private var demands: [ChunkAddress] = []
     private var demandsHead = 0
+    private var predictionQueue: [ChunkAddress] = []
+    private var predictionsHead = 0
+    /// Chunks that were predicted, not demanded, and have not been handed out.
+    private var predicted: Set<ChunkAddress> = []
     private var backingOff: [ChunkAddress: Instant] = [:]
+    /// Chunks that a reader asked for, or will, and that have not come, whatever their state.
+    private var wanted: Set<ChunkAddress> = []
+    /// Chunks whose state is `demanded`, and `missing`.
+    private var demandedCount = 0
+    private var idleCount = 0
     private var readAhead: (next: ChunkAddress, end: Int)?
     /// Chunks that `reset` returned to the pool and the cursor has already passed.
     private var returned: [ChunkAddress] = []
@@ -69,8 +81,8 @@ public struct FillPlanner: Sendable {
         self.base = base
         states = Array(repeating: .missing, count: total)
         missingPerFile = chunkCounts
-        prefetchOrder = Self.prefetchOrder(chunkCounts)
-        edges = chunkCounts.reduce(0) { $0 + min($1, 2) }
+        edges = Self.edges(chunkCounts)
+        prefetchOrder = PrefetchOrder(chunkCounts: chunkCounts)
         for file in chunkCounts.indices {
             for chunk in 0..<chunkCounts[file] where isPresent(ChunkAddress(file: file, chunk: chunk)) {
                 states[base[file] + chunk] = .present
@@ -78,20 +90,13 @@ public struct FillPlanner: Sendable {
             }
         }
         missing = missingPerFile.reduce(0, +)
+        idleCount = missing
     }
 
-    static func prefetchOrder(_ chunkCounts: [Int]) -> [ChunkAddress] {
-        var order: [ChunkAddress] = []
-        for (file, count) in chunkCounts.enumerated() where count > 0 {
-            order.append(ChunkAddress(file: file, chunk: 0))
-        }
-        for (file, count) in chunkCounts.enumerated() where count > 1 {
-            order.append(ChunkAddress(file: file, chunk: count - 1))
-        }
-        for (file, count) in chunkCounts.enumerated() where count > 2 {
-            for chunk in 1..<(count - 1) { order.append(ChunkAddress(file: file, chunk: chunk)) }
-        }
-        return order
+    private static func edges(_ chunkCounts: [Int]) -> [ChunkAddress] {
+        let files = chunkCounts.enumerated()
+        return files.filter { $0.element > 0 }.map { ChunkAddress(file: $0.offset, chunk: 0) }
+            + files.filter { $0.element > 1 }.map { ChunkAddress(file: $0.offset, chunk: $0.element - 1) }
     }
 
     // MARK: Questions
@@ -102,32 +107,87 @@ public struct FillPlanner: Sendable {
     /// Whether every chunk of every file that was not abandoned is present.
     public var isComplete: Bool { missingPerFile.allSatisfy { $0 == 0 } }
 
+    func chunkCount(ofFile file: Int) -> Int { base[file + 1] - base[file] }
+
+    /// Chunks that were predicted and have not been handed out.
+    var predictions: Int { predicted.count }
+
+    /// Whether the file has its first `count` chunks.
+    func hasBeginning(ofFile file: Int, chunks count: Int) -> Bool {
+        states[base[file]..<min(base[file] + count, base[file + 1])].allSatisfy { $0 == .present }
+    }
+
+    /// Chunks that may be fetched at `now`: those that a reader waits for, those that it will, and others.
+    public func ready(now: Instant) -> (demands: Int, predictions: Int, others: Int) {
+        let due = backingOff.filter { $0.value <= now }
+        let urgent = due.count { wanted.contains($0.key) }
+        let ahead = prefetches ? idleCount : idleReadAhead
+        return (demandedCount - predicted.count + urgent, predicted.count, due.count - urgent + ahead)
+    }
+
+    /// Whether a reader waits for a chunk that is missing, or will.
+    public var hasDemands: Bool { !wanted.isEmpty }
+
+    private var idleReadAhead: Int {
+        guard let readAhead, readAhead.next.chunk < readAhead.end else { return 0 }
+        let file = readAhead.next.file
+        return (readAhead.next.chunk..<readAhead.end).count { states[base[file] + $0] == .missing }
+    }
+
+    /// The last chunk of the run that a reader waits for, or will; nil: none.
+    public func lastWanted(in run: ChunkRun) -> Int? {
+        wanted.isEmpty ? nil : run.chunks.last { wanted.contains(ChunkAddress(file: run.file, chunk: $0)) }
+    }
+
     // MARK: Work
 
     /// The next chunk to fetch, now in flight; nil when there is nothing to do at `now`.
     public mutating func next(now: Instant) -> ChunkAddress? {
-        guard let (address, _) = pick(now: now) else { return nil }
-        states[index(address)] = .inFlight
-        return address
+        next(now: now, upTo: 1).map { ChunkAddress(file: $0.file, chunk: $0.chunks.lowerBound) }
+    }
+
+    /// Which chunk may begin a run.
+    public enum Kind: Sendable { case demand, prediction, any }
+
+    /// How a run goes on.
+    private enum Continuation {
+        case never
+        /// With what a reader waits for.
+        case wanted
+        /// With what is of the same use.
+        case alike
     }
 
     /// As ``next(now:)``, with the chunks that follow in the file as long as they are wanted too, `count` at most.
-    public mutating func next(now: Instant, upTo count: Int) -> ChunkRun? {
-        guard let (first, mayGoOn) = pick(now: now) else { return nil }
-        states[index(first)] = .inFlight
+    ///
+    /// - Parameter least: `demand`: only a chunk that a reader waits for may begin the run; `prediction`: also one that
+    ///   it will wait for.
+    public mutating func next(now: Instant, upTo count: Int, least: Kind = .any) -> ChunkRun? {
+        guard let (first, continuation) = pick(now: now, least) else { return nil }
+        take(first)
         var end = first.chunk + 1
         let chunks = base[first.file + 1] - base[first.file]
-        while mayGoOn, end < chunks, end - first.chunk < count {
-            let state = states[base[first.file] + end]
+        let use = prefetchOrder.use(of: first)
+        while continuation != .never, end < chunks, end - first.chunk < count {
+            let next = ChunkAddress(file: first.file, chunk: end)
+            let state = states[index(next)]
             // Where nothing is fetched ahead, a run goes no further than the demands.
-            guard state == .demanded || (state == .missing && prefetches) else { break }
-            states[base[first.file] + end] = .inFlight
+            let isAlike =
+                state == .missing && prefetches && continuation == .alike && prefetchOrder.use(of: next) == use
+            guard state == .demanded || isAlike else { break }
+            take(next)
             end += 1
         }
         return ChunkRun(file: first.file, chunks: first.chunk..<end)
     }
 
-    private mutating func pick(now: Instant) -> (ChunkAddress, mayGoOn: Bool)? {
+    private mutating func take(_ address: ChunkAddress) {
+        set(.inFlight, address)
+        predicted.remove(address)
+    }
+
+    /// The chunk, and how its run may go on.
+    private mutating func pick(now: Instant, _ least: Kind) -> (ChunkAddress, Continuation)? {
         while demandsHead < demands.count {
             let address = demands[demandsHead]
             demandsHead += 1
@@ -135,87 +195,156 @@ public struct FillPlanner: Sendable {
                 demands.removeAll(keepingCapacity: true)
                 demandsHead = 0
             }
-            if states[index(address)] == .demanded { return (address, true) }
+            if states[index(address)] == .demanded { return (address, afterDemand(address)) }
         }
-        if !backingOff.isEmpty,
-            let due = backingOff.filter({ $0.value <= now }).keys.min()
-        {
+        if let due = nextDue(now: now, demandsOnly: least != .any) {
             backingOff[due] = nil
-            return (due, false)
+            return (due, .never)
         }
+        if least == .demand { return nil }
+        while predictionsHead < predictionQueue.count {
+            let address = predictionQueue[predictionsHead]
+            predictionsHead += 1
+            if predictionsHead == predictionQueue.count {
+                predictionQueue.removeAll(keepingCapacity: true)
+                predictionsHead = 0
+            }
+            if predicted.contains(address) { return (address, .wanted) }
+        }
+        return least == .any ? pickAhead() : nil
+    }
+
+    /// A demand for an expert says nothing about the experts beside it.
+    private func afterDemand(_ address: ChunkAddress) -> Continuation {
+        prefetchOrder.use(of: address) == .expert ? .wanted : .alike
+    }
+
+    private mutating func pickAhead() -> (ChunkAddress, Continuation)? {
         while let ahead = readAhead {
             if ahead.next.chunk >= ahead.end {
                 readAhead = nil
                 break
             }
             readAhead = (ChunkAddress(file: ahead.next.file, chunk: ahead.next.chunk + 1), ahead.end)
-            if states[index(ahead.next)] == .missing { return (ahead.next, true) }
+            if states[index(ahead.next)] == .missing { return (ahead.next, .alike) }
         }
         guard prefetches else { return nil }
         while let address = returned.popLast() {
-            if states[index(address)] == .missing { return (address, true) }
+            if states[index(address)] == .missing { return (address, .alike) }
         }
-        while prefetchCursor < prefetchOrder.count {
-            let address = prefetchOrder[prefetchCursor]
-            prefetchCursor += 1
-            if states[index(address)] == .missing { return (address, prefetchCursor > edges) }
+        while edgeCursor < edges.count {
+            let address = edges[edgeCursor]
+            edgeCursor += 1
+            if states[index(address)] == .missing { return (address, .never) }
+        }
+        while let address = prefetchOrder.next() {
+            if states[index(address)] == .missing { return (address, .alike) }
         }
         return nil
     }
 
+    private func nextDue(now: Instant, demandsOnly: Bool) -> ChunkAddress? {
+        if backingOff.isEmpty { return nil }
+        let due = backingOff.filter { $0.value <= now }.keys
+        return due.filter { wanted.contains($0) }.min() ?? (demandsOnly ? nil : due.min())
+    }
+
     // MARK: Events
+
+    /// The use of each chunk of a file.
+    package mutating func learn(_ uses: [ChunkUse], file: Int) {
+        prefetchOrder.learn(uses, file: file)
+        guard let ahead = readAhead, ahead.next.file == file, ahead.next.chunk < ahead.end else { return }
+        // The demand came before anybody knew what follows it.
+        let expert = (ahead.next.chunk..<ahead.end).first { uses[$0] == .expert }
+        readAhead = (ahead.next, expert ?? ahead.end)
+    }
 
     /// A reader waits for these chunks of `file`. Indices outside the file are ignored: the request came
     /// from another process.
-    public mutating func demand(file: Int, chunks: Range<Int>) {
-        guard missingPerFile.indices.contains(file) else { return }
+    ///
+    /// - Returns: how many of them nobody had asked for and are to come before all else: those that are not on their
+    ///   way, experts, and the file's first.
+    @discardableResult
+    public mutating func demand(file: Int, chunks: Range<Int>) -> Int {
+        guard missingPerFile.indices.contains(file) else { return 0 }
         let count = base[file + 1] - base[file]
-        let wanted = chunks.clamped(to: 0..<count)
-        guard !wanted.isEmpty else { return }
-        for chunk in wanted {
+        let range = chunks.clamped(to: 0..<count)
+        guard !range.isEmpty else { return 0 }
+        prefetchOrder.opened(file)
+        var new = 0
+        for chunk in range {
             let address = ChunkAddress(file: file, chunk: chunk)
-            guard states[index(address)] == .missing else { continue }
-            states[index(address)] = .demanded
+            let state = states[index(address)]
+            guard state != .present, state != .abandoned else { continue }
+            let isFirst = state == .missing || chunk == 0 || prefetchOrder.use(of: address) == .expert
+            if wanted.insert(address).inserted, isFirst { new += 1 }
+            guard state == .missing || predicted.remove(address) != nil else { continue }
+            set(.demanded, address)
             demands.append(address)
         }
-        let end = min(count, wanted.upperBound + readAheadChunks)
-        readAhead = (ChunkAddress(file: file, chunk: wanted.upperBound), end)
+        let isExpert = prefetchOrder.use(of: ChunkAddress(file: file, chunk: range.upperBound - 1)) == .expert
+        let end = min(count, range.upperBound + (isExpert ? 0 : readAheadChunks))
+        readAhead = (ChunkAddress(file: file, chunk: range.upperBound), end)
+        return new
+    }
+
+    /// A reader will wait for these chunks: they come after what is demanded.
+    ///
+    /// - Returns: how many of them nobody had asked for.
+    @discardableResult
+    package mutating func predict(file: Int, chunks: Range<Int>) -> Int {
+        var new = 0
+        for chunk in chunks.clamped(to: 0..<base[file + 1] - base[file]) {
+            let address = ChunkAddress(file: file, chunk: chunk)
+            switch states[index(address)] {
+            case .present, .abandoned, .demanded: continue
+            case .missing:
+                set(.demanded, address)
+                predicted.insert(address)
+                predictionQueue.append(address)
+            case .inFlight, .backingOff: break
+            }
+            if wanted.insert(address).inserted { new += 1 }
+        }
+        return new
     }
 
     /// The chunk arrived. Returns whether this was the file's last missing one.
+    ///
+    /// The file may have been abandoned while the chunk was on its way.
     @discardableResult
     public mutating func arrived(_ address: ChunkAddress) -> Bool {
-        guard states[index(address)] != .present else { return false }
-        guard states[index(address)] != .abandoned else { return false }
-        states[index(address)] = .present
+        let state = states[index(address)]
+        guard state != .present, state != .abandoned else { return false }
+        set(.present, address)
         backingOff[address] = nil
+        predicted.remove(address)
+        wanted.remove(address)
         missingPerFile[address.file] -= 1
         missing -= 1
         return missingPerFile[address.file] == 0
     }
 
     /// The transfer failed; the chunk may be handed out again from `retryAt`.
+    ///
+    /// The file may have been abandoned while the transfer was under way.
     public mutating func failed(_ address: ChunkAddress, retryAt: Instant) {
         guard states[index(address)] == .inFlight else { return }
-        states[index(address)] = .backingOff
+        set(.backingOff, address)
         backingOff[address] = retryAt
     }
 
-    /// A chunk handed out was not started after all (no buffer was free): first in line again.
-    public mutating func putBack(_ address: ChunkAddress) {
-        guard states[index(address)] == .inFlight else { return }
-        states[index(address)] = .demanded
-        demands.insert(address, at: demandsHead)
-    }
-
-    /// The whole file's digest was wrong: every chunk of it is missing again.
+    /// The complete file's digest was wrong: every chunk of it is missing again.
     ///
-    /// To be called only when none of its chunks is in flight.
+    /// A chunk that was lost and is in flight again stays so.
     public mutating func reset(file: Int) {
         let count = base[file + 1] - base[file]
         for chunk in (0..<count).reversed() {
             let address = ChunkAddress(file: file, chunk: chunk)
-            states[index(address)] = .missing
+            guard states[index(address)] != .inFlight else { continue }
+            predicted.remove(address)
+            set(.missing, address)
             backingOff[address] = nil
             returned.append(address)
         }
@@ -223,16 +352,41 @@ public struct FillPlanner: Sendable {
         missingPerFile[file] = count
     }
 
+    /// The chunk was present and its bytes were found wrong: it is missing again. Nothing for one that is not present.
+    public mutating func lost(_ address: ChunkAddress) {
+        guard states[index(address)] == .present else { return }
+        set(.missing, address)
+        returned.append(address)
+        missing += 1
+        missingPerFile[address.file] += 1
+    }
+
     /// The file cannot be completed: none of its chunks is handed out any more.
     public mutating func abandon(file: Int) {
         for chunk in 0..<(base[file + 1] - base[file]) {
             let address = ChunkAddress(file: file, chunk: chunk)
+            wanted.remove(address)
+            predicted.remove(address)
             guard states[index(address)] != .present else { continue }
-            states[index(address)] = .abandoned
+            set(.abandoned, address)
             backingOff[address] = nil
         }
         missing -= missingPerFile[file]
         missingPerFile[file] = 0
+    }
+
+    private mutating func set(_ state: ChunkState, _ address: ChunkAddress) {
+        count(states[index(address)], -1)
+        states[index(address)] = state
+        count(state, 1)
+    }
+
+    private mutating func count(_ state: ChunkState, _ step: Int) {
+        switch state {
+        case .missing: idleCount += step
+        case .demanded: demandedCount += step
+        default: break
+        }
     }
 
     private func index(_ address: ChunkAddress) -> Int { base[address.file] + address.chunk }

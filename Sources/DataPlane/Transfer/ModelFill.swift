@@ -1,402 +1,359 @@
 public import ChunkStore
-internal import Foundation
 public import Logging
 public import ObjectStore
+internal import RangeTransfer
 internal import Synchronization
 
-/// Bounds on one model's fill.
-public struct FillLimits: Sendable {
-    /// Most ranged GETs in flight.
-    public var maximumTransfers: Int
-    /// How many to begin with.
-    public var initialTransfers: Int
-    /// Without a single byte from the store for this long the fill fails, with the store's last error as the reason.
-    /// Less than the readers' own deadline, so that they hear the cause.
-    public var storeDeadline: Duration
-    /// Attempts in a row for one chunk that brought no byte.
-    public var maximumFruitlessAttempts: Int
-    /// Most bytes a second from the store; nil: no limit.
-    public var bytesPerSecond: Int64?
-
-    public init(
-        maximumTransfers: Int, initialTransfers: Int = 8, storeDeadline: Duration = .seconds(240),
-        maximumFruitlessAttempts: Int = 24, bytesPerSecond: Int64? = nil
-    ) {
-        self.bytesPerSecond = bytesPerSecond
-        self.maximumTransfers = max(1, maximumTransfers)
-        self.initialTransfers = max(1, min(initialTransfers, maximumTransfers))
-        self.storeDeadline = storeDeadline
-        self.maximumFruitlessAttempts = maximumFruitlessAttempts
-    }
-}
-
-/// Fills one model: carries out what a ``FillPlanner`` decides.
+/// Fills one model from the store: carries out what a ``FillMachine`` decides.
 ///
-/// The bytes never pass through this actor: the engine's threads hand them to a ``RunSink``, which makes each chunk visible as soon
-/// as it is whole. Here only starts, ends and retries are counted, a few hundred a second at most.
+/// The bytes never pass through this actor: the engine's threads hand them to a ``FetchSink``, which makes each chunk
+/// visible as soon as it is complete. Every event is a message in one mailbox, which ``run()`` takes in order.
 ///
 /// Guarantees: a chunk has at most one writer; a failed transfer goes on where it stopped (every request carries
-/// `If-Match`, so the rest belongs to the same object); when ``run()`` returns, every file is published or failed.
+/// `If-Match`, so the rest belongs to the same object); when ``run()`` returns, every file is published or failed, or
+/// the fill was stopped, and no transfer, writer or staging buffer is left.
 public actor ModelFill {
-    private struct InFlight {
-        let sink: RunSink
-        var transfer: TransferID?
-        var startedAt: ContinuousClock.Instant
-        var bytesAtStart: Int64 = 0
-        var fruitlessAttempts = 0
-        var restarts = 0
-        /// Set while the transfer waits to be asked for again.
-        var resumeAt: ContinuousClock.Instant?
-        var restartRequested = false
+    private enum Message: Sendable {
+        case event(FillMachine.Event)
+        case staging(StagingPool.Event)
+        case source(any RangeSource)
+        case tick
     }
 
-    enum Outcome: Sendable {
-        case arrived
-        case transferFailed(StoreError)
-        case storeFailed(ChunkStoreError)
+    private struct Part {
+        let run: ChunkRun
+        let sink: FetchSink
+        /// Nil before the first request.
+        var transfer: (any RunningTransfer)?
     }
+
+    /// For what only time tells: pauses that end, rates, deadlines. All else wakes the loop itself.
+    private static let tickInterval: Duration = .milliseconds(50)
 
     private let model: CachedModel
+    private let set: FileSet
     private let pool: StagingPool
-    private let limits: FillLimits
     private let logger: Logger
-    private let clock = ContinuousClock()
-    private var client: StoreClient
-    private var planner: FillPlanner
-    private var controller: ConcurrencyController
-    /// By the first chunk of the run.
-    private var inFlight: [ChunkAddress: InFlight] = [:]
-    private var completing: Set<Int> = []
-    private var recentRates: [Double] = []
-    private let slowness = SlowTransferPolicy()
-    private let runLength = RunLength()
-    private var retryPolicy = RetryPolicy(
-        maximumAttempts: .max, baseDelay: .milliseconds(50), maximumDelay: .seconds(5), deadline: nil)
-    private var lastProgress: ContinuousClock.Instant
-    private var bytesAtLastProgress: Int64 = 0
-    private var lastError: String?
-    private var isStopping = false
-    /// The pause between two ticks; cut short at the end, so that a small file is not published 50 ms late.
-    private var nap: Task<Void, any Error>?
-    private var bucket: RateBucket
+    /// Nil: every file comes from the store.
+    private let copy: LocalCopy?
+    private let mailbox = Mailbox<Message>()
+    /// Of the checks of complete files.
+    private let checking = WorkStop()
+    private var source: any RangeSource
+    private var machine: FillMachine
+    private var parts: [FillMachine.ID: Part] = [:]
+    /// The grant that is being dealt with.
+    private var grant: StagingGrant?
     private nonisolated let cause = Mutex<FillFailure?>(nil)
 
-    /// What kind of thing ended the fill early; nil while nothing did. The files carry the words.
+    /// The kind of failure that ended the fill early; nil while nothing did. The files carry the words.
     public nonisolated var failure: FillFailure? { cause.withLock { $0 } }
 
     /// Counters that may be read from anywhere.
     public nonisolated let meter = FillMeter()
 
+    /// - Parameter donors: files of other caches, by the ``CachedFile/fileIndex`` of those that they are copied to.
     public init(
         model: CachedModel, client: StoreClient, pool: StagingPool, limits: FillLimits, prefetches: Bool = true,
-        logger: Logger
+        donors: [UInt32: Donor] = [:], logger: Logger
+    ) {
+        self.init(
+            model: model, source: StoreSource(client: client), pool: pool, limits: limits, prefetches: prefetches,
+            donors: donors, logger: logger)
+    }
+
+    /// From any source; tests put their own in the store's place.
+    package init(
+        model: CachedModel, source: any RangeSource, pool: StagingPool, limits: FillLimits, prefetches: Bool = true,
+        donors: [UInt32: Donor] = [:], logger: Logger
     ) {
         self.model = model
-        self.client = client
+        self.source = source
         self.pool = pool
-        self.limits = limits
         self.logger = logger
-        let files = model.files
-        planner = FillPlanner(chunkCounts: files.map(\.chunkCount), prefetches: prefetches) {
-            files[$0.file].isReceived($0.chunk)
-        }
-        let now = clock.now
-        controller = ConcurrencyController(
-            initial: limits.initialTransfers, maximum: limits.maximumTransfers, now: now)
-        lastProgress = now
-        bucket = RateBucket(bytesPerSecond: limits.bytesPerSecond, now: now)
+        set = model.current
+        copy = LocalCopy(set, from: donors, blockBytes: nil, meter: meter, logger: logger, model: model.id)
+        let files = set.files
+        machine = FillMachine(
+            names: files.map(\.key), chunkCounts: files.map(\.chunkCount), chunkBytes: set.manifest.chunkBytes,
+            limits: limits, prefetches: prefetches, endpoint: source.name, copying: copy?.files ?? [], now: .now,
+            isPresent: { files[$0.file].isReceived($0.chunk) })
     }
 
     // MARK: Requests
 
     /// A reader waits for bytes of a file. Out-of-range numbers are ignored: they come from another process.
     public func demand(file: Int, offset: UInt64, length: UInt64) {
-        guard model.files.indices.contains(file) else { return }
-        let cached = model.files[file]
+        guard let place = UInt32(exactly: file).flatMap({ set.position(ofFileIndex: $0) }) else { return }
+        let cached = set.files[place]
         guard offset < cached.size, length > 0 else { return }
-        let end = min(cached.size, offset.addingReportingOverflow(length).overflow ? .max : offset + length)
-        let first = Int(offset / cached.chunkBytes)
-        let last = Int((end - 1) / cached.chunkBytes)
-        planner.demand(file: file, chunks: first..<(last + 1))
-        pump()
+        let end = offset.addingReportingOverflow(length)
+        let last = min(cached.size, end.overflow ? .max : end.partialValue) - 1
+        let chunks = Int(offset / cached.chunkBytes)..<Int(last / cached.chunkBytes) + 1
+        copy?.demand(file: place, chunks: chunks)
+        mailbox.put(.event(.demand(file: place, chunks: chunks, last: last)))
     }
 
     /// From now on requests go through this client: its credentials are newer.
-    public func use(_ client: StoreClient) { self.client = client }
+    public func use(_ client: StoreClient) { mailbox.put(.source(StoreSource(client: client))) }
 
     /// From now on the fill receives at most so much; nil: no limit.
-    public func limit(bytesPerSecond: Int64?) { bucket.set(bytesPerSecond: bytesPerSecond, now: clock.now) }
+    public func limit(bytesPerSecond: Int64?) { mailbox.put(.event(.limited(bytesPerSecond: bytesPerSecond))) }
 
     /// Ends ``run()`` soon; chunks that were not finished stay missing.
     public func stop() {
-        isStopping = true
-        for flight in inFlight.values {
-            if let transfer = flight.transfer { client.cancel(transfer) }
-        }
+        mailbox.put(.event(.stopped))
+        // After it: a check that is stopped is no failure of its file then.
+        checking.stop()
     }
 
     // MARK: The run
 
-    /// Fills until every file is published or failed, or until ``stop()``.
+    /// Fills until every file is published or failed, or until ``stop()``. To be called once.
     public func run() async {
-        for file in model.files where file.state == .filling && planner.missingChunks(ofFile: file.index) == 0 {
-            complete(file.index)
+        let stream = model.lostChunks()
+        let losses = Task { [mailbox, set] in
+            for await chunk in stream {
+                // A chunk of another set of files is another fill's.
+                guard let file = set.position(ofFileIndex: chunk.fileIndex) else { continue }
+                let address = ChunkAddress(file: file, chunk: chunk.chunk)
+                mailbox.put(.event(.lost([address], isAwaited: chunk.isAwaited)))
+            }
         }
-        for file in model.files where file.state != .filling { planner.abandon(file: file.index) }
-        pump()
-        while !isDone {
-            let nap = Task { [clock] in try await clock.sleep(for: .milliseconds(50)) }
-            self.nap = nap
-            _ = await nap.result
-            tick()
+        defer { losses.cancel() }
+        let share = pool.join { [mailbox] in mailbox.put(.staging($0)) }
+        let unfinished = Set(set.files.indices.filter { set.files[$0].state == .filling })
+        let fetched = set.files.indices.filter { copy?.files.contains($0) != true }
+        let missing = fetched.flatMap { Self.missing(in: set.files[$0], at: $0) }
+        for action in machine.start(unfinished: unfinished, missing: missing) { carryOut(action) }
+        copy?.start { [mailbox] event in
+            guard let event = FillMachine.Event(event) else { return }
+            mailbox.put(.event(event))
         }
+        let clock = Task { [mailbox] in
+            while !Task.isCancelled {
+                mailbox.put(.tick)
+                try? await Task.sleep(for: Self.tickInterval)
+            }
+        }
+        while !machine.hasEnded {
+            tell(share)
+            for message in await mailbox.take() where !machine.hasEnded { receive(message, share) }
+        }
+        precondition(parts.isEmpty, "a fill that has ended holds no writer")
+        copy?.stop()
+        await copy?.finished()
+        clock.cancel()
+        share.leave()
+        mailbox.close()
         meter.ended()
     }
 
-    private var isDone: Bool {
-        if isStopping { return inFlight.values.allSatisfy { $0.transfer == nil } && completing.isEmpty }
-        return planner.isComplete && inFlight.isEmpty && completing.isEmpty
+    private func tell(_ share: StagingShare) {
+        let now = ContinuousClock.now
+        let wants = machine.wants(now: now)
+        share.update(
+            demands: wants.demands, prefetches: wants.prefetches, demandsUnderWay: wants.demandsUnderWay, now: now)
     }
 
-    private func tick() {
-        let now = clock.now
-        let bytes = meter.receivedBytes
-        controller.tick(totalBytes: bytes, inFlight: inFlight.count, now: now)
-        meter.sample(inFlight: inFlight.count, now: now)
-        if bytes != bytesAtLastProgress || inFlight.isEmpty {
-            bytesAtLastProgress = bytes
-            lastProgress = now
-        } else if lastProgress.duration(to: now) > limits.storeDeadline {
-            let waited = limits.storeDeadline.components.seconds
-            fail(.noBytes, "no byte from \(client.configuration.endpoint) for \(waited) s\(lastError.map { ": \($0)" } ?? ""); check the network and the store")
-        }
-        restartSlowTransfers(now: now)
-        for (address, flight) in inFlight {
-            if let due = flight.resumeAt, due <= now, !isStopping { submit(address) }
-        }
-        if isStopping {
-            for (address, flight) in inFlight where flight.transfer == nil {
-                flight.sink.abort()
-                inFlight[address] = nil
-            }
-        }
-        pump()
-    }
-
-    private func pump() {
-        guard !isStopping else { return }
-        let now = clock.now
-        let rate = medianRate
-        while inFlight.count < controller.limit, bucket.isOpen(now: now) {
-            let length = runLength.chunks(
-                chunkBytes: model.manifest.chunkBytes, medianBytesPerSecond: rate, missingChunks: planner.missing,
-                transfers: controller.limit, isLimited: bucket.bytesPerSecond != nil)
-            guard let run = planner.next(now: now, upTo: length) else { return }
-            let file = model.files[run.file]
-            let address = ChunkAddress(file: run.file, chunk: run.chunks.lowerBound)
-            do {
-                guard let writer = try file.beginChunk(address.chunk, pool: pool) else {
-                    for address in run.addresses.reversed() { planner.putBack(address) }
-                    return
-                }
-                let sink = RunSink(run: run, file: file, writer: writer, meter: meter)
-                bucket.take(sink.remaining)
-                inFlight[address] = InFlight(sink: sink, startedAt: now)
-                submit(address)
-            } catch .chunkReceived {
-                settle(run, retryAt: now)
-            } catch .chunkBusy {
-                // The writer before has made the chunk received, or given it up, and has not let go of it yet.
-                settle(run, retryAt: now + .milliseconds(10))
-            } catch {
-                fail(.cache(error), "\(error)")
-                return
-            }
+    private func receive(_ message: Message, _ share: StagingShare) {
+        switch message {
+        case .event(let event): handle(event)
+        case .staging(.granted(let grant)):
+            self.grant = grant
+            handle(.granted(isForDemand: grant.isForDemand))
+            self.grant = nil
+        case .staging(.holdChanged): handle(.prefetchHeld(share.holdsPrefetch))
+        case .source(let source): self.source = source
+        case .tick:
+            handle(.progressed(parts.mapValues { $0.sink.progress }))
+            handle(.tick(receivedBytes: meter.receivedBytes))
+            let now = ContinuousClock.now
+            meter.sample(
+                inFlight: machine.transfersInFlight, wait: machine.demandWait(now: now), partialBytes: partialBytes,
+                now: now)
         }
     }
 
-    /// Takes note of what came of a run whose transfer ended: chunks that are there, and those that are to be asked for again.
-    private func settle(_ run: ChunkRun, retryAt: ContinuousClock.Instant) {
-        for address in run.addresses {
-            if !model.files[address.file].isReceived(address.chunk) {
-                planner.failed(address, retryAt: retryAt)
-            } else if planner.arrived(address) {
-                complete(address.file)
-            }
+    /// Of chunks that are not complete.
+    private var partialBytes: UInt64 {
+        let chunkBytes = set.manifest.chunkBytes
+        return parts.values.reduce(0) { sum, part in
+            let position = part.sink.progress.position
+            return sum + (position < part.sink.range.upperBound ? position % chunkBytes : 0)
         }
     }
 
-    private func submit(_ address: ChunkAddress) {
-        guard var flight = inFlight[address] else { return }
-        let file = model.files[address.file]
-        let entry = model.manifest.files[address.file]
-        let sink = flight.sink
-        flight.resumeAt = nil
-        flight.restartRequested = false
-        flight.startedAt = clock.now
-        flight.bytesAtStart = sink.receivedBytes
+    private func handle(_ event: FillMachine.Event) {
+        guard !machine.hasEnded else { return }
+        for action in machine.handle(event, now: .now) { carryOut(action) }
+    }
+
+    // MARK: Actions
+
+    private func carryOut(_ action: FillMachine.Action) {
+        switch action {
+        case .begin(let id, let run): begin(id, run)
+        case .returnGrant: grant = nil
+        case .send(let id): send(id)
+        case .cancel(let id): parts[id]?.transfer?.cancel()
+        case .pause(let id): parts[id]?.transfer?.pause()
+        case .resume(let id): parts[id]?.transfer?.resume()
+        case .readLayout(let file, let chunks): readLayout(file, chunks)
+        case .forget(let id): parts.removeValue(forKey: id)?.sink.abort()
+        case .check(let file): check(file)
+        case .failFile(let file, let kind, let reason): failFile(set.files[file], kind, reason)
+        case .refilled(let file, let reason): refilled(set.files[file], reason)
+        case .wait(let delay, let reason):
+            logger.notice(
+                "waiting for the store",
+                metadata: [
+                    "model": "\(model.id)", "seconds": "\(delay.components.seconds)", "reason": "\(reason)",
+                ])
+        case .retried: meter.retried()
+        case .throttled: meter.wasThrottled()
+        case .end: logger.debug("fill ended", metadata: ["model": "\(model.id)"])
+        }
+    }
+
+    private func begin(_ id: FillMachine.ID, _ run: ChunkRun) {
+        guard let grant else { preconditionFailure("a fetch begins with a grant") }
+        let file = set.files[run.file]
+        let answer: FillMachine.Event
+        do throws(ChunkStoreError) {
+            let writer = try file.chunkWriter(run.chunks.lowerBound, with: grant)
+            let range = writer.range.lowerBound..<file.range(ofChunk: run.chunks.upperBound - 1).upperBound
+            let sink = FetchSink(range, writer: writer, meter: meter, next: Self.next(in: run, of: file))
+            parts[id] = Part(run: run, sink: sink)
+            answer = .began(id)
+        } catch .chunkReceived, .chunkBusy {
+            // The writer of a former fill has made the chunk received, or has not let go of it yet.
+            answer = .didNotBegin(id, receivedChunks: file.receivedPrefix(of: run.chunks), nil)
+        } catch {
+            answer = .didNotBegin(id, receivedChunks: 0, error)
+        }
+        handle(answer)
+    }
+
+    /// Makes each chunk of the run received; the next one takes its share of the staging memory, so that none of them
+    /// waits for memory in the middle.
+    private static func next(in run: ChunkRun, of file: CachedFile) -> FetchSink.Next {
+        { writer throws(ChunkStoreError) in
+            // Whether it was the file's last the planner knows.
+            _ = try writer.assembly.accept(block: 0, checksum: writer.checksum)
+            let next = writer.assembly.chunk + 1
+            guard next < run.chunks.upperBound, let grant = writer.end() else { return nil }
+            return try file.chunkWriter(next, with: grant)
+        }
+    }
+
+    private func send(_ id: FillMachine.ID) {
+        guard let part = parts[id] else { preconditionFailure("a fetch that was begun has a sink") }
+        let (run, sink) = (part.run, part.sink)
+        let file = set.files[run.file]
+        let entry = set.manifest.files[run.file]
         let range = ObjectRange(
-            key: client.configuration.location.prefix + file.key, etag: entry.etag, objectSize: file.size,
-            offset: sink.position, length: sink.remaining)
+            key: file.key, etag: entry.etag, objectSize: file.size, offset: sink.position, length: sink.remaining)
         meter.requested()
-        flight.transfer = client.get(range, into: sink) { [weak self] result in
-            // On the engine's thread.
-            let outcome: Outcome
-            switch result {
-            case .success: outcome = .arrived
-            case .failure(let error):
-                if error.kind == .sink, let cause = sink.failure {
-                    outcome = .storeFailed(cause)
-                } else {
-                    outcome = .transferFailed(error)
-                }
-            }
-            guard let self else { return }
-            Task { await self.ended(address, outcome) }
+        parts[id]?.transfer = source.get(range, into: sink) { [mailbox] result in
+            let end = FillMachine.TransferEnd(result, sinkFailure: sink.failure)
+            let received = file.receivedPrefix(of: run.chunks)
+            mailbox.put(.event(.transferEnded(id, end, sink.progress, receivedChunks: received)))
         }
-        inFlight[address] = flight
     }
 
-    private func ended(_ address: ChunkAddress, _ outcome: Outcome) {
-        defer { if isDone { nap?.cancel() } }
-        guard var flight = inFlight[address] else { return }
-        flight.transfer = nil
-        inFlight[address] = flight
-        let now = clock.now
-        let progress = flight.sink.receivedBytes - flight.bytesAtStart
-        switch outcome {
-        case .arrived:
-            inFlight[address] = nil
-            remember(rate: Double(progress) / max(0.001, flight.startedAt.duration(to: now) / .seconds(1)))
-            settle(flight.sink.run, retryAt: now)
-        case .storeFailed(let error):
-            inFlight[address] = nil
-            flight.sink.abort()
-            switch error {
-            case .stale, .chunkReceived, .chunkBusy: settle(flight.sink.run, retryAt: now + .milliseconds(10))
-            default: fail(.cache(error), "\(error)")
+    private func check(_ index: Int) {
+        let file = set.files[index]
+        FileCheck.begin(file, until: checking) { [mailbox, logger] result in
+            if case .success(let completion) = result { FileCheck.log(completion, of: file, to: logger) }
+            // Before the result: with it the machine would take the fill for over.
+            if case .failure(.notComplete) = result {
+                mailbox.put(.event(.lost(Self.missing(in: file, at: index), isAwaited: false)))
             }
-        case .transferFailed(let error):
-            if progress > 0 { flight.fruitlessAttempts = 0 }
-            if flight.restartRequested, error.kind == .cancelled, !isStopping {
-                inFlight[address] = flight
-                submit(address)
-                return
-            }
-            if isStopping || error.kind == .cancelled {
-                giveUp(flight, at: address, retryAt: now)
-                return
-            }
-            retry(address, flight, after: error, now: now)
+            mailbox.put(.event(.fileChecked(index, result)))
         }
-        pump()
     }
 
-    private func giveUp(_ flight: InFlight, at address: ChunkAddress, retryAt: ContinuousClock.Instant) {
-        flight.sink.abort()
-        inFlight[address] = nil
-        settle(flight.sink.run, retryAt: retryAt)
+    private func readLayout(_ index: Int, _ chunks: Int) {
+        let file = set.files[index]
+        let bytes = file.range(ofChunk: chunks - 1).upperBound
+        // Not here: a table of 10 MB takes tens of milliseconds, and a disk's longer.
+        BlockingWork.shared.submit(.demanded) { [mailbox] in
+            mailbox.put(.event(.layoutRead(file: index, LayoutReading(file, bytes: bytes))))
+        }
     }
 
-    private func retry(_ address: ChunkAddress, _ failed: InFlight, after error: StoreError, now: ContinuousClock.Instant) {
-        var flight = failed
-        let name = model.files[address.file].key
-        flight.fruitlessAttempts += 1
-        lastError = "\(error)"
-        meter.retried()
-        if error.kind == .throttled {
-            meter.wasThrottled()
-            controller.throttled(now: now)
+    private static func missing(in file: CachedFile, at place: Int) -> [ChunkAddress] {
+        file.missingChunks().map { ChunkAddress(file: place, chunk: $0) }
+    }
+
+    private func refilled(_ file: CachedFile, _ reason: String) {
+        logger.error(
+            "the file's digest is wrong, reading it again",
+            metadata: [
+                "file": "\(file.key)", "reason": "\(reason)",
+            ])
+        meter.refilled()
+    }
+
+    private func failFile(_ file: CachedFile, _ kind: FillFailure, _ reason: String) {
+        cause.withLock { $0 = $0 ?? kind }
+        logger.error(
+            "file failed",
+            metadata: [
+                "model": "\(model.id)", "file": "\(file.key)", "reason": "\(reason)",
+            ])
+        file.fail(reason: reason)
+    }
+}
+
+extension FillMachine.Event {
+    /// Nil: what was copied the machine counts as present already.
+    fileprivate init?(_ event: LocalCopy.Event) {
+        switch event {
+        case .copied: return nil
+        case .missing(let file, let chunks, let isAwaited):
+            self = .lost(chunks.map { ChunkAddress(file: file, chunk: $0) }, isAwaited: isAwaited)
+        case .ended(let file): self = .copyEnded(file: file)
         }
-        // Full jitter can draw zero; at least a moment lies between two attempts.
-        let delay = retryPolicy.delay(afterFailedAttempts: flight.fruitlessAttempts, elapsed: .zero, error: error)
-        guard let delay, flight.fruitlessAttempts < limits.maximumFruitlessAttempts else {
-            giveUp(flight, at: address, retryAt: now)
-            let explanation =
-                error.kind == .objectChanged || error.kind == .noSuchKey
-                ? "\(name) was replaced or deleted at the store while it was being loaded; start again to load the new version (\(error))"
-                : "\(name): \(error)"
-            fail(.store(error.kind), explanation)
+    }
+}
+
+extension FillMachine.TransferEnd {
+    /// The cache's refusal counts more than what the engine made of it.
+    init(_ result: Result<Void, StoreError>, sinkFailure: ChunkStoreError?) {
+        switch result {
+        case .success: self = .arrived
+        case .failure(let error): self = sinkFailure.map { .cacheFailed($0) } ?? .failed(error)
+        }
+    }
+}
+
+extension LayoutReading {
+    /// Reads the layout from so many bytes of the file's beginning.
+    init(_ file: CachedFile, bytes count: UInt64) {
+        guard let bytes = file.beginning(bytes: Int(count)) else {
+            self = .unknown
             return
         }
-        logger.debug("transfer failed, trying again", metadata: ["file": "\(name)", "chunk": "\(address.chunk)", "reason": "\(error)"])
-        // A long wait gives the staging buffer back; a short one keeps what has come.
-        if delay > .seconds(1) {
-            giveUp(flight, at: address, retryAt: now + delay)
-        } else {
-            flight.resumeAt = now + max(delay, .milliseconds(10))
-            inFlight[address] = flight
+        switch bytes.withUnsafeBytes({ GGUFDirectory.read($0, fileBytes: file.size) }) {
+        case .directory(let directory): self = .layout(FileLayout(directory))
+        case .needs(let bytes): self = .needs(bytes: bytes)
+        case .unknown: self = .unknown
         }
     }
+}
 
-    // MARK: Whole files
-
-    private func complete(_ index: Int) {
-        guard completing.insert(index).inserted else { return }
-        let file = model.files[index]
-        Task.detached { [weak self] in
-            // Blocking: some digests read the whole file.
-            let result = Result { () throws(ChunkStoreError) in try file.complete() }
-            await self?.completed(index, result)
+extension CachedFile {
+    /// A writer of a chunk that one transfer brings as a whole. Errors as `assembleChunk(_:blockBytes:)`.
+    fileprivate func chunkWriter(_ chunk: Int, with grant: StagingGrant) throws(ChunkStoreError) -> BlockWriter {
+        let assembly = try assembleChunk(chunk, blockBytes: chunkBytes)
+        guard let writer = assembly.writer(forBlock: 0, with: grant, isRelayed: false) else {
+            preconditionFailure("a new assembly has a writer to give")
         }
+        return writer
     }
 
-    private func completed(_ index: Int, _ result: Result<Completion, ChunkStoreError>) {
-        defer { if isDone { nap?.cancel() } }
-        completing.remove(index)
-        let file = model.files[index]
-        switch result {
-        case .success(.published(let verification)):
-            logger.info("file complete", metadata: ["file": "\(file.key)", "bytes": "\(file.size)", "verification": "\(verification)"])
-        case .success(.refill(let reason)):
-            logger.error("whole file's digest is wrong, reading it again", metadata: ["file": "\(file.key)", "reason": "\(reason)"])
-            meter.refilled()
-            planner.reset(file: index)
-        case .success(.failed(let reason)):
-            logger.error("file failed", metadata: ["file": "\(file.key)", "reason": "\(reason)"])
-            cause.withLock { $0 = $0 ?? .wrongContent }
-            planner.abandon(file: index)
-        case .failure(let error):
-            fail(.cache(error), "\(error)")
-        }
-        pump()
-    }
-
-    /// Nothing more can come: every unfinished file fails with the reason.
-    private func fail(_ kind: FillFailure, _ reason: String) {
-        cause.withLock { $0 = $0 ?? kind }
-        logger.error("fill failed", metadata: ["model": "\(model.id)", "reason": "\(reason)"])
-        for file in model.files where file.state == .filling {
-            if planner.missingChunks(ofFile: file.index) > 0 { file.fail(reason: reason) }
-            planner.abandon(file: file.index)
-        }
-        stop()
-    }
-
-    // MARK: Slow transfers
-
-    private func remember(rate: Double) {
-        recentRates.append(rate)
-        if recentRates.count > 32 { recentRates.removeFirst() }
-    }
-
-    /// Of the transfers that ended lately; nil while there are too few to tell.
-    private var medianRate: Double? {
-        recentRates.count >= 4 ? recentRates.sorted()[recentRates.count / 2] : nil
-    }
-
-    private func restartSlowTransfers(now: ContinuousClock.Instant) {
-        guard let median = medianRate else { return }
-        for (address, flight) in inFlight {
-            guard let transfer = flight.transfer, !flight.restartRequested else { continue }
-            let age = flight.startedAt.duration(to: now)
-            let rate = Double(flight.sink.receivedBytes - flight.bytesAtStart) / max(0.001, age / .seconds(1))
-            guard slowness.shouldRestart(bytesPerSecond: rate, medianBytesPerSecond: median, age: age, restarts: flight.restarts)
-            else { continue }
-            inFlight[address]?.restarts += 1
-            inFlight[address]?.restartRequested = true
-            meter.retried()
-            client.cancel(transfer)
-        }
-    }
+    /// How many of the chunks are received, from the first on without a gap.
+    func receivedPrefix(of chunks: Range<Int>) -> Int { chunks.prefix { isReceived($0) }.count }
 }

@@ -1,9 +1,9 @@
 /// A token bucket over bytes: lets starts of transfers through so that the long-run rate stays at the limit.
 ///
-/// A transfer is let through while the balance is not negative, and its whole size is taken at once: the balance may fall
-/// below zero by one transfer, and the next waits until that is paid. So a chunk larger than the burst passes too.
+/// A transfer is let through while the balance is not negative, and its whole size is taken at once: the balance may
+/// fall below zero by one transfer, and the next waits until that is paid. So a chunk larger than the burst passes too.
 public struct RateBucket: Sendable {
-    /// What may be let through at once after a pause, as time at the limit.
+    /// The bytes that may be let through at once after a pause, as time at the limit.
     static let burst: Duration = .milliseconds(500)
 
     /// Nil: everything passes.

@@ -1,13 +1,14 @@
 /// How many chunks one ranged GET is to bring.
 ///
-/// Each request costs both ends time that no byte travels in, and the store's owner a fee: the longer the better. But a reader that
-/// wants a chunk far inside a run waits for what is before it, a broken connection is noticed later, and at the end the last
-/// transfer leaves the others idle. So: what a transfer brings in a quarter of a second, at most 32 MiB, and never more than half of an
-/// even share of what is missing.
+/// Each request costs both ends time that no byte travels in, and the store's owner a fee: the longer the better. But
+/// a reader that wants a chunk far inside a run waits for what is before it, a broken connection is noticed later, and
+/// at the end the last transfer leaves the others idle. So: what a transfer brings in a quarter of a second, at least
+/// 4 MiB and at most 32 MiB, and never more than half of an even share of what is missing.
 package struct RunLength: Sendable {
     package init() {}
 
     let seconds = 0.25
+    let minimumBytes = 4.0 * 1024 * 1024
     let maximumBytes = 32.0 * 1024 * 1024
 
     /// - Parameters:
@@ -18,8 +19,8 @@ package struct RunLength: Sendable {
     package func chunks(
         chunkBytes: UInt64, medianBytesPerSecond: Double?, missingChunks: Int, transfers: Int, isLimited: Bool
     ) -> Int {
-        guard let medianBytesPerSecond, !isLimited else { return 1 }
-        let bytes = min(medianBytesPerSecond * seconds, maximumBytes)
+        if isLimited { return 1 }
+        let bytes = min(max(minimumBytes, (medianBytesPerSecond ?? 0) * seconds), maximumBytes)
         return max(1, min(Int(bytes / Double(max(chunkBytes, 1))), missingChunks / (2 * max(transfers, 1))))
     }
 }

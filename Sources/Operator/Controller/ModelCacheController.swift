@@ -1,8 +1,10 @@
 internal import AgentAPI
-internal import CRD
+public import CRD
 internal import struct Foundation.Data
+internal import class Foundation.ProcessInfo
 public import Kubernetes
 public import Logging
+internal import RangeTransfer
 internal import Synchronization
 
 /// Makes every ModelCache of the cluster come true.
@@ -13,28 +15,31 @@ internal import Synchronization
 /// try await controller.run()
 /// ```
 ///
-/// **Guarantees.** It may be ended at any point, also killed: names and decisions follow from what the API server and the agents
-/// say, so the next run goes on and makes nothing twice. It writes nothing when nothing changed, and when nothing happens it asks
-/// the API server nothing but, every 300 s, the token keys. No object makes it crash.
+/// **Guarantees.** It may be ended at any point, also killed: names and decisions follow from what the API server and
+/// the agents say, so the next run goes on and makes nothing twice. It writes nothing when nothing changed, and when
+/// nothing happens it asks the API server nothing but, every 300 s, the token keys. No object makes it crash.
 ///
-/// **Assumptions.** One runs at a time (leader election). The recorder's `run()` is run by whoever made it. Replicas that do not run
-/// may ``follow()``, and then answer ``injection(namespace:name:)`` too.
+/// **Assumptions.** One runs at a time (leader election). The recorder's creator runs its `run()`. Replicas
+/// that do not run may ``follow()``, and then answer ``injection(namespace:name:)`` too.
 ///
-/// **Rights.** ModelCaches: get, list, watch, patch; their status: patch; Jobs, PersistentVolumeClaims, PersistentVolumes: get,
-/// list, watch, create, delete; Nodes: list, watch; Secrets: get, and create in the system namespace; Pods: list, watch; the
-/// documents of ``IssuerDocuments``: get.
+/// **Rights.** ModelCaches: get, list, watch, patch; their status: patch; Jobs: list, watch, create, delete;
+/// PersistentVolumeClaims, PersistentVolumes: get, list, watch, create, delete; Nodes: list, watch; the Secret of
+/// ``AgentAuth``: create, get; Pods: list, watch; Events: list, for Jobs that do not start; the documents of
+/// ``IssuerDocuments``: get.
 public final class ModelCacheController: Sendable {
     private let client: KubernetesClient
     private let options: ControllerOptions
     private let logger: Logger
     let world: World
-    let entries: SecretEntries
     private let watches: Watches
-    private let missedPods: MissedPods
-    private let queue: WorkQueue<ObjectKey>
+    private let labelledPods: LabelledPods
+    private let listingPods: ListingPods
+    private let queue: ReconcileQueue
     private let agents: AgentClient
     private let poller: AgentPoller
+    private let readings: ReadingsCollector
     private let sweep: OrphanSweep
+    private let orders: OrderRunner
     private let resolutions: ResolutionRunner
     private let reconciler: Reconciler
     private let directory = Mutex(AgentDirectory())
@@ -42,71 +47,83 @@ public final class ModelCacheController: Sendable {
     private let auth: AgentAuth
     private let callerKeys: CallerKeys
     private let authSignals: AsyncStream<Void>
-    /// Ends when the shared Secret has been read once: unsigned questions are refused, and look like agents out of reach.
+    /// Ends when the shared Secret has been read once: unsigned questions are refused, and look like agents out of
+    /// reach.
     private let authLoaded = AsyncStream.makeStream(of: Void.self)
     /// Ends with ``stop()``.
     private let stopped = AsyncStream.makeStream(of: Void.self)
 
-    /// What this process does at the moment.
+    /// The present role of this process.
     private struct Role {
         var isFollowing = false
         var isControlling = false
     }
 
-    /// Changes that come in bursts (the Jobs of one ModelCache, the nodes of a cluster) make one plan.
-    private static let gathering: Duration = .milliseconds(20)
-    /// Bytes that moved.
-    private static let progressGathering: Duration = .seconds(1)
     /// At most this often is the shared Secret read again because agents refuse the signature.
     private static let authPause: Duration = .seconds(30)
 
     /// - Throws: when the engine for listing sources cannot be started; the message names the setting.
     public init(
-        client: KubernetesClient, options: ControllerOptions, recorder: EventRecorder, metrics: MetricsRegistry, logger: Logger
+        client: KubernetesClient, options: ControllerOptions, recorder: EventRecorder, metrics: MetricsRegistry,
+        logger: Logger
     ) throws {
         self.client = client
         self.options = options
         self.logger = logger
-        let world = World(image: options.agentImage, validation: options.validation)
-        let queue = WorkQueue<ObjectKey>(
-            name: "modelcache", rateLimit: QueueRateLimit(most: .seconds(30), perSecond: nil), metrics: metrics, logger: logger)
+        let world = World(
+            image: options.agentImage, podTemplate: options.podTemplate, diskPath: options.diskPath,
+            validation: options.validation, startDeadline: options.startDeadline)
+        let queue = ReconcileQueue(metrics: metrics, logger: logger)
         let agents = AgentClient()
-        let sweep = OrphanSweep(client: client, agents: agents, world: world, namespace: options.namespace, logger: logger)
         let (authSignals, authSignal) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
         let poller = AgentPoller(
             client: agents, world: world, logger: logger,
             wake: { wakes in
-                for key in wakes.urgent { queue.add(key, after: Self.gathering) }
-                for key in wakes.progress { queue.add(key, priority: .routine, after: Self.progressGathering) }
+                queue.add(wakes.urgent, .report)
+                queue.add(wakes.progress, .progress, .routine)
             },
-            inspect: { report, address in sweep.inspect(report, address) },
             refused: { authSignal.yield() })
-        let wake: @Sendable ([ObjectKey]) -> Void = { queue.add($0) }
-        entries = SecretEntries { key in try await client.find(Secret.self, key) }
-        let resolver = try SourceResolver(allowsLoopback: options.validation.allowsLoopbackEndpoints) { key in try await client.find(Secret.self, key) }
-        let resolutions = ResolutionRunner(world: world, resolver: resolver, logger: logger, wake: wake)
+        let orders = OrderRunner(
+            agents: agents, poller: poller, world: world, recorder: recorder, logger: logger,
+            wake: { queue.add($0, .order) })
+        let sweep = OrphanSweep(
+            client: client, world: world, namespace: options.namespace, logger: logger, order: { orders.start($0) })
+        let listingPods = ListingPods(client: client, namespace: options.namespace, logger: logger)
+        let resolver = try Self.resolver(ListingJobRunner(client: client, ends: listingPods.ends), options)
+        let resolutions = ResolutionRunner(
+            world: world, resolver: resolver,
+            settings: ListingJob.Settings(
+                stsEndpoint: options.stsEndpoint, environment: ProcessInfo.processInfo.environment),
+            logger: logger, wake: { queue.add($0, .listing, .now) })
         let applier = Applier(
-            client: client, agents: agents, poller: poller, world: world, recorder: recorder, logger: logger, wake: wake,
-            resolve: { cache, template, secretOnly in
+            client: client, world: world, recorder: recorder, logger: logger,
+            wake: { queue.add($0, .write, .now) },
+            order: { orders.start($0) },
+            resolve: { cache in
                 guard case .valid(let spec) = world.reading(cache.objectKey) else { return }
-                resolutions.start(cache, spec: spec, regions: world.regions(for: spec), secretOnly: secretOnly)
+                resolutions.start(cache, spec: spec, regions: world.regions(for: spec))
             })
         reconciler = Reconciler(
-            world: world, applier: applier, writer: StatusWriter(client: client, world: world, recorder: recorder), logger: logger)
+            world: world, applier: applier, writer: StatusWriter(client: client, world: world, recorder: recorder),
+            logger: logger)
         watches = Watches(client: client, options: options, logger: logger)
-        missedPods = MissedPods(client: client, namespace: options.namespace, metrics: metrics, logger: logger)
+        labelledPods = LabelledPods(client: client, namespace: options.namespace, metrics: metrics, logger: logger) {
+            queue.add(world.set($0, uid: $1, cache: $2), .pod)
+        }
         auth = AgentAuth(client: client, namespace: options.systemNamespace)
         callerKeys = CallerKeys(
-            issuer: options.serviceAccountIssuer, allowsUnverified: options.allowsUnverifiedCallers, metrics: metrics, logger: logger
-        ) { path in
-            Data(try await client.raw(path, accept: "application/json, application/jwk-set+json"))
-        }
+            issuer: options.serviceAccountIssuer, allowsUnverified: options.allowsUnverifiedCallers, metrics: metrics,
+            logger: logger
+        ) { Data(try await client.raw($0, accept: "application/json, application/jwk-set+json")) }
         _ = world.set(callerKeys.knowledge)
         self.world = world
         self.queue = queue
         self.agents = agents
         self.poller = poller
+        readings = ReadingsCollector(client: agents)
         self.sweep = sweep
+        self.orders = orders
+        self.listingPods = listingPods
         self.resolutions = resolutions
         self.authSignals = authSignals
         ControllerMetrics(metrics).collect { [weak self] in
@@ -117,17 +134,39 @@ public final class ModelCacheController: Sendable {
         connect()
     }
 
+    private static func resolver(_ listing: ListingJobRunner, _ options: ControllerOptions) throws -> SourceResolver {
+        try SourceResolver(
+            allowsLoopback: options.validation.allowsLoopbackEndpoints,
+            proxies: try ProxySettings(environment: ProcessInfo.processInfo.environment),
+            lister: { try await listing.message(of: $0, waiting: $1) })
+    }
+
     /// Whether all watches have brought their first list: what readiness asks.
     public var hasSynced: Bool { watches.haveSynced }
 
     /// Whether ModelCaches and nodes are known: what the readiness of a replica that does not lead may ask.
     public var isFollowing: Bool { watches.areFollowed }
 
+    /// Capacity and copies of all nodes; nil: this replica does not lead, so it asks no agents.
+    public var nodesReport: NodesReport? { isControlling ? world.nodesReport : nil }
+
+    /// The starts of pods that read a ModelCache, from the agents that have it; nil: this replica does not lead.
+    public func readingsReport(ofCache uid: String) async -> ReadingsReport? {
+        guard isControlling else { return nil }
+        let nodes = world.agents(withCache: uid).map { agent in
+            let address = agent.isReachable ? poller.address(agent.node) : nil
+            return ReadingsCollector.Node(
+                name: agent.node,
+                address: address.map { .success($0) } ?? .failure(.init(why: agent.reach.why ?? "it was not asked yet")))
+        }
+        return await readings.report(ofCache: uid, from: nodes)
+    }
+
     /// ``run()`` is under way: agents are asked.
     var isControlling: Bool { role.withLock { $0.isControlling } }
 
-    /// Keeps ModelCaches and nodes known, in every replica, until cancelled. Start it before ``run()`` and end it after; ``run()``
-    /// follows by itself when nobody does.
+    /// Keeps ModelCaches and nodes known, in every replica, until cancelled. Start it before ``run()`` and end it
+    /// after; ``run()`` follows by itself when nobody does.
     ///
     /// - Throws: `CancellationError`, nothing else.
     public func follow() async throws {
@@ -161,21 +200,23 @@ public final class ModelCacheController: Sendable {
             try await withThrowingTaskGroup(of: Void.self) { group in
                 group.addTask { try await self.follow() }
                 group.addTask { try await self.watches.run() }
-                group.addTask { try await self.missedPods.run() }
+                group.addTask { try await self.labelledPods.run() }
+                group.addTask { try await self.listingPods.run() }
                 group.addTask { try await self.followAuth() }
-                group.addTask { try await self.callerKeys.run { queue.add(self.world.set($0)) } }
+                group.addTask { try await self.callerKeys.run { queue.add(self.world.set($0), .callers, .now) } }
                 group.addTask {
                     try await self.watches.waitUntilSynced()
                     await self.callerKeys.waitForFirstLook()
                     // Those that were followed before.
                     let keys = self.world.cacheKeys
                     self.logger.info("synced", metadata: ["modelcaches": "\(keys.count)"])
-                    queue.add(keys)
+                    queue.add(keys, .start, .now)
                     await withDiscardingTaskGroup { group in
                         group.addTask {
                             for await _ in self.authLoaded.stream {}
-                            await self.poller.run()
+                            await self.poller.run { self.sweep.inspect($0, $1) }
                         }
+                        group.addTask { await self.orders.run() }
                         group.addTask { await self.sweep.run() }
                         group.addTask { await self.resolutions.run() }
                         await queue.run(workers: self.options.workers) { try await reconciler.reconcile($0) }
@@ -205,12 +246,8 @@ public final class ModelCacheController: Sendable {
         let port = options.agentPort
         let logger = logger
         // Of a replica that does not lead nobody takes keys out of the queue; all are added when it does.
-        let wake: @Sendable ([ObjectKey]) -> Void = { [weak self] keys in
-            if self?.isControlling ?? false { queue.add(keys) }
-        }
-        let wakeSoon: @Sendable ([ObjectKey]) -> Void = { [weak self] keys in
-            guard self?.isControlling ?? false else { return }
-            for key in keys { queue.add(key, after: Self.gathering) }
+        let wake: @Sendable ([ObjectKey], WakeReason, ReconcileQueue.Urgency) -> Void = { [weak self] in
+            if self?.isControlling ?? false { queue.add($0, $1, $2) }
         }
         watches.connect(
             to: world,
@@ -227,20 +264,20 @@ public final class ModelCacheController: Sendable {
                 }
                 for change in changes {
                     switch change {
-                    case .found(let node, let address):
-                        wakeSoon(world.addAgent(node, now: .now))
+                    case .found(let node, let address, let drains):
+                        wake(world.addAgent(node, drains: drains, now: .now), .agent, .soon)
                         poller.set(AgentAddress(node: node, host: address, port: port))
                         poller.want(node)
                     case .lost(let node):
                         logger.info("a node has no agent any more", metadata: ["node": "\(node)"])
                         poller.remove(node)
-                        wakeSoon(world.removeAgent(node))
+                        wake(world.removeAgent(node, now: .now), .agent, .soon)
                     }
                 }
             },
-            // What became of a Job stands in the agent's next report.
+            // The agent's next report tells the outcome of a Job.
             job: { job in if !job.isUnfinished { poller.want(job.node) } },
-            wake: wake, wakeSoon: wakeSoon)
+            wake: wake)
     }
 
     /// Reads the Secret shared with the agents, makes it when there is none, and reads it again when they refuse it.
@@ -259,7 +296,8 @@ public final class ModelCacheController: Sendable {
                 authLoaded.continuation.finish()
             } catch {
                 try Task.checkCancellation()
-                logger.warning("the Secret shared with the agents could not be read or made", metadata: ["reason": "\(error)"])
+                logger.warning(
+                    "the Secret shared with the agents could not be read or made", metadata: ["reason": "\(error)"])
                 try await Task.sleep(for: .seconds(3))
                 continue
             }

@@ -4,7 +4,7 @@ import Foundation
 import Kubernetes
 import Logging
 
-/// kubectl's own flags, with its meaning.
+/// kubectl's own flags, with their meaning there.
 struct ConnectionOptions: ParsableArguments {
     @Option(name: [.customShort("n"), .long], help: "Default: the context's own.")
     var namespace: String?
@@ -15,12 +15,13 @@ struct ConnectionOptions: ParsableArguments {
     @Option(help: "Default: $KUBECONFIG, then ~/.kube/config.")
     var kubeconfig: String?
 
-    /// Runs `work` with a client and the namespace to look in, and says in one line what went wrong.
+    /// Runs `work` with a client and the namespace, and prints an error in one line.
     func run(_ work: (KubernetesClient, String) async throws -> Void) async throws {
         do {
             let configuration = try ClientConfiguration.load(kubeconfig: kubeconfig, context: context)
             let client = try KubernetesClient(
-                configuration: configuration, logger: Logger(label: "kubectl-modelcache") { _ in SwiftLogNoOpLogHandler() })
+                configuration: configuration,
+                logger: Logger(label: "kubectl-modelcache") { _ in SwiftLogNoOpLogHandler() })
             let outcome: Result<Void, any Error>
             do {
                 outcome = .success(try await work(client, namespace ?? client.defaultNamespace))
@@ -32,7 +33,7 @@ struct ConnectionOptions: ParsableArguments {
         } catch let error as ExitCode {
             throw error
         } catch let error as KubernetesError where error.isNotFound && error.resource.hasPrefix(APIGroup.plural) {
-            // Without a name in the answer it is the kind that is not there.
+            // Without a name in the response, the kind itself does not exist.
             Terminal.complain(
                 error.key.map { "no ModelCache \($0.name) in the namespace \($0.namespace)" }
                     ?? "this cluster knows no ModelCache: install it with kubectl apply -k config/default")

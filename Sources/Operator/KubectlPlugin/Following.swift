@@ -2,7 +2,7 @@ import CRD
 import Foundation
 import Kubernetes
 
-/// ModelCaches as they change: one of a name, or all of a namespace.
+/// ModelCaches and their changes: one by name, or all of a namespace.
 struct Following {
     let client: KubernetesClient
     /// Nil: all namespaces.
@@ -19,7 +19,7 @@ struct Following {
         return (list.items.sorted { $0.objectKey < $1.objectKey }, list.metadata.resourceVersion ?? "")
     }
 
-    /// Calls `show` with the present state and after each change, for ever; ends when the one of a name is gone.
+    /// Calls `show` with the present state and after each change. Ends when the named one is deleted.
     func run(_ show: ([ModelCache]) -> Void) async throws {
         var (models, version) = try await now()
         show(models)
@@ -44,7 +44,7 @@ struct Following {
                     case .bookmark(let resourceVersion):
                         version = resourceVersion
                     case .error:
-                        // Mostly 410: too old to go on from.
+                        // Mostly 410: the version is too old to continue from.
                         (models, version) = try await now()
                         show(models)
                     }

@@ -1,8 +1,9 @@
 import ArgumentParser
+import TextCoding
 
 /// `kubectl modelcache …`: kubectl runs `kubectl-modelcache` from the PATH.
 ///
-/// Exit codes: 0 said or done; 1 not found, not allowed or not reachable; 64 a wrong call.
+/// Exit codes: 0 success; 1 not found, not allowed or not reachable; 64 wrong usage.
 @main
 struct KubectlModelCache: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -13,7 +14,18 @@ struct KubectlModelCache: AsyncParsableCommand {
               kubectl modelcache status                      all in the namespace
               kubectl modelcache status gemma --watch        a live bar for each node
               kubectl modelcache why gemma                   what it waits for, in words
-              kubectl modelcache evict gemma --node node-1   drop that node's copy and fetch it again
+              kubectl modelcache starts gemma                phases of its pods' starts
+              kubectl modelcache evict gemma                 drop copies, fetch them again
+              kubectl modelcache evict gemma --node node-1   drop that node's copy alone
+              kubectl modelcache nodes                       bytes and models of each node
+              kubectl modelcache delete-all -A               before ModelCache is removed
             """,
-        subcommands: [StatusCommand.self, WhyCommand.self, EvictCommand.self])
+        subcommands: [
+            StatusCommand.self, WhyCommand.self, StartsCommand.self, EvictCommand.self, NodesCommand.self,
+            DeleteAllCommand.self,
+        ])
+
+    static func main() async {
+        await main(BooleanWords.switches.rewritten(Array(CommandLine.arguments.dropFirst())))
+    }
 }

@@ -2,7 +2,7 @@ import CRD
 import Foundation
 import Kubernetes
 
-/// Gathers what `Why` reasons about. Only the ModelCache itself must be readable.
+/// Reads the objects that `Why` needs. Only the ModelCache itself must be readable.
 struct Observation {
     let client: KubernetesClient
     let systemNamespace: String
@@ -12,12 +12,13 @@ struct Observation {
         var blindSpots: [String] = []
         var seen = WhyObservation(model: model, systemNamespace: systemNamespace)
 
-        if let name = model.spec.source.credentialsSecretRef?.name {
+        if let name = model.spec.source.credentials?.secretRef?.name {
             seen.secret = await secret(ObjectKey(namespace: key.namespace, name: name), &blindSpots)
         }
         seen.agents = await pods(in: systemNamespace, "app.kubernetes.io/name=modelcache-agent", "agents", &blindSpots)?
             .map { Self.state($0) }
-        seen.operators = await pods(in: systemNamespace, "app.kubernetes.io/name=modelcache-operator", "the operator", &blindSpots)?
+        seen.operators = await pods(
+            in: systemNamespace, "app.kubernetes.io/name=modelcache-operator", "the operator", &blindSpots)?
             .map { Self.state($0) }
 
         let selector = "modelcache.io/uid=\(model.uid)"
@@ -35,7 +36,7 @@ struct Observation {
     private func secret(_ key: ObjectKey, _ blindSpots: inout [String]) async -> WhyObservation.Secret {
         do {
             guard let secret = try await client.find(Secret.self, key) else { return .missing }
-            // A key with an empty value is as good as none.
+            // A key with an empty value counts as absent.
             return .keys((secret.data ?? [:]).filter { !$0.value.bytes.isEmpty }.keys.sorted())
         } catch {
             blindSpots.append("the Secret \(key.name): \(Self.reason(error))")
@@ -43,7 +44,9 @@ struct Observation {
         }
     }
 
-    private func pods(in namespace: String, _ selector: String, _ what: String, _ blindSpots: inout [String]) async -> [Pod]? {
+    private func pods(in namespace: String, _ selector: String, _ what: String, _ blindSpots: inout [String]) async
+        -> [Pod]?
+    {
         await list(Pod.self, in: namespace, selector, what, &blindSpots)
     }
 
@@ -59,16 +62,20 @@ struct Observation {
     }
 
     private func unservedPods(_ key: ObjectKey, _ blindSpots: inout [String]) async -> [WhyObservation.UnservedPod] {
-        // A longer name does not fit a label.
+        // A longer name does not fit into a label.
         guard key.name.utf8.count <= 63 else { return [] }
-        let named = await pods(in: key.namespace, "\(InjectionMark.label)=\(key.name)", "pods that name it", &blindSpots) ?? []
+        let named =
+            await pods(in: key.namespace, "\(InjectionMark.label)=\(key.name)", "pods that name it", &blindSpots) ?? []
         return named.compactMap { pod in
             let annotations = pod.metadata.annotations ?? [:]
-            let isOver = pod.status?.phase == "Succeeded" || pod.status?.phase == "Failed" || pod.metadata.deletionTimestamp != nil
+            let isOver =
+                pod.status?.phase == "Succeeded" || pod.status?.phase == "Failed"
+                || pod.metadata.deletionTimestamp != nil
             guard !isOver, annotations[InjectionMark.injected] == nil else { return nil }
             let controller = pod.metadata.ownerReferences?.first { $0.controller == true }
             return WhyObservation.UnservedPod(
-                name: pod.objectKey.name, status: annotations[InjectionMark.status], controller: controller.map { "\($0.kind) \($0.name)" })
+                name: pod.objectKey.name, status: annotations[InjectionMark.status],
+                controller: controller.map { "\($0.kind) \($0.name)" })
         }
     }
 
@@ -84,8 +91,10 @@ struct Observation {
                 let uid = event.involvedObject.uid ?? ""
                 return uid == model.uid || jobs.contains(uid)
             }.map { event in
-                let seenLast = event.series?.lastObservedTime.map { Double($0.date.timeIntervalSince1970) }
-                    ?? event.lastTimestamp.map { Double($0.secondsSinceEpoch) } ?? event.eventTime.map { $0.date.timeIntervalSince1970 }
+                let seenLast =
+                    event.series?.lastObservedTime.map { Double($0.date.timeIntervalSince1970) }
+                    ?? event.lastTimestamp.map { Double($0.secondsSinceEpoch) }
+                    ?? event.eventTime.map { $0.date.timeIntervalSince1970 }
                 return WhyObservation.Warning(
                     reason: event.reason ?? "Warning", message: event.message ?? "",
                     count: Int(event.series?.count ?? event.count ?? 1), age: seenLast.map { max(0, Int64(now - $0)) })
@@ -102,27 +111,34 @@ struct Observation {
     }
 
     private static func warmup(_ job: Job, _ pods: [Pod]) -> WhyObservation.Warmup {
-        let newest = pods.max { ($0.metadata.creationTimestamp?.secondsSinceEpoch ?? 0) < ($1.metadata.creationTimestamp?.secondsSinceEpoch ?? 0) }
+        let newest = pods.max {
+            ($0.metadata.creationTimestamp?.secondsSinceEpoch ?? 0)
+                < ($1.metadata.creationTimestamp?.secondsSinceEpoch ?? 0)
+        }
         let finished = job.finished
         return WhyObservation.Warmup(
             name: job.objectKey.name, node: job.metadata.annotations?["modelcache.io/node"] ?? "",
             failure: finished?.type == "Failed" ? (finished?.reason ?? "Failed", finished?.message ?? "") : nil,
-            isComplete: finished?.type == "Complete", failedPods: Int(job.status?.failed ?? 0), pod: newest.map { state($0) })
+            isComplete: finished?.type == "Complete", failedPods: Int(job.status?.failed ?? 0),
+            pod: newest.map { state($0) })
     }
 
-    /// The one word and sentence that tell why a pod is not where it should be.
+    /// The reason and the message that tell why a pod does not run.
     static func state(_ pod: Pod) -> WhyObservation.PodState {
         var state = WhyObservation.PodState(
-            name: pod.objectKey.name, node: pod.spec?.nodeName, isReady: pod.isReady, phase: pod.status?.phase ?? "Pending",
+            name: pod.objectKey.name, node: pod.spec?.nodeName, isReady: pod.isReady,
+            phase: pod.status?.phase ?? "Pending",
             reason: pod.status?.reason, message: pod.status?.message)
         let containers = (pod.status?.initContainerStatuses ?? []) + (pod.status?.containerStatuses ?? [])
         state.restarts = containers.reduce(0) { $0 + Int($1.restartCount ?? 0) }
         if let condition = pod.status?.conditions?.first(where: { $0.type == "PodScheduled" && $0.status == "False" }) {
             state.reason = condition.reason ?? "Unschedulable"
             state.message = condition.message
-        } else if let waiting = containers.compactMap({ $0.state?.waiting }).first(where: { $0.reason != "ContainerCreating" && $0.reason != "PodInitializing" }) {
+        } else if let waiting = containers.compactMap({ $0.state?.waiting }).first(where: {
+            $0.reason != "ContainerCreating" && $0.reason != "PodInitializing"
+        }) {
             state.reason = waiting.reason
-            // A container that crashed said why before.
+            // A crashed container has its message in its last state.
             state.message = containers.compactMap { $0.lastState?.terminated?.message }.first ?? waiting.message
         } else if let ended = containers.compactMap({ $0.state?.terminated }).first(where: { $0.exitCode != 0 }) {
             state.reason = "\(ended.reason ?? "Error"), exit code \(ended.exitCode)"

@@ -6,6 +6,7 @@ import Kubernetes
 struct StatusCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "status", abstract: "How far ModelCaches are; of one, each node.",
+        usage: "kubectl modelcache status [<name>] [<options>]",
         discussion: """
             On a terminal --watch draws a live bar for each node; elsewhere it prints a line for each change.
 
@@ -34,7 +35,9 @@ struct StatusCommand: AsyncParsableCommand {
     var output: Output?
 
     func validate() throws {
-        if allNamespaces, name != nil { throw ValidationError("a ModelCache is named within one namespace: leave -A or the name out") }
+        if allNamespaces, name != nil {
+            throw ValidationError("a ModelCache is named within one namespace: leave -A or the name out")
+        }
     }
 
     func run() async throws {
@@ -81,7 +84,8 @@ struct StatusCommand: AsyncParsableCommand {
 
     private static func json(_ value: some Encodable, pretty: Bool) -> String {
         let encoder = JSONEncoder()
-        encoder.outputFormatting = pretty ? [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes] : [.sortedKeys, .withoutEscapingSlashes]
+        encoder.outputFormatting =
+            pretty ? [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes] : [.sortedKeys, .withoutEscapingSlashes]
         return (try? encoder.encode(value)).map { String(decoding: $0, as: UTF8.self) } ?? "{}"
     }
 

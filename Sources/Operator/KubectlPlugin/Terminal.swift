@@ -2,18 +2,22 @@ import CRD
 import Foundation
 import Glibc
 
-/// Standard output, and what is known of the terminal behind it.
+/// Standard output, and the terminal behind it.
 enum Terminal {
-    static var isInteractive: Bool { isatty(STDOUT_FILENO) == 1 && ProcessInfo.processInfo.environment["TERM"] != "dumb" }
+    static var isInteractive: Bool {
+        isatty(STDOUT_FILENO) == 1 && ProcessInfo.processInfo.environment["TERM"] != "dumb"
+    }
 
-    /// Columns and rows; what most terminals have where they cannot be asked.
+    /// Columns and rows; the usual values where the terminal cannot be asked.
     static var size: (columns: Int, rows: Int) {
         var window = winsize()
-        guard ioctl(STDOUT_FILENO, UInt(TIOCGWINSZ), &window) == 0, window.ws_col > 0, window.ws_row > 0 else { return (80, 24) }
+        guard ioctl(STDOUT_FILENO, UInt(TIOCGWINSZ), &window) == 0, window.ws_col > 0, window.ws_row > 0 else {
+            return (80, 24)
+        }
         return (Int(window.ws_col), Int(window.ws_row))
     }
 
-    /// Dies quietly with its reader, as programs in pipes do.
+    /// Exits silently when its reader exits, as programs in pipes do.
     static func write(_ text: String) {
         var rest = Array(text.utf8)[...]
         while !rest.isEmpty {
@@ -31,14 +35,14 @@ enum Terminal {
     }
 }
 
-/// A page that is drawn over the one before.
+/// A page that is redrawn over the page before.
 struct LivePage {
     private var height = 0
 
     mutating func draw(_ lines: [String]) {
         var text = height > 0 ? "\u{1b}[\(height)A" : ""
         for line in lines { text += "\u{1b}[2K\(line)\n" }
-        // What an earlier, longer page left below.
+        // Removes the rest of an earlier, longer page.
         text += "\u{1b}[J"
         height = lines.count
         Terminal.write(text)

@@ -6,8 +6,9 @@ import Kubernetes
 struct WhyCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "why", abstract: "What a ModelCache waits for, in plain words, and what to do about it.",
+        usage: "kubectl modelcache why <name> [<options>]",
         discussion: """
-            Looks at the ModelCache, its Secret's keys (never their values), its Jobs and their pods, the agents, the
+            Looks at the ModelCache, its Secret's keys (never their values), its Jobs and their pods, the agents, the \
             operator and warnings; what the caller may not read is named.
 
             Example:

@@ -19,11 +19,12 @@ class Model:
         self.cluster, self.namespace, self.name = cluster, namespace, name
         self.uid = ""
 
-    def apply(self, endpoint: str, prefix="gemma/", **spec) -> "Model":
+    def apply(self, endpoint: str, prefix="gemma/", credentials=None, **spec) -> "Model":
         self.cluster.kubectl("apply", "-n", self.namespace, "-f", "-", input={
             "apiVersion": "modelcache.io/v1alpha1", "kind": "ModelCache", "metadata": {"name": self.name},
             "spec": {"source": {"uri": f"oss://models/{prefix}", "endpoint": endpoint, "region": REGION,
-                                "credentialsSecretRef": {"name": "oss-keys"}}, **spec}})
+                                "credentials": credentials or {"secretRef": {"name": "oss-keys"}}},
+                     **spec, "warmup": {"mode": "Eager"} | spec.get("warmup", {})}})
         self.uid = self.get()["metadata"]["uid"]
         return self
 

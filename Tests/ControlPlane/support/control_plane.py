@@ -14,7 +14,6 @@ import os
 import pathlib
 import shutil
 import signal
-import socket
 import ssl
 import subprocess
 import sys
@@ -24,6 +23,10 @@ import urllib.error
 import urllib.request
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[3]
+sys.path.insert(0, str(REPOSITORY / "Tests/Shared"))
+
+from ports import free_port  # noqa: E402
+
 CLUSTER_TOOLS = REPOSITORY / "hack" / "lib" / "cluster"
 ISSUER = "https://kubernetes.default.svc.cluster.local"
 # What an API server needs beside it for objects to live and die as in a cluster. Not the Job, DaemonSet and
@@ -44,13 +47,6 @@ def assets() -> pathlib.Path:
         return pathlib.Path(folder)
     built = subprocess.run([CLUSTER_TOOLS / "kubernetes-binaries", "all"], check=True, stdout=subprocess.PIPE, text=True)
     return pathlib.Path(built.stdout.strip())
-
-
-def free_port() -> int:
-    """A TCP port nobody listens on at this moment, from the kernel's own range."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 class Kubectl:
@@ -259,6 +255,30 @@ class ControlPlane:
         revision = json.loads(self.etcdctl("endpoint", "status", "-w", "json"))[0]["Status"]["header"]["revision"]
         self.etcdctl("compact", str(revision))
         return revision
+
+    def snapshot(self) -> pathlib.Path:
+        """A backup of etcd as it is now, for `restore`."""
+        file = self.folder / "etcd.snapshot"
+        file.unlink(missing_ok=True)
+        self.etcdctl("snapshot", "save", str(file))
+        return file
+
+    def restore(self, snapshot) -> None:
+        """Puts the backup in etcd's place, with everything stopped meanwhile, as
+        https://kubernetes.io/docs/tasks/administer-cluster/configure-upgrade-etcd/#restoring-an-etcd-cluster asks:
+        objects and resource versions are those of the backup."""
+        for process in (self.controllers, self.api_server, self.etcd):
+            if process:
+                process.stop()
+        shutil.rmtree(self.folder / "etcd")
+        peer = next(one.split("=", 1)[1] for one in self.etcd.arguments if one.startswith("--initial-advertise-peer-urls="))
+        self.etcdctl("snapshot", "restore", str(snapshot), "--name=default", f"--data-dir={self.folder}/etcd",
+                     f"--initial-cluster=default={peer}", f"--initial-advertise-peer-urls={peer}")
+        for process in (self.etcd, self.api_server):
+            process.start()
+        self.ready()
+        if self.controllers:
+            self.controllers.start()
 
     def deletions(self, resource, namespace) -> list[tuple[str, str]]:
         """What was deleted so far, one by one and with success: its name and the user who asked."""

@@ -57,6 +57,10 @@ def documents(schema, seed, count):
         spec = valid(schema, chance)
         spec["source"] = spec.get("source") or {}
         spec["source"]["uri"] = chance.choice(["oss://models/gemma/", "s3://bucket/a/b/"])
+        if "credentials" in spec["source"] and chance.random() < 0.8:
+            spec["source"]["credentials"] = chance.choice([
+                {"secretRef": {"name": "keys"}}, {"node": {}}, {"anonymous": {}},
+                {"serviceAccount": {"name": "warm", "roleARN": "acs:ram::1:role/r", "oidcProviderARN": "acs:ram::1:oidc-provider/p"}}])
         spoilt = []
         for _ in range(chance.choice([1, 1, 1, 2, 3])):
             path = chance.choice(list(places(spec)))

@@ -22,7 +22,7 @@ class Operator:
             str(PROGRAM), f"--kubeconfig={kubeconfig}", f"--agent-port={agent_port}", "--agent-image=modelcache/agent:dev",
             f"--metrics-bind-address=127.0.0.1:{self.metrics_port}", f"--health-probe-bind-address=127.0.0.1:{self.health_port}",
             "--webhook-bind-address=" + (f"127.0.0.1:{webhook_port}" if webhook_port else "0"), "--webhook-extra-names=127.0.0.1",
-            "--allow-loopback-endpoints", *(["--leader-elect"] if leader_elect else []), *map(str, flags),
+            "--allow-loopback-endpoints", "--credential-hosts=127.0.0.1", *(["--leader-elect"] if leader_elect else []), *map(str, flags),
         ]
         self.process = None
         self.start()
@@ -59,12 +59,12 @@ class Operator:
             self.process.wait()
 
     def metrics(self) -> str:
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.metrics_port}/metrics", timeout=5) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.metrics_port}/metrics", timeout=60) as answer:
             return answer.read().decode()
 
     def is_ready(self) -> bool:
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.health_port}/readyz", timeout=2) as answer:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.health_port}/readyz", timeout=20) as answer:
                 return answer.status == 200
         except (urllib.error.URLError, OSError):
             return False

@@ -11,6 +11,7 @@ import hashlib
 import hmac
 import json
 import os
+import pathlib
 import random
 import ssl
 import tempfile
@@ -20,6 +21,7 @@ import aiohttp
 import yaml
 from aiohttp import web
 
+REPOSITORY_DIST = pathlib.Path(os.environ.get("MODELCACHE_DIST", pathlib.Path(__file__).parents[3] / "dist"))
 SYSTEM_NAMESPACE = "modelcache-system"
 MANAGED = "app.kubernetes.io/managed-by=modelcache-operator"
 GROUP = "/apis/modelcache.io/v1alpha1"
@@ -164,35 +166,63 @@ class Agent:
         self.clock_offset = 0
         self.restart(keep=True)
         self.silent = False
+        # Whether it takes orders and never answers them; how many it holds, and the most it held.
+        self.deaf = False
+        self.unanswered = self.most_unanswered = 0
+        # Directories that it does not serve.
+        self.remains = []
+        # By a cache's uid: what its `readers` path tells.
+        self.readers = {}
         self.superseded = 0
+        self.refused = 0
 
     def restart(self, keep):
         """A new process; `keep=False`: on empty memory."""
         self.instance = f"{random.getrandbits(64):016x}"
-        self.started = int(time.time() + self.clock_offset)
-        # path -> the second of the last order for it, and that second's signatures.
+        self.epoch = f"{random.getrandbits(64):016x}"
+        # path -> the number of the last order for it, and its signature.
         self.orders = {}
+        self.highest = 0
+        # How often this process was asked for its report.
+        self.reports = 0
         if not keep:
             self.caches = {}
 
-    def admits(self, path, stamp, signature):
+    def admits(self, path, query, signature):
         """Whether an order is newer than what was carried out, by the real agents' rules (OrderLedger)."""
-        last, signatures = self.orders.get(path, (0, []))
-        if stamp < self.started or stamp < last or (stamp == last and signature in signatures[:-1]):
+        number = int(query.get("order", 0))
+        last, last_signature = self.orders.get(path, (0, None))
+        is_retry = number == last and signature == last_signature
+        if query.get("epoch") != self.epoch or (number <= last and not is_retry):
             self.superseded += 1
             return False
-        if stamp > last:
-            self.orders[path] = (stamp, [signature])
-        elif signature not in signatures:
-            signatures.append(signature)
+        self.orders[path] = (number, signature)
+        self.highest = max(self.highest, number)
         return True
+
+    def refusal(self, uid, definition):
+        """What the real agents answer when a definition does not fit (Capacity); None when it does."""
+        size, pinned = definition["sizeBytes"], definition.get("pinned", True)
+        if known := self.caches.get(uid):
+            was_pinned, promised = known.definition.get("pinned", True), known.definition["sizeBytes"]
+            if (was_pinned or not pinned) and size <= promised:
+                return None
+        free = max(0, self.budget - self.held(besides=uid))
+        if size <= free:
+            return None
+        return {"code": "InsufficientCapacity", "message": f"{size} bytes do not fit", "remedy": "raise the budget",
+                "neededBytes": size, "freeBytes": free}
+
+    def held(self, besides=None):
+        return sum(c.definition["sizeBytes"] for uid, c in self.caches.items()
+                   if uid != besides and (c.definition.get("pinned", True) or c.users))
 
     def report(self, now):
         used = sum(c.definition.get("sizeBytes", 0) for c in self.caches.values())
         return {
             "node": self.node, "version": "stand-in", "bootID": "00000000-0000-0000-0000-000000000000", "instanceID": self.instance,
-            "time": int(time.time() + self.clock_offset), "memory": {"budgetBytes": self.budget, "usedBytes": used},
-            "caches": [cache.report(now) for cache in self.caches.values()],
+            "time": int(time.time() + self.clock_offset), "memory": {"budgetBytes": self.budget, "usedBytes": used, "heldBytes": self.held()},
+            "caches": [cache.report(now) for cache in self.caches.values()], "remains": self.remains,
         }
 
 
@@ -221,7 +251,7 @@ class Agents:
         await self._runner.cleanup()
 
     def _signed(self, agent, request, body):
-        """Timestamp and signature, when they are right."""
+        """The signature, when it is right."""
         try:
             scheme, _, rest = request.headers["Authorization"].partition(" ")
             fields = dict(part.strip().split("=", 1) for part in rest.split(","))
@@ -229,7 +259,7 @@ class Agents:
                 return None
             lines = [request.method, request.raw_path, fields["Timestamp"], agent.node, hashlib.sha256(body).hexdigest()]
             want = hmac.new(self.secret.encode(), "\n".join(lines).encode(), hashlib.sha256).hexdigest()
-            return (int(fields["Timestamp"]), want) if hmac.compare_digest(want, fields["Signature"]) else None
+            return want if hmac.compare_digest(want, fields["Signature"]) else None
         except (KeyError, ValueError):
             return None
 
@@ -246,24 +276,35 @@ class Agents:
         if signed is None:
             code = "ClockSkewed" if agent.clock_offset else "Unauthorized"
             return web.json_response({"code": code, "message": "the signature is wrong", "remedy": "check the secret"}, status=401)
+        if agent.deaf and request.method in ("PUT", "DELETE"):
+            agent.unanswered += 1
+            agent.most_unanswered = max(agent.most_unanswered, agent.unanswered)
+            while agent.deaf and request.transport and not request.transport.is_closing():
+                await asyncio.sleep(0.05)
+            agent.unanswered -= 1
+            return web.Response(status=503)
         now = time.monotonic()
         if request.path == "/v1/caches" and request.method == "GET":
+            agent.reports += 1
             return web.json_response(agent.report(now))
+        if request.path.startswith("/v1/caches/") and request.path.endswith("/readers") and request.method == "GET":
+            return web.json_response({"readers": agent.readers.get(request.path.split("/")[3], [])})
         prefix, _, uid = request.path.rpartition("/")
         if prefix != "/v1/caches":
             return web.json_response({"code": "NotFound", "message": "no such path", "remedy": "see the API"}, status=404)
-        if request.method in ("PUT", "DELETE") and not agent.admits(request.path, *signed):
-            return web.json_response({"code": "Superseded", "message": "a later order was carried out", "remedy": "sign it anew"}, status=409)
+        if request.method in ("PUT", "DELETE") and not agent.admits(request.path, request.query, signed):
+            highest = {"epoch": agent.epoch, "number": agent.highest}
+            return web.json_response(
+                {"code": "Superseded", "message": "a later order was carried out", "remedy": "number it anew", "highestOrder": highest}, status=409)
         cache = agent.caches.get(uid)
         if request.method == "PUT":
             definition = json.loads(body)
-            if cache and cache.definition["source"] != definition["source"]:
+            if cache and any(cache.definition["source"].get(one) != definition["source"].get(one) for one in ("uri", "include")):
                 return web.json_response({"code": "SourceImmutable", "message": "known with another source", "remedy": "evict it first"}, status=409)
+            if refusal := agent.refusal(uid, definition):
+                agent.refused += 1
+                return web.json_response(refusal, status=507)
             if cache is None:
-                needed = definition["sizeBytes"] + sum(c.definition["sizeBytes"] for c in agent.caches.values())
-                if needed > agent.budget:
-                    return web.json_response(
-                        {"code": "InsufficientCapacity", "message": f"{definition['sizeBytes']} bytes do not fit", "remedy": "raise the budget"}, status=507)
                 cache = agent.caches[uid] = Cache(uid, definition)
             # Keys that are known stay when an operator does not know them.
             if cache.definition.get("callers") and "callers" in definition and not definition["callers"]["keys"]:
@@ -274,6 +315,7 @@ class Agents:
             if cache and cache.users and request.query.get("force") != "true":
                 return web.json_response({"code": "InUse", "message": f"{cache.users} clients", "remedy": "end them"}, status=409)
             agent.caches.pop(uid, None)
+            agent.remains = [one for one in agent.remains if one != uid]
             return web.Response(status=204)
         return web.json_response({"code": "MethodNotAllowed", "message": request.method, "remedy": "see the API"}, status=405)
 
@@ -292,6 +334,14 @@ class Kubelets:
         self._running = {}
         self._asking = {}
         self.paused = False
+        # What `modelcache ls --summary` says in the pod of a Job that lists, in place of running it; and the Jobs of this kind that
+        # were made.
+        self.lists = None
+        self.listings = []
+        # Why the Job controller makes no pod for a Job that lists, as it tells by an Event; None: it makes one.
+        self.refuses = lambda job: None
+        # Whether the Job controller makes a pod for the Job of this node at all.
+        self.starts = lambda node: True
 
     async def run(self):
         async for kind, job in self.api.watch("/apis/batch/v1/jobs", labelSelector=MANAGED):
@@ -306,7 +356,8 @@ class Kubelets:
                 self.created[uid] = time.monotonic()
                 self.made[job["metadata"]["namespace"], job["metadata"]["name"]] += 1
                 if not self._is_finished(job):
-                    self._running[uid] = asyncio.create_task(self._run_job(job))
+                    run = self._run_job if "modelcache.io/uid" in job["metadata"]["labels"] else self._run_listing
+                    self._running[uid] = asyncio.create_task(run(job))
 
     @staticmethod
     def _is_finished(job):
@@ -339,13 +390,65 @@ class Kubelets:
         finally:
             self._asking.pop(uid, None)
 
+    async def _run_listing(self, job):
+        """A pod of the Job, as its controller makes it, that has ended."""
+        self.listings.append(job)
+        metadata = job["metadata"]
+        space, name = metadata["namespace"], f"{metadata['name']}-{metadata['uid'][:5]}"
+        if why := self.refuses(job):
+            about = {"apiVersion": "batch/v1", "kind": "Job", "namespace": space, "name": metadata["name"], "uid": metadata["uid"]}
+            await self.api.create(f"/api/v1/namespaces/{space}/events", {
+                "metadata": {"name": name}, "involvedObject": about, "type": "Warning", "reason": "FailedCreate", "message": why,
+                "source": {"component": "job-controller"}})
+            return
+        owner = {"apiVersion": "batch/v1", "kind": "Job", "name": metadata["name"], "uid": metadata["uid"], "controller": True}
+        labels = job["spec"]["template"]["metadata"]["labels"]
+        await self.api.create(f"/api/v1/namespaces/{space}/pods", {
+            "metadata": {"name": name, "labels": labels | {"job-name": metadata["name"]}, "ownerReferences": [owner]},
+            "spec": {"containers": [{"name": "list", "image": "pause"}], "nodeName": "elsewhere", "automountServiceAccountToken": False}})
+        ended = {"exitCode": 0, "message": json.dumps(self.lists(job)) if self.lists else await self._list(job)}
+        await self.api.merge(f"/api/v1/namespaces/{space}/pods/{name}/status", {"status": {"phase": "Succeeded", "containerStatuses": [
+            {"name": "list", "image": "pause", "imageID": "", "ready": False, "restartCount": 0, "state": {"terminated": ended}}]}})
+        self._running.pop(metadata["uid"], None)
+
+    async def _list(self, job):
+        """The termination message of the Job's own command, with its variables and with what its volumes hold now."""
+        template = job["spec"]["template"]
+        [container] = template["spec"]["containers"]
+        environment = {one["name"]: one["value"] for one in container["env"]}
+        with tempfile.TemporaryDirectory(prefix="mc-list-") as folder:
+            for volume in template["spec"].get("volumes", []):
+                [mount] = [one["mountPath"] for one in container["volumeMounts"] if one["name"] == volume["name"]]
+                place = pathlib.Path(folder, volume["name"])
+                place.mkdir()
+                for name, data in (await self._files(volume, job)).items():
+                    (place / name).write_bytes(data)
+                environment = {name: value.replace(mount, str(place)) for name, value in environment.items()}
+            program = REPOSITORY_DIST / "bin" / container["command"][0].lstrip("/")
+            process = await asyncio.create_subprocess_exec(
+                program, *container["command"][1:], env=environment, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE)
+            output, errors = await process.communicate()
+        return (output or errors).decode().strip()
+
+    async def _files(self, volume, job):
+        if "secret" in volume:
+            try:
+                path = f"/api/v1/namespaces/{job['metadata']['namespace']}/secrets/{volume['secret']['secretName']}"
+                return {name: base64.b64decode(data) for name, data in (await self.api.get(path)).get("data", {}).items()}
+            except ApiError as error:
+                assert error.status == 404 and volume["secret"]["optional"]
+                return {}
+        annotations = job["spec"]["template"]["metadata"]["annotations"]
+        [source] = volume["projected"]["sources"]
+        return {one["path"]: annotations[one["fieldRef"]["fieldPath"].split("'")[1]].encode() for one in source["downwardAPI"]["items"]}
+
     async def _run_job(self, job):
         metadata = job["metadata"]
         node, uid = metadata["annotations"]["modelcache.io/node"], metadata["labels"]["modelcache.io/uid"]
         path = f"/apis/batch/v1/namespaces/{metadata['namespace']}/jobs/{metadata['name']}/status"
         now = lambda: time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         try:
-            while self.paused:
+            while self.paused or not self.starts(node):
                 await asyncio.sleep(0.1)
             started = now()
             agent = self.agents.by_node.get(node)
@@ -356,7 +459,8 @@ class Kubelets:
             cache = agent.caches[uid]
             if error := self.fails(node):
                 cache.state, cache.error = "Failed", error
-                condition = {"type": "Failed", "status": "True", "reason": "BackoffLimitExceeded", "message": "Job has reached the specified backoff limit"}
+                why = {"status": "True", "reason": "BackoffLimitExceeded", "message": "Job has reached the specified backoff limit"}
+                conditions = [{"type": "FailureTarget", **why}, {"type": "Failed", **why}]
                 status = {"startTime": started, "failed": job["spec"].get("backoffLimit", 6) + 1}
             else:
                 cache.digest, cache.total = await self.source(metadata["namespace"], metadata["annotations"]["modelcache.io/name"], uid)
@@ -367,10 +471,11 @@ class Kubelets:
                 if agent.caches.get(uid) is not cache:
                     return
                 cache.settle(time.monotonic())
-                condition = {"type": "Complete", "status": "True"}
+                conditions = [{"type": "SuccessCriteriaMet", "status": "True"}, {"type": "Complete", "status": "True"}]
                 status = {"startTime": started, "succeeded": 1, "completionTime": now()}
-            condition |= {"lastProbeTime": now(), "lastTransitionTime": now()}
-            await self.api.merge(path, {"status": {**status, "conditions": [condition]}})
+            # Servers from 1.31 on take neither Failed nor Complete without the condition that decided it.
+            times = {"lastProbeTime": now(), "lastTransitionTime": now()}
+            await self.api.merge(path, {"status": {**status, "conditions": [one | times for one in conditions]}})
         except ApiError as error:
             if error.status != 404:
                 raise

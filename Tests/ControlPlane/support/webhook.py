@@ -10,6 +10,7 @@ SYSTEM_NAMESPACE = "modelcache-system"
 SECRET = "modelcache-webhook-certificate"
 CONFIGURATION = "modelcache-operator"
 PATH = "/mutate-v1-pod"
+VERDICT_PATH, DELETION_PATH = "/validate-modelcache", "/validate-deletion"
 
 
 def configuration(port: int) -> dict:
@@ -21,6 +22,25 @@ def configuration(port: int) -> dict:
             "rules": [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"], "scope": "Namespaced"}],
             "objectSelector": {"matchExpressions": [{"key": "modelcache.io/inject", "operator": "Exists"}]},
             "failurePolicy": "Ignore", "timeoutSeconds": 3, "sideEffects": "None", "reinvocationPolicy": "IfNeeded", "admissionReviewVersions": ["v1"],
+        }],
+    }
+
+
+def validating_configuration(port: int) -> dict:
+    """That of config/webhook for ModelCaches and what they need, by URL."""
+    return {
+        "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingWebhookConfiguration", "metadata": {"name": CONFIGURATION},
+        "webhooks": [{
+            "name": "modelcaches.modelcache.io", "clientConfig": {"url": f"https://127.0.0.1:{port}{VERDICT_PATH}"},
+            "rules": [{"apiGroups": ["modelcache.io"], "apiVersions": ["v1alpha1"], "operations": ["CREATE", "UPDATE"], "resources": ["modelcaches"],
+                       "scope": "Namespaced"}],
+            "failurePolicy": "Ignore", "timeoutSeconds": 3, "sideEffects": "None", "admissionReviewVersions": ["v1"],
+        }, {
+            "name": "deletions.modelcache.io", "clientConfig": {"url": f"https://127.0.0.1:{port}{DELETION_PATH}"},
+            "rules": [{"apiGroups": [group], "apiVersions": ["v1"], "operations": ["DELETE"], "resources": [resource], "scope": "Cluster"}
+                      for group, resource in (("", "namespaces"), ("apiextensions.k8s.io", "customresourcedefinitions"))],
+            "objectSelector": {"matchLabels": {"app.kubernetes.io/name": "modelcache"}},
+            "failurePolicy": "Ignore", "timeoutSeconds": 3, "sideEffects": "None", "admissionReviewVersions": ["v1"],
         }],
     }
 
@@ -61,13 +81,21 @@ class Pods:
         self.warnings = []
 
     def create(self, one: dict, dry_run=False) -> dict:
+        status, body = self._post(one, dry_run)
+        assert status == 201, body
+        return json.loads(body)
+
+    def refusal(self, one: dict) -> str | None:
+        """Why a creation, tried as a dry run, is refused; None when it is not."""
+        status, body = self._post(one, dry_run=True)
+        return None if status == 201 else json.loads(body)["message"]
+
+    def _post(self, one: dict, dry_run) -> tuple[int, str]:
         path = self.path + ("?dryRun=All" if dry_run else "")
         self.connection.request("POST", path, json.dumps(one), self.headers)
         answer = self.connection.getresponse()
-        body = answer.read()
-        assert answer.status == 201, body.decode()
         self.warnings = answer.headers.get_all("Warning") or []
-        return json.loads(body)
+        return answer.status, answer.read().decode()
 
     def close(self) -> None:
         self.connection.close()

@@ -23,9 +23,9 @@ ACCESS_KEY, ACCESS_SECRET, REGION = "LTAIcontrolplane", "control-plane-secret", 
 
 
 class Store:
-    """The store emulator with a small model; one key pair opens it."""
+    """The store emulator with a small model; one key pair opens it. With the options --tls-port, --tls-cert and --tls-key it speaks HTTPS besides."""
 
-    def __init__(self, folder: pathlib.Path):
+    def __init__(self, folder: pathlib.Path, *options):
         bucket = folder / "models"
         (bucket / "qwen").mkdir(parents=True)
         (bucket / "qwen/a.gguf").write_bytes(b"a" * 300_000)
@@ -35,13 +35,15 @@ class Store:
         self._log = open(folder / "store.log", "wb")
         self.process = subprocess.Popen(
             [PROGRAM.parent / "modelcache-devstore", "--host", "127.0.0.1", "--port", "0", "--admin", "0", "--ready-file", ready,
-             "--key", f"{ACCESS_KEY}:{ACCESS_SECRET}", "--region", REGION, "--bucket", f"models={bucket}"],
+             "--key", f"{ACCESS_KEY}:{ACCESS_SECRET}", "--region", REGION, "--bucket", f"models={bucket}", *options],
             stdout=self._log, stderr=self._log)
         deadline = time.monotonic() + 120
         while not ready.exists() or not ready.read_text().strip():
             assert self.process.poll() is None and time.monotonic() < deadline, "the store emulator did not start"
             time.sleep(0.05)
-        self.endpoint = f"http://127.0.0.1:{json.loads(ready.read_text())['port']}"
+        ports = json.loads(ready.read_text())
+        self.endpoint = f"http://127.0.0.1:{ports['port']}"
+        self.secure_endpoint = f"https://127.0.0.1:{ports.get('tlsPort')}"
 
     def close(self) -> None:
         self.process.terminate()
@@ -106,6 +108,12 @@ class World:
         self.kubectl("delete", "pod", f"modelcache-agent-{node}", "-n", SYSTEM_NAMESPACE, "--grace-period=0", "--force", check=False)
         self.kubectl("delete", "node", node, "--wait=false")
 
+    def remove_agent_pod(self, node) -> None:
+        self.kubectl("delete", "pod", f"modelcache-agent-{node}", "-n", SYSTEM_NAMESPACE, "--grace-period=0", "--force")
+
+    def add_agent_pod(self, node) -> None:
+        self._call(stand_in.make_agent_pod(self.api, node, stand_in.agent_address(self.nodes.index(node))))
+
     def set_node_ready(self, node, ready) -> None:
         self._call(stand_in.set_node_ready(self.api, node, ready))
 
@@ -114,7 +122,8 @@ class World:
                             "stringData": {"OSS_ACCESS_KEY_ID": key, "OSS_ACCESS_KEY_SECRET": value}})
 
     def spec(self, **changes) -> dict:
-        spec = {"source": {"uri": "oss://models/qwen/", "endpoint": self.store.endpoint, "region": REGION, "credentialsSecretRef": {"name": "oss"}}}
+        spec = {"source": {"uri": "oss://models/qwen/", "endpoint": self.store.endpoint, "region": REGION, "credentials": {"secretRef": {"name": "oss"}}},
+                "warmup": {"mode": "Eager"}}
         for path, value in changes.items():
             target = spec
             *parents, last = path.split("__")
@@ -142,7 +151,8 @@ class World:
         return next((one for one in self.status(name).get("conditions", []) if one["type"] == kind), {})
 
     def jobs(self) -> list[dict]:
-        return self.items("jobs", "-n", self.namespace, "-l", MANAGED)
+        """Those that warm; one that lists a source has no uid among its labels, and goes when it has ended."""
+        return self.items("jobs", "-n", self.namespace, "-l", f"{MANAGED},modelcache.io/uid")
 
     def events(self, reason=None) -> list[dict]:
         found = self.items("events", "-n", self.namespace)

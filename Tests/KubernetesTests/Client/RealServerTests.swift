@@ -2,6 +2,7 @@ import Foundation
 import Kubernetes
 import Synchronization
 import Testing
+import TestSupport
 
 private let kubeconfig = ProcessInfo.processInfo.environment["MODELCACHE_TEST_KUBECONFIG"]
 private let otherKubeconfig = ProcessInfo.processInfo.environment["MODELCACHE_TEST_OTHER_KUBECONFIG"]
@@ -12,7 +13,7 @@ private let otherKubeconfig = ProcessInfo.processInfo.environment["MODELCACHE_TE
 struct RealServerTests {
     private func withNamespace(_ body: (KubernetesClient, String) async throws -> Void) async throws {
         let client = try KubernetesClient(configuration: .load(kubeconfig: kubeconfig))
-        let name = "client-\(UInt32.random(in: 0...UInt32.max))"
+        let name = "client-\(UUID().uuidString.lowercased())"
         try await client.create(Namespace(metadata: ObjectMeta(name: name)))
         do {
             try await body(client, name)

@@ -2,6 +2,7 @@ import Foundation
 import Kubernetes
 import Synchronization
 import Testing
+import TestSupport
 
 private final class Observations: RequestObserver {
     let all = Mutex<[RequestObservation]>([])

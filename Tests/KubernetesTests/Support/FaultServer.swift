@@ -5,6 +5,7 @@ import NIOCore
 import NIOHTTP1
 import NIOPosix
 import Synchronization
+import TestSupport
 
 /// An HTTP server whose every answer is a test's own code: it can be late, cut, endless or wrong.
 final class FaultServer: Sendable {
@@ -100,7 +101,7 @@ final class FaultServer: Sendable {
         var options = ClientOptions()
         options.initialBackoff = .milliseconds(5)
         options.maximumBackoff = .milliseconds(20)
-        options.requestTimeout = .seconds(10)
+        options.requestTimeout = .seconds(60)
         change(&options)
         return try KubernetesClient(
             configuration: ClientConfiguration(server: url, authentication: authentication), options: options,
@@ -178,7 +179,7 @@ struct UnusedPort {
         let isBound = withUnsafeMutablePointer(to: &address) { [socket, size] pointer in
             pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { bind(socket, $0, size) } == 0
         }
-        guard isBound else { throw NeverHappened(what: "a port of its own") }
+        guard isBound else { throw NeverHappened(description: "no port of its own could be bound") }
         withUnsafeMutablePointer(to: &address) { [socket] pointer in
             _ = pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { getsockname(socket, $0, &size) }
         }
@@ -187,17 +188,6 @@ struct UnusedPort {
 
     func free() { close(socket) }
 }
-
-/// Waits until `condition` holds, five seconds at most.
-func eventually(_ what: String, _ condition: () -> Bool) async throws {
-    for _ in 0..<1_000 {
-        if condition() { return }
-        try await Task.sleep(for: .milliseconds(5))
-    }
-    throw NeverHappened(what: what)
-}
-
-struct NeverHappened: Error { let what: String }
 
 /// A folder that goes with the test.
 func withFolder(_ body: (String) async throws -> Void) async throws {

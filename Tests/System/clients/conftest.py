@@ -70,7 +70,7 @@ class DevStore:
             self.process = subprocess.Popen(
                 [str(DEVSTORE), "--admin", "0", "--ready-file", str(ready), *map(str, arguments)],
                 stdout=log, stderr=subprocess.STDOUT)
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 120
         while not ready.exists():
             if self.process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError(f"the store did not start: {self.log.read_text()}")
@@ -78,13 +78,14 @@ class DevStore:
         ports = json.loads(ready.read_text())
         self.port, self.admin_port = ports["port"], ports["adminPort"]
         self.tls_port = ports.get("tlsPort")
+        self.identity_port, self.identity_tls_port = ports.get("identityPort"), ports.get("identityTLSPort")
         self.pid = ports["pid"]
         self.address = f"http://127.0.0.1:{self.port}"
         self.oss = f"http://{OSS_HOST}:{self.port}"
         self.s3 = f"http://{S3_HOST}:{self.port}"
 
     def admin(self, method, path, body=None):
-        connection = http.client.HTTPConnection("127.0.0.1", self.admin_port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", self.admin_port, timeout=60)
         try:
             connection.request(method, path, json.dumps(body) if body is not None else None)
             answer = connection.getresponse()

@@ -27,7 +27,7 @@ class Answer:
 class Client:
     """One connection."""
 
-    def __init__(self, port, timeout=10):
+    def __init__(self, port, timeout=60):
         self.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
 
     def __call__(self, method="GET", path=KEY, body=None, **headers):
@@ -52,7 +52,7 @@ def big(content):
     return content["big.bin"]
 
 
-def raw(store, request, timeout=10):
+def raw(store, request, timeout=60):
     """A socket on which the request is sent."""
     made = socket.create_connection(("127.0.0.1", store.port), timeout=timeout)
     made.sendall(request)
@@ -200,15 +200,18 @@ def test_a_stall_for_a_while(store, client, big):
 
 def test_a_stall_for_ever_lasts_until_the_client_leaves(store, big):
     store.faults({"action": {"stallAfter": 65_536}})
-    connection = raw(store, get(), timeout=1)
-    received, failure = drain(connection)
-    assert isinstance(failure, TimeoutError) and received.partition(b"\r\n\r\n")[2] == big[:65_536]
+    connection = raw(store, get())
+    received = b""
+    while len(received.partition(b"\r\n\r\n")[2]) < 65_536:
+        received += connection.recv(65_536)
+    connection.settimeout(1)
+    more, failure = drain(connection)
+    assert isinstance(failure, TimeoutError) and not more and received.partition(b"\r\n\r\n")[2] == big[:65_536]
     connection.close()
-    for _ in range(100):
-        if store.stats()["liveConnections"] == 0:
-            break
+    deadline = time.monotonic() + 60
+    while store.stats()["liveConnections"] != 0:
+        assert time.monotonic() < deadline, "the stalled connection is held"
         time.sleep(0.02)
-    assert store.stats()["liveConnections"] == 0
 
 
 def test_slow_bytes(store, client, big):
@@ -234,7 +237,7 @@ def test_a_listing_and_an_upload_meet_faults_too(store, client):
 def test_an_object_cut_while_it_is_sent_ends_its_connection(store, root):
     path = root / "scratch" / "cut.bin"
     path.write_bytes(bytes(64 << 20))
-    connection = raw(store, get("/scratch/cut.bin"), timeout=5)
+    connection = raw(store, get("/scratch/cut.bin"))
     assert connection.recv(1000)
     time.sleep(0.2)
     path.write_bytes(b"new")
@@ -272,7 +275,7 @@ def test_a_probability_is_repeated_by_its_seed(store, client):
 
 def test_a_plan_that_is_none_is_refused_and_the_old_one_stays(store, client):
     store.faults({"action": {"status": 500}})
-    connection = http.client.HTTPConnection("127.0.0.1", store.admin_port, timeout=5)
+    connection = http.client.HTTPConnection("127.0.0.1", store.admin_port, timeout=60)
     for text in (b"", b"{", b"[]", b'{"rules": [{"action": {"status": "x"}}]}'):
         connection.request("PUT", "/faults", text)
         answer = connection.getresponse()
@@ -417,7 +420,7 @@ def test_many_connections_at_once(store, big):
     step = len(big) // 200 + 1
 
     def part(n):
-        own = Client(store.port, timeout=30)
+        own = Client(store.port)
         try:
             return own(Range=f"bytes={n * step}-{min(len(big), n * step + step) - 1}").body
         finally:
@@ -440,7 +443,7 @@ def test_lazy_digests_answer_before_a_large_object_is_read_and_the_log_names_eac
     store = start("--root", root, "--lazy-digests", "--access-log", log)
     client = Client(store.port)
     assert "x-oss-hash-crc64ecma" not in client("HEAD", "/models/sparse.gguf").headers
-    for _ in range(300):
+    for _ in range(1200):
         if "x-oss-hash-crc64ecma" in client("HEAD", "/models/sparse.gguf").headers:
             break
         time.sleep(0.1)
@@ -449,4 +452,4 @@ def test_lazy_digests_answer_before_a_large_object_is_read_and_the_log_names_eac
     last = json.loads(log.read_text().splitlines()[-1])
     assert (last["method"], last["bucket"], last["key"], last["range"], last["status"], last["length"], last["fault"]) \
         == ("GET", "models", "big.bin", "bytes=0-9", 206, 10, False)
-    assert abs(last["time"] - time.time()) < 5
+    assert abs(last["time"] - time.time()) < 60

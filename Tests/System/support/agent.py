@@ -9,7 +9,7 @@ import time
 import typing
 
 from . import paths
-from .processes import Running, clean_environment, free_port, processes_with, resident_anonymous_bytes, unmount_below, wait_until
+from .processes import Running, clean_environment, free_port, is_running, processes_with, resident_anonymous_bytes, unmount_below, wait_until
 
 
 class Place:
@@ -67,8 +67,10 @@ class Place:
         return found
 
     def close(self) -> None:
-        for pid in self.agents():
-            _end(pid)
+        """Ends what runs here, also a program that the library has just forked and that is no agent yet."""
+        while running := processes_with("MODELCACHE_ROOT", self.root):
+            for pid in running:
+                _end(pid)
         unmount_below(self.folder)
 
 
@@ -101,7 +103,7 @@ class Agent:
     def kill(self) -> None:
         self.process.kill()
 
-    def stop(self, seconds: float = 15) -> int:
+    def stop(self, seconds: float = 60) -> int:
         return self.process.stop(seconds)
 
 
@@ -113,6 +115,6 @@ def _end(pid: int) -> None:
             return
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
-            if not os.path.exists(f"/proc/{pid}"):
+            if not is_running(pid):
                 return
             time.sleep(0.02)

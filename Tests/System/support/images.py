@@ -1,4 +1,5 @@
 """Images as hack/images leaves them: made, looked into, unpacked, and run as a container would."""
+import hashlib
 import io
 import json
 import os
@@ -16,16 +17,19 @@ def make(output: pathlib.Path, *names: str, **environment: str) -> dict[str, "Ar
     done = subprocess.run([paths.REPOSITORY / "hack/images", *names, "--output", output], text=True,
                           stdout=subprocess.PIPE, env=os.environ | environment, check=True)
     rows = [line.split() for line in done.stdout.splitlines()[1:]]
-    return {pathlib.Path(row[-1]).stem: Archive(pathlib.Path(row[-1]), reference=row[0], identity=row[3]) for row in rows}
+    return {pathlib.Path(row[-1]).stem: Archive(pathlib.Path(row[-1]), reference=row[0], identity=row[3], digest=row[4]) for row in rows}
 
 
 class Archive:
-    """One docker-archive."""
+    """One archive: an OCI layout that is a docker-archive too."""
 
-    def __init__(self, path: pathlib.Path, reference: str, identity: str):
-        self.path, self.reference, self.identity = path, reference, identity
+    def __init__(self, path: pathlib.Path, reference: str, identity: str, digest: str):
+        self.path, self.reference, self.identity, self.digest = path, reference, identity, digest
         with tarfile.open(path) as tar:
             [self.manifest] = json.load(tar.extractfile("manifest.json"))
+            [self.descriptor] = json.load(tar.extractfile("index.json"))["manifests"]
+            self.oci = json.load(tar.extractfile(f"blobs/{self.descriptor['digest'].replace(':', '/')}"))
+            self.blobs = {member.name: hashlib.sha256(tar.extractfile(member).read()).hexdigest() for member in tar if "/sha256/" in member.name}
             self.configuration = json.load(tar.extractfile(self.manifest["Config"]))
             self.layers = [tar.extractfile(name).read() for name in self.manifest["Layers"]]
 

@@ -39,7 +39,7 @@ class Orders:
         headers = {}
         if authorization is not None:
             headers["Authorization"] = authorization or self.sign(method, target, body, skew)
-        connection = http.client.HTTPConnection(self.address, timeout=30)
+        connection = http.client.HTTPConnection(self.address, timeout=60)
         try:
             connection.request(method, target, body=body or None, headers=headers)
             answer = connection.getresponse()
@@ -51,7 +51,7 @@ class Orders:
         """Whether the agent is there and ready."""
         try:
             return self.request("GET", "/readyz").status == 200
-        except OSError:
+        except (OSError, http.client.HTTPException):
             return False
 
     def put(self, uid: str, definition: dict) -> Answer:

@@ -3,16 +3,21 @@ import contextlib
 import os
 import pathlib
 import signal
-import socket
 import subprocess
+import sys
 import time
 import typing
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "Shared"))
+
+from ports import free_port  # noqa: E402, F401
+
 # Settings of the person who runs the tests must not reach the programs under test.
-_OURS = ("OSS_", "MODELCACHE_", "AWS_", "OSSUTIL_")
+_OURS = ("OSS_", "MODELCACHE_", "AWS_", "OSSUTIL_", "ALIBABA_CLOUD_")
 _NAMES = {
     "LD_PRELOAD", "ENABLE_CONNECTOR", "MODEL_DIR", "HTTP_SOURCE_IP",
-    "http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "all_proxy", "ALL_PROXY",
+    "http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "all_proxy", "ALL_PROXY", "no_proxy", "NO_PROXY",
+    "SSL_CERT_FILE", "SSL_CERT_DIR",
 }
 
 
@@ -25,13 +30,6 @@ def clean_environment(**extra: object) -> dict[str, str]:
         else:
             environment[name] = str(value)
     return environment
-
-
-def free_port(address: str = "127.0.0.1") -> int:
-    """A TCP port nobody listens on at this moment, from the kernel's own range."""
-    with socket.socket() as probe:
-        probe.bind((address, 0))
-        return probe.getsockname()[1]
 
 
 def wait_until(condition: typing.Callable[[], typing.Any], seconds: float, what: str, every: float = 0.02):
@@ -108,6 +106,14 @@ def resident_anonymous_bytes(pid: int) -> int:
             if line.startswith("RssAnon:"):
                 return int(line.split()[1]) * 1024
     raise ProcessLookupError(pid)
+
+
+def is_running(pid: int) -> bool:
+    """False for one that has ended, also where nobody has waited for it yet (a zombie)."""
+    try:
+        return pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
 
 
 def processes_with(name: str, value: object) -> list[int]:

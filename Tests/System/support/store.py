@@ -28,8 +28,16 @@ class Store:
         for name in anonymous:
             arguments += ["--public", name]
         self.process = Running([*arguments, *options], log, prefix=self._prefix)
-        ready = wait_until(self._announced, 120, "the store emulator says where it listens")
+        try:
+            ready = wait_until(self._announced, 120, "the store emulator says where it listens")
+        except BaseException:
+            # Nobody else knows of it yet.
+            self.process.stop()
+            raise
         self.port, self._admin_port = ready["port"], ready["adminPort"]
+        self.identity_port, self.identity_tls_port = ready.get("identityPort"), ready.get("identityTLSPort")
+        # With the options --tls-port, --tls-cert and --tls-key.
+        self.tls_port = ready.get("tlsPort")
 
     def _announced(self) -> dict | None:
         self.process.must_live()
@@ -37,7 +45,8 @@ class Store:
 
     @property
     def endpoint(self) -> str:
-        return f"http://{self.address}:{self.port}"
+        host = f"[{self.address}]" if ":" in self.address else self.address
+        return f"http://{host}:{self.port}"
 
     def environment(self, prefix: str = "", bucket: str | None = None, **extra: object) -> dict[str, str]:
         """The documented environment that reads `bucket`/`prefix` from this store."""
@@ -52,9 +61,21 @@ class Store:
         """Replaces the fault plan (Sources/DataPlane/DevStore/Faults); no arguments: none any more."""
         self._admin("PUT", "faults", {"rules": list(rules), **plan})
 
+    def oddities(self, *rules: dict, **plan: object) -> None:
+        """Replaces what is odd of the store (Sources/DataPlane/DevStore/Oddities); no arguments: nothing any more."""
+        self._admin("PUT", "oddities", {"rules": list(rules)} | plan)
+
     def requests(self) -> dict:
         """What it was asked so far: counts and bytes."""
         return self._admin("GET", "stats")
+
+    def identity(self, plan: dict) -> None:
+        """Replaces the roles (Sources/DataPlane/DevStore/Identity/IdentityPlan.swift)."""
+        self._admin("PUT", "identity", plan)
+
+    def exchanges(self) -> dict[str, int]:
+        """How often each party gave credentials or refused."""
+        return self._admin("GET", "identity")
 
     def _admin(self, method: str, what: str, body: dict | None = None) -> dict:
         """The admin port is on the loopback of the store's own network namespace."""

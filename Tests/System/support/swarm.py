@@ -187,7 +187,10 @@ class Node:
 
     def wait(self, seconds: float = 60) -> None:
         for run in self._loads:
-            code = run.wait(seconds)
+            try:
+                code = run.wait(seconds)
+            except AssertionError:
+                code = f"still loads after {seconds:g} s; {self.place.modelcache('swarm', '--json').stdout.decode()}"
             assert code == 0, f"node {self.number}: {code}\n{run.output()[-2000:]}\n{self.output()[-6000:]}"
 
     def wait_last(self, seconds: float) -> int:

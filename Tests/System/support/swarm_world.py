@@ -59,11 +59,16 @@ class Swarm:
         """Bytes that these nodes received from the store, of the model's."""
         return self.origin(*nodes) / self.model.bytes
 
-    def view(self, node: Node) -> dict:
-        """What `modelcache swarm` shows of the one model."""
+    def view(self, node: Node) -> dict | None:
+        """What `modelcache swarm` shows of the one model; None while the node has none."""
         out = subprocess.run([paths.MODELCACHE, "swarm", "--json"], check=True, stdout=subprocess.PIPE,
                              env=self.environment | {k: str(v) for k, v in node.place.settings().items()}).stdout
-        return json.loads(out)[0]
+        return next(iter(json.loads(out)), None)
+
+    def offers_all(self, node: Node) -> bool:
+        """Whether others can have every block of it; not before a restarted node has checked them."""
+        view = self.view(node)
+        return view is not None and view["heldBlocks"] == view["blocks"]
 
     def cut(self, one: list[Node], other: list[Node], apart: bool) -> None:
         """Two groups of nodes that cannot reach each other, while both reach the store; or can again."""

@@ -11,7 +11,9 @@ import sys
 
 from edits import FILES
 
-REPOSITORY = pathlib.Path(__file__).resolve().parents[3]
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+from made import REPOSITORY, settle  # noqa: E402
+
 CONFIG, CHART = REPOSITORY / "config", REPOSITORY / "charts/modelcache"
 
 
@@ -31,15 +33,7 @@ def template(name: str, edits, guard: str | None) -> str:
 
 
 def main() -> int:
-    check = "--check" in sys.argv[1:]
-    wanted = {CHART / "templates" / f"{target}.yaml": template(name, edits, guard) for target, (name, edits, guard) in FILES.items()}
-    stale = [path for path, text in wanted.items() if not path.exists() or path.read_text() != text]
-    for path in stale:
-        print(f"chart: {'differs: ' if check else 'wrote '}{path.relative_to(REPOSITORY)}", file=sys.stderr)
-        if not check:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(wanted[path])
-    return 1 if check and stale else 0
+    return settle("chart", {CHART / "templates" / f"{target}.yaml": template(name, edits, guard) for target, (name, edits, guard) in FILES.items()})
 
 
 if __name__ == "__main__":

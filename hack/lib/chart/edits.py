@@ -16,6 +16,33 @@ def only(condition: str, text: str) -> tuple[str, str]:
     return text, f"{{{{- if {condition} }}}}\n{text}{{{{- end }}}}\n"
 
 
+def named(part: str, count: int = 1) -> tuple[str, str, int]:
+    """An object's own name follows fullnameOverride."""
+    return f"\n  name: modelcache-{part}\n", f"\n  name: {{{{ include \"modelcache.fullname\" . }}}}-{part}\n", count
+
+
+LABELS = "  labels:\n    " + SETS
+
+
+def unlabelled(part: str) -> tuple[str, str, int]:
+    """The same for an object that has no labels in config/."""
+    old, new, count = named(part)
+    return old, new + LABELS, count
+
+
+def service_account(part: str) -> tuple[str, str]:
+    head = "apiVersion: v1\nkind: ServiceAccount\nmetadata:\n"
+    return (f"{head}  name: modelcache-{part}\n  namespace: modelcache-system\n",
+            f"{{{{- if .Values.{part}.serviceAccount.create }}}}\n{head}  name: {{{{ include \"modelcache.{part}ServiceAccount\" . }}}}\n"
+            f"  namespace: {{{{ .Release.Namespace }}}}\n{LABELS}"
+            f"  {{{{- with .Values.{part}.serviceAccount.annotations }}}}\n  annotations:\n    {{{{- toYaml . | nindent 4 }}}}\n  {{{{- end }}}}\n")
+
+
+def account(part: str) -> tuple[str, str]:
+    return (f"- kind: ServiceAccount\n  name: modelcache-{part}\n",
+            f"- kind: ServiceAccount\n  name: {{{{ include \"modelcache.{part}ServiceAccount\" . }}}}\n")
+
+
 def image(name: str) -> tuple[str, str]:
     return (f"        image: modelcache/{name}\n",
             f"        image: {{{{ include \"modelcache.{name}Image\" . }}}}\n"
@@ -28,22 +55,77 @@ def labelled(next_line: str) -> tuple[str, str]:
     return labels + next_line, labels + "    " + SETS + next_line
 
 
+# The part of the agents' affinity that keeps them off virtual nodes.
+VIRTUAL_NODES = """\
+          requiredDuringSchedulingIgnoredDuringExecution:
+            nodeSelectorTerms:
+            - matchExpressions:
+              - key: type
+                operator: NotIn
+                values: [virtual-kubelet]
+              - key: eks.amazonaws.com/compute-type
+                operator: NotIn
+                values: [fargate]
+              - key: node.kubernetes.io/instance-type
+                operator: NotIn
+                values: [eklet]
+"""
+
+# What a Prometheus off the node may ask, where a value says so.
+AGENT_METRICS = """\
+        {{- if include "modelcache.agentMetrics" . }}
+        - name: MODELCACHE_METRICS_BIND_ADDRESS
+          value: ":{{ .Values.agent.metrics.port }}"
+        {{- end }}
+"""
+AGENT_METRICS_PORT = """\
+        {{- if include "modelcache.agentMetrics" . }}
+        - name: metrics
+          containerPort: {{ .Values.agent.metrics.port }}
+          hostPort: {{ .Values.agent.metrics.port }}
+          protocol: TCP
+        {{- end }}
+"""
+
+# Where credentials may be used: one list for operator and agents.
+CREDENTIAL_HOSTS = """\
+        {{- with .Values.credentialHosts }}
+        - name: MODELCACHE_CREDENTIAL_HOSTS
+          value: {{ join "," . | quote }}
+        {{- end }}
+"""
+
 AGENT = [
-    NAMESPACE,
+    NAMESPACE, named("agent"),
+    ("  updateStrategy:\n    type: RollingUpdate\n    rollingUpdate:\n      maxUnavailable: 10%\n",
+     "  updateStrategy:\n    {{- toYaml .Values.agent.updateStrategy | nindent 4 }}\n"),
+    ("        app.kubernetes.io/part-of: modelcache\n      annotations:",
+     "        app.kubernetes.io/part-of: modelcache\n" + block("commonLabels", 8) + block("agent.podLabels", 8) + "      annotations:"),
+    ("        ports:\n        - name: http\n", "        ports:\n" + AGENT_METRICS_PORT + "        - name: http\n"),
+    ("        - name: tmp\n          mountPath: /tmp\n", "        - name: tmp\n          mountPath: /tmp\n" + block("agent.extraVolumeMounts", 8)),
+    ("          sizeLimit: 16Mi\n", "          sizeLimit: 16Mi\n" + block("agent.extraVolumes", 6)),
     labelled("spec:\n  selector:"),
     ("        kubectl.kubernetes.io/default-container: agent\n", "        kubectl.kubernetes.io/default-container: agent\n" + block("agent.podAnnotations", 8)),
-    ("      serviceAccountName: modelcache-agent\n", "      serviceAccountName: modelcache-agent\n" + block("imagePullSecrets", 6, "imagePullSecrets")),
-    ("        kubernetes.io/os: linux\n      tolerations:\n      - operator: Exists\n",
-     "        kubernetes.io/os: linux\n" + block("agent.nodeSelector", 8)
-     + "      tolerations:\n        {{- toYaml .Values.agent.tolerations | nindent 6 }}\n" + block("agent.affinity", 6, "affinity")),
+    ("      serviceAccountName: modelcache-agent\n", "      serviceAccountName: {{ include \"modelcache.agentServiceAccount\" . }}\n" + block("imagePullSecrets", 6, "imagePullSecrets")),
+    ("      priorityClassName: modelcache-agent\n",
+     "      priorityClassName: {{ .Values.agent.priorityClassName | default (printf \"%s-agent\" (include \"modelcache.fullname\" .)) }}\n"),
+    ("        kubernetes.io/os: linux\n        modelcache.io/agent: \"true\"\n",
+     "        kubernetes.io/os: linux\n        {{- with include \"modelcache.agentNodeSelector\" . | fromYaml }}\n"
+     "        {{- toYaml . | nindent 8 }}\n        {{- end }}\n"),
+    ("      affinity:\n        nodeAffinity:\n" + VIRTUAL_NODES,
+     "      affinity:\n      {{- if .Values.agent.affinity }}\n        {{- toYaml .Values.agent.affinity | nindent 8 }}\n      {{- else }}\n"
+     "        nodeAffinity:\n" + VIRTUAL_NODES + "      {{- end }}\n"),
+    ("      tolerations:\n      - operator: Exists\n", "      tolerations:\n        {{- toYaml .Values.agent.tolerations | nindent 6 }}\n"),
     image("agent"),
     ("            cpu: 100m\n", "            cpu: {{ .Values.agent.cpu }}\n"),
     ("            memory: 8Gi\n", "            memory: {{ .Values.agent.cacheMemory }}\n"),
     ("          value: dns:modelcache-agents\n",
-     "          value: {{ ternary \"dns:modelcache-agents\" \"off\" .Values.agent.peers.enabled | quote }}\n"
+     "          value: {{ ternary (printf \"dns:%s-agents\" (include \"modelcache.fullname\" .)) \"off\" .Values.agent.peers.enabled | quote }}\n"
      "        {{- with .Values.agent.diskBudget }}\n        - name: MODELCACHE_DISK_BUDGET\n          value: {{ . | quote }}\n        {{- end }}\n"
-     + block("agent.environment", 8)),
+     + CREDENTIAL_HOSTS + AGENT_METRICS + block("agent.environment", 8)),
     ("          path: /var/lib/modelcache\n", "          path: {{ .Values.agent.diskPath }}\n"),
+    ("--disk-root, /var/lib/modelcache,", "--disk-root, {{ .Values.agent.diskPath | quote }},"),
+    ("        - name: disk\n          mountPath: /var/lib/modelcache\n", "        - name: disk\n          mountPath: {{ .Values.agent.diskPath }}\n"),
 ]
 
 # What config/certmanager adds.
@@ -56,24 +138,33 @@ CERTIFICATE_VARIABLES = """\
         {{- end }}
 """
 CERTIFICATE_MOUNT = """\
-        {{- if and .Values.webhook.enabled .Values.certManager.enabled }}
+        {{- $certificate := and .Values.webhook.enabled .Values.certManager.enabled }}
+        {{- if or $certificate .Values.operator.extraVolumeMounts }}
         volumeMounts:
+        {{- if $certificate }}
         - name: webhook-certificate
           mountPath: /etc/modelcache/webhook
           readOnly: true
+        {{- end }}
+        {{- with .Values.operator.extraVolumeMounts }}
+        {{- toYaml . | nindent 8 }}
+        {{- end }}
+        {{- end }}
+      {{- if or $certificate .Values.operator.extraVolumes }}
       volumes:
+      {{- if $certificate }}
       - name: webhook-certificate
         secret:
           secretName: modelcache-webhook-cert-manager
           defaultMode: 0440
-        {{- end }}
+      {{- end }}
+      {{- with .Values.operator.extraVolumes }}
+      {{- toYaml . | nindent 6 }}
+      {{- end }}
+      {{- end }}
 """
-# What config/replicas adds, where nothing else is asked for.
+# Two operators are spread over nodes, where nothing else is asked for.
 SPREAD = """\
-      {{- if .Values.operator.affinity }}
-      affinity:
-        {{- toYaml .Values.operator.affinity | nindent 8 }}
-      {{- else if gt (int .Values.operator.replicas) 1 }}
       affinity:
         podAntiAffinity:
           preferredDuringSchedulingIgnoredDuringExecution:
@@ -83,39 +174,67 @@ SPREAD = """\
               labelSelector:
                 matchLabels:
                   app.kubernetes.io/name: modelcache-operator
-      {{- end }}
+"""
+NODE_SELECTOR = "modelcache.io/agent=true,type!=virtual-kubelet,eks.amazonaws.com/compute-type!=fargate,node.kubernetes.io/instance-type!=eklet"
+# What the chart tells the operator beside config/, where a value says so.
+OPERATOR_VARIABLES = """\
+        {{- if ne .Values.agent.diskPath "/var/lib/modelcache" }}
+        - name: MODELCACHE_AGENT_DISK_PATH
+          value: {{ .Values.agent.diskPath | quote }}
+        {{- end }}
+        {{- with include "modelcache.warmupPodTemplate" . }}
+        - name: MODELCACHE_WARMUP_POD_TEMPLATE
+          value: {{ . | quote }}
+        {{- end }}
 """
 
 OPERATOR = [
-    NAMESPACE,
+    NAMESPACE, named("operator"),
     labelled("spec:\n"),
-    ("  replicas: 1\n", "  replicas: {{ .Values.operator.replicas }}\n"),
+    ("  selector:\n    matchLabels:\n", block("operator.updateStrategy", 2, "strategy") + "  selector:\n    matchLabels:\n"),
+    ("        app.kubernetes.io/part-of: modelcache\n      annotations:",
+     "        app.kubernetes.io/part-of: modelcache\n" + block("commonLabels", 8) + block("operator.podLabels", 8) + "      annotations:"),
+    ("  replicas: 2\n", "  replicas: {{ .Values.operator.replicas }}\n"),
     ("        prometheus.io/port: \"8080\"\n", "        prometheus.io/port: \"8080\"\n" + block("operator.podAnnotations", 8)),
-    ("      serviceAccountName: modelcache-operator\n", "      serviceAccountName: modelcache-operator\n" + block("imagePullSecrets", 6, "imagePullSecrets")),
-    ("        kubernetes.io/os: linux\n",
-     "        kubernetes.io/os: linux\n" + block("operator.nodeSelector", 8) + block("operator.tolerations", 6, "tolerations") + SPREAD
+    ("      serviceAccountName: modelcache-operator\n", "      serviceAccountName: {{ include \"modelcache.operatorServiceAccount\" . }}\n" + block("imagePullSecrets", 6, "imagePullSecrets")),
+    ("        kubernetes.io/os: linux\n" + SPREAD,
+     "        kubernetes.io/os: linux\n" + block("operator.nodeSelector", 8) + block("operator.tolerations", 6, "tolerations")
+     + "      {{- if .Values.operator.affinity }}\n      affinity:\n        {{- toYaml .Values.operator.affinity | nindent 8 }}\n"
+     + "      {{- else if gt (int .Values.operator.replicas) 1 }}\n" + SPREAD + "      {{- end }}\n"
+     + block("operator.topologySpreadConstraints", 6, "topologySpreadConstraints")
      + "      {{- with .Values.operator.priorityClassName }}\n      priorityClassName: {{ . }}\n      {{- end }}\n"),
+    ("          value: " + NODE_SELECTOR + "\n",
+     "          value: {{ include \"modelcache.agentNodes\" . | quote }}\n" + CREDENTIAL_HOSTS + OPERATOR_VARIABLES),
     image("operator"),
     ("        - --webhook-bind-address=:9443\n", "        - --webhook-bind-address={{ ternary \":9443\" \"0\" .Values.webhook.enabled }}\n"),
     ("        - --log-level=info\n",
      "        - --log-level={{ .Values.operator.logLevel }}\n"
      "        {{- with .Values.operator.watchNamespace }}\n        - --namespace={{ . }}\n        {{- end }}\n" + block("operator.arguments", 8)),
     ("          value: modelcache/agent\n", "          value: {{ include \"modelcache.agentImage\" . }}\n"),
-    ("        env:\n", "        env:\n" + CERTIFICATE_VARIABLES),
+    ("        env:\n", "        env:\n" + CERTIFICATE_VARIABLES + block("operator.environment", 8)),
     ("        resources:\n          requests:\n            cpu: 50m\n            memory: 64Mi\n          limits:\n            memory: 256Mi\n",
      "        resources:\n          {{- toYaml .Values.operator.resources | nindent 10 }}\n"),
     ("            drop: [ALL]\n", "            drop: [ALL]\n" + CERTIFICATE_MOUNT),
 ]
 
-WEBHOOK = [
-    (*NAMESPACE, 1),
+
+def webhooks(count: int) -> list[tuple]:
+    """What both configurations share; of one with so many webhooks."""
+    return [
+        (*NAMESPACE, count),
+        ("    app.kubernetes.io/part-of: modelcache\nwebhooks:\n",
+         "    app.kubernetes.io/part-of: modelcache\n    " + SETS
+         + "  {{- if .Values.certManager.enabled }}\n  annotations:\n"
+         "    cert-manager.io/inject-ca-from: {{ .Release.Namespace }}/modelcache-webhook\n  {{- end }}\n"
+         "webhooks:\n"),
+        ("  timeoutSeconds: 3\n", "  timeoutSeconds: {{ .Values.webhook.timeoutSeconds }}\n", count),
+    ]
+
+
+MUTATING_WEBHOOK = [
+    *webhooks(1),
     ("values: [kube-system, modelcache-system]", "values: {{ append .Values.webhook.excludedNamespaces .Release.Namespace | toJson }}"),
-    ("    app.kubernetes.io/part-of: modelcache\nwebhooks:\n",
-     "    app.kubernetes.io/part-of: modelcache\n    " + SETS
-     + "  {{- if .Values.certManager.enabled }}\n  annotations:\n    cert-manager.io/inject-ca-from: {{ .Release.Namespace }}/modelcache-webhook\n  {{- end }}\n"
-     "webhooks:\n"),
     ("  failurePolicy: Ignore\n", "  failurePolicy: {{ .Values.webhook.failurePolicy }}\n"),
-    ("  timeoutSeconds: 3\n", "  timeoutSeconds: {{ .Values.webhook.timeoutSeconds }}\n"),
 ]
 
 CERTIFICATE = [
@@ -136,10 +255,10 @@ spec:
 ]
 
 CLUSTER_ROLE = [only(".Values.webhook.enabled", """\
-# Tells the API server to believe the webhook's certificate (caBundle), and mends that when somebody overwrites it. This one
-# configuration: whoever may write them all could have any pod of the cluster changed.
+# Tells the API server to believe the webhook's certificate (caBundle), and mends that when somebody overwrites it. These two
+# configurations: whoever may write them all could have any pod of the cluster changed.
 - apiGroups: [admissionregistration.k8s.io]
-  resources: [mutatingwebhookconfigurations]
+  resources: [mutatingwebhookconfigurations, validatingwebhookconfigurations]
   resourceNames: [modelcache-operator]
   verbs: [list, watch, patch]
 """)]
@@ -151,25 +270,36 @@ ROLE = [NAMESPACE, only(".Values.webhook.enabled", """\
   verbs: [list, watch, update]
 """)]
 
-PLAIN = [NAMESPACE]
+CLUSTER_ROLE.append(unlabelled("operator"))
+ROLE.append(unlabelled("operator"))
+BINDING = [account("operator"), (*NAMESPACE,), ("  kind: ClusterRole\n  name: modelcache-operator\n", "  kind: ClusterRole\n  name: {{ include \"modelcache.fullname\" . }}-operator\n"),
+           unlabelled("operator")]
+ROLE_BINDING = [account("operator"), (*NAMESPACE, 2), ("  kind: Role\n  name: modelcache-operator\n", "  kind: Role\n  name: {{ include \"modelcache.fullname\" . }}-operator\n"),
+                unlabelled("operator")]
+ACCOUNTS = [service_account("operator"), service_account("agent"),
+            ("automountServiceAccountToken: false\n", "automountServiceAccountToken: false\n{{- end }}\n"),
+            ("---\n", "{{- end }}\n---\n")]
+PRIORITY = [labelled("value:"), named("agent")]
 SERVICE = [NAMESPACE, labelled("spec:\n")]
-DISRUPTION = [*SERVICE, ("apiVersion: policy/v1\n", "apiVersion: policy/{{ ternary \"v1\" \"v1beta1\" (semverCompare \">=1.21.0-0\" .Capabilities.KubeVersion.Version) }}\n")]
+DISRUPTION = [*SERVICE, named("operator"), ("apiVersion: policy/v1\n", "apiVersion: policy/{{ ternary \"v1\" \"v1beta1\" (semverCompare \">=1.21.0-0\" .Capabilities.KubeVersion.Version) }}\n")]
 
 # template: (file of config/, edits, condition)
 FILES = {
     "agent": ("agent/daemonset.yaml", AGENT, None),
-    "agent-peers": ("agent/peers_service.yaml", SERVICE, None),
+    "agent-peers": ("agent/peers_service.yaml", [*SERVICE, named("agents")], None),
+    "agent-priority": ("agent/priority_class.yaml", PRIORITY, "not .Values.agent.priorityClassName"),
     "operator": ("manager/deployment.yaml", OPERATOR, None),
-    "operator-metrics": ("manager/metrics_service.yaml", SERVICE, None),
-    "operator-disruption": ("replicas/pod_disruption_budget.yaml", DISRUPTION, "gt (int .Values.operator.replicas) 1"),
-    "service-accounts": ("rbac/service_accounts.yaml", [(*NAMESPACE, 2)], None),
+    "operator-metrics": ("manager/metrics_service.yaml", [*SERVICE, named("operator-metrics")], None),
+    "operator-disruption": ("default/pod_disruption_budget.yaml", DISRUPTION, "gt (int .Values.operator.replicas) 1"),
+    "service-accounts": ("rbac/service_accounts.yaml", ACCOUNTS, None),
     "operator-role": ("rbac/operator_role.yaml", ROLE, None),
-    "operator-role-binding": ("rbac/operator_role_binding.yaml", [(*NAMESPACE, 2)], None),
+    "operator-role-binding": ("rbac/operator_role_binding.yaml", ROLE_BINDING, None),
     "operator-cluster-role": ("rbac/operator_cluster_role.yaml", CLUSTER_ROLE, None),
-    "operator-cluster-role-binding": ("rbac/operator_cluster_role_binding.yaml", PLAIN, None),
-    "modelcache-editor": ("rbac/modelcache_editor_role.yaml", [], None),
-    "modelcache-viewer": ("rbac/modelcache_viewer_role.yaml", [], None),
-    "webhook": ("webhook/mutating_webhook_configuration.yaml", WEBHOOK, ".Values.webhook.enabled"),
+    "operator-cluster-role-binding": ("rbac/operator_cluster_role_binding.yaml", BINDING, None),
+    "modelcache-editor": ("rbac/modelcache_editor_role.yaml", [named("editor"), ("  labels:\n", LABELS)], None),
+    "modelcache-viewer": ("rbac/modelcache_viewer_role.yaml", [named("viewer"), ("  labels:\n", LABELS)], None),
+    "webhook": ("webhook/mutating_webhook_configuration.yaml", MUTATING_WEBHOOK, ".Values.webhook.enabled"),
+    "webhook-validating": ("webhook/validating_webhook_configuration.yaml", webhooks(2), ".Values.webhook.enabled"),
     "webhook-service": ("webhook/service.yaml", SERVICE, ".Values.webhook.enabled"),
     "webhook-certificate": ("certmanager/certificate.yaml", CERTIFICATE, "and .Values.webhook.enabled .Values.certManager.enabled"),
 }

@@ -39,12 +39,19 @@ import_image() {
         fail "$1 did not take the image: $logs/$1.images.log"
 }
 
+# kubelet_knows FLAG: whether this release has it. (grep reads to the end: a cut pipe would count as a failure.)
+kubelet_knows() { "$bin/kubelet" --help 2>&1 | grep -- "--$1 " >/dev/null; }
+
 run_kubelet() {
-    local node=$1 folder=$state/machines/$1
+    local node=$1 folder=$state/machines/$1 older=()
+    # Before 1.24 another runtime is the default; newer releases have no such flag. The image of pods' sandboxes is a setting of
+    # containerd too, and in the newest of that alone.
+    if kubelet_knows container-runtime; then older+=(--container-runtime=remote); fi
+    if kubelet_knows pod-infra-container-image; then older+=(--pod-infra-container-image="$pause_image"); fi
     run_program "$node" kubelet "$bin/kubelet" --config="$folder/kubelet.yaml" --kubeconfig="$pki/$node.kubeconfig" \
-        --container-runtime=remote --container-runtime-endpoint=unix:///run/containerd/containerd.sock \
+        "${older[@]}" --container-runtime-endpoint=unix:///run/containerd/containerd.sock \
         --hostname-override="$node" --node-ip="$(node_address "$node")" --root-dir=/var/lib/kubelet \
-        --volume-plugin-dir=/var/lib/kubelet/volume-plugins --pod-infra-container-image="$pause_image" \
+        --volume-plugin-dir=/var/lib/kubelet/volume-plugins \
         --housekeeping-interval=30s \
         --node-labels="topology.kubernetes.io/region=$region,topology.kubernetes.io/zone=$region-${node#node-}"
 }
@@ -115,4 +122,6 @@ evictionHard: {memory.available: 100Mi, nodefs.available: 0%, nodefs.inodesFree:
 # Idle nodes should cost little: their disks' use is of no interest.
 volumeStatsAggPeriod: 1h
 END
+    # The newest releases else refuse a machine with cgroups of version 1.
+    if kubelet_knows fail-cgroupv1; then echo "failCgroupV1: false"; fi
 }

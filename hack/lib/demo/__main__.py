@@ -1,11 +1,10 @@
 """hack/demo on Kubernetes: everything applied, a model streaming into three pods, a question, a rolling update under steady
 requests, a cold node, and the numbers."""
 import argparse
-import signal
 import sys
 import time
 
-from drawing import Progress, pods_table
+from drawing import Interrupts, Progress, pods_table
 from pod_starts import PodStarts
 from testbed import Model, Testbed, namespace_with_keys, paths, say, wait_until
 from traffic import SteadyRequests, complete
@@ -147,11 +146,13 @@ def main() -> int:
     parser.add_argument("--question", default="Question: What is the capital of France? Answer:")
     parser.add_argument("--keep", action="store_true", help="leave the cluster up")
     options = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    interrupts = Interrupts()
     try:
-        with Testbed("demo", nodes=3, rate_mbit=options.rate, keep=options.keep) as testbed:
+        with Testbed("demo", nodes=3, rate_mbit=options.rate, keep=options.keep, held=interrupts.held) as testbed:
             return Demo(testbed, options.question).run()
-    except KeyboardInterrupt:
+    except BaseException:
+        if not interrupts.heard:
+            raise
         say("interrupted; nothing is left" if not options.keep else "interrupted")
         return 130
 

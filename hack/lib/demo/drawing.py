@@ -1,8 +1,56 @@
-"""Progress and tables: bars that move on a terminal, plain lines elsewhere."""
+"""Progress and tables: bars that move on a terminal, plain lines elsewhere; and an end at Ctrl-C that leaves nothing behind."""
+import contextlib
+import shutil
+import signal
 import sys
 import time
 
 MB = 1e6
+
+
+def fitted(line: str) -> str:
+    """A line that wraps on the terminal would stay there when the next one is drawn over it."""
+    return line[:shutil.get_terminal_size().columns - 1]
+
+
+class Interrupts:
+    """The first Ctrl-C or SIGTERM raises KeyboardInterrupt, but not while something is being made that must be undone: then at the end of that.
+
+    What follows is cleaning up, which no further one cuts short. A child of the same terminal hears Ctrl-C too, and ends: whatever fails
+    once one was `heard` fails because of it."""
+
+    def __init__(self) -> None:
+        self._depth, self._pending, self._ended = 0, False, False
+        self.heard = False
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._hear)
+
+    def _hear(self, *_: object) -> None:
+        if self._ended:
+            return
+        self.heard = self._pending = True
+        self.stop()
+        self._raise()
+
+    def _raise(self) -> None:
+        if self._pending and not self._depth:
+            self._pending = False
+            raise KeyboardInterrupt
+
+    @contextlib.contextmanager
+    def held(self):
+        """Between the making of a thing and the note of how to undo it."""
+        self._depth += 1
+        try:
+            yield
+        finally:
+            self._depth -= 1
+        self._raise()
+
+    def stop(self) -> None:
+        """This process hears no further one. The programs that it starts to clean up do not hear Ctrl-C."""
+        self._ended = True
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
 
 
 class Progress:
@@ -18,7 +66,7 @@ class Progress:
             lines = [f"  {name:<{width}} [{'#' * int(share * 30):<30}] {share:4.0%}  {text}" for name, share, text in rows]
             up = f"\x1b[{self._drawn}A" if self._drawn else ""
             lines += [""] * (self._drawn - len(lines))
-            print(up + "".join(f"\x1b[2K{line}\n" for line in lines), end="", file=sys.stderr, flush=True)
+            print(up + "".join(f"\x1b[2K{fitted(line)}\n" for line in lines), end="", file=sys.stderr, flush=True)
             self._drawn = len(lines)
             return
         line = "; ".join(f"{name} {share:.0%} {text}".rstrip() for name, share, text in rows) or "nothing yet"

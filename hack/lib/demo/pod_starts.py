@@ -133,8 +133,13 @@ class PodStarts(contextlib.AbstractContextManager):
 def start_of(pid: int) -> float:
     """When a process began, on the monotonic clock (proc_pid_stat(5), field 22, counts since boot)."""
     fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    since_boot = int(fields[19]) / os.sysconf("SC_CLK_TCK")
-    return since_boot - time.clock_gettime(time.CLOCK_BOOTTIME) + time.monotonic()
+    return int(fields[19]) / os.sysconf("SC_CLK_TCK") - slept()
+
+
+def slept() -> float:
+    """Seconds since boot in which the machine was suspended: the monotonic clock alone does not count them."""
+    # On a busy machine time passes between the two readings, which makes the difference smaller.
+    return max(time.clock_gettime(time.CLOCK_BOOTTIME) - time.monotonic() for _ in range(20))
 
 
 def present(pid: int, model: str) -> int:

@@ -23,10 +23,12 @@ def say(text: str) -> None:
 
 
 class Testbed(contextlib.AbstractContextManager):
-    """Brought up on entry; on exit all of it goes, unless `keep` is set. What an earlier run left up is used."""
+    """Brought up on entry; on exit all of it goes, unless `keep` is set. What an earlier run left up is used.
 
-    def __init__(self, name: str, nodes: int, rate_mbit: int, keep: bool = False):
-        self.cluster, self.nodes, self.rate_mbit, self._keep = Cluster(name), nodes, rate_mbit, keep
+    `held` keeps interrupts away between the start of a program and the note of how to end it."""
+
+    def __init__(self, name: str, nodes: int, rate_mbit: int, keep: bool = False, held=contextlib.nullcontext):
+        self.cluster, self.nodes, self.rate_mbit, self._keep, self._held = Cluster(name), nodes, rate_mbit, keep, held
         self.installation = Installation(self.cluster)
         self.store: Store | None = None
 
@@ -40,13 +42,18 @@ class Testbed(contextlib.AbstractContextManager):
                 self.cluster.down()
             self.cluster.up(nodes=self.nodes)
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="modelcache-demo-"))
-            self.store = Store({"models": paths.models()}, pathlib.Path(folder) / "store", address=self.cluster.host_address)
-            stack.callback(self.store.stop)
+            with self._held():
+                self.store = Store({"models": paths.models()}, pathlib.Path(folder) / "store", address=self.cluster.host_address)
+                stack.callback(self.store.stop)
             self._shape(*(f"node-{n + 1}" for n in range(self.nodes)))
             self._stack = stack.pop_all()
         return self
 
     def __exit__(self, *error: object) -> None:
+        if not self._keep:
+            # A second Ctrl-C must not leave half of it there.
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, signal.SIG_IGN)
         say("taking down what was started" if not self._keep else f"left up: hack/cluster --name {self.cluster.name} kubectl get pods -A")
         self._stack.close()
 

@@ -1,6 +1,6 @@
 """What is in each image: one program, the libraries it loads, and the few files the C library asks for.
 
-No shell, no package database. Everything runs with a read-only root: programs write to /tmp and to what
+No shell. The Debian packages that the files are of stand in dpkg's database. Everything runs with a read-only root: programs write to /tmp and to what
 is mounted, nothing else. The user of every image is 65532; the agent's DaemonSet alone asks for root.
 """
 import pathlib
@@ -11,7 +11,9 @@ import tempfile
 from typing import Callable, NamedTuple
 
 from archive import Image
+from debian import add_packages, owner
 from libraries import needed
+from release_version import version
 from tree import Tree
 
 TRIPLE = f"{platform.machine()}-linux-gnu"
@@ -57,10 +59,14 @@ def product(places: Places, *parts: str) -> pathlib.Path:
 def single(reference: str, program: pathlib.Path, *more: tuple[str, pathlib.Path], trusted: bool = True) -> Image:
     """An image of one program at /<its name>, and of libraries at the paths given."""
     below = base()
+    libraries = needed([program, *(file for _, file in more)])
+    packages = {owner(file) for file in libraries.values()}
     if trusted:
         certificates(below)
-    for path, file in needed([program, *(file for _, file in more)]).items():
+        packages.add("ca-certificates")
+    for path, file in libraries.items():
         below.program(path, file)
+    add_packages(below, packages)
     top = Tree()
     top.program(program.name, program)
     for path, file in more:
@@ -166,6 +172,27 @@ def interpreter_of(program: pathlib.Path) -> str:
         if "program interpreter:" in line:
             return line.split(":", 1)[1].strip(" ]")
     sys.exit(f"images: {program} names no program interpreter")
+
+
+# What `docker inspect` and registries show of each image. Those for tests alone have a title.
+DESCRIPTIONS = {
+    "operator": "Operator of ModelCache: schedules copies of models and gives pods their volume",
+    "agent": "Agent of ModelCache, which fills a node's cache from stores and peers; also the image of warm-up Jobs",
+    "devstore": "Store emulator of ModelCache, for testbeds",
+    "llama.cpp": "llama.cpp as Debian builds it",
+}
+
+
+def labels(name: str, reference: str) -> dict[str, str]:
+    """The labels of the OCI image specification's annotations that are known when an image is built; a test compares the Containerfiles'."""
+    prefix = "org.opencontainers.image"
+    told = {f"{prefix}.title": reference.split(":")[0]}
+    if name in DESCRIPTIONS:
+        told[f"{prefix}.description"] = DESCRIPTIONS[name]
+        told[f"{prefix}.licenses"] = "MIT" if name == "llama.cpp" else "Apache-2.0"
+    if name in DESCRIPTIONS and name != "llama.cpp":
+        told[f"{prefix}.version"] = f"v{version()}"
+    return told
 
 
 RECIPES: dict[str, Callable[[Places], Image]] = {

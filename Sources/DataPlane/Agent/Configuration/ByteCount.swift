@@ -8,7 +8,8 @@ public enum ByteCount {
         ("b", 1),
     ]
 
-    /// Parses `268435456`, `256MiB`, `256Mi`, `1.5GB`; suffixes as in Kubernetes quantities and in `dd`. Nil when it is none.
+    /// Parses `268435456`, `256MiB`, `256Mi`, `1.5GB`; suffixes as in Kubernetes quantities and in `dd`. Nil when it is
+    /// none.
     public static func parse(_ text: String) -> Int64? {
         let lowered = text.lowercased().filter { $0 != " " }
         var digits = Substring(lowered)

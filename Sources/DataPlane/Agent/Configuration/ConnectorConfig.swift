@@ -1,5 +1,5 @@
 public import Foundation
-internal import ObjectStore
+internal import TextCoding
 
 /// The configuration file of the OSS Connector, `/etc/oss-connector/config.json`, read as it is documented.
 ///
@@ -31,14 +31,20 @@ public struct ConnectorConfig: Equatable, Sendable {
         do {
             object = try JSONSerialization.jsonObject(with: data)
         } catch {
-            throw SettingError(field: path, value: nil, problem: "is not valid JSON", remedy: "correct the file, or remove it to use the defaults")
+            throw SettingError(
+                field: path, value: nil, problem: "is not valid JSON",
+                remedy: "correct the file, or remove it to use the defaults")
         }
         guard let root = object as? [String: Any] else {
-            throw SettingError(field: path, value: nil, problem: "is not a JSON object", remedy: "write { … } as in the OSS Connector's documentation")
+            throw SettingError(
+                field: path, value: nil, problem: "is not a JSON object",
+                remedy: "write { … } as in the OSS Connector's documentation")
         }
-        func number(_ container: [String: Any], _ key: String, name: String, in range: ClosedRange<Int>) throws -> Int? {
+        func number(_ container: [String: Any], _ key: String, name: String, in range: ClosedRange<Int>) throws -> Int?
+        {
             guard let value = container[key], !(value is NSNull) else { return nil }
-            // Here a 0 or 1 of JSON casts to Bool too; what was written is told by the number's own type, "c" for true and false.
+            // Here a 0 or 1 of JSON casts to Bool too; what was written is told by the number's own type, "c" for true
+            // and false.
             let isTruthValue = (value as? NSNumber).map { String(cString: $0.objCType) } == "c"
             guard let number = value as? Int, !isTruthValue, range.contains(number) else {
                 throw SettingError(
@@ -50,7 +56,8 @@ public struct ConnectorConfig: Equatable, Sendable {
         func string(_ key: String) throws -> String? {
             guard let value = root[key], !(value is NSNull) else { return nil }
             guard let text = value as? String else {
-                throw SettingError(field: "\(key) in \(path)", value: nil, problem: "is \(value)", remedy: "set a string")
+                throw SettingError(
+                    field: "\(key) in \(path)", value: nil, problem: "is \(value)", remedy: "set a string")
             }
             return text.isEmpty ? nil : text
         }
@@ -60,26 +67,35 @@ public struct ConnectorConfig: Equatable, Sendable {
         expireTimeSeconds = try number(root, "expireTimeSec", name: "expireTimeSec", in: 0...31_536_000)
         if let value = root["prefetch"], !(value is NSNull) {
             guard let prefetch = value as? [String: Any] else {
-                throw SettingError(field: "prefetch in \(path)", value: nil, problem: "is \(value)", remedy: "set an object with vcpus and workers")
+                throw SettingError(
+                    field: "prefetch in \(path)", value: nil, problem: "is \(value)",
+                    remedy: "set an object with vcpus and workers")
             }
             prefetchVCPUs = try number(prefetch, "vcpus", name: "prefetch.vcpus", in: 1...1024)
             prefetchWorkers = try number(prefetch, "workers", name: "prefetch.workers", in: 1...4096)
         }
     }
 
+    /// The file that `environment` names, or the default one.
+    public static func path(environment: [String: String]) -> String {
+        environment[pathVariable].flatMap { $0.isEmpty ? nil : $0 } ?? defaultPath
+    }
+
     /// Reads the file that `environment` names, or the default one. The default one may be absent.
     ///
     /// - Throws: ``SettingError``.
     public static func load(environment: [String: String]) throws -> ConnectorConfig {
-        let named = environment[pathVariable].flatMap { $0.isEmpty ? nil : $0 }
-        let path = named ?? defaultPath
+        let path = path(environment: environment)
         guard FileManager.default.fileExists(atPath: path) else {
-            if named == nil { return ConnectorConfig() }
+            if path == defaultPath { return ConnectorConfig() }
             throw SettingError(
-                field: pathVariable, value: nil, problem: "names \(path), which does not exist", remedy: "name a configuration file, or unset it")
+                field: pathVariable, value: nil, problem: "names \(path), which does not exist",
+                remedy: "name a configuration file, or unset it")
         }
         guard let data = FileManager.default.contents(atPath: path), data.count <= 1 << 20 else {
-            throw SettingError(field: path, value: nil, problem: "cannot be read", remedy: "make it readable, a regular file below 1 MiB")
+            throw SettingError(
+                field: path, value: nil, problem: "cannot be read",
+                remedy: "make it readable, a regular file below 1 MiB")
         }
         return try ConnectorConfig(json: data, path: path)
     }

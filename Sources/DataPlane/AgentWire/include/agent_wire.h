@@ -1,5 +1,5 @@
 /*
- * What the preload library and the agent say to each other.
+ * The protocol between the preload library and the agent.
  *
  * Two channels, each for what it is good at:
  *
@@ -70,10 +70,11 @@ struct mc_header {
 
 /* Settings travel as "NAME=value" strings, each ended by NUL, with the names of the environment
  * variables that the user set: OSS_ACCESS_KEY_ID, OSS_ACCESS_KEY_SECRET, OSS_SESSION_TOKEN,
- * OSS_ENDPOINT, OSS_REGION, OSS_PATH, MODEL_DIR, HTTP_SOURCE_IP, MODELCACHE_*. Unknown names are ignored. */
+ * OSS_ENDPOINT, OSS_REGION, OSS_PATH, MODEL_DIR, HTTP_SOURCE_IP, SSL_CERT_FILE, SSL_CERT_DIR,
+ * MODELCACHE_*. Unknown names are ignored. */
 
 struct mc_demand {
-    uint32_t file;      /* mc_presence_header.file_index */
+    uint32_t file;      /* mc_presence_header.file_index; one that the model does not have (any more) is ignored */
     uint32_t reserved;  /* 0 */
     uint64_t offset;    /* bytes */
     uint64_t length;    /* bytes, at least 1 */
@@ -91,8 +92,12 @@ struct mc_opened {
     uint32_t flags;          /* enum mc_opened_flags */
     uint32_t file_count;
     uint64_t total_bytes;
-    uint8_t  generation[16]; /* identity of the manifest; another value after a reconnect means the
-                                source changed and this process must not go on */
+    uint64_t set;            /* number of the set: 1, then one more each time the source's listing changed something.
+                                A process remembers the set of its first opening: a file that was replaced in a
+                                later one (mc_presence_header.replaced_in_set) is refused to it, so that no process
+                                mixes two versions of a model. Files added later, and files that stand, are fine. */
+    uint8_t  generation[8];  /* identity of the model's set of files; information only. Libraries of release 0.1 take
+                                it and `set` together for the identity, and end when it changes. */
 };
 
 struct mc_error {
@@ -113,14 +118,15 @@ enum mc_error_code {
 /* ---- presence file ------------------------------------------------------------------------- */
 
 #define MC_PRESENCE_MAGIC    0x31535250434d0000ull
-#define MC_PRESENCE_VERSION  1u
+#define MC_PRESENCE_VERSION  2u
 #define MC_PRESENCE_HEADER_BYTES 512u
 
 enum mc_file_state {
     MC_FILE_FILLING  = 0,  /* chunks arrive; a visible chunk is complete and may be read */
     MC_FILE_COMPLETE = 1,  /* every byte is present and the whole file is verified */
     MC_FILE_FAILED   = 2,  /* cannot be completed; `message` says why. Waiting readers get EIO.
-                              Chunks already visible stay readable. */
+                              Chunks already visible stay readable. Also of an incomplete file that was replaced
+                              or went at the source: its names then lead to the new version, or to nothing. */
 };
 
 /*
@@ -137,13 +143,17 @@ enum mc_file_state {
  * whole file's CRC-64 failed): the bits of the suspect chunks are cleared and they are read again. A process
  * that read or mapped the file under another epoch must not go on: it prints `message` and ends.
  *
+ * When an agent starts, chunks that an earlier one received are held against their CRCs before they are visible
+ * (again): `visible` bits are cleared and COMPLETE becomes FILLING under the same epoch, until the bytes were found
+ * right.
+ *
  * `owner_pid` and `owner_beat`: the agent stores CLOCK_BOOTTIME seconds in owner_beat once a second while it
  * lives; information only (the socket tells sooner).
  */
 struct mc_presence_header {
     uint64_t magic;
     uint32_t version;
-    uint32_t file_index;
+    uint32_t file_index;     /* stable while the file is in the cache; another version of the key has another */
     uint64_t file_bytes;
     uint64_t chunk_bytes;    /* multiple of 2 MiB; the last chunk may be short */
     uint64_t chunk_count;
@@ -154,17 +164,28 @@ struct mc_presence_header {
     uint64_t visible_offset; /* of each section, from the start of the presence file */
     uint64_t received_offset;
     uint64_t checksum_offset;
-    uint8_t  generation[16]; /* as in mc_opened */
+    uint8_t  generation[16]; /* identity of the file: source, chunk size, key, size, ETag */
     uint64_t owner_beat;
     uint32_t header_crc32c;  /* reserved for the persistent form; 0 on tmpfs */
-    uint32_t reserved1;
-    uint8_t  reserved2[128];
+    uint32_t record;         /* the agent's own: 0, or how the complete file was last found to be: 1 verified,
+                                2 unverifiable */
+    uint64_t replaced_in_set; /* the mc_opened.set in which this version took another's place; 0: the key's first
+                                 version here */
+    uint64_t data_inode;     /* st_ino of the data file that this one describes: a reader that opened another file by
+                                the name found an update in the middle, and opens both again. 0: not recorded */
+    uint64_t published_modified; /* the agent's own: st_mtim and st_ctim of the data file when it got its plain name, */
+    uint64_t published_changed;  /* in nanoseconds since 1970 */
+    uint8_t  reserved2[96];
     char     message[272];   /* NUL-terminated; one line; set before `state` or `epoch` */
 };
 
 _Static_assert(sizeof(struct mc_header) == 16, "packet header");
 _Static_assert(sizeof(struct mc_demand) == 24, "demand");
 _Static_assert(sizeof(struct mc_opened) == 32, "opened");
+_Static_assert(offsetof(struct mc_opened, set) == 16, "set");
 _Static_assert(sizeof(struct mc_presence_header) == MC_PRESENCE_HEADER_BYTES, "presence header");
+_Static_assert(offsetof(struct mc_presence_header, replaced_in_set) == 112, "replaced_in_set");
+_Static_assert(offsetof(struct mc_presence_header, data_inode) == 120, "data_inode");
+_Static_assert(offsetof(struct mc_presence_header, message) == 240, "message");
 
 #endif

@@ -16,16 +16,17 @@ public struct ModelUsage: Hashable, Sendable {
         self.pinned = pinned
     }
 
-    var evictable: Bool { inUse == 0 && !pinned }
+    /// Whether capacity for another model may be had by its eviction.
+    public var isEvictable: Bool { inUse == 0 && !pinned }
 }
 
-/// What `EvictionPolicy.admit` could not do.
+/// The shortfall for which `EvictionPolicy.admit` refuses a model.
 public struct CapacityShortfall: Hashable, Sendable, CustomStringConvertible {
     public var neededBytes: UInt64
     public var budgetBytes: UInt64
     /// Lacking even if everything evictable went.
     public var missingBytes: UInt64
-    /// Who holds what cannot be evicted, largest first.
+    /// The models whose bytes cannot be evicted, largest first.
     public var holders: [ModelUsage]
 
     public init(neededBytes: UInt64, budgetBytes: UInt64, missingBytes: UInt64, holders: [ModelUsage]) {
@@ -36,13 +37,15 @@ public struct CapacityShortfall: Hashable, Sendable, CustomStringConvertible {
     }
 
     public var description: String {
-        let facts = "the model needs \(neededBytes) bytes, \(missingBytes) more than the cache budget of \(budgetBytes) bytes allows"
+        let facts =
+            "the model needs \(neededBytes) bytes, \(missingBytes) more than the cache budget of \(budgetBytes) bytes allows"
         if neededBytes > budgetBytes || holders.isEmpty { return facts + "; give the cache a larger budget" }
         let list = holders.prefix(5).map { holder in
             let why = holder.inUse > 0 ? "in use by \(holder.inUse)" : "pinned"
             return "\(holder.id): \(holder.bytes) bytes, \(why)"
         }
-        return facts + " (held: \(list.joined(separator: "; "))); stop their users, unpin them or give the cache a larger budget"
+        return facts
+            + " (held: \(list.joined(separator: "; "))); stop their users, unpin them or give the cache a larger budget"
     }
 }
 
@@ -64,13 +67,13 @@ public struct EvictionPolicy: Hashable, Sendable {
         let held = models.reduce(UInt64(0)) { $0 + $1.bytes }
         var excess = EvictionPolicy.excess(held, bytes, over: budgetBytes)
         var victims: [String] = []
-        let candidates = models.filter(\.evictable).sorted { ($0.lastUsed, $0.id) < ($1.lastUsed, $1.id) }
+        let candidates = models.filter(\.isEvictable).sorted { ($0.lastUsed, $0.id) < ($1.lastUsed, $1.id) }
         for model in candidates where excess > 0 && model.bytes > 0 {
             victims.append(model.id)
             excess = excess > model.bytes ? excess - model.bytes : 0
         }
         if excess > 0 {
-            let holders = models.filter { !$0.evictable }.sorted { ($1.bytes, $0.id) < ($0.bytes, $1.id) }
+            let holders = models.filter { !$0.isEvictable }.sorted { ($1.bytes, $0.id) < ($0.bytes, $1.id) }
             throw .capacity(
                 CapacityShortfall(neededBytes: bytes, budgetBytes: budgetBytes, missingBytes: excess, holders: holders))
         }
@@ -80,7 +83,7 @@ public struct EvictionPolicy: Hashable, Sendable {
     /// Ids of models that nobody uses, that are not pinned and that were idle for `expireSeconds`, oldest first.
     public func expired(among models: [ModelUsage], now: Int64) -> [String] {
         guard let expireSeconds else { return [] }
-        return models.filter { $0.evictable && now - $0.lastUsed >= expireSeconds }
+        return models.filter { $0.isEvictable && now - $0.lastUsed >= expireSeconds }
             .sorted { ($0.lastUsed, $0.id) < ($1.lastUsed, $1.id) }.map(\.id)
     }
 

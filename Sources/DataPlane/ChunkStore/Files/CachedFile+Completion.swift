@@ -1,120 +1,290 @@
-internal import Checksum
-internal import Crypto
 internal import Glibc
 internal import LinuxShim
 internal import Synchronization
+internal import TextCoding
 
 /// From "all chunks are here" to "published", and the ways back.
 extension CachedFile {
-    /// When all chunks are received: verifies, then publishes, or invalidates (first mismatch) or fails (second).
-    /// Blocking: MD5 and CRC-64/NVME read the file, a disk is synced. Again on a complete file: `.published`.
+    /// When all chunks are received: checks those that are unchecked, verifies, then publishes, or invalidates (first
+    /// mismatch) or fails (second). Blocking, so on ``BlockingWork``: MD5 and CRC-64/NVME read the file, a disk is
+    /// synced. Meanwhile no lock is held, and the file may fail or close. Again on a complete file: `.published`. A
+    /// file verified before a restart is not read again for its digest.
     ///
-    /// Errors: `.notComplete`, `.io`, `.mediumFull`, `.notOurs`.
-    public func complete() throws(ChunkStoreError) -> Completion {
-        let result: Result<Completion, ChunkStoreError> = completing.withLock { completing in
-            do throws(ChunkStoreError) { return .success(try complete(&completing)) } catch { return .failure(error) }
+    /// - Parameter stop: ends it within the time of a 2 MiB read; the file stays as it is.
+    /// Errors: `.notComplete`, also when a chunk was found wrong or could not be read back: it is missing then, and
+    /// told by `CachedModel.lostChunks()`; `.stale`: stopped, closed or failed; `.io`, `.mediumFull`, `.nameTaken`.
+    public func complete(until stop: WorkStop = WorkStop()) throws(ChunkStoreError) -> Completion {
+        if uncheckedCount.load(ordering: .acquiring) > 0 {
+            for chunk in 0..<chunkCount where unchecked.isSet(chunk) {
+                if stop.isStopped { throw .stale(key: key, chunk: chunk) }
+                check(chunk)
+            }
+        }
+        while true {
+            let finding = try examine(until: stop)
+            // Nil: chunks were lost and came again meanwhile.
+            if let completion = try locked({ completing throws(ChunkStoreError) in try settle(finding, &completing) }) {
+                return completion
+            }
+        }
+    }
+
+    /// The result of a look at the bytes, and which bytes those were.
+    private struct Finding {
+        enum Result {
+            /// Before this agent.
+            case recorded(Verification)
+            case verified(Verification)
+            case unreadable(chunk: Int, path: String, why: String)
+        }
+        let result: Result
+        let checksums: ObjectChecksums
+        /// `Completing.changes` before the look.
+        let changes: Int
+    }
+
+    private func locked<Value: Sendable>(
+        _ body: (inout Completing) throws(ChunkStoreError) -> Value
+    ) throws(ChunkStoreError) -> Value {
+        let result: Result<Value, ChunkStoreError> = completing.withLock { completing in
+            do throws(ChunkStoreError) { return .success(try body(&completing)) } catch { return .failure(error) }
         }
         return try result.get()
     }
 
-    private func complete(_ completing: inout Completing) throws(ChunkStoreError) -> Completion {
-        let verification = try verify(completing.checksums)
+    /// Another version may have the names of a closed file by now, and publishing links by path.
+    private func refuseIfOver() throws(ChunkStoreError) {
+        if isClosed || map.state == .failed { throw .stale(key: key, chunk: 0) }
+    }
+
+    /// Reads and syncs what publication needs, without a lock and without consequences.
+    private func examine(until stop: WorkStop) throws(ChunkStoreError) -> Finding {
+        let changes = try locked { completing throws(ChunkStoreError) in
+            try refuseIfOver()
+            return completing.changes
+        }
+        let checksums = checksums.withLock { $0 }
+        let result: Finding.Result
+        do throws(ChunkStoreError) {
+            result = if let known = recorded(checksums) { .recorded(known) } else {
+                .verified(try verify(checksums, until: stop))
+            }
+        } catch .unreadable(let path, let chunk, let why) {
+            result = .unreadable(chunk: chunk, path: path, why: why)
+        }
+        switch result {
+        case .unreadable: break
+        case .verified(.mismatch) where !checksums.isTagAlone: break
+        case .recorded, .verified: if try !isPublished() { try syncData() }
+        }
+        return Finding(result: result, checksums: checksums, changes: changes)
+    }
+
+    private func isPublished() throws(ChunkStoreError) -> Bool {
+        map.state == .complete ? try paths.isPublished() : false
+    }
+
+    /// How a file that is complete was found to be before a restart.
+    private func recorded(_ checksums: ObjectChecksums) -> Verification? {
+        guard map.receivedCount == chunkCount else { return nil }
+        return switch map.record {
+        case .verified where checksums.crc64 == nil: .verified
+        case .unverifiable where checksums.isWeak: .unverifiable
+        case .verified, .unverifiable, .nothing: nil
+        }
+    }
+
+    /// Nil: the finding is of bytes that have changed.
+    private func settle(_ finding: Finding, _ completing: inout Completing) throws(ChunkStoreError) -> Completion? {
+        try refuseIfOver()
+        guard completing.changes == finding.changes else { return nil }
+        let verification: Verification?
+        switch finding.result {
+        case .recorded(let known): verification = known
+        case .verified(let found): verification = judge(found, finding.checksums, &completing)
+        case .unreadable(let chunk, let path, let why): throw giveUp(chunk, path: path, why, &completing)
+        }
         switch verification {
-        case .verified, .unverifiable:
-            if map.state != .complete || !paths.isPublished { try publish() }
-            return .published(verification)
-        case .mismatch(let reason):
+        case nil:
+            return .doubted("\(key): its entity tag is not its MD5; that need not be wrong, so it is read once more")
+        case .verified?, .unverifiable?:
+            if try !isPublished() {
+                do throws(ChunkStoreError) {
+                    try publish(record: verification == .verified ? .verified : .unverifiable)
+                } catch {
+                    if case .nameTaken = error { completing.isNameTaken = true }
+                    throw error
+                }
+            }
+            return .published(verification ?? .unverifiable)
+        case .mismatch(let reason)?:
             completing.mismatches += 1
-            // Either way the bytes that were shown are wrong: readers are stopped by the epoch.
-            let last = completing.mismatches > 1
-            invalidateLocked(reason)
-            if last { failLocked(reason) }
+            // Either way the bytes that were shown are wrong: readers are stopped by the epoch. An empty file has none
+            // to fetch again.
+            let last = completing.mismatches > 1 || chunkCount == 0
+            invalidateLocked(reason, &completing)
+            if last { failLocked(reason, &completing) }
             return last ? .failed(reason) : .refill(reason)
         }
     }
 
+    /// How often a chunk is fetched again because the medium cannot read back what was written.
+    private static let maximumMediumFaults = 3
+
+    /// A chunk that cannot be read is fetched again: a disk gives a block that it rewrites another place. Not for ever.
+    private func giveUp(_ chunk: Int, path: String, _ why: String, _ completing: inout Completing) -> ChunkStoreError {
+        completing.mediumFaults += 1
+        guard completing.mediumFaults <= Self.maximumMediumFaults else {
+            return .corrupt(
+                path: path,
+                why:
+                    "chunk \(chunk) of \(key) was written \(completing.mediumFaults) times and cannot be read: \(why)"
+            )
+        }
+        forgetLocked(chunk, why, &completing)
+        return .notComplete(key: key, missingChunks: 1)
+    }
+
+    /// Weighs an entity tag, where it is all the evidence; nil: the file is to be fetched once more, readers go on.
+    private func judge(
+        _ found: Verification, _ checksums: ObjectChecksums, _ completing: inout Completing
+    ) -> Verification? {
+        guard checksums.isTagAlone else { return found }
+        switch found {
+        case .mismatch where map.state == .complete || chunkCount == 0:
+            // It was published before: the tag was found then to be no checksum. Of an empty file there is nothing to
+            // fetch again.
+            return .unverifiable
+        case .mismatch:
+            switch completing.tag.differed(combinedChecksum) {
+            case .fetchAgain:
+                refetchLocked(&completing)
+                return nil
+            case .unverifiable: return .unverifiable
+            case .wrongBytes: return found
+            }
+        case .verified where completing.tag.matched(combinedChecksum):
+            // Readers may have seen the first download, which was wrong.
+            map.setMessage("\(key): bytes that were shown first were wrong; start again")
+            if (0..<chunkCount).contains(where: { map.isVisible($0) }) { map.nextEpoch() }
+            return found
+        case .verified, .unverifiable: return found
+        }
+    }
+
+    /// Why the bytes of the published file could not be checked; nil: they were, or it is not published.
+    public var unverifiableReason: String? {
+        guard map.state == .complete, map.record == .unverifiable else { return nil }
+        let isTagged = checksums.withLock { $0.md5 != nil }
+        return isTagged ? "its entity tag is not its MD5" : "the store has no checksum of the complete object"
+    }
+
     /// Holds the file against what the store says of it, without consequences. Blocking.
     ///
-    /// Errors: `.notComplete`, `.io`.
+    /// Errors: `.notComplete`, `.unreadable`.
     public func verify() throws(ChunkStoreError) -> Verification {
-        let checksums = completing.withLock { $0.checksums }
-        return try verify(checksums)
+        try verify(checksums.withLock { $0 }, until: WorkStop())
     }
 
-    private func verify(_ checksums: ObjectChecksums) throws(ChunkStoreError) -> Verification {
+    private func verify(_ checksums: ObjectChecksums, until stop: WorkStop) throws(ChunkStoreError) -> Verification {
         let missing = chunkCount - map.receivedCount
         if missing > 0 { throw .notComplete(key: key, missingChunks: missing) }
-        if let expected = checksums.crc64 {
-            var crc: UInt64 = 0
-            for chunk in 0..<chunkCount {
-                let range = range(ofChunk: chunk)
-                crc = mc_crc64_combine(crc, map.checksum(chunk), range.upperBound - range.lowerBound)
-            }
-            return outcome("CRC-64", Hex.encode(expected), Hex.encode(crc))
-        }
-        if let expected = checksums.crc64nvme {
-            var crc: UInt64 = 0
-            try forEachPiece(0..<size) { crc = mc_crc64nvme(crc, $0.baseAddress, $0.count) }
-            return outcome("CRC-64/NVME", Hex.encode(expected), Hex.encode(crc))
-        }
-        if let expected = checksums.md5 {
-            var hash = Insecure.MD5()
-            try forEachPiece(0..<size) { hash.update(bufferPointer: $0) }
-            return outcome("MD5", expected.lowercased(), Hex.encode(hash.finalize()))
-        }
-        return .unverifiable
+        return try compare(checksums, until: stop)
     }
 
-    private func outcome(_ kind: String, _ expected: String, _ got: String) -> Verification {
-        if expected == got { return .verified }
-        return .mismatch("\(key): its \(kind) is \(got), the store says \(expected)")
-    }
-
-    /// Reads the range in pieces of 2 MiB.
-    func forEachPiece(_ range: Range<UInt64>, _ body: (UnsafeRawBufferPointer) -> Void) throws(ChunkStoreError) {
-        let piece = UnsafeMutableRawBufferPointer.allocate(byteCount: Int(Manifest.pieceBytes), alignment: 4096)
-        defer { piece.deallocate() }
+    /// Reads the range, 2 MiB at a time. Errors: `.unreadable`; `.stale`: `stop` came meanwhile.
+    func forEachBuffer(
+        _ range: Range<UInt64>, until stop: WorkStop? = nil, _ body: (UnsafeRawBufferPointer) -> Void
+    ) throws(ChunkStoreError) {
+        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: Int(Manifest.hugePageBytes), alignment: 4096)
+        defer { buffer.deallocate() }
         var offset = range.lowerBound
         while offset < range.upperBound {
-            let n = Int(min(UInt64(piece.count), range.upperBound - offset))
-            let got = mc_pread_all(descriptor, piece.baseAddress, n, offset)
-            if got < 0 { throw .from(got, "read", "\(paths.partial)") }
-            if got < n { throw .corrupt(path: "\(paths.partial)", why: "it is shorter than the object") }
-            body(UnsafeRawBufferPointer(rebasing: piece[0..<n]))
+            if let stop, stop.isStopped { throw .stale(key: key, chunk: Int(offset / chunkBytes)) }
+            let n = Int(min(UInt64(buffer.count), range.upperBound - offset))
+            let got = mc_pread_all(descriptor, buffer.baseAddress, n, offset)
+            if got < n {
+                let why = got < 0 ? String(cString: strerror(Int32(-got))) : "it is shorter than the object"
+                throw .unreadable(
+                    path: "\(paths.partial)", chunk: Int((offset + UInt64(max(0, got))) / chunkBytes), why: why)
+            }
+            body(UnsafeRawBufferPointer(rebasing: buffer[0..<n]))
             offset += UInt64(n)
         }
     }
 
-    /// The name last: whoever finds it finds a file that is whole, verified and, on a disk, durable.
-    func publish() throws(ChunkStoreError) {
-        if medium == .disk {
-            let result = mc_fdatasync(descriptor)
-            if result < 0 { throw .from(Int(result), "sync", "\(paths.partial)") }
-        }
+    /// On a disk: blocks until the bytes are durable.
+    func syncData() throws(ChunkStoreError) {
+        guard medium == .disk else { return }
+        let result = mc_fdatasync(descriptor)
+        if result < 0 { throw .from(Int(result), "sync", "\(paths.partial)") }
+    }
+
+    /// The name last: whoever finds it finds a file that is complete, verified and, after ``syncData()``, durable.
+    func publish(record: PresenceMap.Record) throws(ChunkStoreError) {
         try paths.publish()
+        // After the link, which changes the times. A crash in between costs a check without the name, no more.
+        map.record = record
+        var status = mc_stat()
+        if mc_stat_descriptor(descriptor, &status) == 0 {
+            map.publishedTimes = (status.modified_nanoseconds, status.changed_nanoseconds)
+        }
         map.showAllReceived()
         map.state = .complete
         announce()
     }
 
-    /// The file cannot be completed: waiting readers get an error with this one-line message. A complete file stays.
+    /// The file cannot be completed: waiting readers get an error with this one-line message, and a verification that
+    /// is under way changes nothing. A complete file stays.
     public func fail(reason: String) {
-        completing.withLock { _ in
-            if map.state != .complete { failLocked(reason) }
+        completing.withLock { completing in
+            if map.state != .complete { failLocked(reason, &completing) }
         }
     }
 
-    private func failLocked(_ reason: String) {
+    func failLocked(_ reason: String, _ completing: inout Completing) {
+        completing.changes += 1
         map.setMessage(reason)
         map.state = .failed
         announce()
     }
 
-    /// Takes a failure back: the file may be filled again, its chunks kept. Nothing if it did not fail.
+    /// The file is complete, and failed because something that is not ours had its name. Takes no lock that is held
+    /// while bytes are read.
+    public var failedForItsName: Bool {
+        map.state == .failed && !isClosed && completing.withLock { $0.isNameTaken }
+    }
+
+    /// Once its name is free, a file that failed for it is completed as by ``complete(until:)``. It fails again where
+    /// that publishes nothing. Blocking.
+    ///
+    /// - Returns: whether it is published; nil: something has the name still, or it did not fail for that.
+    public func completeWithFreeName() -> Bool? {
+        guard failedForItsName, isNameFree else { return nil }
+        resume()
+        do throws(ChunkStoreError) {
+            switch try complete() {
+            case .published: return true
+            // No fill fetches it again; the next opening begins one.
+            case .refill(let reason), .doubted(let reason), .failed(let reason): fail(reason: reason)
+            }
+        } catch {
+            fail(reason: "\(error)")
+        }
+        return false
+    }
+
+    private var isNameFree: Bool {
+        do throws(ChunkStoreError) { return try paths.foreignName() == nil } catch { return false }
+    }
+
+    /// Takes a failure back: the file may be filled again, its chunks kept. Nothing if it did not fail. Waits for a
+    /// name that is given or taken, as ``fail(reason:)`` does.
     public func resume() {
         completing.withLock { completing in
             guard map.state == .failed else { return }
             completing.mismatches = 0
+            completing.isNameTaken = false
             map.state = .filling
             map.setMessage("")
             announce()
@@ -124,18 +294,34 @@ extension CachedFile {
     /// Bytes that had been shown are wrong: the plain name goes, the epoch is new, all bits are cleared; fill it again.
     /// No writer may be under way on this file; one that is gets `.stale`.
     public func invalidate(reason: String) {
-        completing.withLock { _ in invalidateLocked(reason) }
+        completing.withLock { invalidateLocked(reason, &$0) }
+    }
+
+    /// All chunks are to come once more, into the same pages; what is visible stays so.
+    private func refetchLocked(_ completing: inout Completing) {
+        completing.changes += 1
+        nextFill()
+        map.state = .filling
+        map.forgetAll()
+        recount()
     }
 
     /// Message, then epoch, then bits (agent_wire.h): a reader that sees a cleared bit knows why.
-    private func invalidateLocked(_ reason: String) {
-        paths.unpublish()
+    private func invalidateLocked(_ reason: String, _ completing: inout Completing) {
+        completing.changes += 1
+        // Where the name cannot be taken the right bytes come under it.
+        try? paths.unpublish()
         map.setMessage(reason)
         // Under strict verification nobody has seen a byte: who waits goes on to wait.
         if (0..<chunkCount).contains(where: { map.isVisible($0) }) { map.nextEpoch() }
         nextFill()
         map.state = .filling
+        map.record = .nothing
         map.hideAll()
+        for chunk in 0..<chunkCount where unchecked.clear(chunk) {
+            uncheckedCount.wrappingDecrement(ordering: .acquiringAndReleasing)
+        }
+        checkedParts.withLock { $0 = [:] }
         map.forgetAll()
         recount()
         announce()

@@ -6,12 +6,13 @@ internal import Synchronization
 
 /// One object in the cache: a sparse file of full length and its presence file.
 ///
-/// Guarantees: a bit is set only after all bytes of its chunk are in the file; the plain name exists only when the whole
-/// file is verified. Data files are never punched or preallocated; on huge-page tmpfs a chunk is mapped while it is written
-/// (`MappedRange`). Any thread may call anything; writing chunks takes no lock but the pool's.
+/// Guarantees: a bit is set only after all bytes of its chunk are in the file; the plain name exists only when the
+/// whole file is verified. Data files are never punched or preallocated; on huge-page tmpfs a chunk is mapped while it
+/// is written (`MappedRange`). Any thread may call anything; writing chunks takes no lock but the pool's.
 public final class CachedFile: Sendable {
-    /// Position in the manifest; `mc_presence_header.file_index`.
-    public let index: Int
+    /// `mc_presence_header.file_index`: stable, and no place in ``FileSet/files`` (see
+    /// ``FileSet/position(ofFileIndex:)``).
+    public let fileIndex: UInt32
     public let key: String
     public let size: UInt64
     public let chunkBytes: UInt64
@@ -24,59 +25,125 @@ public final class CachedFile: Sendable {
     let visibility: VisibilityMode
     let descriptor: Int32
     /// Chunks that a writer holds, one bit each; in memory only, so a crash frees them.
-    private let claims: ClaimMap
-    private let missing: ManagedAtomic<Int>
+    private let claims: AtomicBits
+    /// Received chunks that are still to be held against their CRCs (CachedFile+Check.swift).
+    let unchecked: AtomicBits
+    let uncheckedCount = ManagedAtomic<Int>(0)
+    /// Chunks whose check is queued because a reader waits.
+    let demandedChecks: AtomicBits
+    /// Of checked chunks, CRC-64 of each part.
+    let checkedParts = Mutex<[Int: [UInt64]]>([:])
+    let missing: ManagedAtomic<Int>
     private let closed = ManagedAtomic<Bool>(false)
     private let changed: @Sendable () -> Void
+    let lost: @Sendable (LostChunk) -> Void
     /// How often the file was begun anew. The epoch does not tell: it counts only what readers saw.
     private let fills = ManagedAtomic<Int>(0)
 
-    struct Completing {
-        var checksums: ObjectChecksums
-        var mismatches = 0
-    }
-    /// Held for verify, publish, invalidate and fail, which are rare and exclude each other.
-    let completing: Mutex<Completing>
+    /// The checksums that the store gave.
+    let checksums: Mutex<ObjectChecksums>
 
-    /// Opens what is there or makes it: see `CachedModel`.
+    struct Completing {
+        var mismatches = 0
+        /// How often the medium could not read back what was written.
+        var mediumFaults = 0
+        var tag = TagEvidence()
+        /// It was complete and could not be published: something else had its name.
+        var isNameTaken = false
+        /// Counts what makes a verification that is under way worthless: bytes that may become others, and a failure.
+        var changes = 0
+    }
+    /// Held while the file changes its state or name, never while its bytes are read or synced: an eviction waits for
+    /// it.
+    let completing = Mutex(Completing())
+
+    /// Where the file is, or is to be.
+    enum Place {
+        /// Under its names: what is there is opened, else made.
+        case own
+        /// Aside, made anew; ``takePlace()`` gives it its names.
+        case staged
+    }
+
+    /// Errors: `.io`, `.mediumFull`.
     init(
-        index: Int, entry: ManifestFile, chunkBytes: UInt64, generation: Generation, paths: FilePaths, medium: Medium,
-        visibility: VisibilityMode, changed: @escaping @Sendable () -> Void
+        entry: ManifestFile, manifest: Manifest, paths: FilePaths, at place: Place = .own, medium: Medium,
+        visibility: VisibilityMode, changed: @escaping @Sendable () -> Void,
+        lost: @escaping @Sendable (LostChunk) -> Void
     ) throws(ChunkStoreError) {
         let fixed = PresenceMap.Fixed(
-            index: UInt32(index), fileBytes: entry.size, chunkBytes: chunkBytes, generation: generation.bytes)
-        try paths.makeParents()
-        let known = try PresenceMap.open(at: paths.presence, fixed: fixed)
-        let (descriptor, existed) = try paths.openData(size: entry.size)
-        do {
-            if existed, let known {
-                map = known
-            } else {
-                // The name of a file that was whole is the cache's own, also where the file has lost its other name.
-                if known?.state == .complete { _ = paths.plain.unlink() } else { paths.unpublish() }
-                map = try PresenceMap.create(at: paths.presence, temporary: paths.temporary, fixed: fixed)
-            }
-        } catch {
-            Glibc.close(descriptor)
-            throw error
+            index: entry.index, fileBytes: entry.size, chunkBytes: manifest.chunkBytes,
+            generation: manifest.generation(of: entry).bytes, replacedInSet: entry.replacedInSet,
+            manifestGeneration: manifest.generation.bytes)
+        if place == .own, let found = try Self.open(paths, size: entry.size, fixed) {
+            (map, descriptor) = found
+        } else {
+            (map, descriptor) = try Self.make(paths, at: place, size: entry.size, fixed)
         }
-        self.index = index
+        fileIndex = entry.index
         key = entry.key
         size = entry.size
-        self.chunkBytes = chunkBytes
+        chunkBytes = manifest.chunkBytes
         chunkCount = Int(map.layout.chunkCount)
         self.paths = paths
         self.medium = medium
         self.visibility = visibility
-        self.descriptor = descriptor
         self.changed = changed
-        claims = ClaimMap(chunkCount: chunkCount)
+        self.lost = lost
+        claims = AtomicBits(count: chunkCount)
+        unchecked = AtomicBits(count: chunkCount)
+        demandedChecks = AtomicBits(count: chunkCount)
         map.trim()
         missing = ManagedAtomic(chunkCount - map.receivedCount)
-        completing = Mutex(Completing(checksums: entry.checksums))
+        checksums = Mutex(entry.checksums)
     }
 
     deinit { Glibc.close(descriptor) }
+
+    /// The data file and the presence file that describes it; nil: not both are there, and nothing of the names is
+    /// left. A data file is never taken for another version: who reads the former one would see the new bytes.
+    private static func open(
+        _ paths: FilePaths, size: UInt64, _ fixed: PresenceMap.Fixed
+    ) throws(ChunkStoreError) -> (PresenceMap, Int32)? {
+        let known = try PresenceMap.open(at: paths.presence, fixed: fixed)
+        if let data = try paths.openData(size: size) {
+            if let known {
+                known.describe(inode: data.inode)
+                return (known, data.descriptor)
+            }
+            Glibc.close(data.descriptor)
+        } else if known?.state == .complete {
+            // The name of a file that was complete is the cache's own, also where the file has lost its other name.
+            try FilePaths.remove(paths.plain)
+        }
+        try paths.removeAll()
+        // Something else stands in the place of the file.
+        try paths.partial.removeAll()
+        return nil
+    }
+
+    private static func make(
+        _ paths: FilePaths, at place: Place, size: UInt64, _ fixed: PresenceMap.Fixed
+    ) throws(ChunkStoreError) -> (PresenceMap, Int32) {
+        let isStaged = place == .staged
+        if !isStaged { try paths.makeParents() }
+        let data = try paths.createData(at: isStaged ? paths.stagedData(fixed.index) : paths.partial, size: size)
+        do throws(ChunkStoreError) {
+            let map = try PresenceMap.create(
+                at: isStaged ? paths.stagedPresence(fixed.index) : paths.presence, temporary: paths.temporary,
+                fixed: fixed,
+                inode: data.inode)
+            return (map, data.descriptor)
+        } catch {
+            Glibc.close(data.descriptor)
+            throw error
+        }
+    }
+
+    /// Gives a staged file its names. Errors: `.io`, `.mediumFull`.
+    func takePlace() throws(ChunkStoreError) {
+        try paths.place(data: paths.stagedData(fileIndex), presence: paths.stagedPresence(fileIndex))
+    }
 
     public var state: FileState { map.state }
     /// Why it failed or was invalidated; empty otherwise.
@@ -90,6 +157,7 @@ public final class CachedFile: Sendable {
         return start..<min(start + chunkBytes, size)
     }
 
+    /// Whether the chunk's bytes are in the file, checked or not (``isUnchecked(_:)``).
     public func isReceived(_ chunk: Int) -> Bool { map.isReceived(chunk) }
     public func isVisible(_ chunk: Int) -> Bool { map.isVisible(chunk) }
     public var receivedChunks: Int { map.receivedCount }
@@ -104,47 +172,58 @@ public final class CachedFile: Sendable {
     /// Chunks not received, ascending.
     public func missingChunks() -> [Int] { (0..<chunkCount).filter { !map.isReceived($0) } }
 
+    /// The file's first bytes; nil where they cannot be read. Only what was received is not zero.
+    package func beginning(bytes count: Int) -> [UInt8]? {
+        let bytes = [UInt8](unsafeUninitializedCapacity: count) { space, read in
+            while read < count {
+                let found = pread(descriptor, space.baseAddress.map { $0 + read }, count - read, off_t(read))
+                if found > 0 { read += found } else if found == 0 || errno != EINTR { return }
+            }
+        }
+        return bytes.count == count ? bytes : nil
+    }
+
     /// CRC-64/ECMA of a received chunk's bytes.
     public func checksum(of chunk: Int) -> UInt64? { map.isReceived(chunk) ? map.checksum(chunk) : nil }
 
-    /// A writer for one missing chunk, or nil when the pool is empty (try later). Never blocks.
-    ///
-    /// Errors: `.chunkReceived`, `.chunkBusy` (another writer has it), `.stale` (the model is closed).
-    public func beginChunk(_ chunk: Int, pool: StagingPool) throws(ChunkStoreError) -> ChunkWriter? {
-        try claim(chunk)
-        guard let buffer = pool.acquire() else {
-            claims.release(chunk)
-            return nil
-        }
-        return ChunkWriter(file: self, chunk: chunk, pool: pool, buffer: buffer)
-    }
-
-    /// Takes the chunk for one writer. Errors as ``beginChunk(_:pool:)``.
+    /// Takes the chunk for one assembly. Errors as ``assembleChunk(_:blockBytes:)``.
     func claim(_ chunk: Int) throws(ChunkStoreError) {
         precondition(chunk >= 0 && chunk < chunkCount, "no such chunk")
         if isClosed { throw .stale(key: key, chunk: chunk) }
         if map.isReceived(chunk) { throw .chunkReceived(key: key, chunk: chunk) }
-        if !claims.claim(chunk) { throw .chunkBusy(key: key, chunk: chunk) }
+        if !claims.set(chunk) { throw .chunkBusy(key: key, chunk: chunk) }
         // The writer before may have finished between the look and the claim.
         if map.isReceived(chunk) {
-            claims.release(chunk)
+            claims.clear(chunk)
             throw .chunkReceived(key: key, chunk: chunk)
         }
     }
 
     /// Checksums the store gave after listing (HEAD, first GET). Fields that are nil change nothing.
     public func learn(_ checksums: ObjectChecksums) {
-        completing.withLock { $0.checksums.merge(checksums) }
+        self.checksums.withLock { $0.merge(checksums) }
     }
 
-    // MARK: For ChunkWriter and CachedModel
+    // MARK: For ChunkAssembly and CachedModel
 
     var isClosed: Bool { closed.load(ordering: .acquiring) }
-    /// No more chunks; writers under way get `.stale` at `finish`.
-    func close() { closed.store(true, ordering: .releasing) }
+    /// No more chunks, and no name: writers under way get `.stale` at `finish`. Another file may have the names after
+    /// it.
+    func close() { completing.withLock { _ in closed.store(true, ordering: .releasing) } }
+    /// Gives the pages of a file that has no name any more back now, on this thread, whoever still refers to it: of a
+    /// large file that takes seconds. To be called after ``close()``. From then on nothing can be read.
+    func letGo() {
+        let nothing = Glibc.open("/dev/null", O_RDWR | O_CLOEXEC)
+        // Without it the last reference gives them back.
+        guard nothing >= 0 else { return }
+        // The number stays this file's, for those who are about to use it.
+        if dup2(nothing, descriptor) >= 0 { _ = fcntl(descriptor, F_SETFD, FD_CLOEXEC) }
+        Glibc.close(nothing)
+    }
+
     var fill: Int { fills.load(ordering: .acquiring) }
     func nextFill() { fills.wrappingIncrement(ordering: .acquiringAndReleasing) }
-    func unclaim(_ chunk: Int) { claims.release(chunk) }
+    func unclaim(_ chunk: Int) { claims.clear(chunk) }
 
     func write(_ bytes: UnsafeRawBufferPointer, at offset: UInt64) throws(ChunkStoreError) {
         let result = mc_pwrite_all(descriptor, bytes.baseAddress, bytes.count, offset)
@@ -176,27 +255,4 @@ public final class CachedFile: Sendable {
         map.announce()
         changed()
     }
-}
-
-/// Which chunks writers hold.
-///
-/// `@unchecked Sendable`: the words are accessed atomically and live as long as the object.
-private final class ClaimMap: @unchecked Sendable {
-    private let words: UnsafeMutablePointer<UInt64>
-    private let count: Int
-
-    init(chunkCount: Int) {
-        count = max(1, (chunkCount + 63) / 64)
-        words = .allocate(capacity: count)
-        words.initialize(repeating: 0, count: count)
-    }
-
-    deinit { words.deallocate() }
-
-    func claim(_ chunk: Int) -> Bool {
-        let bit = UInt64(1) << UInt64(chunk % 64)
-        return mc_atomic_or_u64(words + chunk / 64, bit) & bit == 0
-    }
-
-    func release(_ chunk: Int) { _ = mc_atomic_and_u64(words + chunk / 64, ~(1 << UInt64(chunk % 64))) }
 }

@@ -14,68 +14,98 @@ public struct ModelStatistics: Sendable, Hashable {
     public var failedFiles: Int
 }
 
-/// One model's directory.
+/// One model's directory. Its files change with the source (``update(to:)``): ``current`` is what they are now.
 public final class CachedModel: Sendable {
     /// `<name>-<16 hex>`: unique within the root; the id for the budget.
     public let id: String
     /// Absolute path.
     public let directory: String
-    public let manifest: Manifest
-    /// In manifest order; `files[i].index == i`.
-    public let files: [CachedFile]
+    /// The files as they are now. Work that lasts takes this value once and stays with it.
+    public var current: FileSet { fileSet.withLock { $0 } }
+    /// Of ``current``.
+    public var manifest: Manifest { current.manifest }
+    /// Of ``current``, in manifest order.
+    public var files: [CachedFile] { current.files }
     public let medium: Medium
     public let visibility: VisibilityMode
 
-    private let stateDirectory: StateDirectory
-    private let bootID: String
+    private let fileSet: Mutex<FileSet>
+    let stateDirectory: StateDirectory
+    /// Whether the directory is a tmpfs of its own.
+    let isMount: Bool
+    let mounts: any TmpfsMounts
+    /// Held for an update.
+    let updating = Mutex<Void>(())
+    private let closed = ManagedAtomic<Bool>(false)
     private let notifier: ChangeNotifier
+    private let losses: LossReport
+    private let checker: ChunkChecker
     private struct Use {
         var count = 0
         var pinned: Bool
         var lastUsed: Int64
+        /// `lastUsed` is not on the medium yet.
+        var isUnsaved = false
     }
     private let use: Mutex<Use>
 
-    /// On a directory that has its `.modelcache/`. Opens the files that are there and makes those that are not; after a
-    /// crash of the machine on a disk, holds every received chunk against its stored CRC before it is shown.
+    /// On a directory that has its `.modelcache/`. Finishes an update that a crash cut off, opens the files that are
+    /// there and makes those that are not. Chunks that are there are checked after that (``ChunkChecker``); nothing is
+    /// read here.
     init(
-        id: String, directory: String, manifest: Manifest, medium: Medium, visibility: VisibilityMode,
-        bootID: String, fresh: Bool, logger: Logger
+        id: String, directory: String, manifest: Manifest, medium: Medium, isMount: Bool,
+        mounts: any TmpfsMounts, visibility: VisibilityMode, fresh: Bool, logger: Logger
     ) throws(ChunkStoreError) {
         let stateDirectory = StateDirectory(directory: directory)
-        let suspect = !fresh && medium == .disk && stateDirectory.wasCutOff(bootID: bootID)
         let notifier = ChangeNotifier()
+        let losses = LossReport(logger: logger, model: id)
+        if !fresh { try stateDirectory.clearRemains(of: manifest) }
         var files: [CachedFile] = []
-        for (index, entry) in manifest.files.enumerated() {
+        for entry in manifest.files {
             let file = try CachedFile(
-                index: index, entry: entry, chunkBytes: manifest.chunkBytes, generation: manifest.generation,
-                paths: FilePaths(directory: directory, key: entry.key), medium: medium, visibility: visibility,
-                changed: { notifier.notify() })
+                entry: entry, manifest: manifest, paths: FilePaths(directory: directory, key: entry.key),
+                medium: medium, visibility: visibility,
+                changed: { notifier.notify() }, lost: { losses.tell($0) })
+            try file.recover()
             files.append(file)
         }
-        if suspect {
-            var progress = RecheckProgress(logger: logger, model: id, totalBytes: files.reduce(0) { $0 + $1.receivedBytes })
-            for file in files { try file.recheck(&progress) }
-            progress.finish()
-        }
-        for file in files { try file.recover() }
-        // Only now: a crash during the check must lead to another check. On tmpfs nothing asks for the record, and a full
-        // one has no room for it.
-        if medium == .disk { try stateDirectory.record(bootID: bootID, closed: false) }
         self.id = id
         self.directory = directory
-        self.manifest = manifest
-        self.files = files
+        fileSet = Mutex(FileSet(manifest: manifest, files: files))
         self.medium = medium
+        self.isMount = isMount
+        self.mounts = mounts
         self.visibility = visibility
         self.stateDirectory = stateDirectory
-        self.bootID = bootID
         self.notifier = notifier
+        self.losses = losses
+        checker = ChunkChecker(files: files, work: .shared, logger: logger, model: id)
         use = Mutex(Use(pinned: stateDirectory.isPinned, lastUsed: stateDirectory.lastUsed))
         beat()
+        checker.start()
     }
 
+    // MARK: Chunks of an earlier agent
+
+    /// A reader waits for these bytes: unchecked chunks among them are checked before others. Quick, does not block.
+    public func demandCheck(fileIndex: UInt32, offset: UInt64, length: UInt64) {
+        let set = current
+        guard length > 0, let place = set.position(ofFileIndex: fileIndex) else { return }
+        let file = set.files[place]
+        guard offset < file.size else { return }
+        let end = offset.addingReportingOverflow(length)
+        let last = (end.overflow ? file.size : min(file.size, end.partialValue)) - 1
+        checker.demand(file, Int(offset / file.chunkBytes)..<Int(last / file.chunkBytes) + 1)
+    }
+
+    /// Until every chunk that was here at the start has been checked, or the model was stopped.
+    public func checked() async { await checker.finished() }
+
+    /// Chunks that were here and are missing from now on. Ends with the model, or when the caller stops to listen.
+    public func lostChunks() -> AsyncStream<LostChunk> { losses.stream() }
+
     public var statistics: ModelStatistics {
+        let (manifest, files) = (current.manifest, current.files)
         var s = ModelStatistics(
             totalBytes: manifest.totalBytes, receivedBytes: 0, files: files.count, completeFiles: 0, failedFiles: 0)
         for file in files {
@@ -96,13 +126,13 @@ public final class CachedModel: Sendable {
         }
     }
 
-    /// Counts a user (a session) and refreshes `lastUsed`.
+    /// Counts a user (a session) and refreshes `lastUsed`. Never blocks.
     public func retain() {
         use.withLock {
             $0.count += 1
             $0.lastUsed = Int64(time(nil))
+            $0.isUnsaved = true
         }
-        stateDirectory.touch()
     }
 
     /// Once for every `retain`.
@@ -111,8 +141,18 @@ public final class CachedModel: Sendable {
             precondition($0.count > 0, "released more often than retained")
             $0.count -= 1
             $0.lastUsed = Int64(time(nil))
+            $0.isUnsaved = true
         }
-        stateDirectory.touch()
+    }
+
+    /// Makes `lastUsed` outlive the agent. To be called now and then; blocks on the file system, which ``retain()`` and
+    /// ``release()`` do not.
+    public func saveLastUsed() {
+        let isDue = use.withLock { use in
+            defer { use.isUnsaved = false }
+            return use.isUnsaved
+        }
+        if isDue { stateDirectory.touch() }
     }
 
     /// Outlives the agent. Errors: `.io`, `.mediumFull`.
@@ -121,11 +161,25 @@ public final class CachedModel: Sendable {
         use.withLock { $0.pinned = pinned }
     }
 
+    /// Stopped, evicted, or left half-way by an update that failed: no chunk can be written any more.
+    public var isClosed: Bool { closed.load(ordering: .acquiring) }
+
+    func replaceSet(_ set: FileSet) {
+        fileSet.withLock { $0 = set }
+        notifier.notify()
+    }
+
+    func makeFile(_ entry: ManifestFile, _ manifest: Manifest, at place: CachedFile.Place) throws(ChunkStoreError)
+        -> CachedFile
+    {
+        try CachedFile(
+            entry: entry, manifest: manifest, paths: FilePaths(directory: directory, key: entry.key), at: place,
+            medium: medium,
+            visibility: visibility, changed: { [notifier] in notifier.notify() }, lost: { [losses] in losses.tell($0) })
+    }
+
     /// Called on the thread that made the change, after it: must be quick and not block. Replaces the former one.
     public func onChange(_ body: (@Sendable () -> Void)?) { notifier.set(body) }
-
-    /// The same as a stream, coalesced: many changes between two looks are one element. Ends with the model.
-    public func changes() -> AsyncStream<Void> { notifier.stream() }
 
     /// To be called once a second: `owner_beat` in every presence file.
     public func beat() {
@@ -134,59 +188,30 @@ public final class CachedModel: Sendable {
 
     /// No more chunks.
     func stop() {
+        closed.store(true, ordering: .releasing)
+        checker.stop()
+        saveLastUsed()
         for file in files { file.close() }
         notifier.finish()
+        losses.finish()
     }
 
-    /// Stops, and on a disk makes the bits trustworthy for the next boot: data first, then presence, then the record.
+    /// Gives back the pages of files whose names are gone. To be called after ``stop()``. Blocking.
+    func letGo() {
+        for file in files { file.letGo() }
+    }
+
+    /// Stops, and on a disk makes data and presence durable, in this order. Blocking.
     func close() throws(ChunkStoreError) {
         stop()
         if medium == .disk {
             for file in files { try file.sync() }
             _ = mc_sync_directory(directory)
-            try stateDirectory.record(bootID: bootID, closed: true)
         }
     }
 }
 
 extension CachedFile {
-    /// What a start makes of what the last agent left.
-    ///
-    /// Everything received is kept. A plain name that is there was verified before it was linked, even if the agent died
-    /// before it said so. A failed file gets another chance. In strict mode nothing is shown but complete files.
-    func recover() throws(ChunkStoreError) {
-        let whole = map.receivedCount == chunkCount
-        if paths.isPublished && whole {
-            map.showAllReceived()
-            map.state = .complete
-        } else {
-            paths.unpublish()
-            if map.state != .filling { map.state = .filling }
-            map.setMessage("")
-            if visibility == .streaming { map.showAllReceived() } else { map.hideAll() }
-        }
-        recount()
-        map.announce()
-    }
-
-    /// Drops every chunk whose bytes do not have the stored CRC. Nothing is shown meanwhile; a file that turns out whole has
-    /// its plain name back.
-    func recheck(_ progress: inout RecheckProgress) throws(ChunkStoreError) {
-        let wasPublished = paths.isPublished
-        paths.unpublish()
-        map.hideAll()
-        if map.state != .failed { map.state = .filling }
-        for chunk in 0..<chunkCount where map.isReceived(chunk) {
-            var crc: UInt64 = 0
-            let range = range(ofChunk: chunk)
-            try forEachPiece(range) { crc = mc_crc64(crc, $0.baseAddress, $0.count) }
-            let good = crc == map.checksum(chunk)
-            if !good { map.clearReceived(chunk) }
-            progress.checked(bytes: range.upperBound - range.lowerBound, good: good)
-        }
-        if wasPublished && map.receivedCount == chunkCount { try paths.publish() }
-    }
-
     func sync() throws(ChunkStoreError) {
         var result = mc_fdatasync(descriptor)
         if result == 0 {

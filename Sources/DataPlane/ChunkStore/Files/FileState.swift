@@ -11,7 +11,7 @@ public enum FileState: UInt32, Sendable {
 /// Whether chunks are shown as they come, or only with the whole verified file.
 public enum VisibilityMode: String, Codable, Sendable { case streaming, strict }
 
-/// What the check of a whole file gave.
+/// The result of the check of a complete file.
 public enum Verification: Sendable, Hashable {
     case verified
     /// The store offers nothing to check with: size and ETag only.
@@ -20,12 +20,14 @@ public enum Verification: Sendable, Hashable {
     case mismatch(String)
 }
 
-/// What `CachedFile.complete` came to.
+/// The result of `CachedFile.complete`.
 public enum Completion: Sendable, Hashable {
     /// Linked to its plain name.
     case published(Verification)
     /// First mismatch: a new epoch, all bits cleared; fill the file again.
     case refill(String)
+    /// The bytes differ from an entity tag, which may be no checksum: fill the file once more. Readers go on.
+    case doubted(String)
     /// Second mismatch.
     case failed(String)
 }

@@ -1,10 +1,12 @@
+internal import Glibc
 internal import LinuxShim
 
 /// A name below a cache's directory, reached one component at a time and through no symbolic link.
 ///
-/// A pod may have mounted the directory for writing (a read-only bind is no bar: runc since 1.2 makes a mount writable again
-/// where the pod asks for that), and the agent works there with all rights of the node: a link in the place of `.partial`,
-/// of a manifest or of a socket must not lead it elsewhere. `top` is the agent's own and trusted. Errors of the calls below are -errno.
+/// A pod may have mounted the directory for writing (a read-only bind is no bar: runc since 1.2 makes a mount writable
+/// again where the pod asks for that), and the agent works there as root: a link in the place of
+/// `.partial`, of a manifest or of a socket must not lead it elsewhere. `top` is the agent's own and trusted. Errors of
+/// the calls below are -errno.
 package struct InnerPath: Sendable, CustomStringConvertible {
     /// The cache's directory.
     package let top: String
@@ -22,7 +24,9 @@ package struct InnerPath: Sendable, CustomStringConvertible {
     package func appending(_ suffix: String) -> InnerPath { InnerPath(top, relative + suffix) }
 
     /// A regular file that is there.
-    package func open(writing: Bool) -> Int32 { mc_open_beneath(top, relative, writing ? MC_OPEN_WRITE.rawValue : 0, 0) }
+    package func open(writing: Bool) -> Int32 {
+        mc_open_beneath(top, relative, writing ? MC_OPEN_WRITE.rawValue : 0, 0)
+    }
 
     /// A file that was not there, for reading and writing.
     package func create(mode: UInt32) -> Int32 {
@@ -31,9 +35,17 @@ package struct InnerPath: Sendable, CustomStringConvertible {
 
     func status(_ out: inout mc_stat) -> Int32 { mc_stat_beneath(top, relative, &out) }
 
-    package var exists: Bool {
+    /// Whether it is there. Errors: `.io` when it cannot be told (too few descriptors, a bad disk): what may be there
+    /// must not be taken for absent.
+    package func exists() throws(ChunkStoreError) -> Bool { try found() != nil }
+
+    /// Nil: it is not there. Errors: as ``exists()``.
+    func found() throws(ChunkStoreError) -> mc_stat? {
         var status = mc_stat()
-        return self.status(&status) == 0
+        let result = self.status(&status)
+        if result == 0 { return status }
+        if -result == ENOENT || -result == ENOTDIR { return nil }
+        throw .from(Int(result), "look for", description)
     }
 
     package func touch() -> Int32 { mc_touch_beneath(top, relative) }

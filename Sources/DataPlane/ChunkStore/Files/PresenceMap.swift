@@ -25,8 +25,9 @@ struct PresenceLayout {
 
 /// A presence file, mapped. Bits, checksums, state and epoch are read and written here alone.
 ///
-/// `@unchecked Sendable`: after init the mapping's address never changes until deinit, every word that changes is accessed
-/// atomically, and `message` is written only under `CachedFile`'s lock, before the state or epoch that announces it.
+/// `@unchecked Sendable`: after init the mapping's address never changes until deinit, every word that changes is
+/// accessed atomically, and `message` is written only under `CachedFile`'s lock, before the state or epoch that
+/// announces it.
 final class PresenceMap: @unchecked Sendable {
     let layout: PresenceLayout
     private let base: UnsafeMutableRawPointer
@@ -36,32 +37,41 @@ final class PresenceMap: @unchecked Sendable {
     private let stateWord: UnsafeMutablePointer<UInt32>
     private let sequenceWord: UnsafeMutablePointer<UInt32>
     private let epochWord: UnsafeMutablePointer<UInt32>
+    private let recordWord: UnsafeMutablePointer<UInt32>
     private let beatWord: UnsafeMutablePointer<UInt64>
 
-    /// What every field of the header that never changes must be.
+    /// The required value of every field of the header that never changes.
     struct Fixed {
         var index: UInt32
         var fileBytes: UInt64
         var chunkBytes: UInt64
+        /// Identity of the file, 16 bytes.
         var generation: [UInt8]
+        var replacedInSet: UInt64
+        /// In version 1 the whole manifest's generation stood for that of the file: a file that bears it is taken over.
+        var manifestGeneration: [UInt8]
 
         var layout: PresenceLayout {
             PresenceLayout(chunkCount: (fileBytes + chunkBytes - 1) / chunkBytes)
         }
     }
 
-    /// Makes a fresh file at `temporary` and renames it to `path`, so that nobody sees half a header. It is written through
-    /// the mapping: on a tmpfs with huge=always a write(2) would cost 2 MiB.
-    static func create(at path: InnerPath, temporary: InnerPath, fixed: Fixed) throws(ChunkStoreError) -> PresenceMap {
+    /// Makes a fresh file at `temporary` and renames it to `path`, so that nobody sees half a header. It is written
+    /// through the mapping: on a tmpfs with huge=always a write(2) would cost 2 MiB.
+    static func create(at path: InnerPath, temporary: InnerPath, fixed: Fixed, inode: UInt64) throws(ChunkStoreError)
+        -> PresenceMap
+    {
         // Left by a crash.
         _ = temporary.unlink()
         let fd = temporary.create(mode: 0o644)
         if fd < 0 { throw .from(Int(fd), "create", "\(temporary)") }
         defer { close(fd) }
         let layout = fixed.layout
-        if fchmod(fd, 0o644) != 0 || ftruncate(fd, Int(layout.bytes)) != 0 { throw .from(Int(-errno), "set the size of", "\(temporary)") }
+        if fchmod(fd, 0o644) != 0 || ftruncate(fd, Int(layout.bytes)) != 0 {
+            throw .from(Int(-errno), "set the size of", "\(temporary)")
+        }
         let map = try PresenceMap(descriptor: fd, path: "\(temporary)", layout: layout)
-        map.writeHeader(fixed)
+        map.writeHeader(fixed, inode)
         let renamed = temporary.rename(to: path)
         if renamed < 0 { throw .from(Int(renamed), "rename to", "\(path)") }
         return map
@@ -75,14 +85,19 @@ final class PresenceMap: @unchecked Sendable {
         defer { close(fd) }
         var status = mc_stat()
         let layout = fixed.layout
-        guard mc_stat_descriptor(fd, &status) == 0, status.bytes == layout.bytes else { return nil }
+        let known = mc_stat_descriptor(fd, &status)
+        if known < 0 { throw .from(Int(known), "look at", "\(path)") }
+        guard status.bytes == layout.bytes else { return nil }
         let map = try PresenceMap(descriptor: fd, path: "\(path)", layout: layout)
+        map.takeOver(fixed)
         return map.headerMatches(fixed) ? map : nil
     }
 
     private init(descriptor: Int32, path: String, layout: PresenceLayout) throws(ChunkStoreError) {
         var error: Int32 = 0
-        guard let base = mc_map_shared(descriptor, Int(layout.bytes), &error) else { throw .from(Int(error), "map", path) }
+        guard let base = mc_map_shared(descriptor, Int(layout.bytes), &error) else {
+            throw .from(Int(error), "map", path)
+        }
         // A full medium is an error now, not a SIGBUS at the first bit.
         let populated = mc_populate_shared(descriptor, base, Int(layout.bytes))
         if populated < 0 {
@@ -106,14 +121,17 @@ final class PresenceMap: @unchecked Sendable {
         stateWord = field(\.state, as: UInt32.self)
         sequenceWord = field(\.sequence, as: UInt32.self)
         epochWord = field(\.epoch, as: UInt32.self)
+        recordWord = field(\.record, as: UInt32.self)
         beatWord = field(\.owner_beat, as: UInt64.self)
     }
 
     deinit { mc_unmap(base, Int(layout.bytes)) }
 
-    private var header: UnsafeMutablePointer<mc_presence_header> { base.assumingMemoryBound(to: mc_presence_header.self) }
+    private var header: UnsafeMutablePointer<mc_presence_header> {
+        base.assumingMemoryBound(to: mc_presence_header.self)
+    }
 
-    private func writeHeader(_ fixed: Fixed) {
+    private func writeHeader(_ fixed: Fixed, _ inode: UInt64) {
         var h = mc_presence_header()
         h.magic = MC_PRESENCE_MAGIC
         h.version = MC_PRESENCE_VERSION
@@ -127,16 +145,63 @@ final class PresenceMap: @unchecked Sendable {
         h.received_offset = layout.receivedOffset
         h.checksum_offset = layout.checksumOffset
         withUnsafeMutableBytes(of: &h.generation) { $0.copyBytes(from: fixed.generation) }
+        h.replaced_in_set = fixed.replacedInSet
+        h.data_inode = inode
         header.pointee = h
     }
 
-    private func headerMatches(_ fixed: Fixed) -> Bool {
+    /// A file of version 1 becomes one of this version, its chunks kept. The version last: a crash leaves a file of
+    /// version 1 whose generation is the new one, which is taken over as well.
+    private func takeOver(_ fixed: Fixed) {
+        var former = fixed
+        former.generation = fixed.manifestGeneration
+        guard headerMatches(former, version: 1) || headerMatches(fixed, version: 1) else { return }
+        withUnsafeMutableBytes(of: &header.pointee.generation) { $0.copyBytes(from: fixed.generation) }
+        header.pointee.version = MC_PRESENCE_VERSION
+    }
+
+    private func headerMatches(_ fixed: Fixed, version: UInt32 = MC_PRESENCE_VERSION) -> Bool {
         let h = header.pointee
         let sameGeneration = withUnsafeBytes(of: h.generation) { $0.elementsEqual(fixed.generation) }
-        return h.magic == MC_PRESENCE_MAGIC && h.version == MC_PRESENCE_VERSION && h.file_index == fixed.index
-            && h.file_bytes == fixed.fileBytes && h.chunk_bytes == fixed.chunkBytes && h.chunk_count == layout.chunkCount
+        return h.magic == MC_PRESENCE_MAGIC && h.version == version && h.file_index == fixed.index
+            && h.file_bytes == fixed.fileBytes && h.chunk_bytes == fixed.chunkBytes
+            && h.chunk_count == layout.chunkCount
             && h.visible_offset == layout.visibleOffset && h.received_offset == layout.receivedOffset
             && h.checksum_offset == layout.checksumOffset && h.epoch >= 1 && sameGeneration
+            && h.replaced_in_set == fixed.replacedInSet
+    }
+
+    /// The data file that the map describes from now on: a directory that was copied has others, and every chunk is
+    /// checked.
+    func describe(inode: UInt64) {
+        if header.pointee.data_inode != inode { header.pointee.data_inode = inode }
+    }
+
+    // MARK: Record of publication
+
+    /// How a complete file was found to be; what it says holds for the chunks' present checksums.
+    enum Record: UInt32 {
+        case nothing = 0
+        case verified = 1
+        case unverifiable = 2
+    }
+
+    /// Written under `CachedFile`'s lock, or before anybody else has the file. Any thread may read it.
+    var record: Record {
+        get { Record(rawValue: mc_atomic_load_u32(recordWord)) ?? .nothing }
+        set { mc_atomic_store_u32(recordWord, newValue.rawValue) }
+    }
+
+    /// Modification and change time of the data file when it got its plain name; nil: not recorded.
+    var publishedTimes: (modified: UInt64, changed: UInt64)? {
+        get {
+            let times = (header.pointee.published_modified, header.pointee.published_changed)
+            return times.1 == 0 ? nil : times
+        }
+        set {
+            header.pointee.published_modified = newValue?.modified ?? 0
+            header.pointee.published_changed = newValue?.changed ?? 0
+        }
     }
 
     // MARK: Bits

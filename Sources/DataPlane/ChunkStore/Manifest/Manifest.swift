@@ -1,6 +1,8 @@
 internal import Crypto
+internal import TextCoding
 
-/// The first 16 bytes of SHA-256 over identity, chunk size and every (key, size, ETag): `mc_opened.generation`.
+/// The first 16 bytes of a SHA-256. Of a manifest: over source, chunk size and every (key, size, ETag),
+/// `mc_opened.generation`. Of a file: over source, chunk size, key, size and ETag, `mc_presence_header.generation`.
 public struct Generation: Hashable, Sendable, CustomStringConvertible {
     /// 16 bytes.
     public let bytes: [UInt8]
@@ -8,10 +10,22 @@ public struct Generation: Hashable, Sendable, CustomStringConvertible {
     public var description: String { Hex.encode(bytes) }
 }
 
-/// The list of a model's files, fixed for one generation, sorted by the bytes of the keys.
+/// The list of a model's files at one time, sorted by the bytes of the keys.
+///
+/// A listing of the source is a manifest whose files are numbered by place. A cache's files have numbers that stay
+/// (``updated(to:)``): a file keeps its `index` while its key, size and ETag stand.
 public struct Manifest: Hashable, Sendable {
     public let identity: SourceIdentity
+    /// Sorted by the bytes of the keys: the place of a file here is the same on every node, its `index` is not.
     public let files: [ManifestFile]
+    /// Number of this set of files in its cache: 1, then one more with each listing that changed something.
+    public let set: UInt64
+    /// The index of the next file that comes; greater than every index that was ever given in this cache.
+    let nextIndex: UInt32
+    /// Keys that were here in earlier sets and are not now, in the order in which they went.
+    let retired: [String]
+    /// More keys went than are remembered.
+    let forgotRetired: Bool
     /// A multiple of 2 MiB, the huge page, so that no page belongs to two chunks.
     public let chunkBytes: UInt64
     public let generation: Generation
@@ -23,12 +37,29 @@ public struct Manifest: Hashable, Sendable {
 
     /// Checks every key and puts the files in order. `chunkBytes` nil: by total size.
     ///
-    /// Errors: `.badKey`, `.keyCollision`; `.corrupt` when the chunk size is not a multiple of 2 MiB or the sizes overflow.
+    /// Errors: `.badKey`, `.keyCollision`; `.corrupt` when the chunk size is not a multiple of 2 MiB or the sizes
+    /// overflow.
     public init(
         identity: SourceIdentity, files: [ManifestFile], chunkBytes: UInt64? = nil, scheme: String? = nil
     ) throws(ChunkStoreError) {
-        for file in files { try KeyRules.check(file.key) }
-        try KeyRules.checkCollisions(files.map(\.key))
+        var files = files.sorted { $0.key.utf8.lexicographicallyPrecedes($1.key.utf8) }
+        for place in files.indices {
+            files[place].index = UInt32(place)
+            files[place].replacedInSet = 0
+        }
+        try self.init(
+            identity: identity, numbered: files, chunkBytes: chunkBytes, scheme: scheme, set: 1,
+            nextIndex: UInt32(files.count))
+    }
+
+    /// With the numbers that the files have. Errors: as above; `.corrupt` for numbers that cannot be.
+    init(
+        identity: SourceIdentity, numbered files: [ManifestFile], chunkBytes: UInt64?, scheme: String?, set: UInt64,
+        nextIndex: UInt32,
+        retired: [String] = [], forgotRetired: Bool = false
+    ) throws(ChunkStoreError) {
+        for file in files { try Self.check(file.key) }
+        try Self.checkCollisions(files.map(\.key))
         var total: UInt64 = 0
         for file in files {
             let (sum, overflow) = total.addingReportingOverflow(file.size)
@@ -39,29 +70,54 @@ public struct Manifest: Hashable, Sendable {
             total = sum
         }
         let chunk = chunkBytes ?? Manifest.chunkBytes(forTotal: total)
-        if chunk == 0 || chunk % Manifest.pieceBytes != 0 {
+        if chunk == 0 || chunk % Manifest.hugePageBytes != 0 {
             throw .corrupt(path: identity.prefix, why: "the chunk size \(chunk) is not a multiple of 2 MiB")
         }
         self.identity = identity
         self.scheme = scheme
         self.files = files.sorted { $0.key.utf8.lexicographicallyPrecedes($1.key.utf8) }
+        self.set = set
+        self.nextIndex = nextIndex
+        self.retired = retired
+        self.forgotRetired = forgotRetired
+        for key in retired { try Self.check(key) }
+        let numbers = Set(files.map(\.index))
+        if numbers.count != files.count || numbers.contains(where: { $0 >= nextIndex }) || set == 0
+            || files.contains(where: { $0.replacedInSet > set })
+        {
+            throw .corrupt(path: identity.prefix, why: "the numbers of its files cannot be")
+        }
         self.chunkBytes = chunk
         generation = Manifest.generation(identity: identity, files: self.files, chunkBytes: chunk)
     }
 
     /// The huge page and the step of every write.
-    public static let pieceBytes: UInt64 = 2 << 20
+    public static let hugePageBytes: UInt64 = 2 << 20
 
-    /// 4 MiB below 1 GiB in total, 8 MiB below 16 GiB, 16 MiB above.
+    /// 2 MiB below 32 GiB in total, 4 MiB below 256 GiB, 8 MiB above.
     ///
-    /// Small chunks show a small model's bytes early and cost a reader that wants 4 KiB little; large ones save requests, which
-    /// cost both ends a tenth of the bytes' price at 4 MiB and loopback speed, and keep the number of futex wakes and userfaults
-    /// down: 1 GiB is 256 chunks of 4 MiB, 16 GiB 2,048 of 8 MiB, 664 GB 39,600 of 16 MiB. A chunk of 16 MiB is 1.3 ms of a
-    /// wire of 100 Gbit/s and 13 ms of one of 10 Gbit/s.
+    /// A reader that wants 4 KiB waits for a chunk. An expert's slice of a tensor is 1 to 16 MiB, so with chunks of
+    /// 16 MiB a token would need up to eighteen times the bytes that it uses. Large chunks save futex wakes and
+    /// userfaults alone: one range request brings many chunks. 1 GiB is 512 chunks of 2 MiB, 664 GB are 79,000 of
+    /// 8 MiB. A block that nodes fetch from each other is no larger than a chunk.
     public static func chunkBytes(forTotal total: UInt64) -> UInt64 {
-        if total < 1 << 30 { return 4 << 20 }
-        if total < 16 << 30 { return 8 << 20 }
-        return 16 << 20
+        if total < 32 << 30 { return 2 << 20 }
+        if total < 256 << 30 { return 4 << 20 }
+        return 8 << 20
+    }
+
+    /// Identity of one file of this model, `mc_presence_header.generation`.
+    func generation(of file: ManifestFile) -> Generation {
+        var hash = SHA256()
+        hash.update(field: "modelcache file 1")
+        hash.update(field: identity.endpoint)
+        hash.update(field: identity.bucket)
+        hash.update(field: identity.prefix)
+        hash.update(number: chunkBytes)
+        hash.update(field: file.key)
+        hash.update(number: file.size)
+        hash.update(field: file.etag)
+        return Generation(bytes: Array(hash.finalize().prefix(16)))
     }
 
     private static func generation(identity: SourceIdentity, files: [ManifestFile], chunkBytes: UInt64) -> Generation {

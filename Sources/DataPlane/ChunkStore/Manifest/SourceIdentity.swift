@@ -1,5 +1,6 @@
 internal import Crypto
 internal import FoundationEssentials
+internal import TextCoding
 
 /// Where a model's objects come from. Two manifests with one identity are two versions of one model.
 public struct SourceIdentity: Codable, Hashable, Sendable {
@@ -45,22 +46,5 @@ extension SHA256 {
 
     mutating func update(number: UInt64) {
         withUnsafeBytes(of: number.littleEndian) { update(bufferPointer: $0) }
-    }
-}
-
-enum Hex {
-    static func encode(_ bytes: some Sequence<UInt8>) -> String {
-        var text = ""
-        for byte in bytes {
-            text += String(byte >> 4, radix: 16)
-            text += String(byte & 15, radix: 16)
-        }
-        return text
-    }
-
-    /// 16 digits.
-    static func encode(_ word: UInt64) -> String {
-        let digits = String(word, radix: 16)
-        return String(repeating: "0", count: 16 - digits.count) + digits
     }
 }

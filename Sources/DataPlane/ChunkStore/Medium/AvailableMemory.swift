@@ -1,7 +1,8 @@
-/// How much memory this process can have: what the machine has, less where a control group of ours or one above it says so.
+/// How much memory this process can have: what the machine has, less where a control group of ours or one above it says
+/// so.
 ///
-/// Pages of a tmpfs are charged to the group of whoever writes them first and cannot be reclaimed, so a cache that counted
-/// on the machine's memory alone would be killed at its group's limit. See cgroups(7) and the kernel's
+/// Pages of a tmpfs are charged to the group of the process that writes them first and cannot be reclaimed, so a cache
+/// that counted on the machine's memory alone would be killed at its group's limit. See cgroups(7) and the kernel's
 /// admin-guide/cgroup-v2 and cgroup-v1/memory.
 package struct AvailableMemory: Sendable, Hashable {
     package var totalBytes: UInt64
@@ -49,7 +50,8 @@ private struct MemoryGroup {
 
     /// This process's group and all above it that show here, of both versions.
     static func all(below top: String) -> [MemoryGroup] {
-        guard let own = KernelText.read("\(top)/proc/self/cgroup"), let table = MountTable.read("\(top)/proc/self/mountinfo")
+        guard let own = KernelText.read("\(top)/proc/self/cgroup"),
+            let table = MountTable.read("\(top)/proc/self/mountinfo")
         else { return [] }
         var groups: [MemoryGroup] = []
         for line in own.split(separator: "\n") {
@@ -68,7 +70,9 @@ private struct MemoryGroup {
                 continue
             }
             guard let mount else { continue }
-            groups += chain(path: String(fields[2]), mount: mount).map { MemoryGroup(version: version, directory: top + $0) }
+            groups += chain(path: String(fields[2]), mount: mount).map {
+                MemoryGroup(version: version, directory: top + $0)
+            }
         }
         return groups
     }
@@ -81,9 +85,10 @@ private struct MemoryGroup {
         if components.starts(with: root) { components.removeFirst(root.count) } else { components = [] }
         if components.contains("..") { components = [] }
         var directory = mount.point
-        return [directory] + components.map { component in
-            directory += "/\(component)"
-            return directory
-        }
+        return [directory]
+            + components.map { component in
+                directory += "/\(component)"
+                return directory
+            }
     }
 }

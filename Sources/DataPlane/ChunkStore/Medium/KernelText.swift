@@ -8,12 +8,12 @@ enum KernelText {
         guard fd >= 0 else { return nil }
         defer { close(fd) }
         var bytes: [UInt8] = []
-        var piece = [UInt8](repeating: 0, count: 64 << 10)
+        var buffer = [UInt8](repeating: 0, count: 64 << 10)
         while true {
-            let n = mc_pread_all(fd, &piece, piece.count, UInt64(bytes.count))
+            let n = mc_pread_all(fd, &buffer, buffer.count, UInt64(bytes.count))
             if n < 0 { return nil }
-            bytes += piece.prefix(n)
-            if n < piece.count { return String(decoding: bytes, as: UTF8.self) }
+            bytes += buffer.prefix(n)
+            if n < buffer.count { return String(decoding: bytes, as: UTF8.self) }
         }
     }
 
@@ -22,10 +22,10 @@ enum KernelText {
         read(path).flatMap { UInt64($0.split(whereSeparator: \.isWhitespace).first ?? "") }
     }
 
-    /// The number after `name` in a file of lines "name number ...", colon or not.
+    /// The number after `name` in a file of lines "name number ...", colon and tabs or not.
     static func number(_ name: String, in text: String) -> UInt64? {
         for line in text.split(separator: "\n") {
-            let words = line.split(whereSeparator: { $0 == " " || $0 == ":" })
+            let words = line.split(whereSeparator: { $0 == " " || $0 == "\t" || $0 == ":" })
             if words.count >= 2, words[0] == name { return UInt64(words[1]) }
         }
         return nil

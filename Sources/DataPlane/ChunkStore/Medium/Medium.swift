@@ -1,7 +1,7 @@
 internal import Glibc
 internal import LinuxShim
 
-/// What the cache is to lie on.
+/// The medium that the cache is to lie on.
 public struct MediumOptions: Sendable {
     public enum Preference: String, Sendable {
         /// A tmpfs of its own per model where this process may mount, else a plain directory.
@@ -19,6 +19,8 @@ public struct MediumOptions: Sendable {
     public var hugePages: Bool
     /// Hard size of each mount in bytes; nil: what the model needs.
     public var mountLimitBytes: UInt64?
+    /// This process mounts, unless a mounter does.
+    package var mounts: any TmpfsMounts = OwnMounts()
 
     public init(preference: Preference = .automatic, hugePages: Bool = true, mountLimitBytes: UInt64? = nil) {
         self.preference = preference
@@ -27,7 +29,7 @@ public struct MediumOptions: Sendable {
     }
 }
 
-/// What a model really got.
+/// The medium that a model really got.
 public enum Medium: String, Sendable {
     /// tmpfs with huge pages (`MC_OPENED_HUGE_PAGES`).
     case hugeTmpfs
@@ -44,7 +46,9 @@ public enum Medium: String, Sendable {
         // Of a file: a directory does not tell.
         var status = mc_stat()
         let marker = StateDirectory(directory: directory).marker
-        let huge = marker.status(&status) == 0 && UInt64(status.block_bytes) >= Manifest.pieceBytes
+        let known = marker.status(&status)
+        if known < 0 { throw .from(Int(known), "look at", "\(marker)") }
+        let huge = UInt64(status.block_bytes) >= Manifest.hugePageBytes
         return huge ? .hugeTmpfs : .tmpfs
     }
 }

@@ -2,11 +2,16 @@ internal import FoundationEssentials
 internal import Glibc
 internal import LinuxShim
 
-/// One agent per root: a flock, which the kernel drops with the process however it ends.
-struct RootLock: Sendable {
-    let descriptor: Int32
+/// One agent per root: a flock, which the kernel drops with the process however it ends. Held as long as the value
+/// lives.
+public final class RootLock: Sendable {
+    private let descriptor: Int32
 
-    init(root: String) throws(ChunkStoreError) {
+    /// Creates the root if need be (0755).
+    ///
+    /// Errors: `.rootLocked`, `.rootNotWritable`, `.io`.
+    public init(root: String) throws(ChunkStoreError) {
+        try OwnedDirectory.prepare(root)
         let path = "\(root)/cache.lock"
         let fd = mc_openat(MC_AT_CWD, path, MC_OPEN_WRITE.rawValue | MC_OPEN_CREATE.rawValue, 0o644)
         if fd == -EACCES || fd == -EROFS || fd == -EPERM {
@@ -17,16 +22,18 @@ struct RootLock: Sendable {
         if result < 0 {
             close(fd)
             if result != -EWOULDBLOCK { throw .from(Int(result), "lock", path) }
-            let holder = (try? SmallFile.read(InnerPath("\(root)/.", "cache.lock"))).map { String(decoding: $0, as: UTF8.self) }
+            let holder = (try? SmallFile.read(InnerPath("\(root)/.", "cache.lock"))).map {
+                String(decoding: $0, as: UTF8.self)
+            }
             throw .rootLocked(path: root, pid: holder.flatMap { Int32($0.split(separator: "\n").first ?? "") })
         }
-        // Who holds it, for the message above. Nothing depends on it.
+        // The holder's pid, for the message above. Nothing depends on it.
         let text = Array("\(getpid())\n".utf8)
         if ftruncate(fd, 0) == 0 { _ = mc_pwrite_all(fd, text, text.count, 0) }
         descriptor = fd
     }
 
-    func release() {
+    deinit {
         _ = mc_unlock(descriptor)
         close(descriptor)
     }

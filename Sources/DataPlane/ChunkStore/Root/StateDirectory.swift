@@ -3,7 +3,7 @@ internal import FoundationEssentials
 internal import Glibc
 internal import LinuxShim
 
-/// `.modelcache/` of a model's directory: marker, manifest, boot record, pin.
+/// `.modelcache/` of a model's directory: marker, manifest, pin.
 struct StateDirectory: Sendable {
     /// The model's directory.
     let directory: String
@@ -11,7 +11,6 @@ struct StateDirectory: Sendable {
     var path: InnerPath { InnerPath(directory, MC_STATE_DIRECTORY) }
     var marker: InnerPath { path.appending("/marker") }
     var manifest: InnerPath { path.appending("/manifest.json") }
-    private var boot: InnerPath { path.appending("/boot") }
     private var pin: InnerPath { path.appending("/pinned") }
     private static let markerText = "modelcache model directory 1\n"
 
@@ -27,8 +26,8 @@ struct StateDirectory: Sendable {
         }
     }
 
-    /// What a start that died before the marker has left: nothing but empty directories of our names and perhaps half a
-    /// marker. Removes that; whatever else is there stays, and then the directory does.
+    /// Removes the remains of a start that died before the marker: nothing but empty directories of our names and
+    /// perhaps half a marker. Anything else that is there stays, and then the directory does.
     func clearBeginnings() {
         _ = marker.appending(".new").unlink()
         for name in [MC_PARTIAL_DIRECTORY, MC_PRESENCE_DIRECTORY, MC_STATE_DIRECTORY] {
@@ -36,15 +35,37 @@ struct StateDirectory: Sendable {
         }
     }
 
-    func create(_ manifest: Manifest) throws(ChunkStoreError) {
-        try mark()
-        try describe(manifest)
-    }
-
     /// The marker first: what has it can be removed by the next start, however little of the rest there is.
     func mark() throws(ChunkStoreError) {
         try path.makeDirectory()
         try SmallFile.write(Data(StateDirectory.markerText.utf8), to: marker)
+    }
+
+    /// The commit of an update: written aside, synced, renamed, and the name synced.
+    func replaceManifest(_ manifest: Manifest) throws(ChunkStoreError) {
+        try SmallFile.write(try manifest.encoded(), to: self.manifest)
+        _ = mc_sync_directory("\(path)")
+    }
+
+    private var staging: InnerPath { InnerPath(directory, FilePaths.stagingDirectory) }
+
+    func makeStaging() throws(ChunkStoreError) {
+        try staging.removeAll()
+        try staging.makeDirectory()
+    }
+
+    func clearStaged() { try? staging.removeAll() }
+
+    /// Removes the remains of an update that a crash cut off: files made aside, and names of files that went with the
+    /// set.
+    ///
+    /// Errors: `.io`.
+    func clearRemains(of manifest: Manifest) throws(ChunkStoreError) {
+        clearStaged()
+        let keys = Set(manifest.files.map(\.key))
+        for key in manifest.retired where !keys.contains(key) {
+            try FilePaths(directory: directory, key: key).removeAll()
+        }
     }
 
     func describe(_ manifest: Manifest) throws(ChunkStoreError) {
@@ -65,27 +86,8 @@ struct StateDirectory: Sendable {
         return try Manifest(encoded: data)
     }
 
-    /// Whether what lies here may have been cut off by a crash of the machine: it was not closed, and the machine has booted
-    /// since. The death of an agent alone loses nothing, for the page cache lives on.
-    func wasCutOff(bootID: String) -> Bool {
-        guard let data = try? SmallFile.read(boot) else { return true }
-        let words = String(decoding: data, as: UTF8.self).split(whereSeparator: \.isWhitespace)
-        return words.count != 2 || (words[1] != "closed" && words[0] != bootID)
-    }
-
-    func record(bootID: String, closed: Bool) throws(ChunkStoreError) {
-        do {
-            try SmallFile.write(Data("\(bootID) \(closed ? "closed" : "open")\n".utf8), to: boot)
-        } catch {
-            // No record means "cut off", the safe side, and needs no room on a full disk.
-            _ = boot.appending(".new").unlink()
-            if closed { throw error }
-            let gone = boot.unlink()
-            if gone < 0 && gone != -ENOENT { throw error }
-        }
-    }
-
-    var isPinned: Bool { pin.exists }
+    /// Pinned when it cannot be told: a pinned model must not be evicted for want of a descriptor.
+    var isPinned: Bool { (try? pin.exists()) ?? true }
 
     func setPinned(_ pinned: Bool) throws(ChunkStoreError) {
         if pinned {
@@ -130,7 +132,8 @@ enum SmallFile {
         if fd < 0 { throw .from(Int(fd), "open", "\(path)") }
         defer { close(fd) }
         var status = mc_stat()
-        _ = mc_stat_descriptor(fd, &status)
+        let known = mc_stat_descriptor(fd, &status)
+        if known < 0 { throw .from(Int(known), "look at", "\(path)") }
         if status.bytes > 256 << 20 { throw .corrupt(path: "\(path)", why: "it is far too large") }
         var data = Data(count: Int(status.bytes))
         let got = data.withUnsafeMutableBytes { mc_pread_all(fd, $0.baseAddress, $0.count, 0) }

@@ -1,11 +1,11 @@
 internal import FoundationEssentials
 internal import Glibc
 
-/// What each volume was prepared for: `<root>/definitions/<name>.json`, for the agent alone.
+/// The definition that each volume was prepared for: `<root>/definitions/<name>.json`, for the agent alone.
 ///
-/// Not in the volumes: pods have those mounted, and one that may write there must not be able to say whom a restarted agent
-/// serves or from where it fills. The words of what stays in a volume are taken for what they are, the writers' own:
-/// they can spoil their own cache and nobody's else.
+/// Not in the volumes: pods have those mounted, and one that may write there must not be able to say whom a restarted
+/// agent serves or from where it fills. A pod can write to its volume, so the agent trusts nothing that lies in it:
+/// writers can spoil their own cache and nobody else's.
 struct VolumeDefinitions: Sendable {
     /// `<root>/definitions`
     let path: String
@@ -18,10 +18,12 @@ struct VolumeDefinitions: Sendable {
     private func file(_ name: String) -> InnerPath { InnerPath(path, name + Self.suffix) }
     private func asideFile(_ name: String) -> InnerPath { file(name).appending(Self.asideSuffix) }
 
-    func exists(_ name: String) -> Bool { file(name).exists }
+    /// Errors: `.io` when it cannot be told.
+    func exists(_ name: String) throws(ChunkStoreError) -> Bool { try file(name).exists() }
 
-    /// Whether the volume's definition could not be understood by an earlier start.
-    func isAside(_ name: String) -> Bool { asideFile(name).exists }
+    /// Whether the volume's definition could not be understood by an earlier start. Errors: `.io` when it cannot be
+    /// told.
+    func isAside(_ name: String) throws(ChunkStoreError) -> Bool { try asideFile(name).exists() }
 
     func read(_ name: String) throws(ChunkStoreError) -> Data { try SmallFile.read(file(name)) }
 

@@ -3,18 +3,19 @@ internal import LinuxShim
 
 /// A chunk's part of the data file, mapped for writing: bytes go into the page cache without a system call.
 ///
-/// For tmpfs with huge pages alone. pwrite(2) holds the inode's lock, so the writers of one file wait for each other, and it costs
-/// a staging copy; measured over loopback on two cores, a plain receive loop into such a mapping is about a third faster than
-/// receive and pwrite of the same pieces. On small pages and disks the faults eat the gain.
+/// For tmpfs with huge pages alone. pwrite(2) holds the inode's lock, so the writers of one file wait for each other,
+/// and it costs a staging copy; measured over loopback on two cores, a plain receive loop into such a mapping is about
+/// a third faster than receive and pwrite of the same sizes. On small pages and disks the faults eat the gain.
 ///
-/// The gate for readers is the presence map, as for written bytes: mappings of theirs see a page only after UFFDIO_CONTINUE.
+/// The gate for readers is the presence map, as for written bytes: mappings of theirs see a page only after
+/// UFFDIO_CONTINUE.
 struct MappedRange {
     private let base: UnsafeMutableRawPointer
     private let count: Int
     private var populated = 0
 
     /// One huge page at a time: it is cleared, then filled while the processor's cache holds it.
-    private static let step = Int(Manifest.pieceBytes)
+    private static let step = Int(Manifest.hugePageBytes)
 
     /// Nil when the kernel refuses the mapping or cannot promise that a touch will not fault (before Linux 5.14).
     init?(descriptor: Int32, range: Range<UInt64>) {
@@ -33,7 +34,7 @@ struct MappedRange {
 
     /// The `length` bytes from `offset` on, safe to write.
     ///
-    /// - Throws: a negative errno, -ENOSPC when the medium has no room for them.
+    /// - Throws: a negative errno, -ENOSPC when the medium has no space for them.
     mutating func writable(from offset: Int, length: Int) throws(Refused) -> UnsafeMutableRawBufferPointer {
         while populated < offset + length {
             let step = min(Self.step, count - populated)

@@ -1,18 +1,18 @@
-/// One thing the doctor looked at.
+/// One result of `modelcache doctor`.
 struct Finding: Encodable {
     enum Verdict: String, Encodable {
         case good
-        /// Works, but slower or with less.
+        /// Works, but slower or with fewer features.
         case warning
-        /// The main job cannot work.
+        /// The main task cannot work.
         case bad
     }
 
     let subject: String
     let verdict: Verdict
-    /// What was seen.
+    /// The observed fact.
     let fact: String
-    /// What to do; nil when nothing needs doing.
+    /// The remedy; nil when none is needed.
     let remedy: String?
 
     static func good(_ subject: String, _ fact: String) -> Finding {

@@ -2,10 +2,13 @@ import Agent
 import Foundation
 import Glibc
 
-/// What this machine offers: kernel, memory, permissions.
+/// Checks this machine: kernel, memory, permissions.
 enum MachineChecks {
     static func all(root: String, environment: [String: String]) -> [Finding] {
-        [kernel(), userfault(), hugePages(), memory(), sharedMemory(root), mounting(), writable(root), memlock(), library(environment)]
+        [
+            kernel(), userfault(), hugePages(), memory(), sharedMemory(root), mounting(), writable(root), memlock(),
+            library(environment),
+        ]
     }
 
     static func kernel() -> Finding {
@@ -17,7 +20,9 @@ enum MachineChecks {
         // UFFD_FEATURE_MINOR_SHMEM came with Linux 5.14.
         return parts[0] > 5 || (parts[0] == 5 && parts[1] >= 14)
             ? .good("kernel", "\(release): mapped files can be read while they arrive")
-            : .warning("kernel", "\(release): before 5.14", "programs that map files wait in mmap until the range is there; use a newer kernel to start sooner")
+            : .warning(
+                "kernel", "\(release): before 5.14",
+                "programs that map files wait in mmap until the range is there; use a newer kernel to start sooner")
     }
 
     static func userfault() -> Finding {
@@ -26,35 +31,46 @@ enum MachineChecks {
             close(device)
             return .good("userfaultfd", "/dev/userfaultfd can be opened and handed to clients")
         }
-        let setting = (try? String(contentsOfFile: "/proc/sys/vm/unprivileged_userfaultfd", encoding: .utf8))?.trimmingCharacters(in: .whitespacesAndNewlines)
+        let setting = (try? String(contentsOfFile: "/proc/sys/vm/unprivileged_userfaultfd", encoding: .utf8))?
+            .trimmingCharacters(in: .whitespacesAndNewlines)
         if setting == "1" { return .good("userfaultfd", "vm.unprivileged_userfaultfd is 1") }
         return .warning(
             "userfaultfd", "/dev/userfaultfd cannot be opened (\(String(cString: strerror(errno))))",
-            "run the agent as root, or allow it: chmod a+rw /dev/userfaultfd or sysctl vm.unprivileged_userfaultfd=1; until then mmap waits for whole ranges")
+            "run the agent as root, or allow it: chmod a+rw /dev/userfaultfd or sysctl vm.unprivileged_userfaultfd=1; "
+                + "until then mmap waits for complete ranges")
     }
 
     static func hugePages() -> Finding {
         let path = "/sys/kernel/mm/transparent_hugepage/shmem_enabled"
         let text = (try? String(contentsOfFile: path, encoding: .utf8)) ?? ""
         guard let open = text.firstIndex(of: "["), let end = text.firstIndex(of: "]") else {
-            return .warning("huge pages", "no transparent huge pages for tmpfs", "build the kernel with CONFIG_TRANSPARENT_HUGEPAGE; the cache fills about three times faster with them")
+            return .warning(
+                "huge pages", "no transparent huge pages for tmpfs",
+                "build the kernel with CONFIG_TRANSPARENT_HUGEPAGE; the cache fills about three times faster with them")
         }
         let mode = text[text.index(after: open)..<end]
         return mode == "deny"
-            ? .warning("huge pages", "\(path) is deny", "write never, advise or always to it; a mount with huge=always then works")
+            ? .warning(
+                "huge pages", "\(path) is deny",
+                "write never, advise or always to it; a mount with huge=always then works")
             : .good("huge pages", "tmpfs mounts may use huge=always")
     }
 
     static func memory() -> Finding {
         let text = (try? String(contentsOfFile: "/proc/meminfo", encoding: .utf8)) ?? ""
-        let available = text.split(separator: "\n").first { $0.hasPrefix("MemAvailable:") }
+        let available =
+            text.split(separator: "\n").first { $0.hasPrefix("MemAvailable:") }
             .flatMap { $0.split(separator: " ").dropFirst().first }.flatMap { Int64($0) }.map { $0 * 1024 } ?? 0
         var fact = "\(ByteCount.format(available)) available: the largest model that fits in memory"
         for path in ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"] {
-            let limit = (try? String(contentsOfFile: path, encoding: .utf8)).flatMap { Int64($0.trimmingCharacters(in: .whitespacesAndNewlines)) }
+            let limit = (try? String(contentsOfFile: path, encoding: .utf8)).flatMap {
+                Int64($0.trimmingCharacters(in: .whitespacesAndNewlines))
+            }
             if let limit, limit < available {
                 fact = "\(ByteCount.format(limit)) by the cgroup's limit"
-                return limit < 1 << 30 ? .bad("memory", fact, "raise the memory limit to the model's size and 1 GiB") : .good("memory", fact)
+                return limit < 1 << 30
+                    ? .bad("memory", fact, "raise the memory limit to the model's size and 1 GiB")
+                    : .good("memory", fact)
             }
         }
         return available < 1 << 30 ? .bad("memory", fact, "free memory, or use --medium disk") : .good("memory", fact)
@@ -67,18 +83,25 @@ enum MachineChecks {
         }
         let size = Int64(figures.f_blocks) * Int64(figures.f_frsize)
         return size <= 64 << 20
-            ? .bad("/dev/shm", "\(ByteCount.format(size)), the container default", "give the container more (--shm-size, or an emptyDir of medium Memory), or set MODELCACHE_ROOT to another folder")
+            ? .bad(
+                "/dev/shm", "\(ByteCount.format(size)), the container default",
+                "give the container more (--shm-size, or an emptyDir of medium Memory), "
+                    + "or set MODELCACHE_ROOT to another folder")
             : .good("/dev/shm", ByteCount.format(size))
     }
 
     static func mounting() -> Finding {
         let status = (try? String(contentsOfFile: "/proc/self/status", encoding: .utf8)) ?? ""
-        let effective = status.split(separator: "\n").first { $0.hasPrefix("CapEff:") }
+        let effective =
+            status.split(separator: "\n").first { $0.hasPrefix("CapEff:") }
             .flatMap { $0.split(whereSeparator: \.isWhitespace).last }.flatMap { UInt64($0, radix: 16) } ?? 0
         // CAP_SYS_ADMIN is bit 21, linux/capability.h.
         return effective & (1 << 21) != 0
             ? .good("mounting", "the agent can mount a tmpfs for each model")
-            : .warning("mounting", "CAP_SYS_ADMIN is missing", "the cache uses its folder as it is, without huge pages unless that is a tmpfs mounted with huge=always; run the agent as root to change that")
+            : .warning(
+                "mounting", "CAP_SYS_ADMIN is missing",
+                "the cache uses its folder as it is, without huge pages unless that is a tmpfs mounted with huge=always; "
+                    + "run the agent as root to change that")
     }
 
     static func writable(_ root: String) -> Finding {
@@ -86,16 +109,22 @@ enum MachineChecks {
         while folder.count > 1, access(folder, F_OK) != 0 { folder = (folder as NSString).deletingLastPathComponent }
         return access(folder, W_OK) == 0
             ? .good("cache folder", "\(root) can be written")
-            : .bad("cache folder", "\(folder): \(String(cString: strerror(errno)))", "set MODELCACHE_ROOT to a folder you may write")
+            : .bad(
+                "cache folder", "\(folder): \(String(cString: strerror(errno)))",
+                "set MODELCACHE_ROOT to a folder you may write")
     }
 
     static func memlock() -> Finding {
-        // RLIMIT_MEMLOCK, getrlimit(2); the importer does not see the macro.
+        // RLIMIT_MEMLOCK, getrlimit(2); Swift's importer does not see the macro.
         let lockedMemory = __rlimit_resource_t(8)
         var limit = rlimit()
         getrlimit(lockedMemory, &limit)
-        if geteuid() == 0 || limit.rlim_cur == rlim_t.max { return .good("memlock", "llama.cpp's --mlock can lock a model") }
-        return .warning("memlock", "limited to \(ByteCount.format(Int64(clamping: limit.rlim_cur)))", "raise ulimit -l if you use --mlock")
+        if geteuid() == 0 || limit.rlim_cur == rlim_t.max {
+            return .good("memlock", "llama.cpp's --mlock can lock a model")
+        }
+        return .warning(
+            "memlock", "limited to \(ByteCount.format(Int64(clamping: limit.rlim_cur)))",
+            "raise ulimit -l if you use --mlock")
     }
 
     static func library(_ environment: [String: String]) -> Finding {

@@ -1,26 +1,32 @@
 import Agent
 import Foundation
 import Glibc
+import Models
 
-/// One line of progress: a bar with rate and remaining time that is redrawn on a terminal, a plain line now and then otherwise.
+/// One line of progress: on a terminal a redrawn bar with rate and remaining time, otherwise a plain line now and then.
 struct ProgressLine {
     private let isTerminal = isatty(2) == 1
     private var lastPlain: ContinuousClock.Instant?
 
-    static func text(present: Int64, total: Int64, bytesPerSecond: Double, remainingSeconds: Double?, width: Int) -> String {
+    static func text(present: Int64, total: Int64, bytesPerSecond: Double, remainingSeconds: Double?, width: Int)
+        -> String
+    {
         let share = total > 0 ? min(1, Double(present) / Double(total)) : 1
-        let figures = "\(ByteCount.fixed(share * 100, decimals: 0))%  \(ByteCount.format(present)) of \(ByteCount.format(total))"
+        let figures =
+            "\(ByteCount.fixed(share * 100, decimals: 0))%  \(ByteCount.format(present)) of \(ByteCount.format(total))"
             + (bytesPerSecond > 0 ? "  \(ByteCount.format(Int64(bytesPerSecond)))/s" : "")
             + (remainingSeconds.map { "  \(duration($0)) left" } ?? "")
         guard width > 0 else { return figures }
-        let room = max(10, min(40, width - figures.count - 4))
-        let filled = Int(share * Double(room))
-        return "[" + String(repeating: "█", count: filled) + String(repeating: "·", count: room - filled) + "] " + figures
+        let cells = max(10, min(40, width - figures.count - 4))
+        let filled = Int(share * Double(cells))
+        return "[" + String(repeating: "█", count: filled) + String(repeating: "·", count: cells - filled) + "] "
+            + figures
     }
 
     static func duration(_ seconds: Double) -> String {
         let whole = Int(seconds.rounded(.up))
-        return whole >= 3600 ? "\(whole / 3600)h\(whole % 3600 / 60)m" : whole >= 60 ? "\(whole / 60)m\(whole % 60)s" : "\(whole)s"
+        return whole >= 3600
+            ? "\(whole / 3600)h\(whole % 3600 / 60)m" : whole >= 60 ? "\(whole / 60)m\(whole % 60)s" : "\(whole)s"
     }
 
     mutating func show(_ status: ModelStatus, done: Bool) {

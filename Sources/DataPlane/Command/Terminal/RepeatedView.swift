@@ -2,7 +2,7 @@ import ArgumentParser
 import Foundation
 import Glibc
 
-/// How a verb shows what the agent knows: once or again and again, for people or for programs.
+/// How a verb shows the agent's state: once or repeatedly, for people or for programs.
 struct RepeatedView: ParsableArguments {
     @Flag(help: "Show again every second until interrupted.")
     var watch = false
@@ -10,7 +10,7 @@ struct RepeatedView: ParsableArguments {
     @Flag(help: "Print JSON.")
     var json = false
 
-    /// Shows what `ask` gives until it gives nil, once without `--watch`.
+    /// Shows the results of `ask` until it returns nil; only one without `--watch`.
     func show<Value: Encodable>(_ ask: () throws -> Value?, text: (Value) -> String) throws {
         repeat {
             guard let value = try ask() else { return }
@@ -26,7 +26,7 @@ struct RepeatedView: ParsableArguments {
     }
 }
 
-/// What `--json` prints: indented, members in the order of their names.
+/// The output of `--json`: indented, members sorted by name.
 func printJSON(_ value: some Encodable) throws {
     let encoder = JSONEncoder()
     encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]

@@ -1,4 +1,4 @@
-/// Columns for people: padded with spaces, numbers to the right.
+/// Columns for people: padded with spaces, numbers right-aligned.
 struct Table {
     private let header: [String]
     private let rightAligned: Set<Int>

@@ -1,8 +1,8 @@
 import Agent
 import ArgumentParser
+import EngineBench
 import Foundation
-import Glibc
-import ObjectStore
+internal import TextCoding
 
 struct EngineBenchVerb: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -10,14 +10,11 @@ struct EngineBenchVerb: AsyncParsableCommand {
         abstract: "Time one object from an HTTP server into the cache.",
         shouldDisplay: false)
 
-    @Option(help: "http://host:port/bucket/key; the server need not check signatures.")
+    @Option(help: "http[s]://host:port/bucket/key; the server need not check signatures.")
     var url: String
 
     @Option(help: "An empty folder for the cache.")
     var directory: String
-
-    @Option(help: "memory, directory or disk.")
-    var medium: String = "memory"
 
     @Option(help: "Ranged GETs in flight.")
     var connections = 4
@@ -30,12 +27,12 @@ struct EngineBenchVerb: AsyncParsableCommand {
 
     func run() async throws {
         do {
-            guard let address = URL(string: url), let medium = AgentOptions.Medium(rawValue: medium), let staged = ByteCount.parse(inFlight) else {
-                throw SettingError(field: "--url, --medium or --in-flight", value: nil, problem: "is malformed", remedy: "see --help")
+            guard let address = URL(string: url), let staged = ByteCount.parse(inFlight) else {
+                throw SettingError(
+                    field: "--url or --in-flight", value: nil, problem: "is malformed", remedy: "see --help")
             }
             let report = try await EngineBench.run(
-                url: address, directory: directory, medium: medium, connections: connections, threads: threads,
-                inFlightBytes: staged)
+                url: address, directory: directory, connections: connections, threads: threads, inFlightBytes: staged)
             print(String(decoding: try JSONEncoder().encode(report), as: UTF8.self))
         } catch {
             fail(error)

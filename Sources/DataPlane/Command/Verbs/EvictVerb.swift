@@ -1,10 +1,12 @@
 import Agent
 import ArgumentParser
+import Sessions
 
 struct EvictVerb: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "evict",
         abstract: "Give up cached models.",
+        usage: "modelcache evict <model> | --all [<options>]",
         discussion: """
             EXAMPLES
               modelcache evict qwen-0123456789abcdef

@@ -3,24 +3,44 @@ import ArgumentParser
 import Foundation
 import Glibc
 import ObjectStore
+internal import TextCoding
 
 struct RunVerb: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "run",
         abstract: "Run a program that reads the model while it still arrives.",
+        usage: "modelcache run [<options>] -- <program> [<argument> ...]",
         discussion: """
-            Sets MODEL_DIR, OSS_PATH, ENABLE_CONNECTOR and LD_PRELOAD and becomes the program. Every {} in its arguments is
-            replaced by the model's folder.
+            Sets LD_PRELOAD, ENABLE_CONNECTOR, and MODEL_DIR with OSS_PATH or MODELCACHE_MODELS, and becomes the program. \
+            Every {} in its arguments is replaced by the model's folder. Of several models each has a name, and {NAME} \
+            is replaced by its folder; {{NAME}} stands for the text {NAME}. A model that the program does not touch \
+            is not read.
 
             EXAMPLES
-              modelcache run --source oss://models/qwen/ -- llama-server -m {}/qwen-00001-of-00015.gguf
-              modelcache run --source oss://models/qwen/ --dir /tmp/qwen -- sha256sum /tmp/qwen/qwen-00001-of-00015.gguf
+              modelcache run --source oss://models/qwen/ -- llama-server -m {}/qwen.gguf
+              modelcache run --source oss://models/qwen/ --dir /tmp/qwen -- \\
+                sha256sum /tmp/qwen/qwen.gguf
+              modelcache run --source base=oss://models/qwen/ \\
+                --source draft=oss://models/qwen-draft/ -- \\
+                llama-server -m {base}/qwen.gguf -md {draft}/draft.gguf
+              modelcache run --source a=oss://models/a/ --source b=s3://other/b/ \\
+                --dir a=/tmp/m/a --dir b=/tmp/m/b -- llama-server --models-dir /tmp/m
             """)
 
-    @OptionGroup var source: SourceOptions
+    @Option(
+        help: ArgumentHelp(
+            "A model's prefix, oss://bucket/prefix/ or s3://bucket/prefix/ (OSS_PATH); NAME=uri, repeated, for several.",
+            valueName: "uri"))
+    var source: [String] = []
 
-    @Option(name: .customLong("dir"), help: ArgumentHelp("The folder in which the program finds the model (MODEL_DIR).", valueName: "dir"))
-    var directory: String?
+    @OptionGroup var store: StoreOptions
+
+    @Option(
+        name: .customLong("dir"),
+        help: ArgumentHelp(
+            "The folder in which the program finds the model (MODEL_DIR); NAME=dir, repeated, for named ones.",
+            valueName: "dir"))
+    var directory: [String] = []
 
     @Argument(parsing: .postTerminator, help: "The program and its arguments, after --.")
     var command: [String] = []
@@ -28,26 +48,29 @@ struct RunVerb: ParsableCommand {
     func run() throws {
         do {
             guard let program = command.first else {
-                throw SettingError(field: "command", value: nil, problem: "is missing", remedy: "write it after --, as in: modelcache run --source oss://b/p/ -- llama-server -m {}/x.gguf")
+                throw SettingError(
+                    field: "command", value: nil, problem: "is missing",
+                    remedy: "write it after --, as in: "
+                        + "modelcache run --source oss://b/p/ -- llama-server -m {}/x.gguf")
             }
-            var environment = source.environment()
-            let location = try ObjectLocation(parsing: environment["OSS_PATH"] ?? "", field: source.source == nil ? "OSS_PATH" : "--source")
-            var folder = directory ?? environment["MODEL_DIR"].flatMap { $0.isEmpty ? nil : $0 } ?? Self.defaultDirectory(location)
-            if !folder.hasPrefix("/") { folder = FileManager.default.currentDirectoryPath + "/" + folder }
-            while folder.count > 1 && folder.hasSuffix("/") { folder.removeLast() }
+            let models = try RunModels(
+                sources: source, directories: directory, store: store,
+                environment: ProcessInfo.processInfo.environment, user: getuid())
+            var environment = try models.environment
             let library = try Self.library(environment)
-            environment["MODEL_DIR"] = folder
-            environment["OSS_PATH"] = location.description
             environment["ENABLE_CONNECTOR"] = "1"
             let preloaded = environment["LD_PRELOAD"].flatMap { $0.isEmpty ? nil : $0 }
             environment["LD_PRELOAD"] = preloaded.map { "\(library):\($0)" } ?? library
-            let arguments = command.map { $0.replacing("{}", with: folder) }
+            let arguments = try models.replaced(in: command)
+            try models.makeFolders(user: getuid())
+            for name in ProcessInfo.processInfo.environment.keys where environment[name] == nil { unsetenv(name) }
             for (name, value) in environment { setenv(name, value, 1) }
             var pointers: [UnsafeMutablePointer<CChar>?] = arguments.map { strdup($0) }
             pointers.append(nil)
             execvp(program, pointers)
             let reason = String(cString: strerror(errno))
-            FileHandle.standardError.write(Data("modelcache: cannot run \(program): \(reason); check the name and PATH\n".utf8))
+            FileHandle.standardError.write(
+                Data("modelcache: cannot run \(program): \(reason); check the name and PATH\n".utf8))
             // The shell's convention for a command that was not found.
             Glibc.exit(127)
         } catch {
@@ -55,13 +78,8 @@ struct RunVerb: ParsableCommand {
         }
     }
 
-    /// A place of its own for each source and user.
-    static func defaultDirectory(_ location: ObjectLocation) -> String {
-        let name = ([location.bucket] + location.prefix.split(separator: "/").map(String.init)).joined(separator: "/")
-        return "/tmp/modelcache-\(getuid())/\(name)"
-    }
-
-    /// The preload library: MODELCACHE_PRELOAD, else `../lib` beside this program's folder, else beside it.
+    /// The preload library: MODELCACHE_PRELOAD, else in `../lib` beside this program's folder, else beside this
+    /// program.
     static func library(_ environment: [String: String]) throws -> String {
         if let named = environment["MODELCACHE_PRELOAD"], !named.isEmpty { return named }
         let executable = try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")

@@ -2,17 +2,22 @@ import Agent
 import ArgumentParser
 import Foundation
 import Glibc
+internal import Models
 import ObjectStore
+internal import Sessions
+internal import TextCoding
 
 struct WarmVerb: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "warm",
         abstract: "Bring a model into the cache ahead of its readers.",
+        usage: "modelcache warm [<options>]",
         discussion: """
-            Starts an agent when none runs, then waits until every file is whole and verified. At a ModelCache's own socket
-            (MODELCACHE_SOCKET=.../.modelcache/agent.sock) it waits for the node's agent instead, 60 s, also when the agent is
-            restarted meanwhile (MODELCACHE_AGENT_DEADLINE_SECONDS). MODELCACHE_TOKEN_FILE names the ServiceAccount token by which
-            that socket knows a pod. Exit code 0: every file is whole; 1: it cannot be;
+            Starts an agent when none runs, then waits until every file is whole and verified. At a ModelCache's own socket \
+            (MODELCACHE_SOCKET=.../.modelcache/agent.sock) it waits for the node's agent instead, 60 s, also when the agent is \
+            restarted meanwhile (MODELCACHE_AGENT_DEADLINE_SECONDS). MODELCACHE_TOKEN_FILE names the ServiceAccount token by which \
+            that socket knows a pod, MODELCACHE_SECRET_FOLDER the volume of a Secret with the store's keys. Without keys it waits \
+            as long for a client that has some. Exit code 0: every file is whole; 1: it cannot be; \
             69: no agent or store answers; 78: a setting is wrong.
 
             EXAMPLES
@@ -33,16 +38,20 @@ struct WarmVerb: ParsableCommand {
         FirstProcess.endsAtOnce()
         do {
             let place = try place.location()
-            let settings = source.environment().filter { SourceSettings.variables.contains($0.key) && !$0.value.isEmpty }
+            let settings = source.environment().filter {
+                SourceSettings.variables.contains($0.key) && !$0.value.isEmpty
+            }
             if let volume = CacheSocket.volume(of: place.socket) {
                 guard !pin else {
-                    throw CommandFailure("--pin: what is pinned of a ModelCache its placement decides; leave the flag out")
+                    throw CommandFailure(
+                        "--pin: what is pinned of a ModelCache its placement decides; leave the flag out")
                 }
                 try warm(volume: volume, socket: place.socket, settings: settings)
             } else {
-                let client = try AgentLauncher.connect(place)
-                let directory = try client.open(settings: settings).directory
-                try follow(client, directory: directory, shown: directory)
+                var connection = Connection(
+                    socket: nil, settings: settings, client: try AgentLauncher.connect(place))
+                let directory = try connection.open()
+                try follow(&connection, directory: directory, shown: directory)
             }
         } catch {
             TerminationLog.write(error)
@@ -50,41 +59,53 @@ struct WarmVerb: ParsableCommand {
         }
     }
 
-    /// Through a ModelCache's own socket, of which only the node's agent can be the other end: it is waited for, never started.
+    /// Warms through a ModelCache's own socket. Only the node's agent listens there, so this waits for it and never
+    /// starts one.
     private func warm(volume: String, socket: String, settings: [String: String]) throws {
         let patience = Double(ProcessInfo.processInfo.environment["MODELCACHE_AGENT_DEADLINE_SECONDS"] ?? "") ?? 60
         var goneSince: ContinuousClock.Instant?
         var hasBegun = false
-        // Not there yet, or gone in mid-fill: the next agent has the chunks and goes on.
-        func wait(_ reason: String) throws {
-            if goneSince == nil { say("waiting up to \(Int(patience)) s for the node's agent at \(socket) (\(reason))") }
+        // The agent has not started yet, or ended during the fill. The next agent has the chunks and continues.
+        func wait(_ reason: String, orThrow error: any Error) throws {
+            if goneSince == nil {
+                say("waiting up to \(Int(patience)) s for the node's agent at \(socket) (\(reason))")
+            }
             let since = goneSince ?? .now
             goneSince = since
-            guard since.duration(to: .now) < .seconds(patience) else { throw CacheSocketUnreachable(path: socket, reason: reason) }
+            guard since.duration(to: .now) < .seconds(patience) else { throw error }
             usleep(200_000)
         }
         while true {
+            var connection = Connection(socket: socket, settings: settings)
             do {
-                let client = try AgentClient(path: socket)
-                let directory = try client.open(settings: settings.merging(try CallerToken.settings()) { $1 }).directory
+                let directory = try connection.open()
                 goneSince = nil
                 hasBegun = true
-                return try follow(client, directory: directory, shown: volume)
+                return try follow(&connection, directory: directory, shown: volume)
             } catch let error as AgentUnreachable {
-                try wait(error.reason)
-            } catch let error as AgentRefused where hasBegun && error.isUnreachable {
-                try wait(error.message)
+                try wait(error.reason, orThrow: CacheSocketUnreachable(path: socket, reason: error.reason))
+            } catch let error as AgentRefused where (hasBegun || !connection.bringsCredentials) && error.isUnreachable {
+                // Without keys it is served as soon as a client with keys is there: a warm-up Job, which comes.
+                try wait(error.message, orThrow: error)
             }
         }
     }
 
     /// - Parameters:
-    ///   - directory: as the agent names it.
-    ///   - shown: as this process sees it.
-    private func follow(_ client: AgentClient, directory: String, shown: String) throws {
+    ///   - directory: the agent's name for it.
+    ///   - shown: this process's name for it.
+    private func follow(_ connection: inout Connection, directory: String, shown: String) throws {
         var line = ProgressLine()
         var isPinned = !pin
+        var told: Set<ModelWarning>?
+        func tell(_ warnings: [ModelWarning]?) {
+            guard !json else { return }
+            for warning in warnings ?? [] where told?.contains(warning) != true { say("warning: \(warning.line)") }
+            told = (told ?? []).union(warnings ?? [])
+        }
         while true {
+            try connection.handOverNewCredentials()
+            let client = try connection.current()
             guard case .status(let status) = try client.control(.status),
                 let model = status.models.first(where: { $0.directory == directory && $0.phase != .prepared })
             else {
@@ -97,6 +118,8 @@ struct WarmVerb: ParsableCommand {
                 isPinned = true
             }
             let isDone = model.phase != .filling
+            // Not between: a line there would tear the progress apart.
+            if told == nil { tell(model.warnings) }
             if json {
                 let encoder = JSONEncoder()
                 encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
@@ -104,12 +127,15 @@ struct WarmVerb: ParsableCommand {
             } else {
                 line.show(model, done: isDone)
             }
+            if isDone { tell(model.warnings) }
             switch model.phase {
             case .complete:
                 if !json { print(shown) }
                 return
             case .failed:
-                throw CommandFailure(model.message ?? "the model cannot be completed")
+                throw CommandFailure(
+                    model.message ?? "the model cannot be completed",
+                    isUnreachable: model.reason == AgentStatus.unreachableReason)
             case .filling, .prepared:
                 Thread.sleep(forTimeInterval: json ? 0.5 : 0.1)
             }
@@ -121,44 +147,125 @@ struct WarmVerb: ParsableCommand {
     }
 }
 
-/// No agent came to a ModelCache's socket.
+/// The session that holds the model; at a ModelCache's socket it is replaced when the token for its role, or its
+/// Secret, was renewed.
+private struct Connection {
+    /// A ModelCache's; nil: the agent's own.
+    let socket: String?
+    let settings: [String: String]
+    var client: AgentClient?
+    private var handed = Handed()
+
+    /// The agent reads the source with these.
+    private struct Handed: Equatable {
+        var role: [String: String] = [:]
+        var keys: [String: String] = [:]
+    }
+
+    init(socket: String?, settings: [String: String], client: AgentClient? = nil) {
+        self.socket = socket
+        self.settings = settings
+        self.client = client
+    }
+
+    /// Whether the agent can read the source with what the last ``open()`` handed over.
+    var bringsCredentials: Bool { handed != Handed() || settings["OSS_ACCESS_KEY_ID"] != nil }
+
+    func current() throws -> AgentClient {
+        guard let client else { throw CommandFailure("the connection was not opened") }
+        return client
+    }
+
+    /// Returns the agent's name of the directory.
+    mutating func open() throws -> String {
+        guard let socket else { return try current().open(settings: settings).directory }
+        let keys = try MountedSecret.read(environment: ProcessInfo.processInfo.environment)?.settings ?? [:]
+        return try open(Handed(role: try CallerToken.roleSettings(), keys: keys), at: socket)
+    }
+
+    private mutating func open(_ credentials: Handed, at socket: String) throws -> String {
+        handed = credentials
+        let next = try AgentClient(path: socket)
+        let all = try settings.merging(CallerToken.settings()) { $1 }
+            .merging(credentials.role) { $1 }.merging(credentials.keys) { $1 }
+        let directory = try next.open(settings: all).directory
+        // The former one ends when the new one holds the model.
+        client = next
+        return directory
+    }
+
+    mutating func handOverNewCredentials() throws {
+        guard let socket else { return }
+        var newest = Handed(role: try CallerToken.roleSettings(), keys: handed.keys)
+        // A Secret that goes, or is half written, ends no fill that has its keys.
+        if let secret = try? MountedSecret.read(environment: ProcessInfo.processInfo.environment) {
+            newest.keys = secret.settings
+        }
+        if newest != handed { _ = try open(newest, at: socket) }
+    }
+}
+
+/// No agent responds at a ModelCache's socket.
 struct CacheSocketUnreachable: Error, CustomStringConvertible {
     let path: String
     let reason: String
 
     var description: String {
-        "no agent answers at \(path) (\(reason)); see that the modelcache-agent pod of this node runs and that the ModelCache's volume is mounted"
+        "no agent answers at \(path) (\(reason)); see that the modelcache-agent pod of this node runs "
+            + "and that the ModelCache's volume is mounted"
     }
 }
 
-/// The ServiceAccount token of `MODELCACHE_TOKEN_FILE`, by which a ModelCache's socket knows its callers.
+/// The ServiceAccount token of `MODELCACHE_TOKEN_FILE`, with which a ModelCache's socket authenticates its clients.
 enum CallerToken {
-    /// What `MC_OPEN` carries of it. Read anew for each connection: the kubelet renews the file. Empty where none is named.
+    /// The token's setting in `MC_OPEN`. Read again for each connection, because the kubelet renews the file. Empty
+    /// without the variable.
     ///
-    /// - Throws: `SettingError` that names the file and never shows what is in it.
-    static func settings(environment: [String: String] = ProcessInfo.processInfo.environment) throws -> [String: String] {
-        guard let path = environment["MODELCACHE_TOKEN_FILE"], !path.isEmpty else { return [:] }
-        guard let file = FileHandle(forReadingAtPath: path), let data = try? file.read(upToCount: maximumBytes + 1) ?? Data(),
+    /// - Throws: `SettingError`, which names the file and never shows its content.
+    static func settings(environment: [String: String] = ProcessInfo.processInfo.environment) throws -> [String: String]
+    {
+        try read("MODELCACHE_TOKEN_FILE", as: "MODELCACHE_TOKEN", audience: "modelcache.io", environment)
+    }
+
+    /// The setting with the token of `MODELCACHE_ROLE_TOKEN_FILE`, which the agent exchanges for the credentials of the
+    /// role. Empty without the variable.
+    static func roleSettings(environment: [String: String] = ProcessInfo.processInfo.environment) throws
+        -> [String: String]
+    {
+        try read(
+            "MODELCACHE_ROLE_TOKEN_FILE", as: "MODELCACHE_ROLE_TOKEN",
+            audience: "sts.aliyuncs.com or sts.amazonaws.com", environment)
+    }
+
+    private static func read(_ name: String, as setting: String, audience: String, _ environment: [String: String])
+        throws -> [String: String]
+    {
+        guard let path = environment[name], !path.isEmpty else { return [:] }
+        guard let file = FileHandle(forReadingAtPath: path),
+            let data = try? file.read(upToCount: maximumBytes + 1) ?? Data(),
             data.count <= maximumBytes, let text = String(data: data, encoding: .utf8)
         else {
             throw SettingError(
-                field: "MODELCACHE_TOKEN_FILE", value: nil, problem: "names no readable file of at most \(maximumBytes) bytes",
-                remedy: "mount a projected ServiceAccount token of audience modelcache.io there")
+                field: name, value: nil,
+                problem: "names no readable file of at most \(maximumBytes) bytes",
+                remedy: "mount a projected ServiceAccount token of audience \(audience) there")
         }
-        return ["MODELCACHE_TOKEN": text.trimmingCharacters(in: .whitespacesAndNewlines)]
+        return [setting: text.trimmingCharacters(in: .whitespacesAndNewlines)]
     }
 
     private static let maximumBytes = 16 << 10
 }
 
-/// What Kubernetes shows of a container that ended: the container's `terminationMessagePath`, where there is such a file.
+/// The container's `terminationMessagePath`, which Kubernetes shows after the container ended, where the file exists.
 enum TerminationLog {
-    static func write(_ error: any Error) {
+    static func write(_ error: any Error) { write("\(error)") }
+
+    static func write(_ message: String) {
         let descriptor = open("/dev/termination-log", O_WRONLY | O_TRUNC | O_CLOEXEC | O_NOFOLLOW)
         guard descriptor >= 0 else { return }
         defer { close(descriptor) }
-        // 4096 bytes is what the kubelet reads.
-        let text = Array("\(error)".utf8.prefix(4096))
+        // The kubelet reads 4096 bytes.
+        let text = Array(message.utf8.prefix(4096))
         _ = Glibc.write(descriptor, text, text.count)
     }
 }

@@ -1,4 +1,4 @@
-/* libcurl for Swift: its setopt and getinfo are variadic (and macros), which Swift cannot call. Types are libcurl's own. */
+/* libcurl for Swift, which cannot call its variadic setopt and getinfo (and macros). The types are libcurl's. */
 #ifndef MODELCACHE_CURLSHIM_H
 #define MODELCACHE_CURLSHIM_H
 
@@ -13,14 +13,14 @@ CURLcode mc_curl_set_pointer(CURL *handle, CURLoption option, void *value);
 CURLcode mc_curl_set_list(CURL *handle, CURLoption option, struct curl_slist *value);
 CURLcode mc_curl_set_bytes(CURL *handle, CURLoption option, mc_curl_bytes function);
 
-/* What is called for each address before it is connected to, instead of socket(2); CURL_SOCKET_BAD (-1) refuses it. */
+/* libcurl calls the function for each address instead of socket(2); CURL_SOCKET_BAD (-1) refuses the address. */
 CURLcode mc_curl_set_open_socket(CURL *handle, curl_opensocket_callback function, void *context);
-/* What libcurl would have opened, closed on exec. */
+/* The socket that libcurl would have opened, closed on exec. */
 curl_socket_t mc_curl_socket(const struct curl_sockaddr *address);
 
 long mc_curl_long(CURL *handle, CURLINFO info);
 int64_t mc_curl_number(CURL *handle, CURLINFO info);
-/* Valid until the handle is used again; NULL when unknown. */
+/* Valid until the next use of the handle; NULL when unknown. */
 const char *mc_curl_string(CURL *handle, CURLINFO info);
 void *mc_curl_private(CURL *handle);
 /* The socket of a CONNECT_ONLY transfer while its handle is in the multi handle; -1 when there is none. */

@@ -1,13 +1,13 @@
-/// A rate over time, as a schedule: each piece is told how long to wait before it may leave. Pieces leave
-/// evenly, since every reservation moves the next free moment on by the time its bytes take.
+/// A rate over time, as a schedule: each send waits for its turn. Sends leave evenly, because every reservation moves
+/// the next free moment by the time that its bytes take.
 package struct Bandwidth: Sendable {
     package let bytesPerSecond: Double
     private var nextFree: Int64 = .min
-    /// An idle sender may catch up on this much, which evens out timers that fire late.
+    /// An idle sender may catch up on this much, which compensates timers that fire late.
     static let slackNanoseconds: Int64 = 2_000_000
 
-    /// Pieces under a cap are not larger, so that the rate is smooth.
-    package static let pieceBytes: Int64 = 64 << 10
+    /// The largest send under a cap, so that the rate is smooth.
+    package static let sendBytes: Int64 = 64 << 10
 
     /// Nil for no cap.
     package init?(bytesPerSecond: Double?) {

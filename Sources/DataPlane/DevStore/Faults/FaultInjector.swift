@@ -1,4 +1,4 @@
-/// A fault plan at work: counts requests per rule and decides. Deterministic for a seed and an order of requests.
+/// Applies a fault plan: counts requests per rule and decides. Deterministic for a seed and an order of requests.
 package struct FaultInjector: Sendable {
     package let plan: FaultPlan
     private var seen: [Int]
@@ -12,15 +12,15 @@ package struct FaultInjector: Sendable {
         random = SplitMix(state: plan.seed ?? 0)
     }
 
-    /// How often each rule acted.
+    /// How often each rule has acted.
     package var timesActed: [Int] { acted }
 
-    /// What a rule is matched against.
+    /// The properties of a request that rules match.
     package struct Subject: Sendable {
         package var bucket: String?
         package var key: String?
         package var method: String
-        /// The bytes of the object that the answer would carry; nil where there is no object.
+        /// The bytes of the object that the response would have; nil where there is no object.
         package var range: Range<Int64>?
         package var ranged: Bool
 
@@ -33,7 +33,7 @@ package struct FaultInjector: Sendable {
         }
     }
 
-    /// The action for this request, nil for an honest answer.
+    /// The action for this request; nil for a correct response.
     package mutating func decide(_ subject: Subject) -> FaultAction? {
         for (index, rule) in plan.rules.enumerated() {
             guard Self.meets(rule, subject) else { continue }
@@ -67,7 +67,9 @@ package struct FaultInjector: Sendable {
     }
 
     private static func contains(_ text: String, _ number: Int64) -> Bool {
-        guard let (first, last) = text.contains("-") ? bounds(text) : Int64(text).map({ ($0, $0) }) else { return false }
+        guard let (first, last) = text.contains("-") ? bounds(text) : Int64(text).map({ ($0, $0) }) else {
+            return false
+        }
         return number >= first && number <= last
     }
 
@@ -79,7 +81,7 @@ package struct FaultInjector: Sendable {
     }
 }
 
-/// `*` matches any run of bytes, slashes too, `?` one byte.
+/// `*` matches any number of bytes, slashes too; `?` matches one byte.
 package enum Glob {
     package static func matches(_ pattern: ArraySlice<UInt8>, _ text: ArraySlice<UInt8>) -> Bool {
         var p = pattern.startIndex, t = text.startIndex
@@ -104,7 +106,7 @@ package enum Glob {
     }
 }
 
-/// SplitMix64 (Steele, Lea, Flood 2014): small, seedable, good enough for dice.
+/// SplitMix64 (Steele, Lea, Flood 2014): small, seedable, good enough for probabilities.
 package struct SplitMix: Sendable, RandomNumberGenerator {
     private var state: UInt64
 

@@ -1,4 +1,4 @@
-/// Faults on request: which answers go wrong, and how. A pure value; the HTTP side carries it out.
+/// Faults on request: the responses that fail, and how. A pure value; the HTTP side carries it out.
 package struct FaultPlan: Sendable, Codable, Equatable {
     /// Seeds the probabilities, so that a run can be repeated.
     package var seed: UInt64?
@@ -26,25 +26,28 @@ package struct FaultPlan: Sendable, Codable, Equatable {
     }
 }
 
-/// One rule: every condition given must hold. The first rule that matches and is not used up acts.
+/// One rule: every given condition must hold. The first matching rule that is not used up acts.
 package struct FaultRule: Sendable, Codable, Equatable {
     package struct Match: Sendable, Codable, Equatable {
-        /// Glob over the key: `*` any run, `?` one character. Absent: any request, a listing too.
+        /// Glob over the key: `*` any number of characters, `?` one character. Absent: any request, also a listing.
         package var key: String?
         package var bucket: String?
         package var method: String?
-        /// `first-last`, inclusive object offsets; the answer's bytes must overlap it. `last` may be absent.
+        /// `first-last`, inclusive object offsets that the response's bytes must overlap. `last` may be absent.
         package var range: String?
-        /// `n`, `n-m` or `n-`: which of the requests that meet the other conditions, counted from 1.
+        /// `n`, `n-m` or `n-`: the number of the request among those that meet the other conditions, counted from 1.
         package var request: String?
         /// 0 to 1.
         package var probability: Double?
-        /// Only requests that carry a Range header, or only those that do not.
+        /// Only requests with a Range header, or only those without.
         package var ranged: Bool?
         /// Only listings.
         package var listing: Bool?
 
-        package init(key: String? = nil, method: String? = nil, range: String? = nil, request: String? = nil, probability: Double? = nil) {
+        package init(
+            key: String? = nil, method: String? = nil, range: String? = nil, request: String? = nil,
+            probability: Double? = nil
+        ) {
             self.key = key
             self.method = method
             self.range = range
@@ -66,12 +69,12 @@ package struct FaultRule: Sendable, Codable, Equatable {
     }
 }
 
-/// What goes wrong. Members combine: `{"delayMs": 200, "truncateAfter": 4096}`.
-/// Offsets named `After` count body bytes of this answer; `flipByte` counts from the object's start.
+/// The faults of a rule. Members combine: `{"delayMs": 200, "truncateAfter": 4096}`. Offsets named `After` count body
+/// bytes of this response; `flipByte` counts from the object's start.
 package struct FaultAction: Sendable, Codable, Equatable {
-    /// Answer with this status and an error document instead.
+    /// Respond with this status and an error document instead.
     package var status: Int?
-    /// The document's code; by default OSS's for that status.
+    /// The document's code; by default OSS's code for that status.
     package var code: String?
     /// `x-oss-qos-delay-time` in milliseconds; with a status, usually 503.
     package var qosDelayMs: Int?
@@ -82,25 +85,25 @@ package struct FaultAction: Sendable, Codable, Equatable {
     /// Send nothing more after that many bytes, for `stallSeconds` or for ever.
     package var stallAfter: Int64?
     package var stallSeconds: Double?
-    /// Close the connection after that many bytes, though Content-Length says more.
+    /// Close the connection after that many bytes, though Content-Length is larger.
     package var truncateAfter: Int64?
     /// Content-Length is wrong by this many bytes.
     package var wrongLength: Int64?
-    /// A ranged request gets 200 and the whole object.
+    /// A ranged request gets 200 and the complete object.
     package var ok200: Bool?
-    /// The Content-Range names other bytes than those sent.
+    /// The Content-Range names other bytes than the body has.
     package var wrongContentRange: Bool?
     /// The byte at this object offset is inverted.
     package var flipByte: Int64?
-    /// Another ETag, as of a replaced object. `If-Match` is judged against it.
+    /// Another ETag, as for a replaced object. `If-Match` compares with it.
     package var changedETag: Bool?
     /// The content comes from this file instead.
     package var replaceWith: String?
     /// The request's token counts as expired.
     package var expireToken: Bool?
-    /// This answer's bytes per second.
+    /// The bytes per second of this response.
     package var bytesPerSecond: Double?
-    /// Wait before the head of the answer.
+    /// Wait before the head of the response.
     package var delayMs: Double?
     /// Leave out the CRC-64 header, or send a wrong one.
     package var dropCRC: Bool?

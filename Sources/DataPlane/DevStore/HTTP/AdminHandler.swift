@@ -2,9 +2,9 @@ internal import Foundation
 internal import NIOCore
 internal import NIOHTTP1
 
-/// `GET|PUT|DELETE /faults`, `GET|DELETE /stats`: JSON.
+/// `GET|PUT|DELETE /faults`, `GET|PUT|DELETE /oddities`, `GET|DELETE /stats`, `GET|PUT /identity`: JSON.
 ///
-/// `@unchecked Sendable`: used on the channel's event loop alone.
+/// `@unchecked Sendable`: only the channel's event loop uses it.
 final class AdminHandler: ChannelInboundHandler, @unchecked Sendable {
     typealias InboundIn = HTTPServerRequestPart
     typealias OutboundOut = HTTPServerResponsePart
@@ -17,7 +17,7 @@ final class AdminHandler: ChannelInboundHandler, @unchecked Sendable {
 
     private struct Faults: Encodable {
         let plan: FaultPlan
-        /// How often each rule acted.
+        /// How often each rule has acted.
         let acted: [Int]
     }
 
@@ -27,14 +27,16 @@ final class AdminHandler: ChannelInboundHandler, @unchecked Sendable {
             self.head = head
             body.clear()
         case .body(var part):
-            // Plans are small; whoever sends more is cut off.
+            // Plans are small; a larger body ends the connection.
             guard body.readableBytes < 4 << 20 else { return context.close(promise: nil) }
             body.writeBuffer(&part)
         case .end:
             guard let head else { return }
             let (status, text) = answer(head)
             let headers = HTTPHeaders([("Content-Type", "application/json"), ("Content-Length", "\(text.utf8.count)")])
-            context.write(wrapOutboundOut(.head(HTTPResponseHead(version: head.version, status: status, headers: headers))), promise: nil)
+            context.write(
+                wrapOutboundOut(.head(HTTPResponseHead(version: head.version, status: status, headers: headers))),
+                promise: nil)
             context.write(wrapOutboundOut(.body(.byteBuffer(ByteBuffer(string: text)))), promise: nil)
             context.writeAndFlush(wrapOutboundOut(.end(nil)), promise: nil)
         }
@@ -57,11 +59,34 @@ final class AdminHandler: ChannelInboundHandler, @unchecked Sendable {
         case (.DELETE, "/faults"):
             server.setFaults(FaultPlan())
             return (.ok, "{}\n")
+        case (.GET, "/oddities"): return json(server.service.oddities.plan)
+        case (.PUT, "/oddities"):
+            do {
+                let plan = try JSONDecoder().decode(OddityPlan.self, from: Data(body.readableBytesView))
+                server.service.setOddities(plan)
+                return (.ok, "{}\n")
+            } catch {
+                return (.badRequest, "{\"error\": \"not a plan of oddities\"}\n")
+            }
+        case (.DELETE, "/oddities"):
+            server.service.setOddities(OddityPlan())
+            return (.ok, "{}\n")
+        case (.GET, "/identity"): return json(server.service.identity.counts)
+        case (.PUT, "/identity"):
+            guard let plan = try? JSONDecoder().decode(IdentityPlan.self, from: Data(body.readableBytesView)) else {
+                return (.badRequest, "{\"error\": \"not an identity plan\"}\n")
+            }
+            server.service.identity.plan = plan
+            return (.ok, "{}\n")
         case (.GET, "/stats"): return json(server.statistics.snapshot)
         case (.DELETE, "/stats"):
             server.statistics.clear()
             return (.ok, "{}\n")
-        default: return (.notFound, "{\"error\": \"GET, PUT or DELETE /faults; GET or DELETE /stats\"}\n")
+        default:
+            return (
+                .notFound,
+                "{\"error\": \"GET, PUT or DELETE /faults or /oddities; GET or DELETE /stats; GET or PUT /identity\"}\n"
+            )
         }
     }
 

@@ -3,11 +3,11 @@ internal import NIOCore
 internal import NIOHTTP1
 internal import NIOPosix
 
-/// Sends one answer's body, a piece after the other, and carries out the faults that concern it.
+/// Sends one response's body, one send after the other, and carries out its faults.
 ///
-/// Without TLS and flipped bytes a piece is a file region: sendfile(2), no byte enters this process.
+/// Without TLS and flipped bytes a send is a file region: sendfile(2), no byte enters this process.
 ///
-/// `@unchecked Sendable`: every method and field is used on the channel's event loop alone.
+/// `@unchecked Sendable`: only the channel's event loop uses its methods and fields.
 final class BodyPump: @unchecked Sendable {
     /// How the body ended.
     enum Ending {
@@ -33,10 +33,11 @@ final class BodyPump: @unchecked Sendable {
     private let ended: @Sendable (Ending) -> Void
     private var completedInARow = 0
 
-    private static let pieceBytes: Int64 = 4 << 20
+    private static let sendBytes: Int64 = 4 << 20
 
     init(
-        channel: any Channel, source: Source, range: Range<Int64>, fault: FaultAction?, pacers: [Pacer], encrypted: Bool,
+        channel: any Channel, source: Source, range: Range<Int64>, fault: FaultAction?, pacers: [Pacer],
+        encrypted: Bool,
         served: @escaping @Sendable (Int64) -> Void, ended: @escaping @Sendable (Ending) -> Void
     ) {
         self.channel = channel
@@ -55,25 +56,37 @@ final class BodyPump: @unchecked Sendable {
         guard position < end else { return ended(.complete) }
         if breaks() { return }
         let isPaced = pacers.contains { $0.isCapped }
-        var length = min(end - position, isPaced ? Bandwidth.pieceBytes : copies ? 1 << 20 : Self.pieceBytes)
+        var length = min(end - position, isPaced ? Bandwidth.sendBytes : copies ? 1 << 20 : Self.sendBytes)
         for stop in [fault?.resetAfter, fault?.stallAfter, fault?.truncateAfter] {
             if let stop, start + stop > position { length = min(length, start + stop - position) }
         }
-        let piece = length
-        let wait = isPaced ? pacers.map { $0.reserve(bytes: piece) }.max() ?? 0 : 0
+        if isPaced { boundBuffer() }
+        let bytes = length
+        let wait = isPaced ? pacers.map { $0.reserve(bytes: bytes) }.max() ?? 0 : 0
         if wait > 0 {
-            channel.eventLoop.scheduleTask(in: .nanoseconds(wait)) { self.send(piece) }
+            channel.eventLoop.scheduleTask(in: .nanoseconds(wait)) { self.send(bytes) }
         } else {
-            send(piece)
+            send(bytes)
         }
     }
+
+    /// Under a cap the socket takes little that the client has no window for: what lies in its buffer was paid for out
+    /// of the cap without having been sent (TCP_NOTSENT_LOWAT, tcp(7)).
+    private func boundBuffer() {
+        guard !isBounded, let options = channel as? any SocketOptionProvider else { return }
+        isBounded = true
+        _ = options.unsafeSetSocketOption(
+            level: .tcp, name: NIOBSDSocket.Option(rawValue: TCP_NOTSENT_LOWAT), value: CInt(Bandwidth.sendBytes))
+    }
+    private var isBounded = false
 
     private func send(_ length: Int64) {
         guard channel.isActive else { return ended(.broken) }
         let part: IOData
         switch source {
         case .bytes(let bytes):
-            part = .byteBuffer(bytes.getSlice(at: bytes.readerIndex + Int(position), length: Int(length)) ?? ByteBuffer())
+            part = .byteBuffer(
+                bytes.getSlice(at: bytes.readerIndex + Int(position), length: Int(length)) ?? ByteBuffer())
         case .file(let file) where copies:
             var buffer = channel.allocator.buffer(capacity: Int(length))
             file.read(at: position, count: Int(length), into: &buffer)
@@ -94,8 +107,8 @@ final class BodyPump: @unchecked Sendable {
         channel.writeAndFlush(HTTPServerResponsePart.body(part)).whenComplete { result in
             self.watch?.cancel()
             guard case .success = result else { return self.ended(.broken) }
-            // A write that completes at once calls back at once: return to the loop now and then, so that the
-            // stack stays flat and other connections get their turn.
+            // A write that completes at once calls back at once. Returning to the loop now and then keeps the stack
+            // flat and lets other connections run.
             self.completedInARow += 1
             if self.completedInARow % 8 == 0 {
                 self.channel.eventLoop.execute { self.run() }
@@ -105,8 +118,8 @@ final class BodyPump: @unchecked Sendable {
         }
     }
 
-    /// Looks at the file while its bytes leave. sendfile(2) of what a file no longer has sends nothing and fails with
-    /// nothing, and NIO asks again for ever: see test_an_object_cut_while_it_is_sent_ends_its_connection.
+    /// Watches the file while its bytes are sent. When the file has become shorter, sendfile(2) sends nothing without
+    /// an error, and NIO tries again for ever: see test_an_object_cut_while_it_is_sent_ends_its_connection.
     private func watch(_ file: OpenFile, end: Int64) {
         watch = channel.eventLoop.scheduleTask(in: .milliseconds(250)) {
             if file.reaches(end) { self.watch(file, end: end) } else { self.cut() }
@@ -114,7 +127,7 @@ final class BodyPump: @unchecked Sendable {
     }
     private var watch: Scheduled<Void>?
 
-    /// The file became shorter than its answer said.
+    /// The file became shorter than the response's Content-Length.
     private func cut() {
         channel.close(promise: nil)
         ended(.broken)

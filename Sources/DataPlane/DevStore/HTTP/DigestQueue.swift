@@ -1,6 +1,6 @@
 internal import Foundation
 
-/// Reads large objects for their digests, one at a time, beside the answers.
+/// Reads large objects for their digests, one at a time, while responses go on.
 final class DigestQueue: Sendable {
     static let shared = DigestQueue()
     private let queue = DispatchQueue(label: "digests", qos: .utility)

@@ -1,7 +1,7 @@
 internal import Glibc
 internal import Synchronization
 
-/// The caps that bytes pass on their way out: one for the store, one for the connection, one for the answer.
+/// The caps for sent bytes: one for the store, one for the connection, one for the response.
 final class Pacer: Sendable {
     private let bandwidth: Mutex<Bandwidth?>
 
@@ -9,14 +9,14 @@ final class Pacer: Sendable {
 
     var isCapped: Bool { bandwidth.withLock { $0 != nil } }
 
-    /// Nil or 0 takes the cap away.
+    /// Nil or 0 removes the cap.
     func set(bytesPerSecond: Double?) {
         bandwidth.withLock { current in
             if current?.bytesPerSecond != bytesPerSecond { current = Bandwidth(bytesPerSecond: bytesPerSecond) }
         }
     }
 
-    /// Nanoseconds to wait before `bytes` may leave.
+    /// Nanoseconds to wait before `bytes` may be sent.
     func reserve(bytes: Int64) -> Int64 {
         var time = timespec()
         clock_gettime(CLOCK_MONOTONIC, &time)

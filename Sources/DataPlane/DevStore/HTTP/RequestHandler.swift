@@ -3,10 +3,10 @@ internal import NIOCore
 internal import NIOHTTP1
 internal import NIOPosix
 
-/// One connection: reads a request, has the service decide, sends the answer.
+/// One connection: reads a request, asks the service, sends the response.
 ///
-/// `@unchecked Sendable`: every method and field is used on the channel's event loop alone; the service, which is safe
-/// from any thread, decides on a thread pool because it reads files.
+/// `@unchecked Sendable`: only the channel's event loop uses its methods and fields. The service is safe from any
+/// thread and runs on a thread pool, because it reads files.
 final class RequestHandler: ChannelInboundHandler, @unchecked Sendable {
     typealias InboundIn = HTTPServerRequestPart
     typealias OutboundOut = HTTPServerResponsePart
@@ -41,7 +41,9 @@ final class RequestHandler: ChannelInboundHandler, @unchecked Sendable {
             if head.method == .PUT {
                 upload = Upload()
                 if head.headers.first(name: "expect")?.lowercased() == "100-continue" {
-                    context.writeAndFlush(wrapOutboundOut(.head(HTTPResponseHead(version: head.version, status: .continue))), promise: nil)
+                    context.writeAndFlush(
+                        wrapOutboundOut(.head(HTTPResponseHead(version: head.version, status: .continue))), promise: nil
+                    )
                 }
             }
         case .body(let bytes):
@@ -59,13 +61,16 @@ final class RequestHandler: ChannelInboundHandler, @unchecked Sendable {
     private func answer(_ head: HTTPRequestHead, channel: any Channel) {
         let remote = channel.remoteAddress?.ipAddress ?? ""
         let headers = head.headers.map { ($0.name, $0.value) }
-        guard let request = StoreRequest(method: head.method.rawValue, target: head.uri, headers: headers, remote: remote) else {
+        guard
+            let request = StoreRequest(method: head.method.rawValue, target: head.uri, headers: headers, remote: remote)
+        else {
             return send(StoreResponse(status: 400), nil, head, channel)
         }
         let server = self.server
         let upload = self.upload
         self.upload = nil
-        NIOThreadPool.singleton.runIfActive(eventLoop: channel.eventLoop) { () -> (StoreService.Exchange, StoreResponse) in
+        NIOThreadPool.singleton.runIfActive(eventLoop: channel.eventLoop) {
+            () -> (StoreService.Exchange, StoreResponse) in
             let exchange = server.service.exchange(request)
             if let upload { return (exchange, server.service.store(exchange, upload)) }
             let response = server.service.respond(exchange)
@@ -88,21 +93,29 @@ final class RequestHandler: ChannelInboundHandler, @unchecked Sendable {
         }
     }
 
-    private func send(_ response: StoreResponse, _ exchange: StoreService.Exchange?, _ request: HTTPRequestHead, _ channel: any Channel) {
+    private func send(
+        _ response: StoreResponse, _ exchange: StoreService.Exchange?, _ request: HTTPRequestHead,
+        _ channel: any Channel
+    ) {
         var headers = HTTPHeaders(response.headers.map { ($0.name, $0.value) })
         let status = HTTPResponseStatus(statusCode: response.status)
-        if status.mayHaveResponseBody || request.method == .HEAD { headers.add(name: "Content-Length", value: "\(response.contentLength)") }
+        if status.mayHaveResponseBody || request.method == .HEAD {
+            headers.add(name: "Content-Length", value: "\(response.contentLength)")
+        }
         let keepsAlive = request.isKeepAlive && response.fault?.wrongLength == nil
         if !keepsAlive { headers.add(name: "Connection", value: "close") }
         if let exchange {
             server.statistics.answered(exchange, status: response.status)
             server.log(exchange, response)
         }
-        channel.write(HTTPServerResponsePart.head(HTTPResponseHead(version: request.version, status: status, headers: headers)), promise: nil)
+        channel.write(
+            HTTPServerResponsePart.head(HTTPResponseHead(version: request.version, status: status, headers: headers)),
+            promise: nil)
         let pump: (BodyPump.Source, Range<Int64>)?
         switch response.body {
         case .none: pump = nil
         case .text(let text): pump = (.bytes(channel.allocator.buffer(string: text)), 0..<Int64(text.utf8.count))
+        case .bytes(let bytes): pump = (.bytes(channel.allocator.buffer(bytes: bytes)), 0..<Int64(bytes.count))
         case .file(let file, let range): pump = (.file(file), range)
         }
         if let (source, range) = pump {
@@ -111,7 +124,8 @@ final class RequestHandler: ChannelInboundHandler, @unchecked Sendable {
             if let rate = response.fault?.bytesPerSecond { pacers.append(Pacer(bytesPerSecond: rate)) }
             let statistics = server.statistics
             BodyPump(
-                channel: channel, source: source, range: range, fault: response.fault, pacers: pacers, encrypted: encrypted,
+                channel: channel, source: source, range: range, fault: response.fault, pacers: pacers,
+                encrypted: encrypted,
                 // Object bytes are counted, documents are not.
                 served: { if let exchange, case .file = source { statistics.served(exchange, bytes: $0) } },
                 ended: { if $0 == .complete { self.finish(channel, keepsAlive) } }

@@ -14,7 +14,7 @@ package final class StoreServer: Sendable {
     private let channels = Mutex<[any Channel]>([])
     private let accessLog: Mutex<FileHandle?>
 
-    /// - Parameter bandwidth: bytes per second over all connections; the fault plan's value wins when it has one.
+    /// - Parameter bandwidth: bytes per second over all connections; a bandwidth in the fault plan replaces it.
     package init(service: StoreService, threads: Int, bandwidth: Double?, accessLog: FileHandle?) {
         self.service = service
         pacer = Pacer(bytesPerSecond: service.faults.plan.bandwidth ?? bandwidth)
@@ -22,23 +22,36 @@ package final class StoreServer: Sendable {
         self.accessLog = Mutex(accessLog)
     }
 
-    /// Serves objects on `host:port`; 0 lets the kernel choose. Answers the port.
+    /// Serves objects on `host:port`; 0 lets the kernel choose. Returns the port.
     package func listen(host: String, port: Int, tls: NIOSSLContext? = nil) async throws -> Int {
         try await bind(host: host, port: port) { channel in
             channel.eventLoop.makeCompletedFuture {
                 if let tls { try channel.pipeline.syncOperations.addHandler(NIOSSLServerHandler(context: tls)) }
-                try channel.pipeline.syncOperations.configureHTTPServerPipeline(withPipeliningAssistance: true, withErrorHandling: true)
+                try channel.pipeline.syncOperations.configureHTTPServerPipeline(
+                    withPipeliningAssistance: true, withErrorHandling: true)
                 try channel.pipeline.syncOperations.addHandler(RequestHandler(server: self, encrypted: tls != nil))
             }
         }
     }
 
-    /// Serves the admin interface; loopback only, it has no password.
+    /// Serves the admin interface, on loopback only, because it has no password.
     package func listenForAdmin(port: Int) async throws -> Int {
         try await bind(host: "127.0.0.1", port: port) { channel in
             channel.eventLoop.makeCompletedFuture {
                 try channel.pipeline.syncOperations.configureHTTPServerPipeline(withErrorHandling: true)
                 try channel.pipeline.syncOperations.addHandler(AdminHandler(server: self))
+            }
+        }
+    }
+
+    /// Serves STS, the metadata services and a container's endpoint on `host:port`; 0 lets the kernel choose.
+    package func listenForIdentity(host: String, port: Int, tls: NIOSSLContext? = nil) async throws -> Int {
+        try await bind(host: host, port: port) { channel in
+            channel.eventLoop.makeCompletedFuture {
+                if let tls { try channel.pipeline.syncOperations.addHandler(NIOSSLServerHandler(context: tls)) }
+                try channel.pipeline.syncOperations.configureHTTPServerPipeline(
+                    withPipeliningAssistance: true, withErrorHandling: true)
+                try channel.pipeline.syncOperations.addHandler(IdentityHandler(service: self.service))
             }
         }
     }
@@ -61,7 +74,7 @@ package final class StoreServer: Sendable {
         try? await group.shutdownGracefully()
     }
 
-    /// A new fault plan; its bandwidth, when it has one, replaces the cap.
+    /// A new fault plan; its bandwidth, if any, replaces the cap.
     func setFaults(_ plan: FaultPlan) {
         service.setFaults(plan)
         if let bandwidth = plan.bandwidth { pacer.set(bytesPerSecond: bandwidth) }

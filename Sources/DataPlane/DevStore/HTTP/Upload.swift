@@ -2,8 +2,9 @@ package import Foundation
 internal import Crypto
 internal import Glibc
 internal import NIOCore
+internal import TextCoding
 
-/// The body of a PUT, kept in an unnamed file until the request is known to be allowed and whole.
+/// The body of a PUT, kept in an unnamed file until the request is complete and allowed.
 ///
 /// `@unchecked Sendable`: used on the event loop until the last byte, then on one pool thread.
 package final class Upload: @unchecked Sendable {
@@ -14,7 +15,7 @@ package final class Upload: @unchecked Sendable {
         let folder = NSTemporaryDirectory()
         var opened = open(folder, O_RDWR | O_CLOEXEC | Int32(bitPattern: 0o20200000), 0o600)  // O_TMPFILE, open(2)
         if opened < 0 {
-            // Some file systems know no unnamed files.
+            // Some file systems do not support unnamed files.
             var name = Array((folder + "/devstore-XXXXXX").utf8CString)
             opened = mkstemp(&name)
             if opened >= 0 { unlink(name) }
@@ -45,8 +46,8 @@ package final class Upload: @unchecked Sendable {
         return isChunked ? Self.unchunk(raw) : raw
     }
 
-    /// The bytes inside `aws-chunked` framing; trailers are left out and chunk signatures not checked. Nil when a
-    /// size is none, a chunk is short or lacks its line end, or the last chunk is missing.
+    /// The bytes inside `aws-chunked` framing, without trailers; chunk signatures are not checked. Nil when a size is
+    /// malformed, a chunk is short or lacks its line end, or the last chunk is missing.
     package static func unchunk(_ raw: Data) -> Data? {
         var rest = raw[...]
         var result = Data()
@@ -54,7 +55,9 @@ package final class Upload: @unchecked Sendable {
         while let end = rest.firstRange(of: newline) {
             let line = String(decoding: rest[rest.startIndex..<end.lowerBound], as: UTF8.self)
             let digits = line.prefix { $0 != ";" }
-            guard digits.utf8.allSatisfy({ Hex.value($0) != nil }), let size = Int(digits, radix: 16) else { return nil }
+            guard digits.utf8.allSatisfy({ Hex.value($0) != nil }), let size = Int(digits, radix: 16) else {
+                return nil
+            }
             rest = rest[end.upperBound...]
             if size == 0 { return result }
             guard rest.count - 2 >= size, rest.dropFirst(size).prefix(2) == newline else { return nil }
@@ -70,7 +73,7 @@ package final class Upload: @unchecked Sendable {
 }
 
 extension StoreService {
-    /// PUT of an object: written aside, then renamed, so that no reader meets half of it.
+    /// PUT of an object: written under another name, then renamed, so that no reader sees half of it.
     func store(_ exchange: Exchange, _ upload: Upload) -> StoreResponse {
         defer { upload.discard() }
         do throws(StoreError) {
@@ -78,7 +81,8 @@ extension StoreService {
             let action = try fault(exchange, range: nil)
             let request = exchange.request
             guard let name = exchange.address.bucket, let tree = bucket(name), let key = exchange.address.key,
-                !request.query.contains(where: { Self.unsupported.contains($0.name) }), request.header("x-oss-copy-source") == nil,
+                !request.query.contains(where: { Self.unsupported.contains($0.name) }),
+                request.header("x-oss-copy-source") == nil,
                 request.header("x-amz-copy-source") == nil
             else { throw Self.notImplemented }
             guard let path = tree.path(key: key), !key.hasSuffix("/") else {
@@ -114,7 +118,7 @@ extension StoreService {
         }
     }
 
-    /// What the request says of its own body: Content-MD5, and for S3 the SHA-256 that was signed.
+    /// The digests of the body that the request has: Content-MD5, and for S3 the signed SHA-256.
     private static func check(_ contents: Data, _ request: StoreRequest) throws(StoreError) {
         if let given = request.header("content-md5"), Base64.encode(Array(Insecure.MD5.hash(data: contents))) != given {
             throw StoreError("BadDigest", 400, "The Content-MD5 you specified did not match what we received.")

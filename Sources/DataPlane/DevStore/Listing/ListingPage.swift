@@ -1,9 +1,8 @@
-/// One page of a listing: what is asked for, and the answer, as values.
+/// One page of a listing: its query and its result, as values.
 package struct ListingQuery: Sendable, Equatable {
     package var prefix = ""
     package var delimiter = ""
-    /// Only what comes after this in byte order. A value that is a group's name stands for the whole
-    /// group, which is skipped.
+    /// Only keys after this one in byte order. The name of a group stands for the complete group, which is skipped.
     package var after = ""
     package var maxKeys = 100
 
@@ -21,14 +20,16 @@ package struct ListingPage: Sendable {
         case group(String)
     }
     package var entries: [Entry] = []
-    /// Where the next page starts; nil when this is the last.
+    /// The start of the next page; nil on the last page.
     package var next: String?
 
     /// `objects` are sorted by the bytes of their keys.
     package init(_ query: ListingQuery, objects: [StoredObject]) {
         guard query.maxKeys > 0 else { return }
-        // Not every text that ends in the delimiter: under the prefix `da`, `da` itself is a key for the delimiter `a`.
-        let skipsGroup = query.after.utf8.starts(with: query.prefix.utf8) && Self.group(of: query.after, query) == query.after
+        // Not every text that ends in the delimiter is a group: under the prefix `da`, `da` is a key for the delimiter
+        // `a`.
+        let skipsGroup =
+            query.after.utf8.starts(with: query.prefix.utf8) && Self.group(of: query.after, query) == query.after
         var last = ""
         for object in objects where object.key.utf8.starts(with: query.prefix.utf8) {
             if !query.after.isEmpty {
@@ -51,7 +52,7 @@ package struct ListingPage: Sendable {
         if case .group(let text) = entry { .group(text) } else { .object }
     }
 
-    /// The common prefix that a key rolls up into.
+    /// The common prefix that contains a key.
     private static func group(of key: String, _ query: ListingQuery) -> String? {
         let delimiter = Array(query.delimiter.utf8)
         guard !delimiter.isEmpty else { return nil }

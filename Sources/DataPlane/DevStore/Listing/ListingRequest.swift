@@ -1,4 +1,6 @@
-/// A listing request read from its query, in either version and dialect, and its answer as XML.
+internal import TextCoding
+
+/// A listing request read from its query, in either version and dialect, and its response as XML.
 package struct ListingRequest: Sendable {
     package var dialect: Dialect
     package var version: Int
@@ -12,7 +14,7 @@ package struct ListingRequest: Sendable {
     package init(_ request: StoreRequest, dialect: Dialect) throws(StoreError) {
         self.dialect = dialect
         version = request.parameter("list-type") == "2" ? 2 : 1
-        // oss2 sends an empty token with its first page, and OSS takes that for none.
+        // oss2 sends an empty token with its first page, and OSS ignores it.
         token = request.parameter("continuation-token").flatMap { $0.isEmpty ? nil : $0 }
         startAfter = request.parameter("start-after") ?? ""
         marker = request.parameter("marker") ?? ""
@@ -46,8 +48,12 @@ package struct ListingRequest: Sendable {
         urlEncoded = encoding == "url"
     }
 
-    /// `entityTag` gives an object's ETag without quotes.
-    package func document(bucket: String, page: ListingPage, entityTag: (StoredObject) -> String) -> String {
+    /// - Parameters:
+    ///   - codesToken: the continuation token is coded as the keys are (`OddityPlan.encodedTokens`).
+    ///   - listed: how an object is shown.
+    package func document(
+        bucket: String, page: ListingPage, codesToken: Bool = false, listed: (StoredObject) -> ListedObject
+    ) -> String {
         var xml = XMLDocument()
         xml.open(
             "ListBucketResult",
@@ -67,19 +73,21 @@ package struct ListingRequest: Sendable {
         xml.element("IsTruncated", page.next == nil ? "false" : "true")
         if let next = page.next {
             if version == 2 {
-                xml.element("NextContinuationToken", Base64.encode(Array(next.utf8)))
+                let token = Base64.encode(Array(next.utf8))
+                xml.element("NextContinuationToken", codesToken && dialect == .oss ? coded(token) : token)
             } else {
                 xml.element("NextMarker", coded(next))
             }
         }
         for case .object(let object) in page.entries {
+            let shown = listed(object)
             xml.open("Contents")
-            xml.element("Key", coded(object.key))
+            xml.element("Key", urlEncoded ? shown.codedKey ?? coded(object.key) : object.key)
             xml.element("LastModified", HTTPDate.iso8601(object.state.modifiedSeconds))
-            xml.element("ETag", "\"\(entityTag(object))\"")
-            if dialect == .oss { xml.element("Type", "Normal") }
-            xml.element("Size", "\(object.state.size)")
-            xml.element("StorageClass", dialect == .oss ? "Standard" : "STANDARD")
+            xml.element("ETag", shown.entityTag.isEmpty ? "" : "\"\(shown.entityTag)\"")
+            if dialect == .oss { xml.element("Type", shown.type) }
+            xml.element("Size", "\(shown.size)")
+            xml.element("StorageClass", shown.storageClass)
             if fetchOwner {
                 xml.open("Owner")
                 xml.element("ID", "0")
@@ -97,8 +105,26 @@ package struct ListingRequest: Sendable {
         return xml.text
     }
 
-    /// S3 leaves slashes as they are, OSS codes them.
+    /// S3 leaves slashes as they are; OSS encodes them.
     private func coded(_ text: String) -> String {
         urlEncoded ? PercentCoding.encode(text, keepingSlash: dialect == .s3) : text
+    }
+}
+
+/// An object as a listing shows it.
+package struct ListedObject: Sendable {
+    /// Without quotes; "" for none.
+    package var entityTag: String
+    package var size: Int64
+    package var storageClass: String
+    /// OSS's `Type`.
+    package var type = "Normal"
+    /// The key as a coded listing shows it; nil for the usual coding.
+    package var codedKey: String?
+
+    package init(_ object: StoredObject, entityTag: String, dialect: Dialect) {
+        self.entityTag = entityTag
+        size = object.state.size
+        storageClass = dialect == .oss ? "Standard" : "STANDARD"
     }
 }

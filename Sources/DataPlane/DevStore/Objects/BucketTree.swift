@@ -1,12 +1,12 @@
 internal import Glibc
 
-/// One bucket: the regular files under a directory. Keys are their paths.
+/// One bucket: the regular files under a directory. Their paths are the keys.
 package struct BucketTree: Sendable {
     package let name: String
     /// Resolved: no symbolic link in it, no slash at its end.
     package let root: String
 
-    /// Files that the store keeps beside the objects; never listed or served.
+    /// Files that the store keeps beside the objects and never lists or serves.
     static let reservedPrefix = ".devstore-"
 
     /// Nil when the directory does not exist.
@@ -16,7 +16,7 @@ package struct BucketTree: Sendable {
         self.root = real
     }
 
-    /// The file a key may be stored at; nil for keys that would leave the bucket or name no file.
+    /// The file of a key; nil for keys that would leave the bucket or name no file.
     package func path(key: String) -> String? {
         guard !key.isEmpty, key.utf8.count <= 1023, !key.utf8.contains(0) else { return nil }
         var first = true
@@ -28,7 +28,7 @@ package struct BucketTree: Sendable {
         return root + "/" + key
     }
 
-    /// The same, for a file that exists and is, links resolved, inside the bucket.
+    /// As ``path(key:)``, for an existing file whose resolved path is inside the bucket.
     package func existing(key: String) -> String? {
         guard let path = path(key: key), let real = Self.resolve(path), real.hasPrefix(root + "/") else { return nil }
         return real
@@ -37,7 +37,7 @@ package struct BucketTree: Sendable {
     /// Every key in byte order with the file's state. Links that leave the bucket are skipped.
     package func objects(prefix: String) -> [StoredObject] {
         var out: [StoredObject] = []
-        // Only the directory that the prefix names can hold matches.
+        // Only the directory of the prefix can have matches.
         let folder = prefix.lastIndex(of: "/").map { String(prefix[..<$0]) } ?? ""
         if !folder.isEmpty, existing(key: folder) == nil { return [] }
         walk(folder, prefix: prefix, depth: 0, into: &out)
@@ -80,7 +80,7 @@ package struct BucketTree: Sendable {
     }
 }
 
-/// What identifies a file's content short of reading it.
+/// Identifies a file's content without reading it.
 package struct FileState: Sendable, Hashable {
     package var inode: UInt64
     package var size: Int64

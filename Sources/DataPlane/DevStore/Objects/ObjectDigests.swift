@@ -2,22 +2,23 @@ internal import Checksum
 internal import Crypto
 internal import Glibc
 internal import Synchronization
+internal import TextCoding
 
-/// What a store knows of an object's content.
+/// The digests of an object's content.
 package struct Digest: Sendable, Equatable {
     /// CRC-64/ECMA, OSS's `x-oss-hash-crc64ecma`.
     package var crc64: UInt64
     /// CRC-64/NVME, S3's `x-amz-checksum-crc64nvme`.
     package var crc64nvme: UInt64
-    /// Present for objects not over `ObjectDigests.md5Limit`.
+    /// Present for objects up to `ObjectDigests.md5Limit`.
     package var md5: [UInt8]?
 }
 
-/// Digests by inode, size and modification time, so that a file is read once. With a side file they
-/// outlive a restart. Safe from any thread; `digest` blocks while it reads.
+/// Digests by inode, size and modification time, so that each file is read once. With a side file they survive a
+/// restart. Safe from any thread; `digest` blocks while it reads.
 package final class ObjectDigests: Sendable {
-    /// Objects up to this size carry the MD5 as their ETag, as one simple upload gives; larger ones look
-    /// like multipart uploads, whose ETag is no MD5. 16 MiB: hashed in some 30 ms.
+    /// Objects up to this size have their MD5 as ETag, as after one simple upload. Larger ones look like multipart
+    /// uploads, whose ETag is no MD5. 16 MiB are hashed in some 30 ms.
     package static let md5Limit: Int64 = 16 << 20
     /// The part size behind the number in a large object's ETag.
     static let partSize: Int64 = 16 << 20
@@ -29,8 +30,8 @@ package final class ObjectDigests: Sendable {
     private let state = Mutex(State())
     private let sideFile: String?
 
-    /// `sideFile`: lines of `inode size mtimeNs crc64 crc64nvme md5|-`, appended as digests are computed.
-    /// Lines that do not read are skipped.
+    /// `sideFile`: lines of `inode size mtimeNs crc64 crc64nvme md5|-`, appended as digests are computed. Malformed
+    /// lines are skipped.
     package init(sideFile: String? = nil) {
         self.sideFile = sideFile
         guard let sideFile, let file = fopen(sideFile, "r") else { return }
@@ -51,15 +52,15 @@ package final class ObjectDigests: Sendable {
         }
     }
 
-    /// The digest if it is known already.
+    /// The digest, if it is already known.
     package func cached(_ file: FileState) -> Digest? { state.withLock { $0.known[file] } }
 
-    /// True for the one caller that should compute a digest nobody has or is computing.
+    /// True for the one caller that should compute a missing digest.
     package func claim(_ file: FileState) -> Bool {
         state.withLock { $0.known[file] == nil && $0.working.insert(file).inserted }
     }
 
-    /// Reads the file unless its digest is known. Nil when it cannot be read or changed meanwhile.
+    /// The digest, read from the file unless known. Nil when the file cannot be read or changed meanwhile.
     package func digest(descriptor: CInt, _ file: FileState) -> Digest? {
         if let known = cached(file) { return known }
         defer { state.withLock { _ = $0.working.remove(file) } }
@@ -67,14 +68,15 @@ package final class ObjectDigests: Sendable {
         state.withLock { $0.known[file] = digest }
         if let sideFile, let out = fopen(sideFile, "a") {
             let md5 = digest.md5.map { Base64.encode($0) } ?? "-"
-            let line = "\(file.inode) \(file.size) \(file.modifiedNanoseconds) \(digest.crc64) \(digest.crc64nvme) \(md5)\n"
+            let line =
+                "\(file.inode) \(file.size) \(file.modifiedNanoseconds) \(digest.crc64) \(digest.crc64nvme) \(md5)\n"
             fputs(line, out)
             fclose(out)
         }
         return digest
     }
 
-    /// The ETag without quotes, in lower case. Large objects need no reading for it: it names the file's state.
+    /// The ETag without quotes, in lower case. A large object's ETag names the file's state, so the file is not read.
     package func entityTag(descriptor: CInt, _ file: FileState) -> String? {
         if file.size <= Self.md5Limit {
             return digest(descriptor: descriptor, file)?.md5.map { Hex.encode($0) }

@@ -1,8 +1,8 @@
 internal import Glibc
 internal import NIOCore
 
-/// A file open for reading, closed when the last user lets go of it. The NIO handle owns the descriptor,
-/// which never changes, so it may be read from any thread.
+/// A file open for reading, closed with its last reference. The NIO handle owns the descriptor, which never changes, so
+/// any thread may read it.
 package final class OpenFile: Sendable {
     let handle: NIOFileHandle
     let descriptor: CInt
@@ -22,9 +22,26 @@ package final class OpenFile: Sendable {
         self.handle = NIOFileHandle(_deprecatedTakingOwnershipOfDescriptor: descriptor)
     }
 
+    /// A new file with these bytes, which has no name. Nil when the temporary folder takes none.
+    package init?(holding bytes: [UInt8]) {
+        let folder = getenv("TMPDIR").map { String(cString: $0) } ?? "/tmp"
+        var path = Array("\(folder)/devstore-XXXXXX".utf8CString)
+        let descriptor = mkstemp(&path)
+        guard descriptor >= 0 else { return nil }
+        unlink(path)
+        var status = stat()
+        guard write(descriptor, bytes, bytes.count) == bytes.count, fstat(descriptor, &status) == 0 else {
+            close(descriptor)
+            return nil
+        }
+        self.descriptor = descriptor
+        self.state = FileState(status)
+        self.handle = NIOFileHandle(_deprecatedTakingOwnershipOfDescriptor: descriptor)
+    }
+
     deinit { try? handle.close() }
 
-    /// Whether the file still reaches to `end`: whoever rewrites an object in place cuts it first.
+    /// Whether the file still reaches to `end`: a writer that replaces an object in place truncates it first.
     func reaches(_ end: Int64) -> Bool {
         var status = stat()
         return fstat(descriptor, &status) == 0 && Int64(status.st_size) >= end

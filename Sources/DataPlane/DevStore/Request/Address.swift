@@ -1,4 +1,6 @@
-/// Which bucket and object a request means.
+internal import TextCoding
+
+/// The bucket and the object of a request.
 package struct Address: Sendable, Equatable {
     /// Nil: the service itself (list buckets).
     package var bucket: String?
@@ -7,10 +9,9 @@ package struct Address: Sendable, Equatable {
     /// The bucket came from the host name.
     package var virtualHost: Bool
 
-    /// `baseHosts`: service names, so that `bucket.<base>` is a bucket and `<base>` is none. With no
-    /// base host given, the first label of a name with dots is the bucket when it is a known one or
-    /// when the path's first part is not.
-    /// Nil when the path cannot be decoded.
+    /// `baseHosts`: service names, so that `bucket.<base>` is a bucket and `<base>` is none. Without base hosts, the
+    /// first label of a name with dots is the bucket when it is a known one, or when the path's first part is not. Nil
+    /// when the path cannot be decoded.
     package init?(request: StoreRequest, baseHosts: [String], isBucket: (String) -> Bool) {
         guard let path = PercentCoding.decode(request.rawPath.dropFirst(), plusIsSpace: false) else { return nil }
         let host = Self.hostName(request.header("host") ?? "")

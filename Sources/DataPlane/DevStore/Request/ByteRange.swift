@@ -1,16 +1,16 @@
-/// What a Range header asks of an object of a known size.
+/// The meaning of a Range header for an object of a known size.
 package enum ByteRange: Sendable, Equatable {
-    /// The whole object with status 200.
+    /// The complete object with status 200.
     case whole
     /// These bytes with status 206.
     case part(Range<Int64>)
     /// Status 416, InvalidRange.
     case unsatisfiable
 
-    /// OSS, without `x-oss-range-behavior: standard`, answers any range that is not wholly inside the
-    /// object with the whole object and status 200 (OSS documentation, GetObject, "Range"). With the
-    /// header, and always in S3, RFC 9110 section 14 holds: the end is cut to the object, a start past
-    /// the end is 416. What is not a single byte range is ignored.
+    /// OSS, without `x-oss-range-behavior: standard`, responds to any range that is not completely inside the object
+    /// with the complete object and status 200 (OSS documentation, GetObject, "Range"). With the header, and always in
+    /// S3, RFC 9110 section 14 holds: the end is cut to the object, and a start past the end is 416. Anything but a
+    /// single byte range is ignored.
     package init(header: String?, size: Int64, standard: Bool) {
         guard let header, header.hasPrefix("bytes=") else { self = .whole; return }
         let halves = header.dropFirst(6).split(separator: "-", maxSplits: 1, omittingEmptySubsequences: false)

@@ -1,7 +1,7 @@
 internal import Glibc
 
-/// Dates of HTTP, the signatures and listings, to and from seconds since 1970. Always UTC and English,
-/// whatever the locale.
+/// Converts dates of HTTP, signatures and listings to and from seconds since 1970. Always UTC and English, in any
+/// locale.
 package enum HTTPDate {
     private static let days = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"]
     private static let months = [
@@ -44,7 +44,7 @@ package enum HTTPDate {
         return seconds(y, mo - 1, d, h, mi, s)
     }
 
-    /// `2026-11-21T05:00:00Z`, as key files write an expiry; plain seconds since 1970 are taken too.
+    /// `2026-11-21T05:00:00Z`, the form of an expiry in key files; plain seconds since 1970 are accepted too.
     package static func parseExpiry(_ text: String) -> Int64? {
         if let seconds = Int64(text) { return seconds }
         return parseBasic(text.filter { $0 != "-" && $0 != ":" })

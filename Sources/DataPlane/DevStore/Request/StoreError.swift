@@ -2,7 +2,7 @@
 package enum Dialect: String, Sendable, CaseIterable {
     case oss, s3
 
-    /// By what the request carries: its signature, then its headers; `fallback` for plain ones.
+    /// Decides by the request's signature, then by its headers; `fallback` for a request with neither.
     package init(request: StoreRequest, fallback: Dialect) {
         if let authorization = request.header("authorization") {
             self = authorization.hasPrefix("AWS") ? .s3 : .oss
@@ -18,7 +18,7 @@ package enum Dialect: String, Sendable, CaseIterable {
     }
 }
 
-/// An answer that says why not. Codes and texts are those of the OSS and S3 error references.
+/// An error response. Codes and texts are those of the OSS and S3 error references.
 package struct StoreError: Error, Sendable, Equatable {
     package var code: String
     package var status: Int
@@ -27,7 +27,7 @@ package struct StoreError: Error, Sendable, Equatable {
     package var fields: [Field] = []
     /// More response headers.
     package var headers: [Field] = []
-    /// The fault that plays this error, when one does: its delay and its breaks act on the document too.
+    /// The fault that simulates this error, if any: its delays and breaks apply to the document too.
     package var fault: FaultAction?
 
     package struct Field: Sendable, Equatable {
@@ -64,7 +64,7 @@ package struct StoreError: Error, Sendable, Equatable {
         return xml.text
     }
 
-    /// OSS's EC of the errors whose number its documentation gives.
+    /// OSS's EC numbers, for the errors whose number is documented.
     static let errorCodes = [
         "SignatureDoesNotMatch": "0002-00000201",
         "RequestTimeTooSkewed": "0002-00000504",
@@ -77,7 +77,7 @@ package struct StoreError: Error, Sendable, Equatable {
     ]
 }
 
-/// Text of an XML document, written in order. Elements are never indented: SDKs read white space.
+/// The text of an XML document, written in order. Elements are not indented, because SDKs read white space.
 package struct XMLDocument: Sendable {
     package private(set) var text = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
 
@@ -90,8 +90,8 @@ package struct XMLDocument: Sendable {
         text += "<\(name)>\(Self.escape(value))</\(name)>"
     }
 
-    /// XML 1.0 allows no control characters but tab, newline and return, which become references.
-    /// Others are replaced by U+FFFD: such keys are only listed right with `encoding-type=url`.
+    /// XML 1.0 allows no control characters but tab, newline and return, which become references. Others become U+FFFD:
+    /// such keys are listed correctly only with `encoding-type=url`.
     package static func escape(_ value: String) -> String {
         var out = ""
         out.reserveCapacity(value.utf8.count)

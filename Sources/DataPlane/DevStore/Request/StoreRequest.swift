@@ -1,4 +1,6 @@
-/// A request's head as the store judges it: nothing here knows of sockets.
+internal import TextCoding
+
+/// A request's head as the store judges it, without sockets.
 package struct StoreRequest: Sendable {
     /// Upper case, as on the request line.
     package var method: String

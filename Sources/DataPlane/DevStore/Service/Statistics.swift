@@ -1,6 +1,6 @@
 internal import Synchronization
 
-/// What the store has done since it started or was last cleared.
+/// Counters since the store started or was last cleared.
 package struct StatisticsSnapshot: Sendable, Codable, Equatable {
     package struct Count: Sendable, Codable, Equatable {
         package var requests = 0

@@ -1,5 +1,5 @@
 extension StoreService {
-    /// Requests on the bucket itself: listings, and what SDKs ask before they work.
+    /// Requests on the bucket itself: listings, and the requests that SDKs send first.
     func bucketRequest(_ exchange: Exchange, _ tree: BucketTree) throws(StoreError) -> StoreResponse {
         let request = exchange.request
         switch request.method {
@@ -24,18 +24,35 @@ extension StoreService {
     private func list(_ exchange: Exchange, _ tree: BucketTree) throws(StoreError) -> StoreResponse {
         let action = try fault(exchange, range: nil)
         let listing = try ListingRequest(exchange.request, dialect: exchange.dialect)
-        let page = ListingPage(listing.query, objects: tree.objects(prefix: listing.query.prefix))
+        let odd = oddities
+        let prefix = listing.query.prefix
+        let page = ListingPage(listing.query, objects: odd.merged(tree.objects(prefix: prefix), prefix: prefix))
         var document = XMLDocument()
         document.replace(
-            with: listing.document(bucket: tree.name, page: page) { object in
-                guard let path = tree.existing(key: object.key), let file = OpenFile(path: path),
-                    let tag = digests.entityTag(descriptor: file.descriptor, file.state)
-                else { return "" }
-                return exchange.dialect == .oss ? tag.uppercased() : tag
+            with: listing.document(bucket: tree.name, page: page, codesToken: odd.plan.encodedTokens) { object in
+                listed(object, tree, odd, exchange.dialect)
             })
         var response = xml(document, exchange)
         response.fault = action
         return response
+    }
+
+    private func listed(
+        _ object: StoredObject, _ tree: BucketTree, _ odd: Oddities, _ dialect: Dialect
+    ) -> ListedObject {
+        let rule = odd.plan.rule(object.key)
+        let tag = file(object.key, tree, odd).flatMap { entityTag($0, rule, dialect) } ?? ""
+        var shown = ListedObject(object, entityTag: tag, dialect: dialect)
+        shown.codedKey = odd.coded(object.key)
+        if let storageClass = rule.storageClass { shown.storageClass = storageClass }
+        if rule.symlink != nil {
+            shown.type = "Symlink"
+            shown.size = 0
+            shown.entityTag = "0123456789ABCDEF0123456789ABCDEF"
+        }
+        if let size = rule.listedSize { shown.size = size }
+        if let tag = rule.listedEntityTag { shown.entityTag = tag }
+        return shown
     }
 
     func listBuckets(_ exchange: Exchange) -> StoreResponse {

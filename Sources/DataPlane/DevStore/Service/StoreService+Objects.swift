@@ -4,9 +4,14 @@ extension StoreService {
     /// GET and HEAD of an object.
     func read(_ exchange: Exchange, _ tree: BucketTree, _ key: String) throws(StoreError) -> StoreResponse {
         let request = exchange.request
-        guard let path = tree.existing(key: key), var file = OpenFile(path: path) else {
-            // A fault may stand for an object that is not there.
+        let odd = oddities
+        let rule = odd.plan.rule(key)
+        guard var file = file(key, tree, odd) else {
+            // A fault may replace an object that does not exist.
             _ = try fault(exchange, range: nil)
+            if rule.symlink != nil {
+                throw StoreError("SymlinkTargetNotExist", 404, "The symlink target object does not exist.")
+            }
             throw StoreError(
                 "NoSuchKey", 404, "The specified key does not exist.", fields: [.init("Key", key)])
         }
@@ -18,13 +23,14 @@ extension StoreService {
             range = ByteRange(header: request.header("range"), size: file.state.size, standard: standard)
         }
         if action?.ok200 == true { range = .whole }
+        try checkOddity(rule, exchange)
+        if let part = try partRange(exchange, file, rule) { range = part }
         let size = file.state.size
 
-        guard var tag = digests.entityTag(descriptor: file.descriptor, file.state) else {
+        guard var tag = entityTag(file, rule, exchange.dialect) else {
             throw StoreError("InternalError", 500, "The object could not be read.")
         }
         if action?.changedETag == true { tag = String(tag.reversed()) }
-        if exchange.dialect == .oss { tag = tag.uppercased() }
         try Preconditions(request).check(tag: tag, modified: file.state.modifiedSeconds)
 
         let isHead = request.method == "HEAD"
@@ -50,24 +56,27 @@ extension StoreService {
             ("ETag", "\"\(tag)\""), ("Last-Modified", HTTPDate.rfc1123(file.state.modifiedSeconds)),
             ("Accept-Ranges", "bytes"),
         ]
-        addDigests(&response, exchange, file, whole: range == .whole, action)
+        addOddities(&response, exchange, rule)
+        if !addOddChecksum(&response, exchange, file, rule, whole: range == .whole) {
+            addDigests(&response, exchange, file, whole: range == .whole, action)
+        }
         if let wrong = action?.wrongLength { response.contentLength = max(0, response.contentLength + wrong) }
         response.fault = action
-        return finish(response, exchange)
+        return finish(packed(response, rule), exchange)
     }
 
-    /// A ranged answer carries the digests only when they are known: it should not wait for gigabytes
-    /// to be read. HEAD and whole answers wait.
+    /// A ranged response has the digests only when they are known, since it should not wait for gigabytes to be read.
+    /// HEAD and complete responses wait.
     private func addDigests(
         _ response: inout StoreResponse, _ exchange: Exchange, _ file: OpenFile, whole: Bool, _ action: FaultAction?
     ) {
         let mayWait = whole && !configuration.lazyDigests || file.state.size <= ObjectDigests.md5Limit
-        let digest = mayWait
+        let digest =
+            mayWait
             ? digests.digest(descriptor: file.descriptor, file.state) : digests.cached(file.state)
         if digest == nil, digests.claim(file.state) { response.wantsDigest = file }
         switch exchange.dialect {
         case .oss:
-            response.headers += [("x-oss-object-type", "Normal"), ("x-oss-storage-class", "Standard")]
             guard let digest, action?.dropCRC != true else { return }
             let crc = action?.wrongCRC == true ? ~digest.crc64 : digest.crc64
             response.headers.append(("x-oss-hash-crc64ecma", "\(crc)"))
@@ -80,7 +89,10 @@ extension StoreService {
             }
             let crc = action?.wrongCRC == true ? ~digest.crc64nvme : digest.crc64nvme
             response.headers += [
-                ("x-amz-checksum-crc64nvme", Base64.encode((0..<8).map { UInt8(truncatingIfNeeded: crc >> (56 - 8 * UInt64($0))) })),
+                (
+                    "x-amz-checksum-crc64nvme",
+                    Base64.encode((0..<8).map { UInt8(truncatingIfNeeded: crc >> (56 - 8 * UInt64($0))) })
+                ),
                 ("x-amz-checksum-type", "FULL_OBJECT"),
             ]
         }

@@ -1,30 +1,45 @@
 internal import Glibc
 internal import Synchronization
+internal import TextCoding
 
-/// Routes a request to its answer: who asks, what for, and what goes wrong on purpose. Knows files, not
-/// sockets; its calls block on the disk and belong on a thread pool. Safe from any thread.
+/// Decides the response to a request: identity, permission, object, and injected faults. It knows files, not sockets.
+/// Its calls block on the disk and belong on a thread pool. Safe from any thread.
 package final class StoreService: Sendable {
     package let configuration: StoreConfiguration
+    /// Roles and their temporary keys.
+    package let identity = IdentityService()
     let digests: ObjectDigests
     private let injector: Mutex<FaultInjector>
+    private let odd: Mutex<Oddities>
     private let counter = Atomic<UInt64>(0)
 
-    package init(_ configuration: StoreConfiguration, faults: FaultPlan = FaultPlan()) {
+    package init(
+        _ configuration: StoreConfiguration, faults: FaultPlan = FaultPlan(), oddities: OddityPlan = OddityPlan()
+    ) {
         self.configuration = configuration
         digests = ObjectDigests(sideFile: configuration.digestFile)
         injector = Mutex(FaultInjector(faults))
+        odd = Mutex(Oddities(oddities))
     }
 
-    /// The plan in force and how often each rule acted.
+    /// The current plan, and how often each rule has acted.
     package var faults: (plan: FaultPlan, acted: [Int]) { injector.withLock { ($0.plan, $0.timesActed) } }
 
-    /// Replaces the plan and starts its counts anew.
+    /// Replaces the plan and restarts its counts.
     package func setFaults(_ plan: FaultPlan) { injector.withLock { $0 = FaultInjector(plan) } }
+
+    var oddities: Oddities { odd.withLock { $0 } }
+
+    /// Replaces what is odd of the store.
+    package func setOddities(_ plan: OddityPlan) {
+        let new = Oddities(plan)
+        odd.withLock { $0 = new }
+    }
 
     /// The store's clock: seconds since 1970, offset as configured.
     package var now: Int64 { Int64(time(nil)) + configuration.clockOffsetSeconds }
 
-    /// What a request turned out to be, kept for the answer and the statistics.
+    /// A parsed request, kept for the response and the statistics.
     package struct Exchange: Sendable {
         package var request: StoreRequest
         package var address: Address
@@ -46,11 +61,13 @@ package final class StoreService: Sendable {
         let second = UInt64(bitPattern: now)
         var bytes: [UInt8] = []
         for shift in [24, 16, 8, 0] as [UInt64] { bytes.append(UInt8(truncatingIfNeeded: second >> shift)) }
-        for shift in [56, 48, 40, 32, 24, 16, 8, 0] as [UInt64] { bytes.append(UInt8(truncatingIfNeeded: serial >> shift)) }
+        for shift in [56, 48, 40, 32, 24, 16, 8, 0] as [UInt64] {
+            bytes.append(UInt8(truncatingIfNeeded: serial >> shift))
+        }
         return Hex.encode(bytes, uppercase: true)
     }
 
-    /// The whole answer to a request without a body.
+    /// The complete response to a request without a body.
     package func respond(_ exchange: Exchange) -> StoreResponse {
         do throws(StoreError) {
             try admit(exchange)
@@ -67,13 +84,17 @@ package final class StoreService: Sendable {
             throw StoreError("InvalidURI", 400, "Couldn't parse the specified URI.")
         }
         try checkEndpoint(exchange)
-        let verification = Verification(keys: configuration.keys, region: configuration.region, now: now)
-        // Without keys there is nothing to check a signature against, and everything is open.
-        let signer = configuration.open ? "" : try verification.verify(request, address: exchange.address)
+        let verification = Verification(
+            keys: configuration.keys + identity.issued, region: configuration.region, now: now)
+        // Without keys and roles no signature can be checked, and all clients have access.
+        let signer =
+            configuration.keys.isEmpty && identity.plan == nil
+            ? "" : try verification.verify(request, address: exchange.address)
         if let name = exchange.address.bucket, bucket(name) == nil {
             throw StoreError(
                 "NoSuchBucket", 404, "The specified bucket does not exist.", fields: [.init("BucketName", name)])
         }
+        try checkPayer(exchange)
         if signer == nil {
             let reads = request.method == "GET" || request.method == "HEAD"
             guard reads, let name = exchange.address.bucket, configuration.publicBuckets.contains(name) else {
@@ -81,6 +102,17 @@ package final class StoreService: Sendable {
                     ? StoreError("AccessDenied", 403, "You have no right to access this object because of bucket acl.")
                     : StoreError("AccessDenied", 403, "Access Denied")
             }
+        }
+    }
+
+    /// A bucket whose requester pays refuses requests that do not agree to it.
+    private func checkPayer(_ exchange: Exchange) throws(StoreError) {
+        guard oddities.plan.requesterPays else { return }
+        let name = exchange.dialect == .oss ? "x-oss-request-payer" : "x-amz-request-payer"
+        guard exchange.request.header(name) ?? exchange.request.parameter(name) == "requester" else {
+            throw exchange.dialect == .oss
+                ? StoreError("AccessDenied", 403, "Access denied for requester pay bucket.")
+                : StoreError("AccessDenied", 403, "Access Denied")
         }
     }
 
@@ -109,8 +141,12 @@ package final class StoreService: Sendable {
             return listBuckets(exchange)
         }
         guard let key = exchange.address.key else { return try bucketRequest(exchange, tree) }
-        if request.query.contains(where: { Self.unsupported.contains($0.name) }) { throw Self.notImplemented }
+        let answered = oddities.plan.rule(key).partQueries
+        if request.query.contains(where: { Self.unsupported.contains($0.name) && !answered.contains($0.name) }) {
+            throw Self.notImplemented
+        }
         switch request.method {
+        case "GET" where request.parameter("attributes") != nil: return try attributes(exchange, tree, key)
         case "GET", "HEAD": return try read(exchange, tree, key)
         case "DELETE":
             if let path = tree.path(key: key), unlink(path) != 0, errno != ENOENT, errno != ENOTDIR {
@@ -128,9 +164,9 @@ package final class StoreService: Sendable {
         "select", "torrent", "retention", "legal-hold", "attributes",
     ]
 
-    // MARK: Answers
+    // MARK: Responses
 
-    /// The error as the dialect's document. HEAD has no body, which OSS makes up for with `x-oss-err`.
+    /// The error as the dialect's document. HEAD has no body, so OSS adds `x-oss-err`.
     package func refuse(_ error: StoreError, _ exchange: Exchange) -> StoreResponse {
         let text = error.document(
             dialect: exchange.dialect, requestID: exchange.requestID, host: exchange.request.header("host") ?? "")
@@ -148,10 +184,12 @@ package final class StoreService: Sendable {
         return finish(response, exchange)
     }
 
-    /// Adds what every answer carries.
+    /// Adds the headers of every response.
     func finish(_ response: StoreResponse, _ exchange: Exchange) -> StoreResponse {
         var response = response
-        response.headers += [("Server", exchange.dialect == .oss ? "AliyunOSS" : "AmazonS3"), ("Date", HTTPDate.rfc1123(now))]
+        response.headers += [
+            ("Server", exchange.dialect == .oss ? "AliyunOSS" : "AmazonS3"), ("Date", HTTPDate.rfc1123(now)),
+        ]
         switch exchange.dialect {
         case .oss: response.headers += [("x-oss-request-id", exchange.requestID), ("x-oss-server-time", "1")]
         case .s3: response.headers += [("x-amz-request-id", exchange.requestID), ("x-amz-id-2", exchange.requestID)]
@@ -167,7 +205,7 @@ package final class StoreService: Sendable {
             exchange)
     }
 
-    /// The rule that acts on a request, if any; a status fault is thrown as the error it plays.
+    /// The rule that acts on a request, if any; a status fault is thrown as its error.
     func fault(
         _ exchange: Exchange, range: Range<Int64>?
     ) throws(StoreError) -> FaultAction? {
@@ -186,7 +224,8 @@ package final class StoreService: Sendable {
         if let status = action.status {
             let codes = [
                 400: "InvalidArgument", 403: "AccessDenied", 404: "NoSuchKey", 412: "PreconditionFailed",
-                429: "TooManyRequests", 500: "InternalError", 503: exchange.dialect == .oss ? "ServiceUnavailable" : "SlowDown",
+                429: "TooManyRequests", 500: "InternalError",
+                503: exchange.dialect == .oss ? "ServiceUnavailable" : "SlowDown",
             ]
             var error = StoreError(
                 action.code ?? codes[status] ?? "InternalError", status, "Please try again later.")
@@ -204,7 +243,9 @@ package final class StoreService: Sendable {
 
     package func bucket(_ name: String) -> BucketTree? {
         if let known = configuration.buckets.first(where: { $0.name == name }) { return known }
-        guard let root = configuration.root, !name.isEmpty, !name.hasPrefix("."), !name.contains("/") else { return nil }
+        guard let root = configuration.root, !name.isEmpty, !name.hasPrefix("."), !name.contains("/") else {
+            return nil
+        }
         return BucketTree(name: name, directory: root + "/" + name)
     }
 
@@ -213,7 +254,9 @@ package final class StoreService: Sendable {
         if let root = configuration.root, let stream = opendir(root) {
             defer { closedir(stream) }
             while let entry = readdir(stream) {
-                let name = withUnsafeBytes(of: &entry.pointee.d_name) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
+                let name = withUnsafeBytes(of: &entry.pointee.d_name) {
+                    String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
+                }
                 if !name.hasPrefix("."), bucket(name) != nil { names.insert(name) }
             }
         }

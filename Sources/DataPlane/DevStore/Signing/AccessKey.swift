@@ -1,3 +1,5 @@
+internal import Crypto
+
 /// One key that may sign requests. Its secret is never printed.
 package struct AccessKey: Sendable, CustomStringConvertible {
     package var id: String
@@ -16,7 +18,9 @@ package struct AccessKey: Sendable, CustomStringConvertible {
 
     /// `id:secret[:token[:expiry]]`; the expiry is seconds since 1970 or `2026-11-21T05:00:00Z`.
     package init?(text: some StringProtocol) {
-        let parts = String(text).split(separator: ":", maxSplits: 3, omittingEmptySubsequences: false).map { String($0) }
+        let parts = String(text).split(separator: ":", maxSplits: 3, omittingEmptySubsequences: false).map {
+            String($0)
+        }
         guard parts.count >= 2, !parts[0].isEmpty, !parts[1].isEmpty else { return nil }
         id = parts[0]
         secret = parts[1]
@@ -31,8 +35,7 @@ package struct AccessKey: Sendable, CustomStringConvertible {
     package var description: String { "AccessKey(\(id))" }
 }
 
-/// Compares without telling by its time where the first difference is.
-func constantTimeEqual(_ a: some Collection<UInt8>, _ b: some Collection<UInt8>) -> Bool {
-    guard a.count == b.count else { return false }
-    return zip(a, b).reduce(UInt8(0)) { $0 | ($1.0 ^ $1.1) } == 0
+/// Compares in a time that does not tell where the first difference is: swift-crypto compares digests in constant time.
+func constantTimeEqual(_ a: String, _ b: String) -> Bool {
+    SHA256.hash(data: Array(a.utf8)) == SHA256.hash(data: Array(b.utf8))
 }

@@ -1,8 +1,9 @@
 internal import Crypto
+internal import TextCoding
 
-/// The three signature schemes as pure functions: from a request to the text that is signed, and from
-/// that text to the signature. Sources: OSS "Include signatures in the Authorization header" (V1, V4),
-/// AWS "Signature Version 4 signing process".
+/// The three signature schemes as pure functions: from a request to the text to sign, and from that text to the
+/// signature. Sources: OSS "Include signatures in the Authorization header" (V1, V4), AWS "Signature Version 4 signing
+/// process".
 package enum Signatures {
     /// Base64 of HMAC-SHA1, OSS V1.
     package static func ossV1(secret: String, stringToSign: String) -> String {
@@ -41,8 +42,8 @@ package enum Signatures {
         ].joined(separator: "\n")
     }
 
-    /// `additional`: the names of the AdditionalHeaders, sorted. Query items of the signature itself
-    /// are left out by the caller.
+    /// `additional`: the names of the AdditionalHeaders, sorted. The caller leaves out query items of the signature
+    /// itself.
     package static func ossV4CanonicalRequest(
         _ request: StoreRequest, address: Address, additional: [String], payloadHash: String
     ) -> String {
@@ -84,8 +85,10 @@ package enum Signatures {
 
     private static func sortedQuery(_ request: StoreRequest) -> [(name: String, value: String)] {
         request.query.map {
-            (name: PercentCoding.encode($0.name, keepingSlash: false),
-             value: PercentCoding.encode($0.value, keepingSlash: false))
+            (
+                name: PercentCoding.encode($0.name, keepingSlash: false),
+                value: PercentCoding.encode($0.value, keepingSlash: false)
+            )
         }.sorted { $0.name == $1.name ? precedes($0.value, $1.value) : precedes($0.name, $1.name) }
     }
 
@@ -117,7 +120,7 @@ package struct CredentialScope: Sendable, Equatable {
     package var region: String
     package var product: String
 
-    /// Reads `id/20261121/cn-hangzhou/oss/aliyun_v4_request`. Nil when it is not of that form.
+    /// Reads `id/20261121/cn-hangzhou/oss/aliyun_v4_request`. Nil for any other form.
     package init?(credential: String, terminator: String) {
         let parts = credential.split(separator: "/", omittingEmptySubsequences: false).map(String.init)
         guard parts.count >= 5, parts[parts.count - 1] == terminator else { return nil }
@@ -129,7 +132,7 @@ package struct CredentialScope: Sendable, Equatable {
     }
 }
 
-/// RFC 4648 base 64, as V1 signatures, Content-MD5 and continuation tokens use it.
+/// RFC 4648 base 64, for V1 signatures, Content-MD5 and continuation tokens.
 package enum Base64 {
     private static let digits = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".utf8)
 
@@ -138,7 +141,8 @@ package enum Base64 {
         var index = 0
         while index < bytes.count {
             let left = bytes.count - index
-            let word = UInt32(bytes[index]) << 16 | (left > 1 ? UInt32(bytes[index + 1]) << 8 : 0)
+            let word =
+                UInt32(bytes[index]) << 16 | (left > 1 ? UInt32(bytes[index + 1]) << 8 : 0)
                 | (left > 2 ? UInt32(bytes[index + 2]) : 0)
             out.append(digits[Int(word >> 18 & 63)])
             out.append(digits[Int(word >> 12 & 63)])
@@ -149,7 +153,7 @@ package enum Base64 {
         return String(decoding: out, as: UTF8.self)
     }
 
-    /// Nil when a character is none of base 64.
+    /// Nil when a character is not in the base 64 alphabet.
     package static func decode(_ text: String) -> [UInt8]? {
         var out: [UInt8] = []
         var word: UInt32 = 0

@@ -1,7 +1,9 @@
-/// Who may do what: checks the signature a request carries against the keys the store knows.
+internal import TextCoding
+
+/// Checks a request's signature against the store's keys, and so its permission.
 package struct Verification: Sendable {
     package var keys: [AccessKey]
-    /// The region that V4 scopes must name; nil takes any.
+    /// The region that V4 scopes must name; nil: any.
     package var region: String?
     /// The store's clock, seconds since 1970.
     package var now: Int64
@@ -12,7 +14,7 @@ package struct Verification: Sendable {
         self.now = now
     }
 
-    /// OSS and S3 refuse requests further from their own clock than this.
+    /// OSS and S3 refuse requests whose time differs from their own clock by more than this.
     static let allowedSkewSeconds: Int64 = 15 * 60
 
     /// The id of the key that signed; nil for a request without a signature.
@@ -185,7 +187,7 @@ package struct Verification: Sendable {
         let plain = known.first { $0.token == nil }
         if let token {
             guard !known.isEmpty else { throw unknownKey(id, dialect) }
-            guard let key = known.first(where: { constantTimeEqual(($0.token ?? "").utf8, token.utf8) }) else {
+            guard let key = known.first(where: { constantTimeEqual($0.token ?? "", token) }) else {
                 throw dialect == .oss
                     ? StoreError("InvalidSecurityToken", 403, "The security token you provided is invalid.")
                     : StoreError("InvalidToken", 400, "The provided token is malformed or otherwise invalid.")
@@ -242,7 +244,7 @@ package struct Verification: Sendable {
         _ given: String, _ computed: String, _ key: AccessKey, _ stringToSign: String, _ dialect: Dialect,
         canonical: String? = nil
     ) throws(StoreError) {
-        if constantTimeEqual(given.utf8, computed.utf8) { return }
+        if constantTimeEqual(given, computed) { return }
         var fields = [
             StoreError.Field(dialect == .oss ? "OSSAccessKeyId" : "AWSAccessKeyId", key.id),
             .init("SignatureProvided", given), .init("StringToSign", stringToSign),

@@ -1,8 +1,8 @@
 /// A reader for the stores' XML answers: elements and text, nothing else.
 ///
 /// Written here because Foundation's parser (and whatever builds on it) brings libxml2 and ICU as shared libraries. The
-/// input is untrusted: a document type is refused, so there are no entities but the five of XML and numeric ones; size and
-/// depth are bounded; attributes are skipped.
+/// input is untrusted: a document type is refused, so there are no entities but the five of XML and numeric ones; size
+/// and depth are bounded; attributes are skipped.
 package struct AnswerXML: Sendable, Hashable {
     package var name: String
     package var text = ""
@@ -37,7 +37,9 @@ package struct AnswerXML: Sendable, Hashable {
                 var tag = rest[(rest.startIndex + 1)..<end]
                 rest = rest[(end + 1)...]
                 if tag.first == 0x2f {
-                    guard stack.count > 1, let done = stack.popLast(), nameOf(tag.dropFirst()) == done.name else { return nil }
+                    guard stack.count > 1, let done = stack.popLast(), nameOf(tag.dropFirst()) == done.name else {
+                        return nil
+                    }
                     stack[stack.count - 1].children.append(done)
                     continue
                 }
@@ -79,7 +81,9 @@ package struct AnswerXML: Sendable, Hashable {
             case "quot": text += "\""
             case "apos": text += "'"
             default:
-                let value = name.hasPrefix("#x") ? UInt32(name.dropFirst(2), radix: 16) : name.hasPrefix("#") ? UInt32(name.dropFirst()) : nil
+                let value =
+                    name.hasPrefix("#x")
+                    ? UInt32(name.dropFirst(2), radix: 16) : name.hasPrefix("#") ? UInt32(name.dropFirst()) : nil
                 guard let value, let scalar = Unicode.Scalar(value) else { return nil }
                 text.unicodeScalars.append(scalar)
             }

@@ -1,5 +1,7 @@
 import FoundationEssentials
+public import RangeTransfer
 import Synchronization
+internal import TextCoding
 
 /// Lists, heads and range reads of one bucket, over a `TransferEngine` that many clients may share.
 ///
@@ -9,6 +11,8 @@ public final class StoreClient: Sendable {
     let engine: TransferEngine
     private let signer: RequestSigner
     private let skew = Mutex<Int64?>(nil)
+    /// Nil: the endpoint has no fallback.
+    public let detour: EndpointDetour?
 
     /// A page of 1000 keys of 1 KiB, each percent-encoded, with their fields.
     private static let listAnswerLimit = 8 << 20
@@ -23,16 +27,25 @@ public final class StoreClient: Sendable {
         self.configuration = configuration
         self.engine = engine
         self.signer = configuration.signer
+        self.detour = EndpointDetour.of(configuration)
+    }
+
+    /// A client of the engine of `other`.
+    public convenience init(_ configuration: StoreConfiguration, sharing other: StoreClient) {
+        self.init(configuration, engine: other.engine)
     }
 
     /// Every object under the location's prefix, nested ones included (ListObjectsV2, all pages).
     ///
-    /// Throws `noSuchBucket` and the like, and `malformedAnswer` for a listing that does not end; an empty prefix is an empty listing. Retries by `configuration.retry`.
+    /// Throws `noSuchBucket` and the like, and `malformedAnswer` for a listing that does not end; an empty prefix is an
+    /// empty listing. Retries by `configuration.retry`.
     ///
     /// - Parameters:
     ///   - maximumPages: of a thousand keys each.
     ///   - deadline: for all pages together, looked at after each; nil: none.
-    public func list(maximumPages: Int = StoreClient.maximumListPages, within deadline: Duration? = nil) async throws(StoreError) -> ObjectListing {
+    public func list(maximumPages: Int = StoreClient.maximumListPages, within deadline: Duration? = nil)
+        async throws(StoreError) -> ObjectListing
+    {
         let began = ContinuousClock.now
         var listing = ObjectListing()
         var token: String?
@@ -50,7 +63,8 @@ public final class StoreClient: Sendable {
             }
             let page: ListPage
             do throws(ListPage.Malformed) {
-                page = try ListPage.parse(answer.body, prefix: configuration.location.prefix)
+                page = try ListPage.parse(
+                    answer.body, prefix: configuration.location.prefix, scheme: configuration.location.scheme)
             } catch {
                 throw StoreError(
                     .malformedAnswer, detail: "the listing of \(configuration.location) \(error.problem)",
@@ -59,20 +73,24 @@ public final class StoreClient: Sendable {
             }
             listing.objects += page.objects
             listing.directories += page.directories
+            listing.unreadableKeys += page.unreadableKeys
             if let next = page.next, next == token {
                 throw StoreError(.malformedAnswer, detail: "the listing of \(configuration.location) does not advance")
             }
             token = page.next
             pages += 1
-            emptyPages = page.objects.isEmpty && page.directories.isEmpty ? emptyPages + 1 : 0
+            emptyPages = page.isEmpty ? emptyPages + 1 : 0
             if token != nil, let deadline, began.duration(to: .now) > deadline {
                 throw StoreError(
-                    .stalled, detail: "the listing of \(configuration.location) is not through after \(pages) pages and \(deadline)",
+                    .stalled,
+                    detail:
+                        "the listing of \(configuration.location) is not through after \(pages) pages and \(deadline)",
                     remedy: "check what answers at OSS_ENDPOINT, or name a longer prefix")
             }
             if token != nil, pages >= maximumPages || emptyPages >= Self.maximumEmptyPages {
                 throw StoreError(
-                    .malformedAnswer, detail: "the listing of \(configuration.location) does not end after \(pages) pages",
+                    .malformedAnswer,
+                    detail: "the listing of \(configuration.location) does not end after \(pages) pages",
                     remedy: "check what answers at OSS_ENDPOINT, or name a longer prefix")
             }
         } while token != nil
@@ -93,9 +111,17 @@ public final class StoreClient: Sendable {
         guard HeaderText.isEntityTag(answer.head.entityTag ?? "") else {
             throw StoreError(
                 .malformedAnswer, detail: "\(key): its entity tag holds a quote, blank or control character",
-                remedy: "check what answers at OSS_ENDPOINT", status: answer.head.status, requestID: answer.head.requestID)
+                remedy: "check what answers at OSS_ENDPOINT", status: answer.head.status,
+                requestID: answer.head.requestID)
         }
-        return ObjectHead(key: key, size: size, head: answer.head)
+        return ObjectHead(key: key, size: size, head: answer.head, scheme: configuration.location.scheme)
+    }
+
+    /// Reads one byte of an object that has some: whether GET is allowed. Retries by `configuration.retry`.
+    func probe(_ key: String) async throws(StoreError) {
+        _ = try await retrying { () async throws(StoreError) in
+            try await self.exchange("GET", key: key, headers: ["range": "bytes=0-0"], limit: Self.errorAnswerLimit)
+        }
     }
 
     /// Starts to read a range; `completion` is called exactly once, on an engine thread, after the last `receive`.
@@ -110,7 +136,7 @@ public final class StoreClient: Sendable {
     ) -> TransferID {
         guard range.length > 0, range.offset <= range.objectSize, range.length <= range.objectSize - range.offset else {
             completion(.failure(StoreError(.settings, detail: "\(range.key): the range is not within the object")))
-            return TransferID(value: 0, worker: 0)
+            return .none
         }
         return get(range, into: sink, repeating: nil, completion: completion)
     }
@@ -122,38 +148,56 @@ public final class StoreClient: Sendable {
         var headers = ["range": "bytes=\(range.offset)-\(range.offset + range.length - 1)"]
         if !range.etag.isEmpty { headers["if-match"] = "\"\(range.etag)\"" }
         if configuration.location.scheme == .oss { headers["x-oss-range-behavior"] = "standard" }
+        let endpoint = detour?.next() ?? configuration.endpoint
         let signed: (request: SignableRequest, credentials: StoreCredentials?)
         do throws(StoreError) {
-            signed = try sign("GET", key: range.key, headers: headers)
+            signed = try sign("GET", key: range.key, headers: headers, at: endpoint)
         } catch {
             completion(.failure(error))
-            return id ?? TransferID(value: 0, worker: 0)
+            return id ?? .none
         }
         return engine.submit(
             url: url(signed.request), method: "GET", headers: lines(signed.request), body: .range(range, sink),
             repeating: id
         ) { [self] result in
             switch result {
-            case .failure(let error): completion(.failure(error))
+            case .failure(let error): completion(.failure(judged(StoreError(error), of: endpoint)))
             case .success(let answer):
                 note(answer.head)
-                if answer.head.status == 200 || answer.head.status == 206 { return completion(.success(answer.receipt)) }
-                let error = StoreAnswer.error(head: answer.head, body: answer.body, subject: range.key)
-                if Self.blamesCredentials(error), id == nil, let used = signed.credentials,
-                    configuration.credentials.refreshed(after: used) != nil
-                {
-                    // Under the same identifier and on the same thread, which takes new transfers before
-                    // cancellations: one that lands now finds the repeated transfer.
-                    _ = get(range, into: sink, repeating: answer.id, completion: completion)
-                    return
+                if answer.head.status == 200 || answer.head.status == 206 {
+                    detour?.answered(endpoint, notice: configuration.notice)
+                    return completion(.success(answer.receipt))
                 }
-                completion(.failure(error))
+                let error = judged(
+                    named(StoreAnswer.error(head: answer.head, body: answer.body, subject: range.key)), of: endpoint)
+                guard Self.isOfCredentials(error), id == nil, let used = signed.credentials else {
+                    return completion(.failure(error))
+                }
+                switch configuration.credentials.refused(used) {
+                // Under the same identifier and on the same thread, which takes new transfers before
+                // cancellations: one that lands now finds the repeated transfer.
+                case .other: _ = get(range, into: sink, repeating: answer.id, completion: completion)
+                case .later(let renewal): completion(.failure(renewal))
+                case .none: completion(.failure(error))
+                }
             }
         }
     }
 
+    /// A failure that the fallback can heal may be tried again.
+    private func judged(_ error: StoreError, of endpoint: StoreEndpoint) -> StoreError {
+        guard let detour, detour.judge(error, of: endpoint, notice: configuration.notice), !error.isRetryable else {
+            return error
+        }
+        return StoreError(.connectionLost, detail: error.detail, status: error.status, code: error.code)
+    }
+
     /// Ends a transfer soon; its completion is called with `StoreError.cancelled` unless it was done already.
     public func cancel(_ id: TransferID) { engine.cancel(id) }
+    /// ``TransferEngine/pause(_:)``
+    public func pause(_ id: TransferID) { engine.pause(id) }
+    /// ``TransferEngine/resume(_:)``
+    public func resume(_ id: TransferID) { engine.resume(id) }
 
     /// How far this machine's clock is ahead of the store's, from the last answer's `Date` (whole seconds); nil before
     /// the first answer.
@@ -161,29 +205,41 @@ public final class StoreClient: Sendable {
 
     // MARK: Small requests
 
-    private func exchange(
-        _ method: String, key: String?, query: [SignableRequest.QueryItem] = [], headers: [String: String] = [:], limit: Int
-    ) async throws(StoreError) -> Transfer.Answer {
+    func exchange(
+        _ method: String, key: String?, query: [SignableRequest.QueryItem] = [], headers: [String: String] = [:],
+        limit: Int
+    ) async throws(StoreError) -> TransferResponse {
         var renewed = false
         while true {
-            let (request, credentials) = try sign(method, key: key, query: query, headers: headers)
+            _ = try await configuration.credentials.ready()
+            let endpoint = detour?.next() ?? configuration.endpoint
+            let (request, credentials) = try sign(method, key: key, query: query, headers: headers, at: endpoint)
             let result = await withCheckedContinuation { continuation in
                 engine.submit(
                     url: url(request), method: method, headers: lines(request), body: .collect(limit: limit)
                 ) { continuation.resume(returning: $0) }
             }
-            let answer = try result.get()
+            let answer: TransferResponse
+            do throws(StoreError) { answer = try result.mapError { StoreError($0) }.get() } catch {
+                if let detour, detour.judge(error, of: endpoint, notice: configuration.notice) { continue }
+                throw error
+            }
             note(answer.head)
-            if answer.head.status == 200 { return answer }
+            if answer.head.status == 200 || answer.head.status == 206 {
+                detour?.answered(endpoint, notice: configuration.notice)
+                return answer
+            }
             let error: StoreError
             if method == "HEAD", let key {
-                error = await headError(answer, key: key)
+                error = named(await headError(answer, key: key, at: endpoint))
             } else {
-                error = StoreAnswer.error(
-                    head: answer.head, body: answer.body, subject: key ?? configuration.location.description)
+                error = named(
+                    StoreAnswer.error(
+                        head: answer.head, body: answer.body, subject: key ?? configuration.location.description))
             }
-            if Self.blamesCredentials(error), !renewed, let credentials,
-                configuration.credentials.refreshed(after: credentials) != nil
+            if let detour, detour.judge(error, of: endpoint, notice: configuration.notice) { continue }
+            if Self.isOfCredentials(error), !renewed, let credentials,
+                await configuration.credentials.replaced(credentials) != nil
             {
                 renewed = true
                 continue
@@ -192,18 +248,20 @@ public final class StoreClient: Sendable {
         }
     }
 
-    /// What a failed HEAD means. It has no body: OSS puts the error's XML into a header, S3 says nothing, so one byte is
-    /// asked for by GET, which needs the same right, to learn the code. Without it the message names what it may be.
-    private func headError(_ answer: Transfer.Answer, key: String) async -> StoreError {
+    /// Returns the error that a failed HEAD stands for. Its response has no body: OSS puts the error's XML into a
+    /// header, S3 says nothing. So the client asks for one byte by GET, which needs the same right, to learn the code.
+    /// Without it the message names what it may be.
+    private func headError(_ answer: TransferResponse, key: String, at endpoint: StoreEndpoint) async -> StoreError {
         if let encoded = answer.head["x-oss-err"], let decoded = Data(base64Encoded: encoded) {
             return StoreAnswer.error(head: answer.head, body: Array(decoded), subject: key)
         }
         let bare = StoreAnswer.error(head: answer.head, body: [], subject: key)
         guard (300..<500).contains(answer.head.status), answer.head.status != 429 else { return bare }
-        if let (request, _) = try? sign("GET", key: key, headers: ["range": "bytes=0-0"]) {
+        if let (request, _) = try? sign("GET", key: key, headers: ["range": "bytes=0-0"], at: endpoint) {
             let result = await withCheckedContinuation { continuation in
                 engine.submit(
-                    url: url(request), method: "GET", headers: lines(request), body: .collect(limit: Self.errorAnswerLimit)
+                    url: url(request), method: "GET", headers: lines(request),
+                    body: .collect(limit: Self.errorAnswerLimit)
                 ) { continuation.resume(returning: $0) }
             }
             if case .success(let told) = result, told.head.status == answer.head.status {
@@ -214,8 +272,13 @@ public final class StoreClient: Sendable {
         return StoreAnswer.unexplained(bare, subject: key, bucket: configuration.location.bucket)
     }
 
+    /// The refusal with the role that was refused.
+    private func named(_ error: StoreError) -> StoreError {
+        error.naming(configuration.credentials.principal, bucket: configuration.location.bucket)
+    }
+
     /// Refusals that fresh credentials may cure: a token that expired, a key that was rotated.
-    private static func blamesCredentials(_ error: StoreError) -> Bool {
+    private static func isOfCredentials(_ error: StoreError) -> Bool {
         switch error.kind {
         case .expiredToken, .wrongKey, .wrongSecret: true
         default: false
@@ -241,14 +304,19 @@ public final class StoreClient: Sendable {
     }
 
     private func sign(
-        _ method: String, key: String?, query: [SignableRequest.QueryItem] = [], headers: [String: String]
+        _ method: String, key: String?, query: [SignableRequest.QueryItem] = [], headers: [String: String],
+        at endpoint: StoreEndpoint
     ) throws(StoreError) -> (request: SignableRequest, credentials: StoreCredentials?) {
+        var headers = headers
+        if configuration.requesterPays {
+            headers[configuration.location.scheme == .oss ? "x-oss-request-payer" : "x-amz-request-payer"] = "requester"
+        }
         let request = SignableRequest(
-            method: method, endpoint: configuration.endpoint, bucket: configuration.location.bucket, key: key,
+            method: method, endpoint: endpoint, bucket: configuration.location.bucket, key: key,
             query: query, headers: headers)
-        let credentials: StoreCredentials?
+        var credentials = try configuration.credentials.current()
         do throws(SettingError) {
-            credentials = try configuration.credentials.current()?.checked()
+            credentials = try credentials?.checked()
         } catch {
             throw StoreError(.settings, detail: error.description)
         }

@@ -1,3 +1,5 @@
+public import TextCoding
+
 /// Which signature requests carry.
 public enum SignatureVersion: String, Sendable, Hashable {
     /// V4 where a region is known (given, or implied by the endpoint), else V1. For `s3` always V4.
@@ -15,6 +17,10 @@ public struct StoreConfiguration: Sendable {
     public var region: String?
     public var signatureVersion: SignatureVersion
     public var credentials: CredentialsProvider
+    /// This account pays for its requests to another's bucket (`x-amz-request-payer`, `x-oss-request-payer`).
+    public var requesterPays: Bool
+    /// Told in one line when an endpoint's fallback takes over and when it is not needed any more; on any thread.
+    public var notice: @Sendable (String) -> Void = { _ in }
     /// For list and head; ranges are retried by whoever submits them.
     public var retry: RetryPolicy
 
@@ -22,13 +28,14 @@ public struct StoreConfiguration: Sendable {
     public init(
         location: ObjectLocation, endpoint: StoreEndpoint, region: String? = nil,
         signatureVersion: SignatureVersion = .automatic, credentials: CredentialsProvider,
-        retry: RetryPolicy = RetryPolicy()
+        requesterPays: Bool = false, retry: RetryPolicy = RetryPolicy()
     ) throws(SettingError) {
         self.location = location
         self.endpoint = endpoint
         self.region = try RegionName.normalized(region, endpoint: endpoint, scheme: location.scheme)
         self.signatureVersion = signatureVersion
         self.credentials = credentials
+        self.requesterPays = requesterPays
         self.retry = retry
         if signatureVersion == .v4 && self.region == nil {
             throw SettingError(

@@ -8,12 +8,40 @@ public struct StoredObject: Sendable, Hashable {
     public let etag: String
     /// Seconds since 1970 (UTC), nil when the store did not say.
     public let lastModified: Int64?
+    /// As the store wrote it, such as `Standard` or `DEEP_ARCHIVE`; empty when it did not say.
+    public let storageClass: String
+    /// OSS: a link to another object (`<Type>Symlink</Type>`). The listing shows the link's own size and tag, HEAD and
+    /// GET those of the other object.
+    public let isSymlink: Bool
 
-    public init(key: String, size: UInt64, etag: String, lastModified: Int64?) {
+    public init(
+        key: String, size: UInt64, etag: String, lastModified: Int64?, storageClass: String = "",
+        isSymlink: Bool = false
+    ) {
         self.key = key
         self.size = size
         self.etag = etag
         self.lastModified = lastModified
+        self.storageClass = storageClass
+        self.isSymlink = isSymlink
+    }
+
+    /// Whether GET is refused until the object is restored, unless the bucket allows archives to be read at once.
+    ///
+    /// OSS: https://www.alibabacloud.com/help/en/oss/user-guide/overview-53. S3: `GLACIER_IR` is read like any other,
+    /// https://docs.aws.amazon.com/AmazonS3/latest/userguide/restoring-objects.html.
+    public var isArchived: Bool {
+        switch storageClass.lowercased() {
+        case "archive", "coldarchive", "deepcoldarchive", "glacier", "deep_archive": true
+        default: false
+        }
+    }
+
+    /// The same object with what HEAD says of it.
+    func described(by head: ObjectHead) -> StoredObject {
+        StoredObject(
+            key: key, size: head.size, etag: head.etag, lastModified: head.lastModified ?? lastModified,
+            storageClass: storageClass, isSymlink: isSymlink)
     }
 }
 
@@ -23,14 +51,17 @@ public struct ObjectListing: Sendable, Hashable {
     public var objects: [StoredObject]
     /// Keys that end in `/` and hold nothing: consoles write them to show folders.
     public var directories: [String]
+    /// Names that are no text, as the store wrote them.
+    public var unreadableKeys: [String]
 
-    public init(objects: [StoredObject] = [], directories: [String] = []) {
+    public init(objects: [StoredObject] = [], directories: [String] = [], unreadableKeys: [String] = []) {
         self.objects = objects
         self.directories = directories
+        self.unreadableKeys = unreadableKeys
     }
 }
 
-/// What a HEAD says of an object.
+/// The facts that a HEAD tells of an object.
 public struct ObjectHead: Sendable, Hashable {
     public let key: String
     /// Bytes.
@@ -45,13 +76,35 @@ public struct ObjectHead: Sendable, Hashable {
     public let crc64NVME: UInt64?
     /// S3: `x-amz-checksum-sha256` of the full object, 32 bytes.
     public let sha256: [UInt8]?
-    /// The object's MD5, 16 bytes, when the entity tag is one: no multipart upload, no KMS encryption, and for OSS
-    /// `x-oss-object-type: Normal`.
+    /// S3: `x-amz-checksum-sha1` of the full object, 20 bytes.
+    public let sha1: [UInt8]?
+    /// S3: `x-amz-checksum-crc32c` of the full object.
+    public private(set) var crc32C: UInt32?
+    /// S3: `x-amz-checksum-crc32` of the full object.
+    public private(set) var crc32: UInt32?
+    /// S3: the entity tag looks like the object's MD5, 16 bytes: no multipart upload, no KMS, no customer's key. A
+    /// store may still have made it otherwise. Always nil for OSS, where an entity tag is no checksum.
     public let md5: [UInt8]?
+    /// S3: what there is where no full object's checksum is.
+    public let composite: CompositeChecksum?
+    /// The sizes of the parts in their order, which a composite SHA-256 or SHA-1 needs; nil: it cannot be checked.
+    public private(set) var partSizes: [UInt64]?
+    /// `x-oss-storage-class` or `x-amz-storage-class`; empty when the store did not say, which is its standard class.
+    public let storageClass: String
+    /// `x-amz-restore` or `x-oss-restore`: what became of an archived object's restoration.
+    public let restore: Restore?
+
+    /// The state of an archived object.
+    public enum Restore: Sendable, Hashable {
+        case ongoing
+        case restored
+    }
 
     public init(
         key: String, size: UInt64, etag: String, lastModified: Int64? = nil, crc64ECMA: UInt64? = nil,
-        crc64NVME: UInt64? = nil, sha256: [UInt8]? = nil, md5: [UInt8]? = nil
+        crc64NVME: UInt64? = nil, sha256: [UInt8]? = nil, sha1: [UInt8]? = nil, crc32C: UInt32? = nil,
+        crc32: UInt32? = nil, md5: [UInt8]? = nil, composite: CompositeChecksum? = nil,
+        storageClass: String = "", restore: Restore? = nil
     ) {
         self.key = key
         self.size = size
@@ -60,28 +113,30 @@ public struct ObjectHead: Sendable, Hashable {
         self.crc64ECMA = crc64ECMA
         self.crc64NVME = crc64NVME
         self.sha256 = sha256
+        self.sha1 = sha1
+        self.crc32C = crc32C
+        self.crc32 = crc32
         self.md5 = md5
+        self.composite = composite
+        self.storageClass = storageClass
+        self.restore = restore
     }
 }
 
-/// A range of one version of an object.
-public struct ObjectRange: Sendable, Hashable {
-    /// The full key in the bucket.
-    public var key: String
-    /// The entity tag of the version that is wanted (sent as `If-Match`), without quotes.
-    public var etag: String
-    /// Bytes in the whole object: a `Content-Range` that says otherwise is refused.
-    public var objectSize: UInt64
-    /// First byte.
-    public var offset: UInt64
-    /// Bytes, at least 1; `offset + length` at most `objectSize`.
-    public var length: UInt64
+extension ObjectHead {
+    /// A checksum of the complete object, which is no entity tag.
+    var hasFullChecksum: Bool {
+        crc64ECMA != nil || crc64NVME != nil || sha256 != nil || sha1 != nil || crc32C != nil || crc32 != nil
+    }
 
-    public init(key: String, etag: String, objectSize: UInt64, offset: UInt64, length: UInt64) {
-        self.key = key
-        self.etag = etag
-        self.objectSize = objectSize
-        self.offset = offset
-        self.length = length
+    /// The same with what the parts tell: a CRC of the complete object, or the sizes for a composite digest.
+    func checked(by parts: [CompositeChecksum.Part], _ composite: CompositeChecksum) -> ObjectHead {
+        var checked = self
+        switch composite.algorithm {
+        case .crc32C: checked.crc32C = CompositeChecksum.crc(of: parts, .crc32C)
+        case .crc32: checked.crc32 = CompositeChecksum.crc(of: parts, .crc32)
+        case .sha256, .sha1: checked.partSizes = parts.map(\.size)
+        }
+        return checked
     }
 }

@@ -1,5 +1,6 @@
 import FoundationEssentials
 import Glibc
+package import TextCoding
 
 /// The two shapes of a credentials file. Errors never show the contents.
 package enum CredentialsFile {
@@ -17,15 +18,17 @@ package enum CredentialsFile {
 
     package static func read(_ path: String) throws(SettingError) -> StoreCredentials {
         do throws(Problem) {
-            return try parse(bytes(of: path))
+            return try parse(bytes(of: path, limit: maximumBytes))
         } catch {
             throw SettingError(
                 field: "OSS_CREDENTIALS_FILE", value: path, problem: error.text,
-                remedy: "write AccessKeyId and AccessKeySecret as JSON, or lines OSS_ACCESS_KEY_ID=... and OSS_ACCESS_KEY_SECRET=...")
+                remedy:
+                    "write AccessKeyId and AccessKeySecret as JSON, or lines OSS_ACCESS_KEY_ID=... and OSS_ACCESS_KEY_SECRET=..."
+            )
         }
     }
 
-    /// What is wrong with a file, as half a sentence.
+    /// The fault of a file, as half a sentence.
     package struct Problem: Error, Hashable {
         package let text: String
     }
@@ -70,7 +73,8 @@ package enum CredentialsFile {
         }
         return StoreCredentials(
             keyID: values["OSS_ACCESS_KEY_ID"] ?? "", secret: values["OSS_ACCESS_KEY_SECRET"] ?? "",
-            token: nonEmpty(values["OSS_SESSION_TOKEN"]), expiration: try expiration(values["OSS_CREDENTIALS_EXPIRATION"]))
+            token: nonEmpty(values["OSS_SESSION_TOKEN"]),
+            expiration: try expiration(values["OSS_CREDENTIALS_EXPIRATION"]))
     }
 
     /// An expiry that cannot be read is an error: taken for none, the file would never be read again.
@@ -86,10 +90,12 @@ package enum CredentialsFile {
 
     private static func trimmed(_ text: Substring) -> Substring {
         let start = text.drop { $0 == " " || $0 == "\t" }
-        return start[..<(start.lastIndex { $0 != " " && $0 != "\t" }.map { start.index(after: $0) } ?? start.startIndex)]
+        return start[
+            ..<(start.lastIndex { $0 != " " && $0 != "\t" }.map { start.index(after: $0) } ?? start.startIndex)]
     }
 
-    private static func bytes(of path: String) throws(Problem) -> [UInt8] {
+    /// The content of a small regular file.
+    static func bytes(of path: String, limit: Int) throws(Problem) -> [UInt8] {
         func failed() -> Problem { Problem(text: "cannot be read: \(String(cString: strerror(errno)))") }
         // Without O_NONBLOCK, opening a FIFO would wait for its writer.
         let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
@@ -98,16 +104,18 @@ package enum CredentialsFile {
         var facts = stat()
         guard fstat(descriptor, &facts) == 0 else { throw failed() }
         guard facts.st_mode & S_IFMT == S_IFREG else { throw Problem(text: "is not a regular file") }
-        var bytes = [UInt8](repeating: 0, count: maximumBytes + 1)
+        var bytes = [UInt8](repeating: 0, count: limit + 1)
         var count = 0
         while count < bytes.count {
-            let got = bytes.withUnsafeMutableBytes { Glibc.read(descriptor, $0.baseAddress.map { $0 + count }, $0.count - count) }
+            let got = bytes.withUnsafeMutableBytes {
+                Glibc.read(descriptor, $0.baseAddress.map { $0 + count }, $0.count - count)
+            }
             if got < 0, errno == EINTR { continue }
             guard got >= 0 else { throw failed() }
             guard got > 0 else { break }
             count += got
         }
-        guard count <= maximumBytes else { throw Problem(text: "is larger than 64 KiB") }
+        guard count <= limit else { throw Problem(text: "is larger than \(limit >> 10) KiB") }
         return Array(bytes[..<count])
     }
 }

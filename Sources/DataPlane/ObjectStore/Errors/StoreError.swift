@@ -1,7 +1,9 @@
-/// What went wrong between us and the object store, with the remedy in `description`.
+internal import TextCoding
+
+/// A failure between this process and the object store, with the remedy in `description`.
 public struct StoreError: Error, Sendable, CustomStringConvertible {
     /// The kinds that callers tell apart.
-    public enum Kind: Sendable, Hashable {
+    public enum Kind: String, Sendable, Hashable {
         /// A setting is wrong; the request was not sent.
         case settings
         /// The access key id is unknown to the store (`InvalidAccessKeyId`) or disabled.
@@ -10,6 +12,8 @@ public struct StoreError: Error, Sendable, CustomStringConvertible {
         case wrongSecret
         /// The key is right but may not do this (`AccessDenied`), or an anonymous request to a private bucket.
         case accessDenied
+        /// The object is there and cannot be read: it is archived, its KMS key refuses, or its link leads nowhere.
+        case unreadable
         /// The bucket lives in another region than the endpoint or `OSS_REGION` says.
         case wrongRegion
         case noSuchBucket
@@ -18,6 +22,10 @@ public struct StoreError: Error, Sendable, CustomStringConvertible {
         case clockSkew
         /// The security token has expired or is invalid, and reading the credentials again gave no other.
         case expiredToken
+        /// A role gave no credentials: STS, the metadata service or the container's endpoint said no.
+        case credentialsRefused
+        /// A role's credentials are being fetched, or its service does not answer.
+        case credentialsUnavailable
         /// The object was replaced since it was listed: another entity tag or size.
         case objectChanged
         /// The store asks for fewer requests (503, 429, `x-oss-qos-delay-time`).
@@ -50,14 +58,16 @@ public struct StoreError: Error, Sendable, CustomStringConvertible {
     public let requestID: String?
     /// How long the store asks us to wait (`Retry-After`, `x-oss-qos-delay-time`).
     public let retryAfter: Duration?
-    /// What failed, in words, without secrets.
+    /// No connection was made over which the request could be sent.
+    public let isBeforeRequest: Bool
+    /// The failure in words, without secrets.
     public let detail: String
-    /// What to do about it; empty when there is nothing but trying again.
+    /// The remedy; empty when the only remedy is to try again.
     public let remedy: String
 
     public init(
         _ kind: Kind, detail: String, remedy: String = "", status: Int? = nil, code: String? = nil,
-        requestID: String? = nil, retryAfter: Duration? = nil
+        requestID: String? = nil, retryAfter: Duration? = nil, isBeforeRequest: Bool = false
     ) {
         self.kind = kind
         self.detail = detail
@@ -66,18 +76,7 @@ public struct StoreError: Error, Sendable, CustomStringConvertible {
         self.code = code
         self.requestID = requestID
         self.retryAfter = retryAfter
-    }
-
-    /// Whether the same request may succeed later without anyone changing a setting.
-    public var isRetryable: Bool {
-        switch kind {
-        case .throttled, .server, .nameResolution, .connectionRefused, .connectionLost, .connectTimeout, .stalled,
-            .malformedAnswer:
-            true
-        case .settings, .wrongKey, .wrongSecret, .accessDenied, .wrongRegion, .noSuchBucket, .noSuchKey, .clockSkew,
-            .expiredToken, .objectChanged, .refused, .tls, .sink, .cancelled:
-            false
-        }
+        self.isBeforeRequest = isBeforeRequest
     }
 
     /// One line: what failed, the remedy, then the store's code and request id.

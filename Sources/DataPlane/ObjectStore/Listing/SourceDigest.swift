@@ -1,10 +1,11 @@
 internal import Crypto
+internal import TextCoding
 
-/// What a source held at the moment of listing, as one short text that two parties compare.
+/// The objects of a source at the moment of listing, as one short text that two parties compare.
 ///
-/// SHA-256 over one line for each object, `<key below the prefix>\0<size>\0<entity tag>\n`, sorted by the keys' UTF-8 bytes.
-/// The operator computes it when it resolves a ModelCache, an agent from the copy it holds: equal digests mean the same
-/// objects in the same versions, whatever order a store lists them in.
+/// SHA-256 over one line for each object, `<key below the prefix>\0<size>\0<entity tag>\n`, sorted by the keys' UTF-8
+/// bytes. The operator computes it when it resolves a ModelCache, an agent from the copy it holds: equal digests mean
+/// the same objects in the same versions, whatever order a store lists them in.
 public struct SourceDigest: Sendable, Hashable, CustomStringConvertible {
     /// One object of the source.
     public struct Entry: Sendable, Hashable {
@@ -33,24 +34,6 @@ public struct SourceDigest: Sendable, Hashable, CustomStringConvertible {
             hash.update(data: line.key)
             hash.update(data: Array("\0\(line.entry.size)\0\(line.entry.etag)\n".utf8))
         }
-        description = "sha256:" + hash.finalize().map { byte in (byte < 16 ? "0" : "") + String(byte, radix: 16) }.joined()
-    }
-}
-
-extension ObjectListing {
-    /// The objects under `location` whose key below its prefix matches one of `include`; an empty `include` takes all.
-    public func selected(under location: ObjectLocation, include: [String]) -> [StoredObject] {
-        objects.filter { object in
-            guard let key = location.relativeKey(object.key) else { return false }
-            return include.isEmpty || include.contains { ShellPattern.matches($0, key) }
-        }
-    }
-
-    /// The digest of what ``selected(under:include:)`` gives.
-    public func digest(under location: ObjectLocation, include: [String]) -> SourceDigest {
-        SourceDigest(of: selected(under: location, include: include).map { object in
-            SourceDigest.Entry(
-                relativeKey: location.relativeKey(object.key) ?? object.key, size: object.size, etag: object.etag)
-        })
+        description = "sha256:" + Hex.encode(hash.finalize())
     }
 }

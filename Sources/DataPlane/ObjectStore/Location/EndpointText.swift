@@ -1,6 +1,5 @@
-#if canImport(Glibc)
-import Glibc
-#endif
+internal import RangeTransfer
+internal import TextCoding
 
 /// The parts of an endpoint as written.
 struct EndpointText {
@@ -31,7 +30,9 @@ struct EndpointText {
         if rest.hasSuffix("/") { rest = rest.dropLast() }
         if rest.contains("@") {
             // The value may hold a password: it is not shown.
-            throw SettingError(field: field, value: nil, problem: "holds a user name", remedy: "give the keys apart, and the host alone here")
+            throw SettingError(
+                field: field, value: nil, problem: "holds a user name",
+                remedy: "give the keys apart, and the host alone here")
         }
         guard !rest.contains(where: { "/?#".contains($0) }) else {
             throw wrong("has a path", "give the host alone; bucket and prefix belong in OSS_PATH")
@@ -45,7 +46,7 @@ struct EndpointText {
             let tail = rest[rest.index(after: end)...]
             guard tail.isEmpty || tail.hasPrefix(":") else { throw wrong("has text after its ]") }
             if !tail.isEmpty { portText = tail.dropFirst() }
-            guard Self.isIPv6(String(hostText)) else { throw wrong("has no IPv6 address between [ and ]") }
+            guard NumericAddress.isIPv6(String(hostText)) else { throw wrong("has no IPv6 address between [ and ]") }
         } else if let colon = rest.firstIndex(of: ":") {
             hostText = rest[..<colon]
             portText = rest[rest.index(after: colon)...]
@@ -59,24 +60,9 @@ struct EndpointText {
             self.port = nil
         }
         let host = hostText.lowercased()
-        self.isAddress = Self.isIPv4(host) || Self.isIPv6(host)
+        self.isAddress = NumericAddress.isIPv4(host) || NumericAddress.isIPv6(host)
         guard isAddress || Self.isHostName(host) else { throw wrong("has the malformed host \"\(host)\"") }
         self.host = host
-    }
-
-    static func isIPv4(_ text: String) -> Bool {
-        var address = in_addr()
-        return isAddressText(text) && inet_pton(AF_INET, text, &address) == 1
-    }
-
-    static func isIPv6(_ text: String) -> Bool {
-        var address = in6_addr()
-        return isAddressText(text) && inet_pton(AF_INET6, text, &address) == 1
-    }
-
-    /// `inet_pton` stops at a NUL: what follows it must not slip through.
-    private static func isAddressText(_ text: String) -> Bool {
-        text.utf8.allSatisfy { PercentEncoding.hexValue($0) != nil || $0 == 0x2e || $0 == 0x3a }
     }
 
     /// RFC 1123: labels of letters, digits and hyphens. A host of digits and dots alone would be a malformed address.

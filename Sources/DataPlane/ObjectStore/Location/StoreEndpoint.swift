@@ -1,3 +1,27 @@
+public import TextCoding
+
+/// Where the bucket's name stands in a request, as a person sets it.
+public enum AddressingSetting: String, Sendable, Hashable, CaseIterable {
+    /// By the host; see ``StoreEndpoint/Addressing``.
+    case auto = "Auto"
+    case virtual = "Virtual"
+    case path = "Path"
+    case cname = "CNAME"
+
+    /// Takes any case. `field` is the setting's name for the error; nil and empty text mean `auto`.
+    public init(parsing text: String?, field: String = "MODELCACHE_ADDRESSING") throws(SettingError) {
+        guard let text, !text.isEmpty else {
+            self = .auto
+            return
+        }
+        guard let found = Self.allCases.first(where: { $0.rawValue.lowercased() == text.lowercased() }) else {
+            throw SettingError(
+                field: field, value: text, problem: "is not known", remedy: "set Auto, Virtual, Path or CNAME")
+        }
+        self = found
+    }
+}
+
 /// Where a store is reached, and how a bucket is addressed there.
 public struct StoreEndpoint: Sendable, Hashable, CustomStringConvertible {
     public enum Transport: String, Sendable, Hashable {
@@ -9,8 +33,10 @@ public struct StoreEndpoint: Sendable, Hashable, CustomStringConvertible {
     public enum Addressing: String, Sendable, Hashable {
         /// `bucket.host/key`, what OSS and S3 want.
         case virtualHost
-        /// `host/bucket/key`, for IP endpoints, localhost and small S3 servers.
+        /// `host/bucket/key`, for IP endpoints, localhost and S3 servers of one's own.
         case path
+        /// `host/key`: the host is a domain that belongs to the bucket (custom domain).
+        case cname
     }
 
     public let transport: Transport
@@ -21,19 +47,64 @@ public struct StoreEndpoint: Sendable, Hashable, CustomStringConvertible {
 
     /// Parses `https://host[:port]`, `http://host[:port]` or `host[:port]` (HTTPS).
     ///
+    /// `Auto` is the bucket in the path for addresses, `localhost`, and every S3 host that is not a public store's
+    /// known name (MinIO, Ceph, Garage, SeaweedFS and their like understand the path; few have the DNS for the other
+    /// way). OSS, and stores that refuse the path, have the bucket in the host. A bucket with dots goes into the path
+    /// over HTTPS, since no certificate matches its host name.
+    ///
     /// - Parameters:
-    ///   - forcePathStyle: the setting that overrides the choice of addressing; nil: path for IP addresses and
-    ///     `localhost`, virtual host otherwise.
+    ///   - location: whose bucket is read there; nil: none is known, and `Auto` goes by the host alone.
     ///   - field: the setting's name for the error.
+    /// - Throws: ``SettingError``, also when the host holds the bucket already.
     public init(
-        parsing text: String, forcePathStyle: Bool? = nil, field: String = "OSS_ENDPOINT"
+        parsing text: String, for location: ObjectLocation? = nil, addressing: AddressingSetting = .auto,
+        field: String = "OSS_ENDPOINT"
     ) throws(SettingError) {
         let parsed = try EndpointText(parsing: text, field: field)
         self.transport = parsed.transport
         self.host = parsed.host
         self.port = parsed.port ?? (parsed.transport == .https ? 443 : 80)
-        let byNature = parsed.isAddress || parsed.host == "localhost" || parsed.host.hasSuffix(".localhost")
-        self.addressing = forcePathStyle ?? byNature ? .path : .virtualHost
+        let known = parsed.isAddress ? nil : KnownHost(parsed.host)
+        if let known, let location, addressing != .cname, known.service != parsed.host,
+            parsed.host.hasPrefix("\(location.bucket).")
+        {
+            throw SettingError(
+                field: field, value: text, problem: "holds the bucket \(location.bucket) already",
+                remedy: "write \(known.service)")
+        }
+        let isLocal = parsed.isAddress || parsed.host == "localhost" || parsed.host.hasSuffix(".localhost")
+        switch addressing {
+        case .path: self.addressing = .path
+        case .cname: self.addressing = .cname
+        case .virtual:
+            if parsed.isAddress {
+                throw SettingError(
+                    field: field, value: text, problem: "is an address, which cannot have a bucket before it",
+                    remedy: "use the addressing Path")
+            }
+            self.addressing = .virtualHost
+        case .auto: self.addressing = Self.natural(isLocal: isLocal, known, location, transport)
+        }
+    }
+
+    private static func natural(
+        isLocal: Bool, _ known: KnownHost?, _ location: ObjectLocation?, _ transport: Transport
+    ) -> Addressing {
+        if isLocal { return .path }
+        let isDotted = transport == .https && location?.bucket.contains(".") ?? false
+        switch known?.style {
+        case .path: return .path
+        case .virtualHost: return .virtualHost
+        case .either: return isDotted ? .path : .virtualHost
+        case nil: return location?.scheme == .s3 ? .path : .virtualHost
+        }
+    }
+
+    private init(_ other: StoreEndpoint, host: String) {
+        transport = other.transport
+        self.host = host
+        port = other.port
+        addressing = other.addressing
     }
 
     /// Two endpoints that mean the same service have the same canonical form: scheme, lowercase host, explicit port.
@@ -44,16 +115,11 @@ public struct StoreEndpoint: Sendable, Hashable, CustomStringConvertible {
 
     /// The region that a well-known public host name implies: `oss-cn-hangzhou[-internal].aliyuncs.com` gives
     /// `cn-hangzhou`, `s3.eu-west-1.amazonaws.com` gives `eu-west-1`.
-    public var impliedRegion: String? {
-        let labels = host.split(separator: ".")
-        if host.hasSuffix(".aliyuncs.com"), labels.count == 3, labels[0].hasPrefix("oss-") {
-            var region = labels[0].dropFirst(4)
-            if region.hasSuffix("-internal") { region = region.dropLast(9) }
-            return region.isEmpty || region.hasPrefix("accelerate") ? nil : String(region)
-        }
-        if host.hasSuffix(".amazonaws.com"), labels.count == 4, labels[0] == "s3" { return String(labels[1]) }
-        return nil
-    }
+    public var impliedRegion: String? { KnownHost(host)?.region }
+
+    /// The endpoint that serves the same bucket while this one cannot be reached: of an OSS accelerator, its region's
+    /// own.
+    public var fallback: StoreEndpoint? { KnownHost(host)?.fallback.map { StoreEndpoint(self, host: $0) } }
 
     var bracketedHost: String { host.contains(":") ? "[\(host)]" : host }
 

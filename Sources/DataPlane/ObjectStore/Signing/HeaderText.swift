@@ -1,4 +1,6 @@
-/// What may stand in a header line.
+internal import TextCoding
+
+/// The rules for the text of a header line.
 ///
 /// A line break in a value would end the line and begin one of the value's own making, and libcurl sends what it is
 /// given; a NUL would cut it short. So nothing with a control character is sent (RFC 9110, 5.5).
@@ -18,7 +20,8 @@ extension SignableRequest {
         if let tag = headers["if-match"] {
             guard tag.utf8.count >= 2, HeaderText.isEntityTag(String(tag.dropFirst().dropLast())) else {
                 return StoreError(
-                    .malformedAnswer, detail: "\(key ?? bucket): its entity tag holds a quote, blank or control character",
+                    .malformedAnswer,
+                    detail: "\(key ?? bucket): its entity tag holds a quote, blank or control character",
                     remedy: "check what answers at OSS_ENDPOINT")
             }
         }
@@ -29,9 +32,11 @@ extension SignableRequest {
                 case _ where name.hasSuffix("security-token"): "OSS_SESSION_TOKEN"
                 default: "the header \(name)"
                 }
-            return StoreError(.settings, detail: "\(origin) holds a control character", remedy: "remove it, a line's end included")
+            return StoreError(
+                .settings, detail: "\(origin) holds a control character", remedy: "remove it, a line's end included")
         }
-        guard HeaderText.isSafe(host), HeaderText.isSafe(path), !host.utf8.contains(0x20), !path.utf8.contains(0x20) else {
+        guard HeaderText.isSafe(host), HeaderText.isSafe(path), !host.utf8.contains(0x20), !path.utf8.contains(0x20)
+        else {
             return StoreError(.settings, detail: "OSS_ENDPOINT holds a control character or blank", remedy: "remove it")
         }
         return nil
@@ -40,13 +45,12 @@ extension SignableRequest {
 
 extension StoreCredentials {
     /// Throws for the first part that could not be sent or signed with, by the name that the person knows it by.
-    func checked(field prefix: String = "OSS") throws(SettingError) -> StoreCredentials {
-        let parts = [
-            (prefix == "AWS" ? "AWS_ACCESS_KEY_ID" : "OSS_ACCESS_KEY_ID", keyID),
-            (prefix == "AWS" ? "AWS_SECRET_ACCESS_KEY" : "OSS_ACCESS_KEY_SECRET", secret),
-            ("\(prefix)_SESSION_TOKEN", token ?? ""),
-        ]
-        for (field, value) in parts where !HeaderText.isSafe(value) {
+    func checked(
+        _ idName: String = "OSS_ACCESS_KEY_ID", _ secretName: String = "OSS_ACCESS_KEY_SECRET",
+        _ tokenName: String = "OSS_SESSION_TOKEN"
+    ) throws(SettingError) -> StoreCredentials {
+        for (field, value) in [(idName, keyID), (secretName, secret), (tokenName, token ?? "")]
+        where !HeaderText.isSafe(value) {
             throw SettingError(
                 field: field, value: nil, problem: "holds a control character",
                 remedy: "remove it; a line's end at the value's end counts")

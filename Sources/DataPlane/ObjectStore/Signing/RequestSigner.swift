@@ -1,5 +1,6 @@
 import Crypto
 import FoundationEssentials
+internal import TextCoding
 
 /// How requests are signed: a pure value from request, credentials and time to headers.
 public enum RequestSigner: Sendable, Hashable {
@@ -76,7 +77,7 @@ enum OSSV1 {
     }
 }
 
-/// What OSS V4 and AWS V4 share, and where they differ.
+/// The steps that OSS V4 and AWS V4 share, and where they differ.
 ///
 /// https://help.aliyun.com/zh/oss/developer-reference/recommend-to-use-signature-version-4 and
 /// https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-header-based-auth.html
@@ -89,7 +90,7 @@ enum V4 {
             .sorted { $0.key < $1.key }
             .map { "\($0.key):\(trimmed($0.value))\n" }.joined()
         return [
-            request.method, PercentEncoding.path("/\(request.bucket)/\(request.key ?? "")"),
+            request.method, PercentCoding.encode("/\(request.bucket)/\(request.key ?? "")", keepingSlash: true),
             request.encodedQuery(flagsWithEquals: false), headers, "", "UNSIGNED-PAYLOAD",
         ].joined(separator: "\n")
     }
@@ -111,13 +112,13 @@ enum V4 {
     static func signature(
         algorithm: String, keyPrefix: String, secret: String, time: UTCTime, scope: String, canonicalRequest: String
     ) -> String {
-        let digest = PercentEncoding.hex(SHA256.hash(data: Data(canonicalRequest.utf8)))
+        let digest = Hex.encode(SHA256.hash(data: Data(canonicalRequest.utf8)))
         let text = [algorithm, time.basic, scope, digest].joined(separator: "\n")
         var key = SymmetricKey(data: Data((keyPrefix + secret).utf8))
         for part in scope.split(separator: "/") {
             key = SymmetricKey(data: HMAC<SHA256>.authenticationCode(for: Data(part.utf8), using: key))
         }
-        return PercentEncoding.hex(HMAC<SHA256>.authenticationCode(for: Data(text.utf8), using: key))
+        return Hex.encode(HMAC<SHA256>.authenticationCode(for: Data(text.utf8), using: key))
     }
 
     private static func trimmed(_ value: String) -> String {

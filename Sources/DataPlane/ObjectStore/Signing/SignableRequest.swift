@@ -1,3 +1,5 @@
+internal import TextCoding
+
 /// A request before it is signed: what is asked of which bucket, without encoding.
 public struct SignableRequest: Sendable, Hashable {
     public var method: String
@@ -32,10 +34,13 @@ public struct SignableRequest: Sendable, Hashable {
         self.key = key
         self.query = query
         self.headers = headers
-        let keyPath = key.map(PercentEncoding.path) ?? ""
+        let keyPath = key.map { PercentCoding.encode($0, keepingSlash: true) } ?? ""
         switch endpoint.addressing {
         case .virtualHost:
             self.host = endpoint.hostHeader(bucket: bucket)
+            self.path = "/\(keyPath)"
+        case .cname:
+            self.host = endpoint.hostHeader(bucket: nil)
             self.path = "/\(keyPath)"
         case .path:
             self.host = endpoint.hostHeader(bucket: nil)
@@ -46,7 +51,12 @@ public struct SignableRequest: Sendable, Hashable {
     /// `name=value&flag`, encoded and sorted by the encoded name: sent and signed alike. S3 signs a flag as `name=`.
     func encodedQuery(flagsWithEquals: Bool) -> String {
         query
-            .map { (PercentEncoding.component($0.name), PercentEncoding.component($0.value)) }
+            .map {
+                (
+                    PercentCoding.encode($0.name, keepingSlash: false),
+                    PercentCoding.encode($0.value, keepingSlash: false)
+                )
+            }
             .sorted { $0.0 == $1.0 ? $0.1 < $1.1 : $0.0.utf8.lexicographicallyPrecedes($1.0.utf8) }
             .map { $0.1.isEmpty && !flagsWithEquals ? $0.0 : "\($0.0)=\($0.1)" }
             .joined(separator: "&")

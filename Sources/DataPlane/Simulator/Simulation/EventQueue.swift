@@ -1,4 +1,4 @@
-/// Events by time; of equal times the one scheduled first. A binary heap of small values.
+/// Events by time; of equal times, the one scheduled first. A binary heap of small values.
 struct EventQueue {
     struct Entry {
         var time: UInt64
@@ -9,23 +9,23 @@ struct EventQueue {
     }
 
     enum Kind: UInt8 {
-        /// The uplink of node `first` has sent a piece of flow `second`.
+        /// The uplink of node `first` has sent a segment of flow `second`.
         case sent
-        /// A piece of flow `second` is there.
+        /// A segment of flow `second` has arrived.
         case delivered
         /// Flow `second`'s request reaches its source.
         case requested
-        /// Planner `first` asked to be called.
+        /// The tick that planner `first` asked for.
         case tick
         /// Message `second` reaches its addressees.
         case message
-        /// The scenario's step `first`.
+        /// Step `first` of the scenario.
         case step
-        /// Node `first` hears that its control connection to `second` stands / is gone.
+        /// Node `first` hears that its control connection to `second` is open / has ended.
         case connected
         case disconnected
         case declined
-        /// Flow `second` is refused at its receiver.
+        /// The receiver hears that flow `second` was refused.
         case refused
     }
 
@@ -36,7 +36,9 @@ struct EventQueue {
 
     mutating func schedule(_ kind: Kind, at time: UInt64, _ first: Int = 0, _ second: Int = 0) {
         order += 1
-        let entry = Entry(time: time, order: order, kind: kind, first: Int32(truncatingIfNeeded: first), second: Int32(truncatingIfNeeded: second))
+        let entry = Entry(
+            time: time, order: order, kind: kind, first: Int32(truncatingIfNeeded: first),
+            second: Int32(truncatingIfNeeded: second))
         var place = heap.count
         heap.append(entry)
         while place > 0 {

@@ -1,19 +1,22 @@
 import SwarmPlan
 
-/// A node of the simulation: its links, what it sends, its planners (one a model).
+/// A node of the simulation: its links, its uploads, its planners (one a model).
 struct SimulatedNode {
     var up: Double
     var down: Double
     var rack = -1
     var isAlive = false
-    /// Sends no byte any more, but talks.
+    /// It sends no block bytes any more, but still sends control messages.
     var isStalled = false
     var side: UInt8 = 0
     var started: UInt64 = 0
     var finished: UInt64 = 0
+    var died: UInt64 = 0
+    /// It had everything at its start.
+    var isSeeder = false
 
     var isSending = false
-    /// Flows with pieces to send now, served in turn.
+    /// Flows that have segments to send now, served in turn.
     var ready: [Int32] = []
     var readyHead = 0
     var queue = UploadQueue<Int32>()
@@ -38,7 +41,7 @@ struct Flow {
     var urgent: Bool
     var sent: UInt8 = 0
     var delivered: UInt8 = 0
-    /// Its source has it in its queue.
+    /// The flow is in its source's queue.
     var isQueued = false
     var isServed = false
     var isReady = false

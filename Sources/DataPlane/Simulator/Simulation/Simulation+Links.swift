@@ -1,22 +1,24 @@
 import SwarmPlan
 
-// How bytes move.
+// How bytes move through uplinks, racks and downlinks.
 
 extension Simulation {
-    mutating func addFlow(source: Int, destination: Int, planner: Int, block: Int, fetch: SwarmFetch, urgent: Bool) -> Int {
+    mutating func addFlow(source: Int, destination: Int, planner: Int, block: Int, fetch: SwarmFetch, urgent: Bool)
+        -> Int
+    {
         let flow = Flow(
             source: Int32(source), destination: Int32(destination), planner: Int32(planner), block: Int32(block),
             fetch: fetch, urgent: urgent)
-        // Numbers are not used again: events may still name them. A flow is 48 bytes.
+        // Numbers are not reused, because events may still name them. A flow is 48 bytes.
         let index = flows.count
         flows.append(flow)
         nodes[destination].incoming.append(Int32(index))
         return index
     }
 
-    /// Pieces of a block that a node has and may send.
+    /// Segments of a block that a node has and may send.
     private func available(_ flow: Flow) -> UInt8 {
-        let full = UInt8(parameters.pieces)
+        let full = UInt8(parameters.segments)
         guard flow.source >= 0 else { return full }
         let source = Int(flow.source)
         guard let planner = plannerOf(node: source, model: Int(plannerModel[Int(flow.planner)])) else { return 0 }
@@ -24,7 +26,9 @@ extension Simulation {
         var most: UInt8 = 0
         for index in nodes[source].incoming {
             let other = flows[Int(index)]
-            if other.block == flow.block, other.planner == Int32(planner), !other.isOver { most = max(most, other.delivered) }
+            if other.block == flow.block, other.planner == Int32(planner), !other.isOver {
+                most = max(most, other.delivered)
+            }
         }
         return most
     }
@@ -38,9 +42,13 @@ extension Simulation {
             return
         }
         let source = Int(flow.source)
-        guard reaches(source, Int(flow.destination)), let planner = plannerOf(node: source, model: Int(plannerModel[Int(flow.planner)])) else {
-            // Refused at once by a dead process; no answer at all over a cut.
-            if !isPartitioned || !nodes[source].isAlive { queue.schedule(.refused, at: now + parameters.latency, 0, index) }
+        guard reaches(source, Int(flow.destination)),
+            let planner = plannerOf(node: source, model: Int(plannerModel[Int(flow.planner)]))
+        else {
+            // A dead process refuses at once; over a cut link nothing comes back.
+            if !isPartitioned || !nodes[source].isAlive {
+                queue.schedule(.refused, at: now + parameters.latency, 0, index)
+            }
             return
         }
         flows[index].isQueued = true
@@ -69,17 +77,19 @@ extension Simulation {
         if nodes[Int(flow.destination)].isAlive { tell(Int(flow.planner), .failed(flow.fetch, .broken)) }
     }
 
-    /// Puts a flow in its sender's turn if it has a piece to send.
+    /// Queues a flow at its sender if it has a segment to send.
     func canSend(_ flow: Flow) -> Bool {
-        flow.isServed && !flow.isReady && !flow.isOver && flow.sent < UInt8(parameters.pieces)
+        flow.isServed && !flow.isReady && !flow.isOver && flow.sent < UInt8(parameters.segments)
             && flow.sent - flow.delivered < window && flow.sent < available(flow)
     }
 
     mutating func makeReady(_ index: Int) {
         guard canSend(flows[index]) else {
-            // A relay that waits for bytes gives its slot away.
+            // A relay that waits for bytes gives up its slot.
             let flow = flows[index]
-            if flow.source >= 0, flow.isServed, !flow.isReady, !flow.isOver, flow.sent < UInt8(parameters.pieces), flow.sent >= available(flow) {
+            if flow.source >= 0, flow.isServed, !flow.isReady, !flow.isOver, flow.sent < UInt8(parameters.segments),
+                flow.sent >= available(flow)
+            {
                 serve(nodes[Int(flow.source)].queue.pause(Int32(index)))
             }
             return
@@ -122,14 +132,14 @@ extension Simulation {
                 continue
             }
             if source >= 0, !reaches(source, Int(flows[index].destination)) { continue }
-            let pieceBytes = Double(parameters.blockBytes) / Double(parameters.pieces)
+            let segmentBytes = Double(parameters.blockBytes) / Double(parameters.segments)
             var seconds: Double
             if source < 0 {
                 storeSending = true
-                seconds = pieceBytes / storeRate
+                seconds = segmentBytes / storeRate
             } else {
                 nodes[source].isSending = true
-                seconds = (pieceBytes + Double(nodes[source].debt)) / nodes[source].up
+                seconds = (segmentBytes + Double(nodes[source].debt)) / nodes[source].up
                 nodes[source].debt = 0
             }
             flows[index].sent += 1
@@ -141,32 +151,32 @@ extension Simulation {
     mutating func sent(by source: Int, flow index: Int) {
         let flow = flows[index]
         let destination = Int(flow.destination)
-        let pieceBytes = Double(parameters.blockBytes) / Double(parameters.pieces)
+        let segmentBytes = Double(parameters.blockBytes) / Double(parameters.segments)
         if source < 0 { storeSending = false } else { nodes[source].isSending = false }
         let arrives = source < 0 ? nodes[destination].isAlive : reaches(source, destination)
         if arrives {
             var time = now + (source < 0 ? 0 : parameters.latency)
             if !rackUp.isEmpty {
-                let piece = UInt64(pieceBytes / rackRate * 1e9)
+                let segment = UInt64(segmentBytes / rackRate * 1e9)
                 let from = source < 0 ? -1 : nodes[source].rack
                 let to = nodes[destination].rack
                 if from != to {
-                    if from >= 0 { rackUp[from] = max(rackUp[from] + piece, time); time = rackUp[from] }
-                    rackDown[to] = max(rackDown[to] + piece, time)
+                    if from >= 0 { rackUp[from] = max(rackUp[from] + segment, time); time = rackUp[from] }
+                    rackDown[to] = max(rackDown[to] + segment, time)
                     time = rackDown[to]
-                    report.rackBytes += pieceBytes
+                    report.rackBytes += segmentBytes
                 }
             }
             let rate = source < 0 ? storeRate : nodes[source].up
-            let began = time - min(time, UInt64(pieceBytes / rate * 1e9))
-            let through = max(nodes[destination].downFree, began) + UInt64(pieceBytes / nodes[destination].down * 1e9)
+            let began = time - min(time, UInt64(segmentBytes / rate * 1e9))
+            let through = max(nodes[destination].downFree, began) + UInt64(segmentBytes / nodes[destination].down * 1e9)
             time = max(time, through)
             nodes[destination].downFree = through
             if source < 0 {
-                report.storeBytes += pieceBytes
+                report.storeBytes += segmentBytes
                 report.storeEnd = Double(now) / 1e9
             } else {
-                report.peerBytes += pieceBytes
+                report.peerBytes += segmentBytes
             }
             queue.schedule(.delivered, at: time, 0, index)
         }
@@ -181,40 +191,42 @@ extension Simulation {
         let destination = Int(flow.destination)
         guard nodes[destination].isAlive else { return }
         let planner = Int(flow.planner)
-        if Int(flow.delivered) == parameters.pieces {
-            // The children of this flow see the block whole from now on.
+        if Int(flow.delivered) == parameters.segments {
+            // The flows that this one feeds see a complete block from now on.
             end(index)
             tell(planner, .received(flow.fetch))
         } else {
             makeReady(index)
-            tell(planner, .progress(flow.fetch, bytes: parameters.blockBytes / parameters.pieces))
+            tell(planner, .progress(flow.fetch, bytes: parameters.blockBytes / parameters.segments))
         }
         passOn(block: flow.block, at: destination, planner: planner)
-        if Int(flow.delivered) == parameters.pieces { read(planner) }
+        if Int(flow.delivered) == parameters.segments { read(planner) }
     }
 
-    /// Uploads that waited for a piece of this block go on.
+    /// Continues the uploads that waited for a segment of this block.
     private mutating func passOn(block: Int32, at node: Int, planner: Int) {
         guard nodes[node].queue.load > 0 else { return }
         for index in outgoing(of: node, block: block, planner: planner) { makeReady(Int(index)) }
     }
 
-    /// Flows served by `node` for the block. Kept in the node's list of uploads.
+    /// Flows in which `node` serves the block, from its list of uploads.
     private func outgoing(of node: Int, block: Int32, planner: Int) -> [Int32] {
         let model = plannerModel[planner]
-        return nodes[node].queue.current.filter { flows[Int($0)].block == block && plannerModel[Int(flows[Int($0)].planner)] == model }
+        return nodes[node].queue.current.filter {
+            flows[Int($0)].block == block && plannerModel[Int(flows[Int($0)].planner)] == model
+        }
     }
 
     // MARK: Ends
 
-    /// Takes a flow from both ends.
+    /// Removes a flow from both ends.
     mutating func end(_ index: Int) {
         guard !flows[index].isOver else { return }
         flows[index].isOver = true
         let flow = flows[index]
         let destination = Int(flow.destination)
-        if Int(flow.delivered) < parameters.pieces {
-            report.wastedBytes += Double(flow.sent) * Double(parameters.blockBytes) / Double(parameters.pieces)
+        if Int(flow.delivered) < parameters.segments {
+            report.wastedBytes += Double(flow.sent) * Double(parameters.blockBytes) / Double(parameters.segments)
         }
         if let place = nodes[destination].incoming.firstIndex(of: Int32(index)) {
             nodes[destination].incoming.swapAt(place, nodes[destination].incoming.count - 1)
@@ -230,24 +242,28 @@ extension Simulation {
         }
     }
 
-    /// A transfer that ends without its block takes with it what was relayed of it.
+    /// A transfer that ends without its block also ends the relays that it fed.
     private mutating func breakRelays(of flow: Flow) {
         let node = Int(flow.destination)
-        guard Int(flow.delivered) < parameters.pieces, nodes[node].isAlive, !planners[Int(flow.planner)].holds(Int(flow.block)) else { return }
-        for index in outgoing(of: node, block: flow.block, planner: Int(flow.planner)) where flows[Int(index)].sent > 0 {
+        guard Int(flow.delivered) < parameters.segments, nodes[node].isAlive,
+            !planners[Int(flow.planner)].holds(Int(flow.block))
+        else { return }
+        for index in outgoing(of: node, block: flow.block, planner: Int(flow.planner)) where flows[Int(index)].sent > 0
+        {
             queue.schedule(.refused, at: now + parameters.latency, 0, Int(index))
         }
     }
 
-    /// The uplink is shared by the models, so all planners of a node hear of its load.
+    /// The models share the uplink, so all planners of a node hear of its load.
     private mutating func tellLoad(of node: Int) {
         for planner in nodes[node].planners { tell(planner, .uploads(nodes[node].queue.load)) }
     }
 
-    /// The node is gone: its flows break at the other ends.
+    /// The node dies: its flows break at the other ends.
     mutating func kill(_ node: Int) {
         guard nodes[node].isAlive else { return }
         nodes[node].isAlive = false
+        nodes[node].died = now
         if nodes[node].finished == 0 { unfinished -= 1 }
         for index in nodes[node].incoming { end(Int(index)) }
         for index in nodes[node].queue.current + nodes[node].queue.waiting where !flows[Int(index)].isOver {

@@ -1,15 +1,12 @@
 import SwarmPlan
 
-// Who is there at the beginning, and what happens on the way.
+// The nodes at the beginning, and the scenario's events.
 
 extension Simulation {
     mutating func arrange() {
         let count = parameters.nodes
-        let wire = parameters.wireTime
         let scenario = parameters.scenario
         models = scenario == .twoModels ? 2 : 1
-        let isLate: (Int) -> Bool = { $0 >= (count + 1) / 2 && (scenario == .late || scenario == .racksLate || scenario == .joiners) }
-        let spare = scenario == .churn ? max(1, Int(wire * 0.6)) : 0
         for index in 0..<(count + spare + (scenario == .seeder ? 1 : 0)) { nodes.append(node(index)) }
         if [.racks, .racksLate, .racksUntold].contains(scenario) {
             let racks = (nodes.count + 19) / 20
@@ -18,7 +15,7 @@ extension Simulation {
             rackRate = parameters.link * 5
             for index in nodes.indices { nodes[index].rack = index / 20 }
         }
-        let first = nodes.indices.filter { !isLate($0) && $0 < count } + (scenario == .seeder ? [count] : [])
+        let first = nodes.indices.filter { !joinsLater($0) && $0 < count } + (scenario == .seeder ? [count] : [])
         unfinished = first.count - (scenario == .seeder ? 1 : 0)
         alive = first
         for index in first { nodes[index].isAlive = true }
@@ -28,21 +25,38 @@ extension Simulation {
             let at = isSeeder ? 1 : 1 + UInt64(random.below(Int(parameters.startSpread / 1000))) * 1000
             at_(at) { $0.start(index, isSeeder: isSeeder) }
         }
-        if parameters.dumpAt > 0 {
-            step(at: parameters.dumpAt) { simulation in
-                for planner in simulation.planners.indices {
-                    let queue = simulation.nodes[Int(simulation.plannerNode[planner])].queue
-                    simulation.report.dump.append("\(planner): queue \(queue.load) serving \(queue.current.count) waiting \(queue.waiting.count) \(simulation.planners[planner].summary)")
-                }
+        if parameters.dumpAt > 0 { arrangeDump() }
+        arrangeEvents()
+    }
+
+    /// Nodes beyond ``SimulationParameters/nodes``, which take the places of those that churn ends.
+    private var spare: Int { parameters.scenario == .churn ? max(1, Int(parameters.wireTime * 0.6)) : 0 }
+
+    private func joinsLater(_ index: Int) -> Bool {
+        index >= (parameters.nodes + 1) / 2 && [.late, .racksLate, .joiners].contains(parameters.scenario)
+    }
+
+    private mutating func arrangeDump() {
+        step(at: parameters.dumpAt) { simulation in
+            for planner in simulation.planners.indices {
+                let queue = simulation.nodes[Int(simulation.plannerNode[planner])].queue
+                simulation.report.dump.append(
+                    "\(planner): queue \(queue.load) serving \(queue.current.count) waiting \(queue.waiting.count) \(simulation.planners[planner].summary)"
+                )
             }
         }
-        switch scenario {
+    }
+
+    private mutating func arrangeEvents() {
+        let count = parameters.nodes
+        let wire = parameters.wireTime
+        switch parameters.scenario {
         case .late, .racksLate:
-            let joiners = nodes.indices.filter(isLate)
+            let joiners = nodes.indices.filter(joinsLater)
             unfinished += joiners.count
             step(at: wire * 0.5) { simulation in for index in joiners { simulation.join(index) } }
         case .joiners:
-            let joiners = nodes.indices.filter(isLate)
+            let joiners = nodes.indices.filter(joinsLater)
             unfinished += joiners.count
             for (order, index) in joiners.enumerated() { step(at: Double(order + 1)) { $0.join(index) } }
         case .killThird:
@@ -61,14 +75,17 @@ extension Simulation {
                     simulation.dropDead()
                 }
             }
-        case .stalledPeer: step(at: wire / 3) { $0.nodes[0].isStalled = true; $0.nodes[0].finished = $0.now; $0.unfinished -= 1 }
+        case .stalledPeer:
+            step(at: wire / 3) {
+                $0.nodes[0].isStalled = true; $0.nodes[0].finished = $0.now; $0.unfinished -= 1
+            }
         case .partition:
             for index in nodes.indices { nodes[index].side = UInt8(index % 2) }
-            step(at: wire * 0.3) { $0.cut() }
-            step(at: wire * 0.6) { $0.isPartitioned = false }
+            step(at: wire * Self.cutFrom) { $0.cut() }
+            step(at: wire * Self.cutUntil) { $0.isPartitioned = false }
         case .throttled:
-            step(at: wire * 0.3) { $0.storeRate = $0.parameters.storeRate / 10 }
-            step(at: wire * 0.5) { $0.storeRate = $0.parameters.storeRate }
+            step(at: wire * 0.3) { $0.setStoreRate($0.parameters.storeRate / 10) }
+            step(at: wire * 0.5) { $0.setStoreRate($0.parameters.storeRate) }
         default: break
         }
     }
@@ -86,6 +103,10 @@ extension Simulation {
         node.queue = UploadQueue(slots: parameters.uploadSlots)
         return node
     }
+
+    /// The cut of ``Scenario/partition``, in wire times.
+    static let cutFrom = 0.3
+    static let cutUntil = 0.6
 
     private mutating func at_(_ time: UInt64, _ body: @escaping (inout Simulation) -> Void) {
         steps.append(body)
@@ -116,6 +137,7 @@ extension Simulation {
     private mutating func start(_ index: Int, isSeeder: Bool) {
         guard nodes[index].isAlive else { return }
         nodes[index].started = now
+        nodes[index].isSeeder = isSeeder
         if isSeeder { nodes[index].finished = now }
         for model in 0..<models {
             var configuration = SwarmPlannerConfiguration(
@@ -123,7 +145,7 @@ extension Simulation {
                 seed: SwarmRandom.mix(UInt64(index) &* 8 &+ UInt64(model) &+ parameters.seed &* 1_000_000_007))
             parameters.adjust(&configuration)
             let planner = planners.count
-            planners.append(SwarmPlanner(configuration))
+            planners.append(SimulatedPlanner(configuration, parameters.strategy))
             plannerNode.append(Int32(index))
             plannerModel.append(Int8(model))
             plannerTick.append(.max)
@@ -132,10 +154,9 @@ extension Simulation {
             tell(planner, .start(members[model]))
             read(planner)
         }
-        if isSeeder { nodes[index].planners = nodes[index].planners }
     }
 
-    /// The reader goes on as far as blocks are there, and waits for the next.
+    /// The reader advances as far as blocks are there, and waits for the next one.
     mutating func read(_ planner: Int) {
         let ahead = parameters.readersAhead
         guard ahead > 0 else { return }
@@ -166,6 +187,11 @@ extension Simulation {
             simulation.refreshMembers()
             simulation.tellMembers()
         }
+    }
+
+    private mutating func setStoreRate(_ rate: Double) {
+        storeRate = rate
+        storeRates.append((Double(now) / 1e9, rate))
     }
 
     private mutating func cut() {

@@ -2,17 +2,17 @@ import SwarmPlan
 
 /// The planner on simulated time.
 ///
-/// Every node's uplink and downlink, every rack's uplink and downlink and the store are servers with a rate.
-/// Blocks move in pieces: an uplink sends one piece after the other, in turn for the requests it serves at
-/// once (``UploadQueue``), and each piece then passes the racks' links and the receiver's downlink in the order of
-/// arrival. At most ``window`` pieces of a flow are under way, as TCP would have it. A block that is still
-/// arriving is passed on piece by piece. Control messages cost their bytes on the uplink and the latency.
+/// Every node's uplink and downlink, every rack's uplink and downlink, and the store are servers with a rate. Blocks
+/// move in segments. An uplink sends one segment after the other, in turn for the requests that it serves at once
+/// (``UploadQueue``). Each segment then passes the racks' links and the receiver's downlink in the order of arrival. At
+/// most ``window`` segments of a flow are in flight, as with TCP. A relay passes on each segment of a block that is
+/// still arriving. Control messages cost their bytes on the uplink and the latency.
 public struct Simulation {
     public let parameters: SimulationParameters
     var queue = EventQueue()
     var now: UInt64 = 0
     var nodes: [SimulatedNode] = []
-    var planners: [SwarmPlanner] = []
+    var planners: [SimulatedPlanner] = []
     var plannerNode: [Int32] = []
     var plannerModel: [Int8] = []
     var plannerTick: [UInt64] = []
@@ -26,8 +26,10 @@ public struct Simulation {
     var steps: [(inout Simulation) -> Void] = []
     var unfinished = 0
 
-    // The store: one more sender.
+    // The store is one more sender.
     var storeRate: Double
+    /// Its rates so far, in bytes a second, and the seconds from which each held.
+    var storeRates: [(from: Double, rate: Double)]
     var storeSending = false
     var storeReady: [Int32] = []
     var storeHead = 0
@@ -52,6 +54,7 @@ public struct Simulation {
         self.parameters = parameters
         random = SwarmRandom(seed: parameters.seed &* 0x5851_f42d_4c95_7f2d &+ 7)
         storeRate = parameters.storeRate
+        storeRates = [(0, storeRate)]
         report = SimulationReport(parameters)
     }
 
@@ -90,7 +93,10 @@ public struct Simulation {
     }
 
     private mutating func finish() {
-        for node in nodes where node.started > 0 || node.isAlive {
+        let (direct, unavoidable) = (directDownloads(), unavoidableSeconds())
+        report.models = models
+        report.simulatedSeconds = Double(now) / 1e9
+        for (index, node) in nodes.enumerated() where node.started > 0 || node.isAlive {
             guard node.isAlive else {
                 report.died += 1
                 continue
@@ -99,16 +105,17 @@ public struct Simulation {
                 report.unfinished += 1
                 continue
             }
-            let seconds = Double(node.finished - min(node.finished, node.started)) / 1e9
-            if node.planners.isEmpty { continue }
-            let own = parameters.modelBytes * Double(models) / node.down
-            report.finish(seconds: seconds, ownWireTime: own)
+            // A seeder had everything at its start.
+            if node.planners.isEmpty || node.isSeeder { continue }
+            let started = Double(node.started) / 1e9
+            report.finish(
+                seconds: Double(node.finished - min(node.finished, node.started)) / 1e9,
+                wire: parameters.modelBytes * Double(models) / node.down, unavoidable: unavoidable[index],
+                direct: direct[index] - started)
         }
         for planner in planners {
             for (reason, count) in planner.storeReads { report.storeReads[reason, default: 0] += count }
         }
-        report.models = models
-        report.simulatedSeconds = Double(now) / 1e9
     }
 
     // MARK: Planners
@@ -116,10 +123,13 @@ public struct Simulation {
     mutating func tell(_ planner: Int, _ event: SwarmEvent) {
         report.plannerEvents += 1
         let actions = planners[planner].handle(event, at: now)
+        if report.plannerEvents % parameters.eventsBetweenChecks == 0 { planners[planner].checkInvariants() }
         for action in actions { perform(action, planner: planner) }
     }
 
-    func plannerOf(node: Int, model: Int) -> Int? { nodes[node].planners.indices.contains(model) ? nodes[node].planners[model] : nil }
+    func plannerOf(node: Int, model: Int) -> Int? {
+        nodes[node].planners.indices.contains(model) ? nodes[node].planners[model] : nil
+    }
 
     private mutating func perform(_ action: SwarmAction, planner: Int) {
         let node = Int(plannerNode[planner])
@@ -144,18 +154,21 @@ public struct Simulation {
             nodes[node].debt += bytes + peers.count * 66
             send(Message(from: Int32(node), planner: Int32(model), delta: delta, to: peers))
         case .fetchFromStore(let fetch, let block, _):
-            let flow = addFlow(source: -1, destination: node, planner: planner, block: block, fetch: fetch, urgent: false)
+            let flow = addFlow(
+                source: -1, destination: node, planner: planner, block: block, fetch: fetch, urgent: false)
             queue.schedule(.requested, at: now + parameters.storeLatency, node, flow)
         case .fetchFromPeer(let fetch, let peer, let block, let urgent):
             report.requestBytes += parameters.requestBytes
-            let flow = addFlow(source: peer.index, destination: node, planner: planner, block: block, fetch: fetch, urgent: urgent)
+            let flow = addFlow(
+                source: peer.index, destination: node, planner: planner, block: block, fetch: fetch, urgent: urgent)
             queue.schedule(.requested, at: now + parameters.latency, node, flow)
         case .cancel(let fetch):
-            for flow in nodes[node].incoming where flows[Int(flow)].fetch == fetch && flows[Int(flow)].planner == planner {
+            for flow in nodes[node].incoming
+            where flows[Int(flow)].fetch == fetch && flows[Int(flow)].planner == planner {
                 end(Int(flow))
                 break
             }
-        case .shun: report.shuns += 1
+        case .ban: report.bans += 1
         case .complete: completed(planner)
         }
     }
@@ -202,7 +215,8 @@ public struct Simulation {
         freeMessages.append(Int32(index))
         let from = Int(message.from)
         for peer in message.to {
-            guard reaches(from, peer.index), let planner = plannerOf(node: peer.index, model: Int(message.planner)) else { continue }
+            guard reaches(from, peer.index), let planner = plannerOf(node: peer.index, model: Int(message.planner))
+            else { continue }
             if let delta = message.delta { tell(planner, .peerDelta(SwarmPeer(from), delta)) }
             if let map = message.map { tell(planner, .peerMap(SwarmPeer(from), map)) }
         }

@@ -1,13 +1,14 @@
 internal import Foundation
 internal import NIOCore
+internal import NIOHTTP1
 public import SwarmPlan
 internal import Synchronization
 
 /// One model's swarm as this node sees it: who else has the model open, and the control connections to them.
 ///
-/// What comes from peers is handed on as ``inputs``, in order; what the planner wants of the control connections is carried out
-/// by ``connect(_:)``, ``disconnect(_:)`` and ``send(_:to:)``. Members are the nodes that have the model open: known addresses
-/// are asked, and whoever asks us with a right token is one.
+/// The peers' messages are handed on as ``inputs``, in order; the planner's requests to the control
+/// connections are carried out by ``connect(_:)``, ``disconnect(_:)`` and ``send(_:to:)``. Members are the nodes that
+/// have the model open: known addresses are asked, and a node that asks us with a right token is one.
 ///
 /// Any thread may call anything.
 public final class ModelSwarm: Sendable {
@@ -65,7 +66,10 @@ public final class ModelSwarm: Sendable {
     private static let probeInterval: Duration = .seconds(1)
     private static let probesAtOnce = 64
 
-    init(shared: SharedModel, dialer: PeerDialer, introduction: PeerIntroduction, own: PeerAddress?, port: Int, keys: @escaping @Sendable () -> [SwarmKey]) {
+    init(
+        shared: SharedModel, dialer: PeerDialer, introduction: PeerIntroduction, own: PeerAddress?, port: Int,
+        keys: @escaping @Sendable () -> [SwarmKey]
+    ) {
         self.shared = shared
         self.dialer = dialer
         self.introduction = introduction
@@ -87,7 +91,8 @@ public final class ModelSwarm: Sendable {
         state.withLock { $0.members.values.filter(\.isPresent).map { ($0.peer, $0.address, $0.zone, $0.link != nil) } }
     }
 
-    /// What a ranged GET of a file's bytes at a peer needs; nil: there is no secret, or no such peer.
+    /// The URL and headers that a ranged GET of a file's bytes at a peer needs; nil: there is no secret, or no such
+    /// peer.
     public func request(to peer: SwarmPeer, file: Int) -> (url: String, headers: [String])? {
         guard let address = address(of: peer), let (id, authorization) = proof(for: address) else { return nil }
         let scheme = dialer.tls == nil ? "http" : "https"
@@ -115,7 +120,7 @@ public final class ModelSwarm: Sendable {
         return (id, key.authorization(modelID: id, now: Int64(Date.now.timeIntervalSince1970)))
     }
 
-    // MARK: What the planner wants
+    // MARK: The planner's requests
 
     /// Opens a control connection; `.connected`, `.declined` or `.disconnected` follows.
     public func connect(_ peer: SwarmPeer) {
@@ -124,7 +129,9 @@ public final class ModelSwarm: Sendable {
             return
         }
         let goes = state.withLock { state in
-            guard !state.hasLeft, var member = state.members[address], member.link == nil, !member.isDialing else { return false }
+            guard !state.hasLeft, var member = state.members[address], member.link == nil, !member.isDialing else {
+                return false
+            }
             member.isDialing = true
             state.members[address] = member
             return true
@@ -139,14 +146,20 @@ public final class ModelSwarm: Sendable {
             guard other?.node != self.introduction.node, self.keep(link, other) else { return nil }
             self.input.yield(.connected(peer))
             return link
-        } ended: { [weak self] link, wasDeclined in
+        } ended: { [weak self] link, refusal in
             guard let self else { return }
             let stands = self.state.withLock { state in
                 state.members[address]?.isDialing = false
                 return state.members[address]?.link != nil
             }
             // A connection from the other side may have taken the place of ours.
-            if let link { self.linkEnded(link) } else if !stands { self.input.yield(wasDeclined ? .declined(peer) : .disconnected(peer)) }
+            if let link {
+                self.linkEnded(link)
+            } else if !stands {
+                // The peer may know the model by another secret's name.
+                if refusal == .notFound, self.tryNextKey(for: peer) { return self.connect(peer) }
+                self.input.yield(refusal == nil ? .disconnected(peer) : .declined(peer))
+            }
         }
     }
 
@@ -207,10 +220,12 @@ public final class ModelSwarm: Sendable {
 
     private func link(_ channel: any Channel, to address: PeerAddress, isOutgoing: Bool) -> ControlLink {
         ControlLink(channel: channel, peer: address, isOutgoing: isOutgoing, model: shared) { [weak self] link, frame in
-            guard let self, let peer = self.state.withLock({ state -> SwarmPeer? in
-                guard let member = state.members[link.peer], member.link === link else { return nil }
-                return member.peer
-            }) else { return }
+            guard let self,
+                let peer = self.state.withLock({ state -> SwarmPeer? in
+                    guard let member = state.members[link.peer], member.link === link else { return nil }
+                    return member.peer
+                })
+            else { return }
             switch frame {
             case .map(let map, let digests): self.input.yield(.map(peer, map, digests: digests))
             case .delta(let delta, let digests): self.input.yield(.delta(peer, delta, digests: digests))
@@ -294,15 +309,18 @@ public final class ModelSwarm: Sendable {
 
     private func tellMembers() {
         state.withLock { state in
-            let members = state.members.values.filter { $0.isPresent }.map {
-                SwarmMember($0.peer, key: SwarmMember.hash(of: $0.address.description), zone: $0.zone)
-            } + [SwarmMember(me, key: SwarmMember.hash(of: state.addresses[0].description), zone: introduction.zone)]
+            let members =
+                state.members.values.filter { $0.isPresent }.map {
+                    SwarmMember($0.peer, key: SwarmMember.hash(of: $0.address.description), zone: $0.zone)
+                } + [
+                    SwarmMember(me, key: SwarmMember.hash(of: state.addresses[0].description), zone: introduction.zone)
+                ]
             // Under the lock, so that no older list comes after a newer one.
             input.yield(.members(members.sorted { $0.peer < $1.peer }))
         }
     }
 
-    /// What DNS, the list or the file says now.
+    /// Takes the addresses that DNS, the list or the file names now.
     func update(candidates: Set<PeerAddress>, own: PeerAddress?) {
         let hasChanged = state.withLock { state in
             guard !state.hasLeft else { return false }
@@ -328,7 +346,8 @@ public final class ModelSwarm: Sendable {
         if hasChanged { tellMembers() }
     }
 
-    /// Asks the known addresses who has the model open, at first all at once, then now and then those that had not. Until cancelled.
+    /// Asks the known addresses who has the model open, at first all at once, then now and then those that had not.
+    /// Until cancelled.
     func findMembers() async {
         while !Task.isCancelled, !state.withLock({ $0.hasLeft }) {
             let unknown = state.withLock { state in
@@ -392,7 +411,9 @@ public final class ModelSwarm: Sendable {
     // MARK: From the server
 
     func wanted(_ block: Int, by host: String?) {
-        guard let host, let peer = state.withLock({ $0.members.values.first { $0.address.host == host }?.peer }) else { return }
+        guard let host, let peer = state.withLock({ $0.members.values.first { $0.address.host == host }?.peer }) else {
+            return
+        }
         input.yield(.wanted(block: block, by: peer))
     }
 
@@ -406,7 +427,9 @@ public final class ModelSwarm: Sendable {
             let held: [String]
             let peers: [String]
         }
-        let held = shared.heldRanges.map { $0.count == 1 ? "\($0.lowerBound)" : "\($0.lowerBound)-\($0.upperBound - 1)" }
+        let held = shared.heldRanges.map {
+            $0.count == 1 ? "\($0.lowerBound)" : "\($0.lowerBound)-\($0.upperBound - 1)"
+        }
         let snapshot = Snapshot(
             blocks: shared.layout.count, blockBytes: shared.layout.blockBytes, held: held,
             peers: peers.map { "\($0.address)" }.sorted())

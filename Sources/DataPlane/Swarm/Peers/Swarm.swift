@@ -36,12 +36,16 @@ public final class Swarm: Sendable {
     /// How often addresses are looked up.
     private static let lookupInterval: Duration = .seconds(3)
 
-    /// - Parameter secrets: the lines of the cluster's secret as they are now; empty: nobody gets anything. Called often.
-    public init(_ configuration: SwarmConfiguration, secrets: @escaping @Sendable () -> [[UInt8]], logger: Logger) throws(SwarmError) {
+    /// - Parameter secrets: the lines of the cluster's secret as they are now; empty: nobody gets anything. Called
+    ///   often.
+    public init(_ configuration: SwarmConfiguration, secrets: @escaping @Sendable () -> [[UInt8]], logger: Logger)
+        throws(SwarmError)
+    {
         self.configuration = configuration
         self.secrets = secrets
         self.logger = logger
-        introduction = PeerIntroduction(node: String(UInt64.random(in: .min ... .max), radix: 16), zone: configuration.zone)
+        introduction = PeerIntroduction(
+            node: String(UInt64.random(in: .min ... .max), radix: 16), zone: configuration.zone)
         state.withLock { $0.own = configuration.advertised }
         tls = try configuration.tls.map { (files) throws(SwarmError) in try Self.contexts(files) }
         group = MultiThreadedEventLoopGroup(numberOfThreads: max(1, min(4, System.coreCount / 2)))
@@ -49,7 +53,8 @@ public final class Swarm: Sendable {
 
     /// Listens and begins to look up addresses.
     public func start() async throws(SwarmError) {
-        let server = PeerServer(group: group, tls: tls?.server, introduction: introduction) { [weak self] id, authorization in
+        let server = PeerServer(group: group, tls: tls?.server, introduction: introduction) {
+            [weak self] id, authorization in
             self?.admit(id, authorization)
         } loadChanged: { [weak self] load in
             guard let self else { return }
@@ -72,7 +77,12 @@ public final class Swarm: Sendable {
                 }
             }
         }
-        logger.notice("peer server ready", metadata: ["address": "\(configuration.listen.host):\(port)", "node": "\(introduction.node)", "zone": "\(configuration.zone)"])
+        logger.notice(
+            "peer server ready",
+            metadata: [
+                "address": "\(configuration.listen.host):\(port)", "node": "\(introduction.node)",
+                "zone": "\(configuration.zone)",
+            ])
     }
 
     public func shutDown() async {
@@ -88,16 +98,23 @@ public final class Swarm: Sendable {
 
     // MARK: Models
 
-    /// From now on the model is served and its members are found. One at a time for each identity: the former one leaves.
+    /// From now on the model is served and its members are found. One at a time for each identity: the former one
+    /// leaves.
     public func join(_ shared: SharedModel) -> ModelSwarm {
         let dialer = PeerDialer(group: group, tls: tls?.client)
-        let (own, candidates, former, port) = state.withLock { ($0.own, $0.candidates, $0.models[shared.identity], $0.port) }
+        let (own, candidates, former, port) = state.withLock {
+            ($0.own, $0.candidates, $0.models[shared.identity], $0.port)
+        }
         if let former { leave(former) }
-        let model = ModelSwarm(shared: shared, dialer: dialer, introduction: introduction, own: own, port: port) { [weak self] in self?.names().keys ?? [] }
+        let model = ModelSwarm(shared: shared, dialer: dialer, introduction: introduction, own: own, port: port) {
+            [weak self] in self?.names().keys ?? []
+        }
         model.update(candidates: candidates, own: own)
         let finding = Task { [weak self] in
             // An answer of the first lookup, or as good as none.
-            for _ in 0..<50 where self?.state.withLock({ $0.lookups }) == 0 { try? await Task.sleep(for: .milliseconds(20)) }
+            for _ in 0..<50 where self?.state.withLock({ $0.lookups }) == 0 {
+                try? await Task.sleep(for: .milliseconds(20))
+            }
             await model.findMembers()
         }
         state.withLock { state in
@@ -138,7 +155,9 @@ public final class Swarm: Sendable {
     /// Nil for whoever names no model or has no right token: the two look alike.
     private func admit(_ modelID: String, _ authorization: String?) -> ModelSwarm? {
         let now = Int64(Date.now.timeIntervalSince1970)
-        guard let (model, key) = names().models[modelID], key.accepts(authorization: authorization, modelID: modelID, now: now) else {
+        guard let (model, key) = names().models[modelID],
+            key.accepts(authorization: authorization, modelID: modelID, now: now)
+        else {
             return nil
         }
         return model
@@ -167,9 +186,13 @@ public final class Swarm: Sendable {
 
     // MARK: TLS
 
-    private static func contexts(_ files: SwarmConfiguration.TLSFiles) throws(SwarmError) -> (server: NIOSSLContext, client: NIOSSLContext) {
+    private static func contexts(_ files: SwarmConfiguration.TLSFiles) throws(SwarmError) -> (
+        server: NIOSSLContext, client: NIOSSLContext
+    ) {
         do {
-            let chain = try NIOSSLCertificate.fromPEMFile(files.certificate).map { NIOSSLCertificateSource.certificate($0) }
+            let chain = try NIOSSLCertificate.fromPEMFile(files.certificate).map {
+                NIOSSLCertificateSource.certificate($0)
+            }
             let key = try NIOSSLPrivateKey(file: files.key, format: .pem)
             let server = TLSConfiguration.makeServerConfiguration(certificateChain: chain, privateKey: .privateKey(key))
             var client = TLSConfiguration.makeClientConfiguration()

@@ -6,8 +6,8 @@ public struct SwarmConfiguration: Sendable, Equatable {
     public var listen: PeerAddress
     /// The address by which the others know this node; nil: the one among `peers` that is this machine's.
     public var advertised: PeerAddress?
-    /// Where this node stands, and the links beyond are narrow: a rack, a hall, a zone of a cloud (`topology.kubernetes.io/zone`). Each
-    /// block then crosses into a zone about once. Empty: nowhere in particular.
+    /// Where this node stands, and the links beyond are narrow: a rack, a hall, a zone of a cloud
+    /// (`topology.kubernetes.io/zone`). Each block then crosses into a zone about once. Empty: nowhere in particular.
     public var zone: String
     /// PEM files; nil: plain HTTP. The authority also says whom to trust as a peer.
     public var tls: TLSFiles?
@@ -23,7 +23,9 @@ public struct SwarmConfiguration: Sendable, Equatable {
         }
     }
 
-    public init(peers: PeerSource, listen: PeerAddress, advertised: PeerAddress? = nil, zone: String = "", tls: TLSFiles? = nil) {
+    public init(
+        peers: PeerSource, listen: PeerAddress, advertised: PeerAddress? = nil, zone: String = "", tls: TLSFiles? = nil
+    ) {
         self.advertised = advertised
         self.peers = peers
         self.listen = listen
@@ -31,12 +33,17 @@ public struct SwarmConfiguration: Sendable, Equatable {
         self.tls = tls
     }
 
-    /// What may be a zone's name: the value of a label (Kubernetes documentation, "Labels and Selectors"), empty included.
+    /// Whether the text may be a zone's name: the value of a label (Kubernetes documentation, "Labels and Selectors"),
+    /// empty included.
     public static func isZone(_ text: String) -> Bool {
-        func isAlphanumeric(_ byte: UInt8) -> Bool { (0x30...0x39).contains(byte) || (0x41...0x5a).contains(byte) || (0x61...0x7a).contains(byte) }
+        func isAlphanumeric(_ byte: UInt8) -> Bool {
+            (0x30...0x39).contains(byte) || (0x41...0x5a).contains(byte) || (0x61...0x7a).contains(byte)
+        }
         guard let first = text.utf8.first, let last = text.utf8.last else { return true }
         return text.utf8.count <= 63 && isAlphanumeric(first) && isAlphanumeric(last)
-            && text.utf8.allSatisfy { isAlphanumeric($0) || $0 == UInt8(ascii: "-") || $0 == UInt8(ascii: "_") || $0 == UInt8(ascii: ".") }
+            && text.utf8.allSatisfy {
+                isAlphanumeric($0) || $0 == UInt8(ascii: "-") || $0 == UInt8(ascii: "_") || $0 == UInt8(ascii: ".")
+            }
     }
 }
 

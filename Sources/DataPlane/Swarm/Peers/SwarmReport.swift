@@ -18,7 +18,8 @@ public struct SwarmReport: Codable, Equatable, Sendable {
         public var wrongBlocks: Int64
 
         public init(
-            address: String, zone: String?, connected: Bool, heldBlocks: Int, load: Int, asked: Int, receivedBytes: Int64, wrongBlocks: Int64
+            address: String, zone: String?, connected: Bool, heldBlocks: Int, load: Int, asked: Int,
+            receivedBytes: Int64, wrongBlocks: Int64
         ) {
             self.address = address
             self.zone = zone
@@ -63,7 +64,8 @@ public struct SwarmReport: Codable, Equatable, Sendable {
     public var peers: [Peer]
 
     public init(
-        model: String, zone: String?, blocks: Int, blockBytes: Int64, heldBlocks: Int, fromPeers: Int, fromStore: Int, storeReads: [String: Int],
+        model: String, zone: String?, blocks: Int, blockBytes: Int64, heldBlocks: Int, fromPeers: Int, fromStore: Int,
+        storeReads: [String: Int],
         swarmBlocks: Int, load: Int, awaited: [Awaited], peers: [Peer]
     ) {
         self.model = model

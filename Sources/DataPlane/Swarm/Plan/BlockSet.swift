@@ -18,7 +18,7 @@ public struct BlockSet: Sendable, Equatable {
         return set
     }
 
-    /// From words as ``words`` gives them; missing ones are zero, bits past the capacity are dropped.
+    /// From words as ``words`` gives them. Missing words are zero; bits past the capacity are dropped.
     public init(capacity: Int, words source: some Sequence<UInt64>) {
         self.init(capacity: capacity)
         for (index, word) in source.enumerated() where index < words.count { words[index] = word }
@@ -53,7 +53,7 @@ public struct BlockSet: Sendable, Equatable {
         return true
     }
 
-    /// Both are of one capacity.
+    /// Both must have the same capacity.
     func isDisjoint(with other: BlockSet) -> Bool {
         for index in words.indices where words[index] & other.words[index] != 0 { return false }
         return true
@@ -70,7 +70,7 @@ public struct BlockSet: Sendable, Equatable {
         }
     }
 
-    /// The first member from `start` on, and on from 0; nil if there is none.
+    /// The first member from `start` on, then from 0 on; nil if there is none.
     public func member(from start: Int) -> Int? {
         guard count > 0, start >= 0, start < capacity else { return nil }
         var index = start >> 6

@@ -1,9 +1,9 @@
-/// A node as all nodes agree on it.
+/// A node, described so that all nodes agree on it.
 public struct SwarmMember: Sendable, Equatable {
     public var peer: SwarmPeer
-    /// A hash of what all nodes call this node by (its address and port), equal everywhere; see ``hash(of:)``.
+    /// A hash of the name that all nodes use for this node (its address and port); see ``hash(of:)``.
     public var key: UInt64
-    /// What the links to and from are wide within and narrow beyond: a rack, a hall, a cloud's zone; empty: not known.
+    /// A rack, a hall or a cloud's zone: links inside it are fast, links out of it are slow. Empty: not known.
     public var zone: String
 
     public init(_ peer: SwarmPeer, key: UInt64, zone: String = "") {
@@ -20,23 +20,23 @@ public struct SwarmMember: Sendable, Equatable {
     }
 }
 
-/// The members of a swarm and who of them reads which block from the store.
+/// The members of a swarm, and the owner of each block: the member that reads it from the store.
 ///
-/// Owners are found by consistent hashing with bounded loads (Mirrokni, Thorup, Zadimoghaddam: "Consistent
-/// Hashing with Bounded Loads", 2016): a block's hash names a few places on a ring of members, and the
-/// first member there that has no more than its share of the blocks before it is the owner. Two nodes that
-/// disagree about one member disagree about few blocks. Every member has 32 points on the ring, so that the arcs before
-/// them sum up to nearly equal shares. Costs O((members + blocks) log members) to make, and is shared by copies.
+/// Owners are found by consistent hashing with bounded loads (Mirrokni, Thorup, Zadimoghaddam: "Consistent Hashing with
+/// Bounded Loads", 2016). A block's hash names a few places on a ring of members, and the first member there whose
+/// share of the blocks is not full is the owner. Two nodes that disagree about one member disagree about few blocks.
+/// Every member has 32 points on the ring, so that the arcs before them sum up to nearly equal shares. Making the value
+/// costs O((members + blocks) log members); copies share it.
 public struct SwarmMembers: Sendable {
     /// The ring: points, ascending, and the index of the member that each belongs to.
     private let points: [UInt64]
     private let holders: [Int32]
-    /// By key, so that all nodes have them in one order.
+    /// Sorted by key, so that all nodes have the same order.
     private let peers: [SwarmPeer]
     /// Index of every block's owner.
     private let owners: [Int32]
     public let model: UInt64
-    /// Places in `zones`, and their members; empty where there are not two.
+    /// Each member's index in `zones`, and the zones' members; empty with fewer than two zones.
     private let zonePlaces: [SwarmPeer: Int32]
     private let zones: [[SwarmMember]]
     private let blockCount: Int
@@ -50,12 +50,15 @@ public struct SwarmMembers: Sendable {
         var ring: [(point: UInt64, member: Int32)] = []
         ring.reserveCapacity(sorted.count * Self.pointsPerMember)
         for (index, member) in sorted.enumerated() {
-            for number in 0..<UInt64(Self.pointsPerMember) { ring.append((SwarmRandom.mix(member.key &+ number), Int32(index))) }
+            for number in 0..<UInt64(Self.pointsPerMember) {
+                ring.append((SwarmRandom.mix(member.key &+ number), Int32(index)))
+            }
         }
         ring.sort { ($0.point, $0.member) < ($1.point, $1.member) }
         points = ring.map { $0.point }
         holders = ring.map { $0.member }
-        owners = Self.deal(points: points, holders: holders, memberCount: peers.count, blockCount: blockCount, model: model)
+        owners = Self.deal(
+            points: points, holders: holders, memberCount: peers.count, blockCount: blockCount, model: model)
         let grouped = Dictionary(grouping: sorted) { $0.zone }
         guard grouped.count > 1 else {
             (zonePlaces, zones) = ([:], [])
@@ -70,12 +73,13 @@ public struct SwarmMembers: Sendable {
         (zonePlaces, self.zones) = (places, zones)
     }
 
-    /// Whether both are in one zone, or there are not two zones.
+    /// Whether both are in one zone. True with fewer than two zones.
     public func isOneZone(_ left: SwarmPeer, _ right: SwarmPeer) -> Bool { zonePlaces[left] == zonePlaces[right] }
 
-    /// The members of a member's zone, each with its share of the blocks; nil where there are not two zones. Deals anew at every call.
+    /// The members of a member's zone, each with its share of the blocks; nil with fewer than two zones. Deals the
+    /// blocks anew at every call.
     public func zone(of peer: SwarmPeer) -> SwarmMembers? {
-        // Another hash than the store's, so that who reads a block and who brings it into a zone are not the same few.
+        // Another hash than the store's: a block's owner and the node that fetches it into a zone should differ.
         zonePlaces[peer].map { SwarmMembers(zones[Int($0)], blockCount: blockCount, model: model ^ 0x7a6f_6e65) }
     }
 
@@ -89,13 +93,13 @@ public struct SwarmMembers: Sendable {
 
     private func place(of point: UInt64) -> Int { Int(holders[Self.successor(of: point, in: points)]) }
 
-    /// Who reads the block from the store; nil in an empty swarm.
+    /// The member that reads the block from the store; nil in an empty swarm.
     public func owner(of block: Int) -> SwarmPeer? {
         guard owners.indices.contains(block), !peers.isEmpty else { return nil }
         return peers[Int(owners[block])]
     }
 
-    /// Who is to read the block if those for whom `isDead` holds cannot: the owner, then its deputies.
+    /// The member that reads the block if those with `isDead` cannot: the owner, then its deputies.
     public func owner(of block: Int, skipping isDead: (SwarmPeer) -> Bool) -> SwarmPeer? {
         guard let first = owner(of: block) else { return nil }
         if !isDead(first) { return first }
@@ -127,13 +131,15 @@ public struct SwarmMembers: Sendable {
         return low == points.count ? 0 : low
     }
 
-    private static func deal(points: [UInt64], holders: [Int32], memberCount: Int, blockCount: Int, model: UInt64) -> [Int32] {
+    private static func deal(points: [UInt64], holders: [Int32], memberCount: Int, blockCount: Int, model: UInt64)
+        -> [Int32]
+    {
         guard memberCount > 0 else { return [] }
         var load = [Int32](repeating: 0, count: memberCount)
         var owners = [Int32](repeating: 0, count: max(0, blockCount))
         for block in owners.indices {
-            // A quarter above the even share of the blocks so far, the paper's bound with c = 1.25, and one more, since a small
-            // share would turn most away from their first choice.
+            // A quarter above the even share of the blocks so far, the paper's bound with c = 1.25, and one more: with
+            // a small share most blocks would miss their first choice.
             let bound = Int32((block + 1) * 5 / (4 * memberCount)) + 2
             let base = model ^ (UInt64(block) &* 0x9e37_79b9_7f4a_7c15)
             var place = 0

@@ -1,14 +1,19 @@
-/// Bytes of the control messages. Numbers are LEB128 varints unless said otherwise; a small swarm's messages are some ten bytes, and each
-/// node says one to each neighbour several times a second, so every byte here counts.
+/// Bytes of the control messages. Numbers are LEB128 varints unless said otherwise. A small swarm's messages have some
+/// ten bytes, and each node sends several a second to each neighbour, so every byte counts.
 ///
-///     map    = head, gossip, load, arriving count, arriving list, capacity, bitmap (capacity/8 bytes, rounded up, bit 0 first)
-///     delta  = head, counts, gossip, load, held list, arriving list, (with flag 2: lost count, lost list), (with flag 8: number of blocks held)
-///     head   = one byte. High four bits: 2 a delta, 3 a map. Low four, flags: 1 holds everything, 2 lost list, 4 the gossip's full age, 8 number held
-///     counts = two of four bits in one byte, held in the high one; 15: the whole number follows as a varint, held's first
-///     gossip = watermark, counts of the bytes of `beyond` and `claimed`, those bytes (bit 0 first, trailing zero bytes left out), (with flag 4: full age)
+///     map    = head, gossip, load, arriving count, arriving list, capacity,
+///              bitmap (capacity/8 bytes, rounded up, bit 0 first)
+///     delta  = head, counts, gossip, load, held list, arriving list, (with flag 2: lost count, lost list),
+///              (with flag 8: number of blocks held)
+///     head   = one byte. High four bits: 2 a delta, 3 a map. Low four, flags: 1 holds everything, 2 lost list,
+///              4 the gossip's full age, 8 number held
+///     counts = two of four bits in one byte, held in the high one; 15: the full number follows as a varint,
+///              held's first
+///     gossip = watermark, counts of the bytes of `beyond` and `claimed`, those bytes (bit 0 first, trailing zero
+///              bytes left out), (with flag 4: full age)
 ///     list   = differences to the number before, of the first to the watermark, each zigzag-coded
 ///
-/// Nothing follows a message: what comes after it on a connection is the caller's (``init(readingFrom:blockCount:)``).
+/// A message has no trailer: the caller owns the bytes after it on a connection (``init(readingFrom:blockCount:)``).
 extension SwarmMap {
     public func encoded() -> [UInt8] {
         var out = [MessageHead(kind: .map, hasFullAge: gossip.fullAge != nil).byte]
@@ -18,16 +23,20 @@ extension SwarmMap {
         Varint.append(list: arriving, from: gossip.watermark, to: &out)
         Varint.append(blocks.capacity, to: &out)
         let bytes = (blocks.capacity + 7) / 8
-        for index in 0..<bytes { out.append(UInt8(truncatingIfNeeded: blocks.words[index / 8] >> UInt64(index % 8 * 8))) }
+        for index in 0..<bytes {
+            out.append(UInt8(truncatingIfNeeded: blocks.words[index / 8] >> UInt64(index % 8 * 8)))
+        }
         return out
     }
 
-    /// Takes a whole map of exactly `blockCount` blocks from the front; nil for anything else: the bytes came from another machine.
+    /// Takes a complete map of exactly `blockCount` blocks from the front. nil for anything else, since another machine
+    /// sent the bytes.
     package init?(readingFrom bytes: inout ArraySlice<UInt8>, blockCount: Int) {
         var input = Varint.Reader(bytes)
         guard let byte = input.byte(), let head = MessageHead(byte), head.kind == .map,
             let gossip = SwarmGossip(reading: &input, limit: blockCount, hasFullAge: head.hasFullAge),
-            let load = input.number(), let count = input.number(), let arriving = input.list(count, from: gossip.watermark, limit: blockCount),
+            let load = input.number(), let count = input.number(),
+            let arriving = input.list(count, from: gossip.watermark, limit: blockCount),
             let capacity = input.number(), capacity == blockCount, let bitmap = input.take((capacity + 7) / 8)
         else { return nil }
         var words = [UInt64](repeating: 0, count: (capacity + 63) / 64)
@@ -36,7 +45,7 @@ extension SwarmMap {
         bytes = input.rest
     }
 
-    /// nil for anything but a whole map and nothing after it.
+    /// nil unless the bytes are one complete map and nothing else.
     public init?(decoding bytes: [UInt8], blockCount: Int) {
         var rest = bytes[...]
         self.init(readingFrom: &rest, blockCount: blockCount)
@@ -46,7 +55,12 @@ extension SwarmMap {
 
 extension SwarmDelta {
     public func encoded() -> [UInt8] {
-        var out = [MessageHead(kind: .delta, isFull: isFull, hasLost: !lost.isEmpty, hasFullAge: gossip.fullAge != nil, hasHeldCount: heldCount != nil).byte]
+        var out = [
+            MessageHead(
+                kind: .delta, isFull: isFull, hasLost: !lost.isEmpty, hasFullAge: gossip.fullAge != nil,
+                hasHeldCount: heldCount != nil
+            ).byte
+        ]
         Varint.append(counts: held.count, arriving.count, to: &out)
         gossip.encode(into: &out)
         Varint.append(load, to: &out)
@@ -60,17 +74,20 @@ extension SwarmDelta {
         return out
     }
 
-    /// Takes a whole delta that names blocks below `blockCount` only from the front; nil for anything else.
+    /// Takes a complete delta, with block numbers below `blockCount` only, from the front; nil for anything else.
     package init?(readingFrom bytes: inout ArraySlice<UInt8>, blockCount: Int) {
         var input = Varint.Reader(bytes)
-        guard let byte = input.byte(), let head = MessageHead(byte), head.kind == .delta, let (heldCount, arrivingCount) = input.counts(),
-            let gossip = SwarmGossip(reading: &input, limit: blockCount, hasFullAge: head.hasFullAge), let load = input.number(),
+        guard let byte = input.byte(), let head = MessageHead(byte), head.kind == .delta,
+            let (heldCount, arrivingCount) = input.counts(),
+            let gossip = SwarmGossip(reading: &input, limit: blockCount, hasFullAge: head.hasFullAge),
+            let load = input.number(),
             let held = input.list(heldCount, from: gossip.watermark, limit: blockCount),
             let arriving = input.list(arrivingCount, from: gossip.watermark, limit: blockCount)
         else { return nil }
         var lost: [Int] = []
         if head.hasLost {
-            guard let count = input.number(), let list = input.list(count, from: gossip.watermark, limit: blockCount) else { return nil }
+            guard let count = input.number(), let list = input.list(count, from: gossip.watermark, limit: blockCount)
+            else { return nil }
             lost = list
         }
         self.init(held: held, arriving: arriving, lost: lost, load: load, gossip: gossip)
@@ -82,7 +99,7 @@ extension SwarmDelta {
         bytes = input.rest
     }
 
-    /// nil for anything but a whole delta and nothing after it.
+    /// nil unless the bytes are one complete delta and nothing else.
     public init?(decoding bytes: [UInt8], blockCount: Int) {
         var rest = bytes[...]
         self.init(readingFrom: &rest, blockCount: blockCount)
@@ -96,7 +113,9 @@ extension SwarmGossip {
         let masks = [beyond, claimed].map { words in
             var bytes: [UInt8] = []
             for word in words.prefix(Self.words) {
-                for shift in stride(from: UInt64(0), to: 64, by: 8) { bytes.append(UInt8(truncatingIfNeeded: word >> shift)) }
+                for shift in stride(from: UInt64(0), to: 64, by: 8) {
+                    bytes.append(UInt8(truncatingIfNeeded: word >> shift))
+                }
             }
             while bytes.last == 0 { bytes.removeLast() }
             return bytes
@@ -128,7 +147,7 @@ extension SwarmGossip {
 /// The first byte of a message.
 package struct MessageHead: Equatable {
     package enum Kind: UInt8 {
-        // The version, as it were: what is laid out in another way takes another number.
+        // The kind serves as the version too: another layout takes another number.
         case delta = 2
         case map = 3
     }
@@ -139,7 +158,8 @@ package struct MessageHead: Equatable {
     var hasFullAge = false
     var hasHeldCount = false
 
-    init(kind: Kind, isFull: Bool = false, hasLost: Bool = false, hasFullAge: Bool = false, hasHeldCount: Bool = false) {
+    init(kind: Kind, isFull: Bool = false, hasLost: Bool = false, hasFullAge: Bool = false, hasHeldCount: Bool = false)
+    {
         self.kind = kind
         self.isFull = isFull
         self.hasLost = hasLost
@@ -147,13 +167,17 @@ package struct MessageHead: Equatable {
         self.hasHeldCount = hasHeldCount
     }
 
-    /// nil: no message of this version.
+    /// nil: a message of another version.
     package init?(_ byte: UInt8) {
         guard let kind = Kind(rawValue: byte >> 4) else { return nil }
-        self.init(kind: kind, isFull: byte & 1 != 0, hasLost: byte & 2 != 0, hasFullAge: byte & 4 != 0, hasHeldCount: byte & 8 != 0)
+        self.init(
+            kind: kind, isFull: byte & 1 != 0, hasLost: byte & 2 != 0, hasFullAge: byte & 4 != 0,
+            hasHeldCount: byte & 8 != 0)
     }
 
-    var byte: UInt8 { kind.rawValue << 4 | (isFull ? 1 : 0) | (hasLost ? 2 : 0) | (hasFullAge ? 4 : 0) | (hasHeldCount ? 8 : 0) }
+    var byte: UInt8 {
+        kind.rawValue << 4 | (isFull ? 1 : 0) | (hasLost ? 2 : 0) | (hasFullAge ? 4 : 0) | (hasHeldCount ? 8 : 0)
+    }
 }
 
 package enum Varint {
@@ -166,7 +190,7 @@ package enum Varint {
         out.append(UInt8(rest))
     }
 
-    /// Two numbers that mostly are small.
+    /// Two numbers that are mostly small.
     static func append(counts first: Int, _ second: Int, to out: inout [UInt8]) {
         out.append(UInt8(min(first, escape) << 4 | min(second, escape)))
         if first >= escape { append(first, to: &out) }
@@ -184,7 +208,7 @@ package enum Varint {
         }
     }
 
-    /// Bytes from another machine: everything that does not fit is nil, and nothing allocates more than came.
+    /// Reads bytes from another machine: everything malformed gives nil, and nothing allocates more than arrived.
     struct Reader {
         private let bytes: ArraySlice<UInt8>
         private var place: Int

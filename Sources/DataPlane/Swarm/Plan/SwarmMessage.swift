@@ -1,19 +1,19 @@
-/// What nodes say to their neighbours about the model as a whole, in every message: how far the store has been read.
+/// How far the swarm has read the model from the store. Nodes tell their neighbours in every message.
 ///
 /// Positions are places in ``SwarmPlannerConfiguration/order``.
 public struct SwarmGossip: Sendable, Equatable {
-    /// Every position before this one is held by someone.
+    /// Some node holds each position before this one.
     public var watermark: Int
-    /// Positions from the watermark on that are held by someone, bit 0 of the first word is the watermark's.
-    /// At most four words; trailing zero words are left out.
+    /// Positions from the watermark on that some node holds; bit 0 of the first word is the watermark's. At most four
+    /// words; trailing zero words are left out.
     public var beyond: [UInt64]
-    /// In the same form: positions that someone holds or is reading from the store right now.
+    /// In the same form: positions that some node holds or is reading from the store right now.
     public var claimed: [UInt64]
-    /// How long ago somebody who holds every block was heard, by the sender or by whoever told it, in tenths of a second; nil: not
-    /// lately. Passed on, it grows with every hop and second, so that it dies with the last full holder.
+    /// Tenths of a second since a node that holds every block was heard, by the sender or by a node that told it; nil:
+    /// not lately. The age grows with every hop and second, so that the news dies with the last full holder.
     public var fullAge: Int?
 
-    /// Words of a mask at most, so 256 positions.
+    /// Words of a mask at most, so at most 256 positions.
     public static let words = 4
 
     public init(watermark: Int = 0, beyond: [UInt64] = [], claimed: [UInt64] = [], fullAge: Int? = nil) {
@@ -41,7 +41,8 @@ public struct SwarmMap: Sendable, Equatable {
     }
 }
 
-/// What changed since the last message on a control connection, of blocks that the listener does not hold itself. Empty lists: a heartbeat.
+/// Changes since the last message on a control connection, for blocks that the receiver does not hold itself. Empty
+/// lists: a heartbeat.
 public struct SwarmDelta: Sendable, Equatable {
     /// Held from now on.
     public var held: [Int]
@@ -50,9 +51,9 @@ public struct SwarmDelta: Sendable, Equatable {
     /// Neither held nor arriving any more.
     public var lost: [Int]
     public var load: Int
-    /// The sender holds every block now. Blocks that a neighbour holds already are not announced to it.
+    /// The sender holds every block now. It does not announce blocks that the neighbour holds already.
     public var isFull = false
-    /// How many blocks the sender holds, now and then, for people.
+    /// The number of blocks that the sender holds, sent now and then, for people.
     public var heldCount: Int?
     public var gossip: SwarmGossip
 

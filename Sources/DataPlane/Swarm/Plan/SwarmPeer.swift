@@ -1,7 +1,7 @@
 /// A node of the swarm, by a small number that the caller gives out.
 ///
-/// Numbers are local: two nodes may number the same third node differently. What all nodes must agree on
-/// is ``SwarmMember/key``.
+/// Numbers are local: two nodes may number the same third node differently. All nodes must agree on ``SwarmMember/key``
+/// instead.
 public struct SwarmPeer: Hashable, Comparable, Sendable, CustomStringConvertible {
     public let number: Int32
 

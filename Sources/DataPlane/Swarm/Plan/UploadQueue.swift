@@ -1,9 +1,9 @@
-/// Which peers' requests a node serves now and which wait. The serving side's part of the plan.
+/// The peers' requests that a node serves now, and those that wait.
 ///
-/// Several different blocks at once, since each goes to another receiver, whose link others share: with few, neither this link
-/// nor theirs is ever full. But few of the same block: where one node alone
-/// has it, two receivers that get it quickly pass it on, and twelve that share the link would all wait for twelve block times.
-/// Requests of waiting readers go first; the others in the order of their arrival.
+/// It serves several different blocks at once: each goes to another receiver, whose link others share, so with few
+/// neither this link nor theirs would ever be full. It serves few requests for the same block: two receivers that get
+/// it quickly pass it on, while twelve that share the link would all wait for twelve block times. Requests of waiting
+/// readers go first, the others in the order of their arrival.
 public struct UploadQueue<Request: Hashable & Sendable>: Sendable {
     private struct Entry: Sendable {
         let request: Request
@@ -15,7 +15,7 @@ public struct UploadQueue<Request: Hashable & Sendable>: Sendable {
     /// Of them, for the same block.
     public let slotsPerBlock: Int
     private var serving: [Entry] = []
-    /// Relays that wait for bytes of their own: they hold no slot.
+    /// Relays that wait until their own bytes arrive. They hold no slot.
     private var paused: [Entry] = []
     private var urgent: [Entry] = []
     private var ordinary: [Entry] = []
@@ -25,12 +25,12 @@ public struct UploadQueue<Request: Hashable & Sendable>: Sendable {
         self.slotsPerBlock = max(1, slotsPerBlock)
     }
 
-    /// Being served and waiting: what ``SwarmEvent/uploads(_:)`` wants.
+    /// Requests served and waiting: the number for ``SwarmEvent/uploads(_:)``.
     public var load: Int { serving.count + paused.count + urgent.count + ordinary.count }
 
-    /// Requests being served, those paused too.
+    /// Requests being served, paused ones included.
     public var current: [Request] { (serving + paused).map(\.request) }
-    /// Requests that wait, the next one first but for blocks that are being served as often as may be.
+    /// Requests that wait, the next one first, except for blocks that already fill `slotsPerBlock`.
     public var waiting: [Request] { (urgent + ordinary).map(\.request) }
 
     /// A request came. Returns the requests to begin serving now.
@@ -42,20 +42,21 @@ public struct UploadQueue<Request: Hashable & Sendable>: Sendable {
 
     /// A request was served, or its peer went away (waiting or not). Returns the requests to begin serving now.
     public mutating func ended(_ request: Request) -> [Request] {
-        _ = Self.remove(request, from: &serving) ?? Self.remove(request, from: &paused)
+        _ =
+            Self.remove(request, from: &serving) ?? Self.remove(request, from: &paused)
             ?? Self.remove(request, from: &urgent) ?? Self.remove(request, from: &ordinary)
         return begin()
     }
 
-    /// A request being served waits for bytes that are still on their way to this node. It gives its slot to
-    /// others meanwhile. Returns the requests to begin serving now.
+    /// A request being served waits for bytes that are still on their way to this node. It gives up its slot meanwhile.
+    /// Returns the requests to begin serving now.
     public mutating func pause(_ request: Request) -> [Request] {
         guard let entry = Self.remove(request, from: &serving) else { return [] }
         paused.append(entry)
         return begin()
     }
 
-    /// Its bytes came: it goes on at once, even if that makes one more than there are slots.
+    /// The request's bytes arrived: it goes on at once, even as one more than there are slots.
     public mutating func resume(_ request: Request) {
         guard let entry = Self.remove(request, from: &paused) else { return }
         serving.append(entry)

@@ -1,111 +1,122 @@
 internal import ChunkStore
 internal import Logging
+internal import ObjectStore
 internal import Swarm
 internal import SwarmPlan
 internal import Synchronization
 
-/// What becomes of blocks that came: checked, made visible, and files completed.
+/// Received blocks are checked and made visible, and files completed.
 extension SwarmFill {
     // MARK: Digests
 
-    /// The block is whole: is it right?
-    func judge(_ fetch: SwarmFetch, _ flight: Flight) {
-        guard let crc = flight.waitsForDigest else { return }
-        let short = ControlFrame.digest(of: crc)
-        guard let peer = flight.peer else {
-            fatalAnswers = 0
-            for liar in book.settled(flight.block, digest: short) { blame(SwarmPeer(liar), "asserted a wrong digest of block \(flight.block)") }
-            return accept(fetch, flight, crc)
-        }
-        switch book.judge(flight.block, digest: short, from: peer.index, announced: announced[peer]?.contains(flight.block) == true) {
-        case .right: accept(fetch, flight, crc)
-        case .unknown: break
-        case .corrupt:
-            blame(peer, "sent wrong bytes for block \(flight.block)")
-            book.distrust(peer.index)
-            drop(fetch, flight)
-            handle(.failed(fetch, .corrupt))
-        case .disputed:
-            drop(fetch, flight)
-            handle(.failed(fetch, .notThere))
-        case .broken:
-            drop(fetch, flight)
-            handle(.failed(fetch, .broken))
+    /// The block is complete: is it right?
+    func judge(_ fetch: SwarmFetch) {
+        guard let part = parts[fetch] else { return }
+        hand(.fetches(.judged(fetch, verdict(on: fetch, part, part.writer.checksum))))
+        // Only the beginning's own chunks can make it complete.
+        if let needed = machine.beginningNeeded(ofFile: part.place.file), part.place.chunk < needed {
+            lookForLayout(part.place.file)
         }
     }
 
-    func blame(_ peer: SwarmPeer, _ what: String) {
+    private func verdict(on fetch: SwarmFetch, _ part: Part, _ crc: UInt64) -> SwarmFillMachine.Verdict {
+        let short = ControlFrame.digest(of: crc)
+        guard let peer = part.peer else {
+            for wrong in book.settled(part.block, digest: short) {
+                recordFault(of: SwarmPeer(wrong), it: "asserted a wrong digest of block \(part.block)")
+            }
+            return accept(fetch, part, crc)
+        }
+        switch book.judge(
+            part.block, digest: short, from: peer.index, announced: announced[peer]?.contains(part.block) == true)
+        {
+        case .right: return accept(fetch, part, crc)
+        case .unknown: return .unknown
+        case .corrupt:
+            recordFault(of: peer, it: "sent wrong bytes for block \(part.block)")
+            book.distrust(peer.index)
+            return .corrupt
+        case .disputed: return .disputed
+        case .broken: return .broken
+        }
+    }
+
+    private func recordFault(of peer: SwarmPeer, it did: String) {
         let address = net?.address(of: peer).map { "\($0)" } ?? "?"
         meter.wrongPeerBlock()
         faults.withLock { $0[address, default: 0] += 1 }
-        logger.error("a peer is not to be trusted", metadata: ["model": "\(model.id)", "peer": "\(address)", "reason": "it \(what)"])
+        logger.error(
+            "a peer is not to be trusted",
+            metadata: ["model": "\(model.id)", "peer": "\(address)", "reason": "it \(did)"])
     }
 
-    func accept(_ fetch: SwarmFetch, _ flight: Flight, _ crc: UInt64) {
-        let address = ChunkAddress(file: flight.place.file, chunk: flight.place.chunk)
-        let outcome: (chunkIsComplete: Bool, isLast: Bool)
-        do {
-            outcome = try flight.assembly.accept(block: flight.place.blockOfChunk, checksum: crc)
+    private func accept(_ fetch: SwarmFetch, _ part: Part, _ crc: UInt64) -> SwarmFillMachine.Verdict {
+        let address = ChunkAddress(file: part.place.file, chunk: part.place.chunk)
+        do throws(ChunkStoreError) {
+            let outcome = try part.writer.assembly.accept(block: part.place.blockOfChunk, checksum: crc)
+            shared.hold(part.block, digest: crc)
+            if let peer = part.peer { receivedFrom[peer, default: 0] += Int64(part.place.range.count) }
+            // Gone before the machine says so: the block is not void for those it was relayed to.
+            parts[fetch] = nil
+            if outcome.chunkIsComplete { assemblies[address] = nil }
+            return .accepted(isFilesLast: outcome.isLast)
         } catch {
             assemblies[address] = nil
-            drop(fetch, flight)
-            return refuse(fetch)
+            return .stale
         }
-        shared.hold(flight.block, digest: crc)
-        if let peer = flight.peer { receivedFrom[peer, default: 0] += Int64(flight.place.range.count) }
-        flights[fetch] = nil
-        busy[flight.block] = nil
-        if outcome.chunkIsComplete { assemblies[address] = nil }
-        handle(.received(fetch))
-        if let other = waiting.removeValue(forKey: flight.block) { refuse(other.fetch) }
-        if outcome.isLast { complete(flight.place.file) }
     }
 
     // MARK: Whole files
 
-    func complete(_ index: Int) {
-        guard completing.insert(index).inserted else { return }
-        let file = model.files[index]
-        Task.detached { [weak self] in
-            // Blocking: some digests read the whole file.
-            let result = Result { () throws(ChunkStoreError) in try file.complete() }
-            await self?.completed(index, result)
-        }
+    func checked(_ index: Int, _ result: Result<Completion, ChunkStoreError>) {
+        let file = set.files[index]
+        if case .success(let completion) = result { FileCheck.log(completion, of: file, to: logger) }
+        hand(.fetches(.fileChecked(index, result)))
     }
 
-    func completed(_ index: Int, _ result: Result<Completion, ChunkStoreError>) {
-        defer { if isDone { doneNap?.cancel() } }
-        completing.remove(index)
-        let file = model.files[index]
+    func refill(_ index: Int, _ reason: String) {
+        logger.error(
+            "whole file's digest is wrong, reading it again from the store",
+            metadata: ["file": "\(set.files[index].key)", "reason": "\(reason)"])
+        meter.refilled()
+        // Somebody asserted a wrong digest.
+        readAgain(index)
+    }
+
+    /// The store alone is believed now, and tells who asserted a wrong digest.
+    func readAgain(_ index: Int) {
         let blocks = shared.layout.fileStarts[index]..<shared.layout.fileStarts[index + 1]
-        switch result {
-        case .success(.published(let verification)):
-            logger.info("file complete", metadata: ["file": "\(file.key)", "bytes": "\(file.size)", "verification": "\(verification)"])
-        case .success(.refill(let reason)):
-            logger.error("whole file's digest is wrong, reading it again from the store", metadata: ["file": "\(file.key)", "reason": "\(reason)"])
-            meter.refilled()
-            // Somebody asserted a wrong digest: the store alone is believed now, and tells who it was.
-            book.dispute(blocks)
-            lose(blocks)
-        case .success(.failed(let reason)):
-            logger.error("file failed", metadata: ["file": "\(file.key)", "reason": "\(reason)"])
-            cause.withLock { $0 = $0 ?? .wrongContent }
-            lose(blocks)
-        case .failure(let error): fail(.cache(error), "\(error)")
-        }
+        book.dispute(blocks)
+        lose(blocks)
     }
 
-    func lose(_ blocks: Range<Int>) {
+    /// The medium could not read a chunk back: it is missing again.
+    func lost(_ chunk: LostChunk) {
+        guard let place = set.position(ofFileIndex: chunk.fileIndex) else { return }
+        let blocks = shared.layout.blocks(ofChunk: chunk.chunk, file: place)
+        lose(blocks)
+        guard chunk.isAwaited else { return }
+        want(blocks)
+    }
+
+    private func lose(_ blocks: Range<Int>) {
         guard !blocks.isEmpty else { return }
         shared.lose(blocks)
-        handle(.lost([blocks]))
+        hand(.plan(.lost([blocks])))
     }
 
-    /// Nothing more can come: every unfinished file fails with the reason.
-    func fail(_ kind: FillFailure, _ reason: String) {
+    func failFile(_ index: Int, _ kind: FillFailure, _ reason: String) {
+        let file = set.files[index]
         cause.withLock { $0 = $0 ?? kind }
-        logger.error("fill failed", metadata: ["model": "\(model.id)", "reason": "\(reason)"])
-        for file in model.files where file.state == .filling && file.receivedChunks < file.chunkCount { file.fail(reason: reason) }
-        stop()
+        logger.error("file failed", metadata: ["model": "\(model.id)", "file": "\(file.key)", "reason": "\(reason)"])
+        file.fail(reason: reason)
+    }
+
+    func failUnfinished(_ kind: FillFailure, _ reason: String) {
+        for (index, file) in set.files.enumerated()
+        where file.state == .filling && file.receivedChunks < file.chunkCount {
+            failFile(index, kind, reason)
+            carryOut(.abandon(shared.layout.fileStarts[index]..<shared.layout.fileStarts[index + 1]))
+        }
     }
 }

@@ -2,7 +2,7 @@ internal import ChunkStore
 public import Swarm
 internal import SwarmPlan
 
-/// What this node knows of the model's swarm, for people.
+/// This node's knowledge of the model's swarm, for people.
 extension SwarmFill {
     public func report() -> SwarmReport {
         let view = planner.view
@@ -12,16 +12,22 @@ extension SwarmFill {
             let address = "\(peer.address)"
             let neighbour = neighbours[peer.peer]
             return SwarmReport.Peer(
-                address: address, zone: peer.zone.isEmpty ? nil : peer.zone, connected: peer.isConnected, heldBlocks: neighbour?.held ?? 0, load: neighbour?.load ?? 0,
-                asked: neighbour?.outstanding ?? 0, receivedBytes: receivedFrom[peer.peer] ?? 0, wrongBlocks: faults[address] ?? 0)
+                address: address, zone: peer.zone.isEmpty ? nil : peer.zone, connected: peer.isConnected,
+                heldBlocks: neighbour?.held ?? 0, load: neighbour?.load ?? 0,
+                asked: neighbour?.outstanding ?? 0, receivedBytes: receivedFrom[peer.peer] ?? 0,
+                wrongBlocks: faults[address] ?? 0)
         }
         let awaited = view.awaited.map { block, owner in
-            SwarmReport.Awaited(block: block, owner: owner == SwarmPeer(0) ? nil : owner.flatMap { net?.address(of: $0) }.map { "\($0)" })
+            SwarmReport.Awaited(
+                block: block,
+                owner: owner == SwarmPeer(0) ? nil : owner.flatMap { net?.address(of: $0) }.map { "\($0)" })
         }
         return SwarmReport(
-            model: model.id, zone: swarm.configuration.zone.isEmpty ? nil : swarm.configuration.zone, blocks: shared.layout.count, blockBytes: Int64(shared.layout.blockBytes), heldBlocks: shared.heldCount,
+            model: model.id, zone: swarm.configuration.zone.isEmpty ? nil : swarm.configuration.zone,
+            blocks: shared.layout.count, blockBytes: Int64(shared.layout.blockBytes), heldBlocks: shared.heldCount,
             fromPeers: view.fromPeers, fromStore: view.fromStore,
             storeReads: Dictionary(uniqueKeysWithValues: view.storeReads.map { ($0.key.rawValue, $0.value) }),
-            swarmBlocks: view.watermark, load: view.uploads, awaited: awaited, peers: peers.sorted { $0.address < $1.address })
+            swarmBlocks: view.watermark, load: view.uploads, awaited: awaited,
+            peers: peers.sorted { $0.address < $1.address })
     }
 }

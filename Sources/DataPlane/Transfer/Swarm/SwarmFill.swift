@@ -2,80 +2,91 @@ public import ChunkStore
 internal import Foundation
 public import Logging
 public import ObjectStore
+public import RangeTransfer
 public import Swarm
 internal import SwarmPlan
 internal import Synchronization
 
-/// Fills one model together with the other nodes that load it, and serves it to them: carries out what a `SwarmPlanner` decides.
+/// Fills one model together with the other nodes that load it, and serves it to them: carries out what a
+/// `SwarmPlanner` and a ``SwarmFillMachine`` decide.
 ///
-/// The bytes never pass through this actor: engine threads put them at their place (``BlockSink``). Here blocks are counted,
-/// checked against their digests and made visible chunk by chunk. A block has at most one writer at a time: where the planner
-/// asks for a second source, the first transfer is ended before the second begins.
+/// The bytes never pass through this actor: engine threads put them at their place (``FetchSink``). Here blocks are
+/// checked against their digests and made visible chunk by chunk.
 ///
-/// Guarantees: what a peer sent becomes visible only when its digest is the one that whoever read the store announced; the whole
-/// file's digest still decides publication. When ``run()`` returns, every file is published or failed; the model is served on
-/// until ``close()``.
+/// Guarantees: what a peer sent becomes visible only when its digest is the one that whoever read the store announced;
+/// the whole file's digest still decides publication. When ``run()`` returns, every file is published or failed; the
+/// model is served on until ``close()``.
 public actor SwarmFill: Fill {
-    struct Flight {
+    /// A fetch that has its block's writer.
+    struct Part {
         let block: Int
         let place: BlockLayout.Place
-        let assembly: ChunkAssembly
-        let sink: BlockSink
+        let writer: BlockWriter
+        let sink: FetchSink
         let arrival: Arrival
         /// Nil: the store.
         let peer: SwarmPeer?
-        /// Ends the transfer; nil while there is none.
-        var cancel: (@Sendable () -> Void)?
-        var isCancelled = false
-        var reportedBytes: UInt64 = 0
-        /// Whole, but nobody has said yet which digest is right.
-        var waitsForDigest: UInt64?
-        var arrivedAt: SwarmInstant = 0
-    }
-    /// A fetch that waits until the block's former transfer has ended.
-    struct Waiting {
-        let fetch: SwarmFetch
-        let peer: SwarmPeer?
         let isUrgent: Bool
+        /// Nil before the first request, and once it has ended.
+        var transfer: (any RunningTransfer)?
+    }
+    enum Message: Sendable {
+        case input(ModelSwarm.Input)
+        case ended(SwarmFetch, Result<Void, StoreError>)
+        case checked(Int, Result<Completion, ChunkStoreError>)
+        case lost(LostChunk)
+        case copy(LocalCopy.Event)
+        case layoutRead(Int, LayoutReading)
+        case staging(StagingPool.Event)
+        case tick
+    }
+    /// Events for the two values, in order: those that actions cause come after them.
+    enum Work {
+        case plan(SwarmEvent)
+        case fetches(SwarmFillMachine.Event)
     }
 
     let model: CachedModel
+    /// The files that are filled and shared.
+    let set: FileSet
     let shared: SharedModel
     let swarm: Swarm
     let peerEngine: TransferEngine
-    let limits: FillLimits
+    let pool: StagingPool
     let logger: Logger
+    /// Nil: every file comes from store and peers.
+    let copy: LocalCopy?
     /// Nil while the model is only served.
-    var client: StoreClient?
+    var store: (any RangeSource)?
     var net: ModelSwarm?
     var planner: SwarmPlanner
-    var flights: [SwarmFetch: Flight] = [:]
-    var busy: [Int: SwarmFetch] = [:]
-    var waiting: [Int: Waiting] = [:]
+    var machine: SwarmFillMachine
+    var parts: [SwarmFetch: Part] = [:]
     var assemblies: [ChunkAddress: ChunkAssembly] = [:]
     var book = DigestBook()
-    /// What each connected peer has announced.
+    /// The blocks that each connected peer has announced.
     var announced: [SwarmPeer: BlockSet] = [:]
     /// Bytes of blocks received from each peer.
     var receivedFrom: [SwarmPeer: Int64] = [:]
-    var completing: Set<Int> = []
-    var events: [SwarmEvent] = []
-    var isHandling = false
+    var work: [Work] = []
+    var isWorking = false
     var nextTick: SwarmInstant = .max
     var hasStarted = false
-    var isStopping = false
     var isClosed = false
     var earlyDemands: [Range<Int>] = []
     var early: [ModelSwarm.Input] = []
-    var bucket: RateBucket
-    var lastProgress = ContinuousClock.now
-    var bytesAtLastProgress: Int64 = 0
-    var fatalAnswers = 0
-    var lastError: String?
-    var refused: [SwarmFetch] = []
-    var nap: Task<Void, any Error>?
-    var napEnds: SwarmInstant = 0
+    var share: StagingShare?
+    /// The grant that is being dealt with.
+    var grant: StagingGrant?
+    let mailbox = Mailbox<Message>()
+    /// Of the checks of chunks and complete files.
+    let checking = WorkStop()
+    /// Puts a tick into the mailbox, and when.
+    var alarm: Task<Void, any Error>?
+    var alarmRings: SwarmInstant = .max
     var tasks: [Task<Void, Never>] = []
+    /// Those who wait until ``isDone`` or until nothing is under way.
+    var waiters: [CheckedContinuation<Void, Never>] = []
     let origin = ContinuousClock.now
     nonisolated let cause = Mutex<FillFailure?>(nil)
     nonisolated let faults = Mutex<[String: Int64]>([:])
@@ -89,65 +100,87 @@ public actor SwarmFill: Fill {
     /// Peers that sent wrong bytes or asserted wrong digests, by address, with how often.
     public nonisolated var faultyPeers: [String: Int64] { faults.withLock { $0 } }
 
+    /// - Parameter donors: files of other caches, by the ``CachedFile/fileIndex`` of those that they are copied to.
     public init(
-        model: CachedModel, client: StoreClient?, swarm: Swarm, peerEngine: TransferEngine, limits: FillLimits,
-        prefetches: Bool = true, logger: Logger
+        model: CachedModel, client: StoreClient?, swarm: Swarm, peerEngine: TransferEngine, pool: StagingPool,
+        limits: FillLimits, prefetches: Bool = true, donors: [UInt32: Donor] = [:], logger: Logger
+    ) {
+        self.init(
+            model: model, source: client.map { StoreSource(client: $0) }, swarm: swarm, peerEngine: peerEngine,
+            pool: pool, limits: limits, prefetches: prefetches, donors: donors, logger: logger)
+    }
+
+    /// From any source; tests put their own in the store's place.
+    package init(
+        model: CachedModel, source: (any RangeSource)?, swarm: Swarm, peerEngine: TransferEngine, pool: StagingPool,
+        limits: FillLimits, prefetches: Bool = true, donors: [UInt32: Donor] = [:], logger: Logger
     ) {
         self.model = model
-        self.client = client
+        store = source
+        self.pool = pool
         self.swarm = swarm
         self.peerEngine = peerEngine
-        self.limits = limits
         self.logger = logger
         shared = SharedModel(model)
+        set = shared.set
+        copy = LocalCopy(
+            set, from: donors, blockBytes: shared.layout.blockBytes, meter: meter, logger: logger, model: model.id)
         var configuration = SwarmPlannerConfiguration(
             me: SwarmPeer(0), blockCount: shared.layout.count, blockBytes: Int(shared.layout.blockBytes),
             seed: .random(in: .min ... .max))
         configuration.order = shared.layout.readingOrder
         configuration.prefetches = prefetches
         planner = SwarmPlanner(configuration)
-        bucket = RateBucket(bytesPerSecond: limits.bytesPerSecond, now: .now)
+        machine = SwarmFillMachine(
+            layout: shared.layout, names: set.files.map(\.key), limits: limits, prefetches: prefetches,
+            storeName: source?.name ?? "the store", now: .now)
         shared.limitUploads(bytesPerSecond: limits.bytesPerSecond)
     }
 
     // MARK: Requests
 
     public func demand(file: Int, offset: UInt64, length: UInt64) {
-        guard model.files.indices.contains(file), length > 0, !isStopping else { return }
+        guard let file = UInt32(exactly: file).flatMap({ set.position(ofFileIndex: $0) }), length > 0,
+            !machine.isStopping
+        else { return }
         let size = shared.layout.fileSizes[file]
         guard offset < size else { return }
         let end = offset.addingReportingOverflow(length)
-        let blocks = shared.layout.blocks(file: file, range: offset..<(end.overflow ? size : min(size, end.partialValue)))
-        // A chunk becomes visible as a whole: all its blocks are wanted.
-        let first = shared.layout.place(of: blocks.lowerBound)
-        let last = shared.layout.place(of: blocks.upperBound - 1)
-        let wanted = shared.layout.blocks(ofChunk: first.chunk, file: file).lowerBound..<shared.layout.blocks(ofChunk: last.chunk, file: file).upperBound
-        if hasStarted { handle(.demand([wanted])) } else { earlyDemands.append(wanted) }
+        let last = (end.overflow ? size : min(size, end.partialValue)) - 1
+        let chunkBytes = shared.layout.chunkBytes
+        copy?.demand(file: file, chunks: Int(offset / chunkBytes)..<Int(last / chunkBytes) + 1)
+        want(shared.layout.chunkBlocks(file: file, bytes: offset..<last + 1))
+        hand(.fetches(.awaited(file: file, byte: last)))
+        tell()
     }
 
-    public func use(_ client: StoreClient) { self.client = client }
+    public func use(_ client: StoreClient) { store = StoreSource(client: client) }
 
     public func limit(bytesPerSecond: Int64?) {
-        bucket.set(bytesPerSecond: bytesPerSecond, now: .now)
+        hand(.fetches(.limited(bytesPerSecond: bytesPerSecond)))
         shared.limitUploads(bytesPerSecond: bytesPerSecond)
     }
 
     public func stop() {
-        guard !isStopping else { return }
-        isStopping = true
-        waiting = [:]
-        for (fetch, flight) in flights { end(fetch, flight) }
-        nap?.cancel()
+        hand(.fetches(.stopped))
+        // After it: a check that is stopped is no failure of its file then.
+        checking.stop()
+        copy?.stop()
+        wake()
     }
 
     /// Ends everything, and waits until nothing writes to the files any more. The model is no longer served.
     public func close() async {
         stop()
-        while !flights.isEmpty || !completing.isEmpty { try? await Task.sleep(for: .milliseconds(5)) }
+        while !machine.isQuiet { await withCheckedContinuation { waiters.append($0) } }
+        await copy?.finished()
         guard !isClosed else { return }
         isClosed = true
+        // The loop ends by itself, at its next message.
+        mailbox.put(.tick)
         for task in tasks { task.cancel() }
-        nap?.cancel()
+        alarm?.cancel()
+        share?.leave()
         if let net { swarm.leave(net) }
         for assembly in assemblies.values { assembly.abort() }
         assemblies = [:]
@@ -158,103 +191,145 @@ public actor SwarmFill: Fill {
 
     public func run() async {
         await launch()
-        while !isDone {
-            let nap = Task { try await Task.sleep(for: .milliseconds(200)) }
-            doneNap = nap
-            _ = await nap.result
-        }
+        while !isDone { await withCheckedContinuation { waiters.append($0) } }
         meter.ended()
         // A fill that failed gives way to a new one; what is whole is served on.
-        if isStopping { await close() }
+        if machine.isStopping { await close() }
     }
-    var doneNap: Task<Void, any Error>?
 
     /// Serves a model that is whole already.
     public func serve() async { await launch() }
 
-    var isDone: Bool {
-        if isStopping { return flights.isEmpty && completing.isEmpty }
-        return flights.isEmpty && completing.isEmpty && model.files.allSatisfy { $0.state != .filling }
+    private var isDone: Bool {
+        machine.isQuiet && (machine.isStopping || set.files.allSatisfy { $0.state != .filling })
     }
 
-    func launch() async {
-        guard net == nil, !isStopping else { return }
+    private func wake() {
+        guard !waiters.isEmpty, machine.isQuiet else { return }
+        for waiter in waiters { waiter.resume() }
+        waiters = []
+    }
+
+    private func launch() async {
+        guard net == nil, !machine.isStopping else { return }
         await takeUpReceived()
-        guard net == nil, !isStopping else { return }
+        guard net == nil, !machine.isStopping else { return }
         let net = swarm.join(shared)
         self.net = net
-        let held = shared.heldRanges
-        if !held.isEmpty { handle(.held(held)) }
-        for file in model.files where file.state == .filling && file.receivedChunks == file.chunkCount { complete(file.index) }
+        share = pool.join { [mailbox] in mailbox.put(.staging($0)) }
+        let losses = model.lostChunks()
         tasks.append(
-            Task { [weak self] in
-                for await input in net.inputs {
-                    guard let self else { return }
-                    await self.take(input)
-                }
+            Task { [mailbox] in
+                for await chunk in losses { mailbox.put(.lost(chunk)) }
             })
-        tasks.append(Task { [weak self] in await self?.turn() })
+        let held = shared.heldRanges
+        if !held.isEmpty { hand(.plan(.held(held))) }
+        beginCopy()
+        for (place, file) in set.files.enumerated()
+        where file.state == .filling && file.receivedChunks == file.chunkCount {
+            hand(.fetches(.complete(file: place)))
+        }
+        for file in set.files.indices { lookForLayout(file) }
+        tasks.append(
+            Task { [mailbox] in
+                for await input in net.inputs { mailbox.put(.input(input)) }
+            })
+        tasks.append(Task { [weak self] in await self?.loop() })
     }
 
-    /// Digests of what an earlier agent left here; a chunk whose bytes do not have their stored CRC is not shared.
-    func takeUpReceived() async {
+    /// Digests of the blocks that lie here already. Each chunk is held against its CRC: a wrong one is missing then,
+    /// and not shared.
+    private func takeUpReceived() async {
         let layout = shared.layout
-        let shared = shared
-        let files = model.files
-        await Task.detached {
-            for file in files {
-                for chunk in 0..<file.chunkCount where file.isReceived(chunk) {
-                    for block in layout.blocks(ofChunk: chunk, file: file.index) {
-                        if let crc = try? file.checksum(ofBytes: layout.place(of: block).range) { shared.hold(block, digest: crc) }
-                    }
+        for (place, file) in set.files.enumerated() {
+            for chunk in 0..<file.chunkCount where file.isReceived(chunk) {
+                if machine.isStopping { return }
+                let check = await BlockingWork.shared.run(.completion, until: checking) {
+                    file.check(chunk, blockBytes: layout.blockBytes)
+                }
+                guard case .right(let digests) = check else { continue }
+                for (block, digest) in zip(layout.blocks(ofChunk: chunk, file: place), digests) {
+                    shared.hold(block, digest: digest)
                 }
             }
-        }.value
+        }
     }
 
-    /// The clock: ticks for the planner, progress of transfers, deadlines. Until ``close()``.
-    func turn() async {
+    /// Takes the messages of engines, peers, checks and the clock, in order. Until ``close()``.
+    private func loop() async {
         while !isClosed {
-            let now = instant
-            let longest: UInt64 = flights.isEmpty && refused.isEmpty ? 300 : 90
-            let due = nextTick > now ? min(nextTick - now, .milliseconds(longest)) : 0
-            napEnds = now + due
-            let nap = Task { try await Task.sleep(for: .nanoseconds(Int64(max(due, 1_000_000)))) }
-            self.nap = nap
-            _ = await nap.result
+            arm()
+            tell()
+            for message in await mailbox.take() { receive(message) }
+            wake()
+        }
+        mailbox.close()
+    }
+
+    private func receive(_ message: Message) {
+        switch message {
+        case .input(let input): take(input)
+        case .ended(let fetch, let result): ended(fetch, result)
+        case .checked(let file, let result): checked(file, result)
+        case .lost(let chunk): lost(chunk)
+        case .copy(let event): copied(event)
+        case .layoutRead(let file, let reading):
+            hand(.fetches(.layoutRead(file: file, reading)))
+            lookForLayout(file)
+        case .staging(.granted(let grant)):
+            guard !isClosed else { return }
+            self.grant = grant
+            hand(.fetches(.granted(isForDemand: grant.isForDemand)))
+            self.grant = nil
+        case .staging(.holdChanged): hand(.fetches(.prefetchHeld(share?.holdsPrefetch ?? false)))
+        case .tick:
+            alarmRings = .max
             look()
         }
     }
 
-    func look() {
-        guard !isClosed else { return }
+    /// Tells the staging queue the transfers that the fill wants now.
+    private func tell() {
+        guard let share, !isClosed else { return }
+        let now = ContinuousClock.now
+        let wants = machine.wants(now: now)
+        share.update(
+            demands: wants.demands, prefetches: wants.prefetches, demandsUnderWay: wants.demandsUnderWay, now: now)
+    }
+
+    /// Sets the alarm for the planner's next tick and for what only time tells, unless it rings before.
+    private func arm() {
         let now = instant
-        meter.sample(inFlight: flights.count, now: .now)
-        let bytes = meter.allBytes
-        if bytes != bytesAtLastProgress || flights.isEmpty && model.files.allSatisfy({ $0.state != .filling }) {
-            bytesAtLastProgress = bytes
-            lastProgress = .now
-        } else if lastProgress.duration(to: .now) > limits.storeDeadline, !isStopping {
-            fail(.noBytes, "no byte from \(client.map { "\($0.configuration.endpoint)" } ?? "the store") nor from a peer for \(limits.storeDeadline.components.seconds) s\(lastError.map { ": \($0)" } ?? ""); check the network and the store")
+        let longest: SwarmNanoseconds = .milliseconds(machine.hasNothingToDo ? 300 : 90)
+        let wait: SwarmNanoseconds = max(.milliseconds(1), nextTick > now ? min(nextTick - now, longest) : 0)
+        guard now + wait < alarmRings else { return }
+        alarmRings = now + wait
+        alarm?.cancel()
+        alarm = Task { [mailbox] in
+            try await Task.sleep(for: .nanoseconds(Int64(wait)))
+            mailbox.put(.tick)
         }
-        let late = refused
-        refused = []
-        for fetch in late { handle(.failed(fetch, .notBegun)) }
-        for (fetch, flight) in flights where flight.cancel != nil && !flight.isCancelled {
-            let bytes = flight.sink.receivedBytes
-            if bytes > flight.reportedBytes {
-                flights[fetch]?.reportedBytes = bytes
-                handle(.progress(fetch, bytes: Int(bytes - flight.reportedBytes)))
-            }
-        }
-        for (fetch, flight) in flights where flight.waitsForDigest != nil && now - flight.arrivedAt > .seconds(5) {
-            drop(fetch, flight)
-            handle(.failed(fetch, .broken))
-        }
-        if nextTick <= now {
+    }
+
+    private func look() {
+        guard !isClosed else { return }
+        let now = ContinuousClock.now
+        meter.sample(
+            inFlight: machine.transfersInFlight, wait: machine.demandWait(now: now), partialBytes: partialBytes,
+            now: now)
+        hand(.fetches(.progressed(parts.mapValues(\.arrival.bytes))))
+        hand(.fetches(.tick(isComplete: set.files.allSatisfy { $0.state != .filling })))
+        if nextTick <= instant {
             nextTick = .max
-            handle(.tick)
+            hand(.plan(.tick))
         }
+    }
+
+    /// Of chunks that are not complete.
+    private var partialBytes: UInt64 {
+        let accepted = UInt64(shared.heldCount) * shared.layout.blockBytes
+        let received = set.files.reduce(0) { $0 + $1.receivedBytes }
+        return accepted - min(accepted, received) + parts.values.reduce(0) { $0 + $1.arrival.bytes }
     }
 
     var instant: SwarmInstant {
@@ -262,196 +337,16 @@ public actor SwarmFill: Fill {
         return UInt64(span.seconds) * 1_000_000_000 + UInt64(span.attoseconds / 1_000_000_000) + 1
     }
 
-    // MARK: The planner
-
-    /// Events that actions cause are handled after them, in order.
-    func handle(_ event: SwarmEvent) {
-        events.append(event)
-        guard !isHandling else { return }
-        isHandling = true
-        while !events.isEmpty {
-            let event = events.removeFirst()
-            for action in planner.handle(event, at: instant) { carryOut(action) }
-        }
-        isHandling = false
-    }
-
-    func carryOut(_ action: SwarmAction) {
-        guard let net else { return }
-        switch action {
-        case .connect(let peer): net.connect(peer)
-        case .disconnect(let peer): net.disconnect(peer)
-        case .sendMap(let peer): net.send(planner.map, to: peer)
-        case .announce(let delta, let peers): net.send(delta, to: peers)
-        case .fetchFromStore(let fetch, let block, let reason):
-            if reason != .owner {
-                logger.debug("read from the store by another than its owner", metadata: ["model": "\(model.id)", "block": "\(block)", "reason": "\(reason)"])
-            }
-            begin(fetch, block, Waiting(fetch: fetch, peer: nil, isUrgent: false))
-        case .fetchFromPeer(let fetch, let peer, let block, let urgent):
-            if book.isLiar(peer.index) { return handle(.failed(fetch, .corrupt)) }
-            begin(fetch, block, Waiting(fetch: fetch, peer: book.needsStore(block) ? nil : peer, isUrgent: urgent))
-        case .cancel(let fetch):
-            if let flight = flights[fetch] { end(fetch, flight) }
-            for (block, one) in waiting where one.fetch == fetch { waiting[block] = nil }
-        case .shun(let peer, let until, let why):
-            logger.notice("peer shunned", metadata: [
-                "model": "\(model.id)", "peer": "\(net.address(of: peer).map { "\($0)" } ?? "?")", "reason": "\(why)",
-                "seconds": "\((until - min(until, instant)) / 1_000_000_000)",
-            ])
-        case .tick(let at):
-            nextTick = at
-            if at < napEnds { nap?.cancel() }
-        case .complete: break
-        }
-    }
-
-    // MARK: Fetches
-
-    func begin(_ fetch: SwarmFetch, _ block: Int, _ wanted: Waiting) {
-        guard !isStopping, !isClosed else { return }
-        if let former = busy[block], let flight = flights[former] {
-            if let replaced = waiting.updateValue(wanted, forKey: block) { refuse(replaced.fetch) }
-            // A second source for a block: the first has been too slow.
-            if !flight.isCancelled { overtake(former, flight) }
-            return
-        }
-        guard bucket.isOpen(now: .now) else { return refuse(fetch) }
-        if case .held = shared.blockState(block) { return handle(.received(fetch)) }
-        let place = shared.layout.place(of: block)
-        let file = model.files[place.file]
-        guard file.state == .filling else { return refuse(fetch) }
-        let assembly: ChunkAssembly
-        do {
-            assembly = try self.assembly(place)
-        } catch {
-            if case .chunkBusy = error { return refuse(fetch) }
-            if case .chunkReceived = error { return refuse(fetch) }
-            return fail(.cache(error), "\(error)")
-        }
-        guard let writer = assembly.writer(forBlock: place.blockOfChunk) else { return refuse(fetch) }
-        bucket.take(UInt64(place.range.count))
-        let arrival = Arrival()
-        let sink = BlockSink(writer: writer, arrival: arrival, meter: meter, isFromPeer: wanted.peer != nil)
-        flights[fetch] = Flight(block: block, place: place, assembly: assembly, sink: sink, arrival: arrival, peer: wanted.peer)
-        busy[block] = fetch
-        shared.begin(block, arrival)
-        submit(fetch, isUrgent: wanted.isUrgent)
-    }
-
-    /// A fetch that cannot begin now. The planner hears of it a little later, since it would ask again at once.
-    func refuse(_ fetch: SwarmFetch) { refused.append(fetch) }
-
-    func assembly(_ place: BlockLayout.Place) throws(ChunkStoreError) -> ChunkAssembly {
-        let address = ChunkAddress(file: place.file, chunk: place.chunk)
-        if let assembly = assemblies[address] { return assembly }
-        let assembly = try model.files[place.file].assembleChunk(place.chunk, blockBytes: shared.layout.blockBytes)
-        assemblies[address] = assembly
-        return assembly
-    }
-
-    func submit(_ fetch: SwarmFetch, isUrgent: Bool) {
-        guard let flight = flights[fetch], let net else { return }
-        let file = model.files[flight.place.file]
-        let entry = model.manifest.files[flight.place.file]
-        let range = flight.place.range
-        let completion: @Sendable (Result<RangeReceipt, StoreError>) -> Void = { [weak self] result in
-            guard let self else { return }
-            Task { await self.ended(fetch, result.map { _ in }, isUrgent: isUrgent) }
-        }
-        if let peer = flight.peer {
-            guard let (url, headers) = net.request(to: peer, file: flight.place.file) else {
-                drop(fetch, flight)
-                return handle(.failed(fetch, .broken))
-            }
-            let engine = peerEngine
-            let transfer = engine.get(
-                url: url, headers: headers + (isUrgent ? ["Priority: u=0"] : []),
-                range: ObjectRange(key: file.key, etag: "", objectSize: file.size, offset: range.lowerBound, length: UInt64(range.count)),
-                into: flight.sink, completion: completion)
-            flights[fetch]?.cancel = { engine.cancel(transfer) }
-        } else if let client {
-            meter.requested()
-            let transfer = client.get(
-                ObjectRange(
-                    key: client.configuration.location.prefix + file.key, etag: entry.etag, objectSize: file.size,
-                    offset: range.lowerBound, length: UInt64(range.count)),
-                into: flight.sink, completion: completion)
-            flights[fetch]?.cancel = { client.cancel(transfer) }
-        } else {
-            drop(fetch, flight)
-            refuse(fetch)
-        }
-    }
-
-    /// Ends a transfer; its end is awaited before the block's bytes are anybody else's.
-    func end(_ fetch: SwarmFetch, _ flight: Flight) {
-        flights[fetch]?.isCancelled = true
-        if flight.waitsForDigest != nil { return drop(fetch, flight) }
-        flight.cancel?()
-    }
-
-    func overtake(_ fetch: SwarmFetch, _ flight: Flight) {
-        end(fetch, flight)
-        // Its peer was slow for this one block: no reason to shun it.
-        handle(.failed(fetch, .notBegun))
-    }
-
-    /// The flight is over without its block.
-    func drop(_ fetch: SwarmFetch, _ flight: Flight) {
-        flights[fetch] = nil
-        busy[flight.block] = nil
-        shared.end(flight.block, flight.arrival)
-        if let next = waiting.removeValue(forKey: flight.block) { begin(next.fetch, flight.block, next) }
-    }
-
-    func ended(_ fetch: SwarmFetch, _ result: Result<Void, StoreError>, isUrgent: Bool) {
-        defer { if isDone { doneNap?.cancel() } }
-        guard var flight = flights[fetch] else { return }
-        flight.cancel = nil
-        flights[fetch] = flight
-        switch result {
-        case .success:
-            flights[fetch]?.waitsForDigest = flight.sink.writer.checksum
-            flights[fetch]?.arrivedAt = instant
-            if let flight = flights[fetch] { judge(fetch, flight) }
-        case .failure(let error):
-            if let cause = flight.sink.failure {
-                drop(fetch, flight)
-                if case .stale = cause { return refuse(fetch) }
-                return fail(.cache(cause), "\(cause)")
-            }
-            if let peer = flight.peer, error.status == 404, !flight.isCancelled, net?.tryNextKey(for: peer) == true {
-                return submit(fetch, isUrgent: isUrgent)
-            }
-            drop(fetch, flight)
-            guard !flight.isCancelled, !isStopping else { return }
-            lastError = "\(error)"
-            if flight.peer != nil {
-                handle(.failed(fetch, error.status == 416 || error.status == 404 ? .notThere : .broken))
-            } else {
-                storeFailed(fetch, flight, error)
+    func hand(_ next: Work) {
+        work.append(next)
+        guard !isWorking else { return }
+        isWorking = true
+        while !work.isEmpty {
+            switch work.removeFirst() {
+            case .plan(let event): for action in planner.handle(event, at: instant) { carryOut(action) }
+            case .fetches(let event): for action in machine.handle(event, now: .now) { carryOut(action) }
             }
         }
-    }
-
-    func storeFailed(_ fetch: SwarmFetch, _ flight: Flight, _ error: StoreError) {
-        meter.retried()
-        let name = model.files[flight.place.file].key
-        logger.debug("read from the store failed", metadata: ["file": "\(name)", "block": "\(flight.block)", "reason": "\(error)"])
-        switch error.kind {
-        case .objectChanged, .noSuchKey:
-            fail(.store(error.kind), "\(name) was replaced or deleted at the store while it was being loaded; start again to load the new version (\(error))")
-            return
-        case .throttled:
-            meter.wasThrottled()
-            let wait = error.retryAfter ?? .milliseconds(500)
-            handle(.storeThrottled(until: instant + UInt64(max(0, wait / .nanoseconds(1)))))
-        case _ where !error.isRetryable:
-            fatalAnswers += 1
-            if fatalAnswers >= 3 { return fail(.store(error.kind), "\(name): \(error)") }
-        default: break
-        }
-        handle(.failed(fetch, .broken))
+        isWorking = false
     }
 }

@@ -3,19 +3,24 @@ internal import FoundationEssentials
 internal import Glibc
 internal import SwiftASN1
 internal import X509
+internal import TextCoding
 
-/// The two kinds of certificate the webhook needs, as RFC 5280 and Go's verifier want them: elliptic keys (P-256), the authority limited to
-/// signing, the server's to serving, names as alternative names.
+/// The two kinds of certificate the webhook needs, as RFC 5280 and Go's verifier want them: elliptic keys (P-256), the
+/// authority limited to signing, the server's to serving, names as alternative names.
 enum Issuing {
-    static func authority(_ key: P256.Signing.PrivateKey, _ policy: CertificateRotation.Policy, now: Date) throws -> Certificate {
+    static func authority(_ key: P256.Signing.PrivateKey, _ policy: CertificateRotation.Policy, now: Date) throws
+        -> Certificate
+    {
         let publicKey = Certificate.PublicKey(key.publicKey)
         let serial = Certificate.SerialNumber()
         // Two authorities of one name, side by side in a bundle, would have to be told apart by their keys.
-        let suffix = serial.bytes.prefix(4).map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
+        let suffix = Hex.encode(serial.bytes.prefix(4))
         let name = try DistinguishedName { CommonName("modelcache-webhook-ca-\(suffix)") }
         return try Certificate(
-            version: .v3, serialNumber: serial, publicKey: publicKey, notValidBefore: now.addingTimeInterval(-policy.backdating.seconds),
-            notValidAfter: now.addingTimeInterval(policy.authorityLifetime.seconds), issuer: name, subject: name, signatureAlgorithm: .ecdsaWithSHA256,
+            version: .v3, serialNumber: serial, publicKey: publicKey,
+            notValidBefore: now.addingTimeInterval(-policy.backdating.seconds),
+            notValidAfter: now.addingTimeInterval(policy.authorityLifetime.seconds), issuer: name, subject: name,
+            signatureAlgorithm: .ecdsaWithSHA256,
             extensions: Certificate.Extensions {
                 Critical(BasicConstraints.isCertificateAuthority(maxPathLength: 0))
                 Critical(KeyUsage(keyCertSign: true, cRLSign: true))
@@ -25,13 +30,15 @@ enum Issuing {
     }
 
     static func serving(
-        _ key: P256.Signing.PrivateKey, by authority: Certificate, _ authorityKey: P256.Signing.PrivateKey, _ policy: CertificateRotation.Policy, now: Date
+        _ key: P256.Signing.PrivateKey, by authority: Certificate, _ authorityKey: P256.Signing.PrivateKey,
+        _ policy: CertificateRotation.Policy, now: Date
     ) throws -> Certificate {
         let names = policy.names.sorted()
         return try Certificate(
             version: .v3, serialNumber: Certificate.SerialNumber(), publicKey: Certificate.PublicKey(key.publicKey),
             notValidBefore: now.addingTimeInterval(-policy.backdating.seconds),
-            notValidAfter: min(now.addingTimeInterval(policy.servingLifetime.seconds), authority.notValidAfter), issuer: authority.subject,
+            notValidAfter: min(now.addingTimeInterval(policy.servingLifetime.seconds), authority.notValidAfter),
+            issuer: authority.subject,
             subject: try DistinguishedName { CommonName("modelcache-webhook") }, signatureAlgorithm: .ecdsaWithSHA256,
             extensions: Certificate.Extensions {
                 Critical(BasicConstraints.notCertificateAuthority)
@@ -60,7 +67,9 @@ enum IPText {
     static func text(_ bytes: [UInt8]) -> String? {
         guard bytes.count == 4 || bytes.count == 16 else { return nil }
         var text = [CChar](repeating: 0, count: Int(INET6_ADDRSTRLEN))
-        guard inet_ntop(bytes.count == 4 ? AF_INET : AF_INET6, bytes, &text, socklen_t(text.count)) != nil else { return nil }
+        guard inet_ntop(bytes.count == 4 ? AF_INET : AF_INET6, bytes, &text, socklen_t(text.count)) != nil else {
+            return nil
+        }
         return String(decoding: text.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
     }
 }

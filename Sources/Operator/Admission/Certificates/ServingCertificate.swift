@@ -41,8 +41,12 @@ public final class ServingCertificate: Sendable {
         }
         let certificates: [NIOSSLCertificate]
         let privateKey: NIOSSLPrivateKey
-        do { certificates = try NIOSSLCertificate.fromPEMBytes(chain) } catch { throw UnusableCertificate(problem: "the certificate is no PEM") }
-        do { privateKey = try NIOSSLPrivateKey(bytes: key, format: .pem) } catch { throw UnusableCertificate(problem: "the key is no PEM") }
+        do { certificates = try NIOSSLCertificate.fromPEMBytes(chain) } catch {
+            throw UnusableCertificate(problem: "the certificate is no PEM")
+        }
+        do { privateKey = try NIOSSLPrivateKey(bytes: key, format: .pem) } catch {
+            throw UnusableCertificate(problem: "the key is no PEM")
+        }
         var configuration = TLSConfiguration.makeServerConfiguration(
             certificateChain: certificates.map { .certificate($0) }, privateKey: .privateKey(privateKey))
         configuration.minimumTLSVersion = .tlsv12
@@ -50,7 +54,9 @@ public final class ServingCertificate: Sendable {
         // How long a peer may take to agree to the end of a connection: nothing is lost by not waiting for it.
         configuration.shutdownTimeout = .milliseconds(500)
         let context: NIOSSLContext
-        do { context = try NIOSSLContext(configuration: configuration) } catch { throw UnusableCertificate(problem: "the key is not the certificate's") }
+        do { context = try NIOSSLContext(configuration: configuration) } catch {
+            throw UnusableCertificate(problem: "the key is not the certificate's")
+        }
         state.withLock { $0 = State(context: context, chain: chain, key: key, notAfter: first.notValidAfter) }
         return true
     }

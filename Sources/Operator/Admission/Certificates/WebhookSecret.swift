@@ -26,8 +26,10 @@ package struct WebhookSecret: Sendable, CustomStringConvertible {
     package var servingPEM: [UInt8] { data[Entry.serving]?.bytes ?? [] }
     package var servingKeyPEM: [UInt8] { data[Entry.servingKey]?.bytes ?? [] }
 
-    /// What API servers are to believe: the present CA, and the old one while there is one.
-    package var trusted: [Certificate] { [certificate(Entry.authority), certificate(Entry.oldAuthority)].compactMap { $0 } }
+    /// The CAs that API servers are to believe: the present one, and the old one while there is one.
+    package var trusted: [Certificate] {
+        [certificate(Entry.authority), certificate(Entry.oldAuthority)].compactMap { $0 }
+    }
 
     var authority: Certificate? { certificate(Entry.authority) }
 
@@ -52,7 +54,9 @@ package struct WebhookSecret: Sendable, CustomStringConvertible {
 
     /// The content after a step. Nil: the step changes nothing.
     /// - Throws: when a certificate cannot be signed, which the cryptography library does not explain.
-    package func after(_ step: CertificateRotation.Step, _ policy: CertificateRotation.Policy, now: Date) throws -> WebhookSecret? {
+    package func after(_ step: CertificateRotation.Step, _ policy: CertificateRotation.Policy, now: Date) throws
+        -> WebhookSecret?
+    {
         var next = self
         switch step {
         case .nothing: return nil
@@ -67,7 +71,8 @@ package struct WebhookSecret: Sendable, CustomStringConvertible {
         case .introduceAuthority:
             next.data[Entry.oldAuthority] = data[Entry.authority]
             let key = P256.Signing.PrivateKey()
-            try next.set(try Issuing.authority(key, policy, now: now), key: key, at: Entry.authority, Entry.authorityKey)
+            try next.set(
+                try Issuing.authority(key, policy, now: now), key: key, at: Entry.authority, Entry.authorityKey)
         case .renewServing:
             guard let authority, let key = key(Entry.authorityKey) else { return nil }
             try next.renewServing(authority, key, policy, now: now)
@@ -78,13 +83,18 @@ package struct WebhookSecret: Sendable, CustomStringConvertible {
     }
 
     private mutating func renewServing(
-        _ authority: Certificate, _ authorityKey: P256.Signing.PrivateKey, _ policy: CertificateRotation.Policy, now: Date
+        _ authority: Certificate, _ authorityKey: P256.Signing.PrivateKey, _ policy: CertificateRotation.Policy,
+        now: Date
     ) throws {
         let key = P256.Signing.PrivateKey()
-        try set(try Issuing.serving(key, by: authority, authorityKey, policy, now: now), key: key, at: Entry.serving, Entry.servingKey)
+        try set(
+            try Issuing.serving(key, by: authority, authorityKey, policy, now: now), key: key, at: Entry.serving,
+            Entry.servingKey)
     }
 
-    private mutating func set(_ certificate: Certificate, key: P256.Signing.PrivateKey, at entry: String, _ keyEntry: String) throws {
+    private mutating func set(
+        _ certificate: Certificate, key: P256.Signing.PrivateKey, at entry: String, _ keyEntry: String
+    ) throws {
         data[entry] = Base64Data(text: try certificate.serializeAsPEM().pemString)
         data[keyEntry] = Base64Data(text: try Certificate.PrivateKey(key).serializeAsPEM().pemString)
     }

@@ -15,14 +15,15 @@ struct ModelDirectory: Hashable {
 
     /// Directories that a program needs as they are: the model would hide them.
     private static let system: Set<String> = [
-        "/bin", "/boot", "/dev", "/etc", "/home", "/lib", "/lib64", "/opt", "/proc", "/root", "/run", "/sbin", "/sys", "/tmp", "/usr",
+        "/bin", "/boot", "/dev", "/etc", "/home", "/lib", "/lib64", "/opt", "/proc", "/root", "/run", "/sbin", "/sys",
+        "/tmp", "/usr",
         "/usr/bin", "/usr/lib", "/usr/local", "/usr/sbin", "/var", "/var/run",
     ]
     /// The kernel's, and what Kubernetes mounts itself.
     private static let reserved = ["/dev/", "/proc/", "/sys/", "/run/secrets/", "/var/run/secrets/"]
 
     struct Problem: Error {
-        /// What is wrong, to be put after the path.
+        /// The fault, to be put after the path.
         var text: String
     }
 
@@ -34,7 +35,10 @@ struct ModelDirectory: Hashable {
         let path = "/" + parts.joined(separator: "/")
         guard path != "/" else { throw Problem(text: "is the root directory; name a directory below it") }
         guard path.utf8.count <= Self.longestPath else {
-            throw Problem(text: "is longer than \(Self.longestPath) bytes, and a socket in it could not be reached; name a shorter one")
+            throw Problem(
+                text:
+                    "is longer than \(Self.longestPath) bytes, and a socket in it could not be reached; name a shorter one"
+            )
         }
         // LD_PRELOAD is split at colons and spaces, a colon is not allowed in a mount's path, $(…) is a variable.
         guard path.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F && !":$\\\"'`,;".utf8.contains($0) }) else {
@@ -44,6 +48,11 @@ struct ModelDirectory: Hashable {
             throw Problem(text: "belongs to the system; name another, such as /models/NAME")
         }
         self.path = path
+    }
+
+    /// Whether one is the other, or lies in it.
+    func overlaps(_ other: ModelDirectory) -> Bool {
+        path == other.path || path.hasPrefix(other.path + "/") || other.path.hasPrefix(path + "/")
     }
 
     /// A path as mounts are compared by.

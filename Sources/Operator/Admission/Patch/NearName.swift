@@ -2,15 +2,17 @@
 enum NearName {
     /// A namespace with more ModelCaches is not searched to its end.
     private static let mostCandidates = 1000
+    /// Of a ModelCache's name and of a label's value.
+    private static let longest = 63
 
-    /// The candidate with the fewest letters changed, added, left out or swapped with their neighbour; nil when none is near: at most
-    /// a third of the letters, and no more than three.
+    /// The candidate with the fewest letters changed, added, left out or swapped with their neighbour; nil when none is
+    /// near: at most a third of the letters, and no more than three.
     static func of(_ name: String, among candidates: [String]) -> String? {
-        let name = Array(name.lowercased().utf8.prefix(253))
+        let name = Array(name.lowercased().utf8.prefix(longest))
         let most = min(3, max(1, name.count / 3))
         var best: (name: String, distance: Int)?
         for candidate in candidates.prefix(mostCandidates) {
-            let letters = Array(candidate.lowercased().utf8.prefix(253))
+            let letters = Array(candidate.lowercased().utf8.prefix(longest))
             guard abs(letters.count - name.count) <= most else { continue }
             let distance = distance(name, letters)
             guard distance <= most else { continue }

@@ -10,21 +10,28 @@ struct PodOutline {
     /// Nil: the member is absent or null.
     let volumes: [JSONValue]?
     let initContainers: [JSONValue]?
+    /// The same as ``initContainers``, native sidecars among them.
+    let initOutlines: [ContainerOutline]
 
-    /// - Throws: ``LeftAlone`` for what is no pod of `core/v1`. An API server sends none; a patch on one would fail as a whole.
+    /// - Throws: ``LeftAlone`` for what is no pod of `core/v1`. An API server sends none; a patch on one would fail as
+    ///   a whole.
     init(_ pod: JSONValue) throws(LeftAlone) {
         func list(_ member: String, of tree: JSONValue) throws(LeftAlone) -> [JSONValue]? {
             switch tree[member] {
             case nil, .null?: return nil
             case .array(let elements)?:
                 for element in elements {
-                    guard case .object = element else { throw LeftAlone("spec.\(member) has an entry that is no object") }
+                    guard case .object = element else {
+                        throw LeftAlone("spec.\(member) has an entry that is no object")
+                    }
                 }
                 return elements
             default: throw LeftAlone("spec.\(member) is no list")
             }
         }
-        guard let metadata = pod["metadata"], case .object = metadata else { throw LeftAlone("the pod has no metadata") }
+        guard let metadata = pod["metadata"], case .object = metadata else {
+            throw LeftAlone("the pod has no metadata")
+        }
         guard let spec = pod["spec"], case .object = spec else { throw LeftAlone("the pod has no spec") }
         self.metadata = metadata
         self.spec = spec
@@ -37,14 +44,20 @@ struct PodOutline {
             hasAnnotations = true
         default: throw LeftAlone("metadata.annotations is no object")
         }
+        func outlines(_ member: String, _ elements: [JSONValue]?) throws(LeftAlone) -> [ContainerOutline] {
+            var outlines: [ContainerOutline] = []
+            for (index, container) in (elements ?? []).enumerated() {
+                outlines.append(
+                    ContainerOutline(
+                        path: "/spec/\(member)/\(index)", name: container["name"]?.text ?? "", container: container,
+                        env: try list("env", of: container), mounts: try list("volumeMounts", of: container)))
+            }
+            return outlines
+        }
         volumes = try list("volumes", of: spec)
         initContainers = try list("initContainers", of: spec)
-        var containers: [ContainerOutline] = []
-        for (index, container) in (try list("containers", of: spec) ?? []).enumerated() {
-            containers.append(ContainerOutline(
-                index: index, name: container["name"]?.text ?? "", container: container, env: try list("env", of: container),
-                mounts: try list("volumeMounts", of: container)))
-        }
+        initOutlines = try outlines("initContainers", initContainers)
+        let containers = try outlines("containers", try list("containers", of: spec))
         guard !containers.isEmpty else { throw LeftAlone("the pod has no containers") }
         self.containers = containers
     }
@@ -60,20 +73,22 @@ struct PodOutline {
 
 /// One container of a pod.
 struct ContainerOutline {
-    let index: Int
+    /// JSON pointer (RFC 6901) in the pod.
+    let path: String
     let name: String
     let container: JSONValue
     /// Nil: the member is absent or null.
     let env: [JSONValue]?
     let mounts: [JSONValue]?
 
-    /// What a variable is set to; of two of one name the last counts, as for the kubelet.
+    /// The entry that sets a variable; of two of one name the last counts, as for the kubelet.
     func variable(_ name: String) -> (index: Int, entry: JSONValue)? {
         guard let env, let index = env.lastIndex(where: { $0["name"]?.text == name }) else { return nil }
         return (index, env[index])
     }
 
-    /// The value when it is written out; nil when the variable is not set or comes from elsewhere. Without a value it is empty.
+    /// The value when it is written out; nil when the variable is not set or comes from elsewhere. Without a value it
+    /// is empty.
     func literal(_ name: String) -> String? {
         guard let entry = variable(name)?.entry, entry["valueFrom"] ?? .null == .null else { return nil }
         return entry["value"]?.text ?? ""

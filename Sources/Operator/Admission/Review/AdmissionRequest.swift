@@ -1,6 +1,6 @@
 public import Kubernetes
 
-/// What is to be done with which object.
+/// The operation, and the object that it is about.
 public struct AdmissionRequest: Sendable, Hashable {
     /// Names this question; the answer carries it back.
     public var uid: String
@@ -18,6 +18,8 @@ public struct AdmissionRequest: Sendable, Hashable {
     public var dryRun: Bool
     /// The object as it is to be stored; null for DELETE.
     public var object: JSONValue
+    /// The object as it is stored; null for CREATE.
+    public var oldObject: JSONValue
 
     /// `metav1.GroupVersionKind`.
     public struct Kind: Sendable, Hashable {
@@ -33,8 +35,10 @@ public struct AdmissionRequest: Sendable, Hashable {
     }
 
     public init(
-        uid: String, operation: String = "CREATE", kind: Kind = Kind(group: "", version: "v1", kind: "Pod"), subResource: String = "",
-        namespace: String, name: String = "", dryRun: Bool = false, object: JSONValue
+        uid: String, operation: String = "CREATE", kind: Kind = Kind(group: "", version: "v1", kind: "Pod"),
+        subResource: String = "",
+        namespace: String, name: String = "", dryRun: Bool = false, object: JSONValue,
+        oldObject: JSONValue = .null
     ) {
         self.uid = uid
         self.operation = operation
@@ -44,11 +48,13 @@ public struct AdmissionRequest: Sendable, Hashable {
         self.name = name
         self.dryRun = dryRun
         self.object = object
+        self.oldObject = oldObject
     }
 
     /// The pod of a `CREATE`; nil for whatever else a webhook's rules may let through.
     public var createdPod: JSONValue? {
-        guard operation == "CREATE", kind == Kind(group: "", version: "v1", kind: "Pod"), subResource.isEmpty, case .object = object
+        guard operation == "CREATE", kind == Kind(group: "", version: "v1", kind: "Pod"), subResource.isEmpty,
+            case .object = object
         else { return nil }
         return object
     }
@@ -61,11 +67,13 @@ public struct AdmissionRequest: Sendable, Hashable {
         operation = text("operation")
         guard !operation.isEmpty else { throw .notAReview("request.operation is missing") }
         guard let kind = tree["kind"], case .object = kind else { throw .notAReview("request.kind is missing") }
-        self.kind = Kind(group: text("group", in: kind), version: text("version", in: kind), kind: text("kind", in: kind))
+        self.kind = Kind(
+            group: text("group", in: kind), version: text("version", in: kind), kind: text("kind", in: kind))
         subResource = text("subResource")
         namespace = text("namespace")
         name = text("name")
         if case .bool(true)? = tree["dryRun"] { dryRun = true } else { dryRun = false }
         object = tree["object"] ?? .null
+        oldObject = tree["oldObject"] ?? .null
     }
 }

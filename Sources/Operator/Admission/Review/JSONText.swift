@@ -1,27 +1,49 @@
 public import Kubernetes
 
-/// JSON as RFC 8259 has it, read in one pass and bounded in depth: a webhook answers in milliseconds, also to a pod of a megabyte, and
-/// a general decoder that tries one type after the other takes many times as long.
+/// JSON as RFC 8259 has it, read in one pass and bounded in depth: a webhook answers in milliseconds, also to a pod of
+/// a megabyte, and a general decoder that tries one type after the other takes many times as long.
 public enum JSONText {
-    /// What is wrong with a text, and where. No piece of the text itself: it may be a secret.
+    /// A text's fault, and its place. It holds nothing of the text itself: that may be a secret.
     public struct Failure: Error, Sendable, Hashable, CustomStringConvertible {
         /// Bytes before it.
         public var offset: Int
         public var problem: String
+        /// The text may be JSON, but it is more than ``Limits`` allow.
+        public var isLimit = false
 
         public var description: String { "\(problem) at byte \(offset)" }
     }
 
-    /// No object of Kubernetes is nested half as deep; recursion must not end a process.
-    public static let deepest = 200
+    /// Bounds on one text. The port is open to the cluster, so a body decides about none of the operator's memory.
+    public enum Limits {
+        /// Nested lists and objects. No object of Kubernetes is nested half as deep; recursion must not end a process.
+        public static let depth = 200
+        /// Values, members' values and list elements included. A pod of 1.5 MiB, the most that etcd takes, has about
+        /// 40,000.
+        public static let values = 100_000
+        /// Bytes of one string, as written. Kubernetes allows 256 KiB for all annotations of an object.
+        public static let stringBytes = 1 << 20
+        /// Bytes of one number, as written.
+        public static let numberBytes = 128
+        /// Bytes that the tree may occupy, as the reader estimates them: no less than it does occupy.
+        public static let memoryBytes = 16 << 20
+        /// A tree occupies at most so many times its text's bytes: `[{"":0},` makes the most of the fewest.
+        static let memoryPerByte = 48
+    }
 
-    /// The last of two members of one name wins. A number without fraction and exponent that an Int64 holds is ``JSONValue/integer(_:)``.
-    public static func parse(_ bytes: UnsafeRawBufferPointer) throws(Failure) -> JSONValue {
+    /// The last of two members of one name wins. A number without fraction and exponent that an Int64 holds is
+    /// ``JSONValue/integer(_:)``.
+    ///
+    /// - Throws: ``Failure``; with ``Failure/isLimit`` when the text is more than ``Limits`` allow.
+    public static func parse(_ bytes: UnsafeRawBufferPointer) throws(Failure) -> JSONValue { try read(bytes).value }
+
+    /// ``parse(_:)``, and what the tree occupies at most, in bytes.
+    package static func read(_ bytes: UnsafeRawBufferPointer) throws(Failure) -> (value: JSONValue, memory: Int) {
         var reader = JSONReader(bytes: bytes)
         let value = try reader.value(depth: 0)
         reader.skipSpace()
         guard reader.isAtEnd else { throw reader.failure("something follows the document") }
-        return value
+        return (value, reader.memory)
     }
 
     /// On one line, members sorted: the same value gives the same bytes.

@@ -13,8 +13,8 @@ extension JSONValue {
 
     var isNull: Bool { self == .null }
 
-    /// Whether all of `wanted` stands here. Members besides do not matter: the API server fills in defaults, and other webhooks add
-    /// theirs.
+    /// Whether all of `wanted` stands here. Members besides do not matter: the API server fills in defaults, and other
+    /// webhooks add theirs.
     func covers(_ wanted: JSONValue) -> Bool {
         switch (self, wanted) {
         case (.object(let members), .object(let wanted)):

@@ -23,10 +23,11 @@ public enum Wording {
         var bytes = 0
         for scalar in text.unicodeScalars {
             // Controls, line and paragraph separators, and what turns the direction of writing.
-            let isPlain = switch scalar.properties.generalCategory {
-            case .control, .format, .lineSeparator, .paragraphSeparator, .surrogate, .privateUse, .unassigned: false
-            default: true
-            }
+            let isPlain =
+                switch scalar.properties.generalCategory {
+                case .control, .format, .lineSeparator, .paragraphSeparator, .surrogate, .privateUse, .unassigned: false
+                default: true
+                }
             let shown: Unicode.Scalar = isPlain ? scalar : " "
             bytes += UTF8.width(shown)
             guard bytes <= longest - 3 else { return kept + "…" }

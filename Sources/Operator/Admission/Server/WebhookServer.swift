@@ -1,3 +1,4 @@
+public import CRD
 internal import Hummingbird
 internal import HummingbirdCore
 public import Kubernetes
@@ -7,11 +8,14 @@ internal import NIOSSL
 public import ServiceLifecycle
 internal import Synchronization
 
-/// The HTTPS server that API servers call when a pod is created.
+/// The HTTPS server that API servers call when a pod is created, when a ModelCache is created or changed, and
+/// when its definition or the namespace of the operator is deleted.
 ///
-/// **Guarantees.** TLS 1.2 or newer; each new connection gets the certificate that is loaded then, open ones go on. It listens from when a certificate
-/// is loaded. After a shutdown was asked for it answers on for ``init(host:port:source:certificate:drain:metrics:logger:)``'s `drain`, while
-/// the cluster stops sending, then ends what is in flight. Connections and the bytes of bodies in memory are bounded.
+/// **Guarantees.** TLS 1.2 or newer; each new connection gets the certificate that is loaded then, open ones go on. It
+/// listens from when a certificate is loaded. After a shutdown was asked for it answers on for
+/// ``init(host:port:source:policy:certificate:drain:metrics:logger:)``'s `drain`, while the cluster stops sending, then
+/// ends what is in flight. Connections, their time, and the bytes of bodies and of what is read from them are bounded,
+/// whatever is sent.
 public final class WebhookServer<Source: InjectionSource>: Service {
     private let certificate: ServingCertificate
     private let drain: Duration
@@ -21,21 +25,27 @@ public final class WebhookServer<Source: InjectionSource>: Service {
     private let logger: Logger
     private let listening = Mutex(false)
 
-    /// One API server keeps a few connections; this is for many of them and for whoever else calls.
-    private static var mostConnections: Int { 1000 }
-    /// Longer than the 90 s after which Go's client drops an idle connection: it must not find ours closed as it writes.
-    private static var idleTimeout: TimeAmount { .seconds(120) }
+    /// An API server has a connection for each review that it waits for. Those that wait for no response are closed for
+    /// new ones; more wait in the kernel until one closes.
+    private static var mostConnections: Int { 256 }
 
     public init(
-        host: String, port: Int, source: Source, certificate: ServingCertificate, drain: Duration, metrics: MetricsRegistry, logger: Logger
+        host: String, port: Int, source: Source, policy: ValidationPolicy, certificate: ServingCertificate,
+        drain: Duration,
+        metrics: MetricsRegistry, logger: Logger
     ) {
         self.host = host
         self.port = port
         self.certificate = certificate
         self.drain = drain
         self.logger = logger
-        responder = WebhookResponder(source: source, metrics: WebhookMetrics(metrics, path: WebhookResponder<Source>.path), logger: logger)
-        let expiry = metrics.gauge("modelcache_webhook_certificate_expiry_timestamp_seconds", help: "When the certificate that the webhook shows expires.")[]
+        responder = WebhookResponder(
+            source: source, policy: policy,
+            metrics: WebhookMetrics(metrics, paths: WebhookResponder<Source>.paths),
+            logger: logger)
+        let expiry = metrics.gauge(
+            "modelcache_webhook_certificate_expiry_timestamp_seconds",
+            help: "When the certificate that the webhook shows expires.")[]
         metrics.onCollect { [certificate] in expiry.set(certificate.notAfter?.timeIntervalSince1970 ?? 0) }
     }
 
@@ -52,7 +62,9 @@ public final class WebhookServer<Source: InjectionSource>: Service {
         }
         // A group of its own, on a task that knows nothing of the process's shutdown: that one comes after the drain.
         let group = ServiceGroup(
-            configuration: .init(services: [.init(service: application())], logger: Logger(label: "webhook.http", factory: { _ in SwiftLogNoOpLogHandler() })))
+            configuration: .init(
+                services: [.init(service: application())],
+                logger: Logger(label: "webhook.http", factory: { _ in SwiftLogNoOpLogHandler() })))
         let serving = Task.detached { try await group.run() }
         try await withTaskCancellationHandler {
             try await withGracefulShutdownHandler {
@@ -72,22 +84,29 @@ public final class WebhookServer<Source: InjectionSource>: Service {
     private func application() -> Application<WebhookResponder<Source>> {
         let quiet = Logger(label: "webhook.http", factory: { _ in SwiftLogNoOpLogHandler() })
         let certificate = certificate
+        let register = ConnectionRegister(mostConnections: Self.mostConnections)
         return Application(
             responder: responder,
             server: HTTPServerBuilder { respond in
-                FreshTLSChannel(base: HTTP1Channel(responder: respond, configuration: .init(idleTimeout: Self.idleTimeout)), certificate: certificate)
+                FreshTLSChannel(base: BoundedHTTP.channel(register, respond), certificate: certificate)
             },
             configuration: ApplicationConfiguration(
-                address: .hostname(host, port: port), availableConnectionsDelegate: MaximumAvailableConnections(Self.mostConnections)),
+                address: .hostname(host, port: port),
+                availableConnectionsDelegate: MaximumAvailableConnections(Self.mostConnections)),
             onServerRunning: { [logger] channel in
                 self.listening.withLock { $0 = true }
-                logger.info("listening", metadata: ["setting": "webhook-bind-address", "address": "\(channel.localAddress.map { "\($0)" } ?? "")"])
+                logger.info(
+                    "listening",
+                    metadata: [
+                        "setting": "webhook-bind-address", "address": "\(channel.localAddress.map { "\($0)" } ?? "")",
+                    ])
             },
             logger: quiet)
     }
 }
 
-/// HTTP over TLS with the certificate of the moment at which a connection comes in. HummingbirdTLS has one for the server's whole life.
+/// HTTP over TLS with the certificate of the moment at which a connection comes in. HummingbirdTLS has one for the
+/// server's whole life.
 private struct FreshTLSChannel: ServerChildChannel {
     typealias Value = HTTP1Channel.Value
 
@@ -97,6 +116,7 @@ private struct FreshTLSChannel: ServerChildChannel {
     func setup(channel: any Channel, logger: Logger) -> EventLoopFuture<Value> {
         channel.eventLoop.makeCompletedFuture {
             guard let context = certificate.context else { throw ChannelError.ioOnClosedChannel }
+            try BoundedHTTP.boundReads(of: channel)
             try channel.pipeline.syncOperations.addHandler(NIOSSLServerHandler(context: context))
         }.flatMap {
             base.setup(channel: channel, logger: logger)

@@ -2,9 +2,10 @@ import Glibc
 
 /// How glibc's allocator treats this process's memory (mallopt(3)).
 ///
-/// The operator's tables are small and long-lived; what comes and goes beside them is large for a moment: pages of a list, a table
-/// that a plan still holds while it changes. By default each thread may get a heap of its own, none of which shrinks while one small
-/// object at its end lives, and a freed large block makes larger ones come from those heaps from then on.
+/// The operator's tables are small and long-lived; the allocations that come and go beside them are large for a moment:
+/// pages of a list, a table that a plan still holds while it changes. By default each thread may get a heap of its own,
+/// none of which shrinks while one small object at its end lives, and a freed large block makes larger ones come from
+/// those heaps from then on.
 enum Allocation {
     // malloc.h, which Swift's module of glibc leaves out.
     private static let trimThreshold: Int32 = -1

@@ -24,7 +24,8 @@ final class ControlService: Service {
     private static let lastGasp = Duration.seconds(3)
 
     init(
-        client: KubernetesClient, controller: ModelCacheController, elector: LeaderElector?, shutdownTimeout: Duration, lastLimit: Duration, logger: Logger
+        client: KubernetesClient, controller: ModelCacheController, elector: LeaderElector?, shutdownTimeout: Duration,
+        lastLimit: Duration, logger: Logger
     ) {
         self.client = client
         self.controller = controller
@@ -37,7 +38,8 @@ final class ControlService: Service {
     /// The API server has answered.
     var isConnected: Bool { isServerFound.withLock { $0 } }
 
-    /// What readiness asks. A replica that waits to lead watches nothing and is ready: else a rolling update would wait for it for ever.
+    /// Adds the checks that readiness asks. A replica that waits to lead watches nothing and is ready: else a rolling
+    /// update would wait for it for ever.
     func addChecks(to readiness: Readiness) {
         readiness.add("api-server") { self.isConnected }
         readiness.add("caches") {
@@ -50,8 +52,10 @@ final class ControlService: Service {
         try await withGracefulShutdownHandler {
             do {
                 try await cancelWhenGracefulShutdown { try await self.connect() }
-                if let elector, !Task.isShuttingDownGracefully { try await cancelWhenGracefulShutdown { try await elector.acquire() } }
-            } catch where Task.isShuttingDownGracefully {
+                if let elector, !Task.isShuttingDownGracefully {
+                    try await cancelWhenGracefulShutdown { try await elector.acquire() }
+                }
+            } catch  where Task.isShuttingDownGracefully {
                 return
             }
             guard let elector else { return try await control() }
@@ -62,7 +66,7 @@ final class ControlService: Service {
         }
     }
 
-    /// What only the leader does.
+    /// The work that only the leader does.
     @Sendable private func control() async throws {
         do {
             try await withGracefulShutdownHandler {
@@ -79,13 +83,18 @@ final class ControlService: Service {
         while !Task.isCancelled {
             do {
                 let answer = try await client.raw("/version")
-                let version = (try? JSONDecoder().decode(ServerVersion.self, from: Data(answer)))?.gitVersion ?? "unknown"
+                let version =
+                    (try? JSONDecoder().decode(ServerVersion.self, from: Data(answer)))?.gitVersion ?? "unknown"
                 isServerFound.withLock { $0 = true }
                 return logger.info("API server found", metadata: ["version": "\(version)"])
             } catch let error as KubernetesError {
                 if case .credentials(let problem) = error.cause { throw OperatorFailure.wrongSetting("\(problem)") }
-                if error.isUnauthorized || error.isForbidden { throw OperatorFailure.notAllowed("\(error); check the credentials and their rights") }
-                guard error.isTransient else { throw OperatorFailure.wrongSetting("\(error); is this the API server's address?") }
+                if error.isUnauthorized || error.isForbidden {
+                    throw OperatorFailure.notAllowed("\(error); check the credentials and their rights")
+                }
+                guard error.isTransient else {
+                    throw OperatorFailure.wrongSetting("\(error); is this the API server's address?")
+                }
                 guard ContinuousClock.now < deadline else {
                     throw OperatorFailure.unreachable("\(error); gave up after \(Self.patience.components.seconds)s")
                 }
@@ -103,7 +112,7 @@ final class ControlService: Service {
         }
     }
 
-    /// Whatever hangs, the process ends before a kubelet would kill it, after 30 s by default.
+    /// The process ends, whatever hangs, before a kubelet would kill it, after 30 s by default.
     private func endAnyhow() {
         Task.detached { [logger, lastLimit] in
             try? await Task.sleep(for: lastLimit)

@@ -1,4 +1,9 @@
+import Admission
+import CRD
+import Controller
+import Foundation
 import Hummingbird
+import HummingbirdCore
 import Kubernetes
 import Logging
 import ServiceLifecycle
@@ -10,13 +15,21 @@ struct HTTPServer: Service {
     let address: BindAddress
     private let application: Application<RouterResponder<BasicRequestContext>>
 
+    /// A kubelet or a Prometheus has one or two.
+    private static let mostConnections = 32
+
     private init(setting: String, address: BindAddress, router: Router<BasicRequestContext>, logger: Logger) {
         self.setting = setting
         self.address = address
         application = Application(
-            router: router, configuration: ApplicationConfiguration(address: .hostname(address.host, port: address.port)),
+            router: router, server: BoundedHTTP.server(mostConnections: Self.mostConnections),
+            configuration: ApplicationConfiguration(
+                address: .hostname(address.host, port: address.port),
+                availableConnectionsDelegate: MaximumAvailableConnections(Self.mostConnections)),
             onServerRunning: { channel in
-                logger.info("listening", metadata: ["setting": "\(setting)", "address": "\(channel.localAddress.map { "\($0)" } ?? "")"])
+                logger.info(
+                    "listening",
+                    metadata: ["setting": "\(setting)", "address": "\(channel.localAddress.map { "\($0)" } ?? "")"])
             },
             // Its own lines about starting say no more than ours.
             logger: Logger(label: "http", factory: { _ in SwiftLogNoOpLogHandler() }))
@@ -34,9 +47,15 @@ struct HTTPServer: Service {
         return HTTPServer(setting: "health-probe-bind-address", address: address, router: router, logger: logger)
     }
 
-    /// `/metrics` in Prometheus' text format.
-    static func metrics(_ address: BindAddress, registry: MetricsRegistry, logger: Logger) -> HTTPServer {
+    /// `/metrics` in Prometheus' text format, and what `kubectl modelcache nodes` and `starts` ask.
+    static func metrics(
+        _ address: BindAddress, registry: MetricsRegistry, controller: ModelCacheController, logger: Logger
+    ) -> HTTPServer {
         let router = Router()
+        router.get(RouterPath(NodesReport.path)) { _, _ in try leaders(controller.nodesReport) }
+        router.get("\(ReadingsReport.path)/:uid") { _, context in
+            try leaders(await controller.readingsReport(ofCache: context.parameters.require("uid")))
+        }
         router.get("/metrics") { _, _ in plain(.ok, registry.expose(), MetricsRegistry.contentType) }
         return HTTPServer(setting: "metrics-bind-address", address: address, router: router, logger: logger)
     }
@@ -51,7 +70,18 @@ struct HTTPServer: Service {
         }
     }
 
-    private static func plain(_ status: HTTPResponse.Status, _ text: String, _ type: String = "text/plain; charset=utf-8") -> Response {
-        Response(status: status, headers: [.contentType: type], body: ResponseBody(byteBuffer: ByteBuffer(string: text)))
+    /// - Parameter report: nil: this replica does not lead.
+    private static func leaders(_ report: (some Encodable)?) throws -> Response {
+        guard let report else { return plain(.misdirectedRequest, "this replica does not lead\n") }
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+        return plain(.ok, String(decoding: try encoder.encode(report), as: UTF8.self), "application/json")
+    }
+
+    private static func plain(
+        _ status: HTTPResponse.Status, _ text: String, _ type: String = "text/plain; charset=utf-8"
+    ) -> Response {
+        Response(
+            status: status, headers: [.contentType: type], body: ResponseBody(byteBuffer: ByteBuffer(string: text)))
     }
 }

@@ -1,23 +1,29 @@
 import Admission
+import CRD
 import Controller
 import Kubernetes
 import Logging
 import ServiceLifecycle
 import Synchronization
 
-/// The webhook's part of the process: what it asks, its certificates, its server. The same in every replica, leading or not.
+/// The webhook's part of the process: what it asks, its certificates, its server. The same in every replica, leading or
+/// not.
 struct Injection {
     private let services: [any Service]
     private let isReady: @Sendable () -> Bool
 
     init(
-        settings: WebhookSettings, client: KubernetesClient, namespace: String, controller: ModelCacheController, leads: @escaping @Sendable () -> Bool,
+        settings: WebhookSettings, validation: ValidationPolicy, client: KubernetesClient, namespace: String,
+        controller: ModelCacheController,
+        leads: @escaping @Sendable () -> Bool,
         isServerFound: @escaping @Sendable () -> Bool, registry: MetricsRegistry
     ) {
         let certificate = ServingCertificate()
         let logger = Logger(label: "webhook")
         let server = WebhookServer(
-            host: settings.address.host, port: settings.address.port, source: Lookup(controller: controller), certificate: certificate, drain: settings.drain, metrics: registry,
+            host: settings.address.host, port: settings.address.port,
+            source: Lookup(controller: controller, systemNamespace: namespace),
+            policy: validation, certificate: certificate, drain: settings.drain, metrics: registry,
             logger: logger)
         let isTrusted: @Sendable () -> Bool
         let certificates: any Service
@@ -32,13 +38,15 @@ struct Injection {
             policy.servingLifetime = settings.certificateLifetime ?? policy.servingLifetime
             policy.settleTime = settings.settleTime ?? policy.settleTime
             let keeper = CertificateKeeper(
-                client: client, namespace: namespace, policy: policy, leads: leads, serving: certificate, logger: logger)
+                client: client, namespace: namespace, policy: policy, leads: leads, serving: certificate, logger: logger
+            )
             certificates = keeper
             isTrusted = { keeper.isTrusted }
         }
         // Ended last first: what the server asks outlives it.
         services = [
-            Followed(controller: controller, isServerFound: isServerFound), AfterServer(service: certificates, isServerFound: isServerFound),
+            Followed(controller: controller, isServerFound: isServerFound),
+            AfterServer(service: certificates, isServerFound: isServerFound),
             NamedServer(server: server, address: settings.address),
         ]
         isReady = { server.isListening && isTrusted() && controller.isFollowing }
@@ -52,27 +60,35 @@ struct Injection {
 
 /// The controller's stores, as the webhook asks them.
 private final class Lookup: InjectionSource {
-    /// One `kubectl apply` makes a ModelCache and the pods that name it within milliseconds; the watch may tell of it after the webhook
-    /// was asked. With ``SecretEntries``' second this leaves the API server's three seconds room.
+    /// One `kubectl apply` makes a ModelCache and the pods that name it within milliseconds; the watch may tell of it
+    /// after the webhook was asked. The API server waits three seconds.
     private static let patience: Duration = .seconds(1)
     private static let pause: Duration = .milliseconds(25)
     /// Pods with a name that is wrong wait as well: no more than these at a time.
     private static let mostWaiting = 64
 
     private let controller: ModelCacheController
+    private let systemNamespace: String
     private let waiting = Mutex(0)
 
-    init(controller: ModelCacheController) { self.controller = controller }
+    init(controller: ModelCacheController, systemNamespace: String) {
+        self.controller = controller
+        self.systemNamespace = systemNamespace
+    }
 
     func target(namespace: String, name: String) async -> InjectionTarget? {
         guard let facts = await facts(namespace: namespace, name: name) else { return nil }
         return InjectionTarget(
-            name: facts.name, namespace: facts.namespace, uid: facts.uid, claimName: facts.claimName, environment: facts.environment, ready: facts.isReady,
-            warmNodeHostnames: facts.warmHostnames, deleting: facts.isDeleting, agentImage: facts.agentImage, unresolved: facts.problem)
+            name: facts.name, namespace: facts.namespace, uid: facts.uid, claimName: facts.claimName,
+            environment: facts.environment, directKeys: facts.directKeys, ready: facts.isReady,
+            warmNodeHostnames: facts.warmHostnames, totalBytes: facts.totalBytes, deleting: facts.isDeleting,
+            agentImage: facts.agentImage,
+            podTemplate: facts.podTemplate,
+            unresolved: facts.problem)
     }
 
     private func facts(namespace: String, name: String) async -> InjectionFacts? {
-        if let facts = await controller.injection(namespace: namespace, name: name) { return facts }
+        if let facts = controller.injection(namespace: namespace, name: name) { return facts }
         let mayWait = waiting.withLock { count in
             guard count < Self.mostWaiting else { return false }
             count += 1
@@ -83,15 +99,25 @@ private final class Lookup: InjectionSource {
         let end = ContinuousClock.now + Self.patience
         while ContinuousClock.now < end {
             do { try await Task.sleep(for: Self.pause) } catch { return nil }
-            if let facts = await controller.injection(namespace: namespace, name: name) { return facts }
+            if let facts = controller.injection(namespace: namespace, name: name) { return facts }
         }
         return nil
     }
 
     func names(namespace: String) async -> [String] { controller.names(in: namespace) }
+
+    func dependents(of prerequisite: Prerequisite) async -> [ObjectKey] {
+        if case .namespace(let name) = prerequisite, name != systemNamespace { return [] }
+        // A caller that saw the last one go may ask before this replica's watch has told of it.
+        let end = ContinuousClock.now + Self.patience
+        while !controller.modelCaches.isEmpty, ContinuousClock.now < end {
+            do { try await Task.sleep(for: Self.pause) } catch { break }
+        }
+        return controller.modelCaches
+    }
 }
 
-/// ModelCaches and nodes, followed whoever leads.
+/// ModelCaches and nodes, followed in every replica, leading or not.
 private struct Followed: Service {
     let controller: ModelCacheController
     let isServerFound: @Sendable () -> Bool
@@ -112,7 +138,9 @@ private struct AfterServer: Service {
     let isServerFound: @Sendable () -> Bool
 
     func run() async throws {
-        do { try await cancelWhenGracefulShutdown { try await wait(isServerFound) } } catch is CancellationError { return }
+        do { try await cancelWhenGracefulShutdown { try await wait(isServerFound) } } catch is CancellationError {
+            return
+        }
         try await service.run()
     }
 }
@@ -131,7 +159,8 @@ private struct NamedServer<Server: Service>: Service {
             try await server.run()
         } catch is CancellationError {
         } catch {
-            throw OperatorFailure.wrongSetting("--webhook-bind-address: cannot listen on \(address): \(error); choose another address, or 0 for none")
+            throw OperatorFailure.wrongSetting(
+                "--webhook-bind-address: cannot listen on \(address): \(error); choose another address, or 0 for none")
         }
     }
 }

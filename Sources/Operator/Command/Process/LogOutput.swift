@@ -41,14 +41,20 @@ enum LogOutput {
         }
 
         func log(event: LogEvent) {
-            var fields = metadata.merging(event.metadata ?? [:], uniquingKeysWith: { $1 }).map { ($0.key, "\($0.value)") }.sorted { $0.0 < $1.0 }
+            var fields = metadata.merging(event.metadata ?? [:], uniquingKeysWith: { $1 }).map {
+                ($0.key, "\($0.value)")
+            }.sorted { $0.0 < $1.0 }
             if let error = event.error { fields.append(("error", "\(error)")) }
             let time = Date.now.ISO8601Format(.iso8601(timeZone: .gmt, includingFractionalSeconds: true))
-            LogOutput.write(LogOutput.line(format, time: time, level: event.level, label: label, message: "\(event.message)", fields: fields))
+            LogOutput.write(
+                LogOutput.line(
+                    format, time: time, level: event.level, label: label, message: "\(event.message)", fields: fields))
         }
     }
 
-    static func line(_ format: Format, time: String, level: Logger.Level, label: String, message: String, fields: [(String, String)]) -> String {
+    static func line(
+        _ format: Format, time: String, level: Logger.Level, label: String, message: String, fields: [(String, String)]
+    ) -> String {
         switch format {
         case .text:
             var line = "\(time) \(level) \(label): \(message.contains(where: \.isNewline) ? quoted(message) : message)"

@@ -1,3 +1,4 @@
+import AgentAPI
 import Controller
 import CRD
 import Foundation
@@ -18,25 +19,27 @@ struct OperatorProcess {
     ///
     /// - Throws: ``OperatorFailure``.
     func run() async throws {
-        let configuration: ClientConfiguration
-        do {
-            configuration = try ClientConfiguration.load(kubeconfig: settings.kubeconfig, context: settings.context)
-        } catch let error as ConfigurationError {
-            throw OperatorFailure.wrongSetting("\(error)")
-        }
-        let systemNamespace = settings.systemNamespace ?? (configuration.origin == "in-cluster" ? configuration.namespace : "modelcache-system")
+        let configuration = try clientConfiguration()
+        let systemNamespace =
+            settings.systemNamespace
+            ?? (configuration.origin == "in-cluster" ? configuration.namespace : "modelcache-system")
         logger.info(
             "starting",
             metadata: [
-                "version": "\(OperatorVersion.text)", "server": "\(configuration.server)", "from": "\(configuration.origin)",
-                "system-namespace": "\(systemNamespace)", "namespace": "\(settings.namespace ?? "all")", "agent-image": "\(settings.agentImage)",
+                "version": "\(Release.version)", "server": "\(configuration.server)",
+                "from": "\(configuration.origin)",
+                "system-namespace": "\(systemNamespace)", "namespace": "\(settings.namespace ?? "all")",
+                "agent-image": "\(settings.agentImage)",
             ])
 
         let registry = MetricsRegistry()
         ProcessMetrics.register(in: registry)
+        registry.gauge("modelcache_build_info", help: "Always 1: the operator's release.", labels: ["version"])[
+            Release.version
+        ].set(1)
         let requests = RequestMetrics(registry, host: Self.host(of: configuration.server))
         var options = ClientOptions()
-        options.userAgent = "modelcache-operator/\(OperatorVersion.text)"
+        options.userAgent = "modelcache-operator/\(Release.version)"
         let client = try makeClient(configuration, options, requests)
         // Renewals must not wait behind the controller's requests.
         options.maximumConnections = 4
@@ -44,35 +47,65 @@ struct OperatorProcess {
 
         let identity = settings.election?.identity ?? LeaderElectionOptions.uniqueIdentity()
         let events = EventRecorder(
-            sink: APIEventSink(client: leases), component: "modelcache-operator", instance: identity, metrics: registry, logger: Logger(label: "events"))
+            sink: APIEventSink(client: leases), component: "modelcache-operator", instance: identity, metrics: registry,
+            logger: Logger(label: "events"))
         let readiness = Readiness()
         let elector = settings.election.map {
             LeaderElector(
-                store: APILeaseStore(client: leases), namespace: systemNamespace, name: "modelcache-operator", options: $0, events: events, metrics: registry,
+                store: APILeaseStore(client: leases), namespace: systemNamespace, name: "modelcache-operator",
+                options: $0, events: events, metrics: registry,
                 logger: Logger(label: "leader-election"))
         }
         let controller = try makeController(client, systemNamespace, events, registry)
         let drain = settings.webhook?.drain ?? .zero
         let control = ControlService(
-            client: client, controller: controller, elector: elector, shutdownTimeout: settings.shutdownTimeout, lastLimit: settings.shutdownTimeout + drain + .seconds(8),
+            client: client, controller: controller, elector: elector, shutdownTimeout: settings.shutdownTimeout,
+            lastLimit: settings.shutdownTimeout + drain + .seconds(8),
             logger: logger)
         control.addChecks(to: readiness)
 
-        // Ended last first: the controller hands over at once, the webhook answers on while the cluster turns to other replicas, and
-        // probes, metrics and Events still work.
+        // Ended last first: the controller hands over at once, the webhook answers on while the cluster turns to other
+        // replicas, and probes, metrics and Events still work.
         var services: [any Service] = [EventsService(recorder: events)]
-        if let address = settings.metrics { services.append(HTTPServer.metrics(address, registry: registry, logger: logger)) }
-        if let address = settings.probes { services.append(HTTPServer.probes(address, readiness: readiness, logger: logger)) }
+        if let address = settings.metrics {
+            services.append(
+                HTTPServer.metrics(address, registry: registry, controller: controller, logger: logger))
+        }
+        if let address = settings.probes {
+            services.append(HTTPServer.probes(address, readiness: readiness, logger: logger))
+        }
         if let webhook = settings.webhook {
             Injection(
-                settings: webhook, client: client, namespace: systemNamespace, controller: controller, leads: { elector?.isLeader ?? true },
+                settings: webhook, validation: settings.validation, client: client,
+                namespace: systemNamespace, controller: controller, leads: { elector?.isLeader ?? true },
                 isServerFound: { control.isConnected }, registry: registry
             ).add(to: &services, readiness)
         }
         services.append(control)
+        try await run(services, drain: drain)
+        try? await client.shutdown()
+        try? await leases.shutdown()
+        logger.info("ended")
+    }
+
+    private func clientConfiguration() throws -> ClientConfiguration {
+        do {
+            return try ClientConfiguration.load(kubeconfig: settings.kubeconfig, context: settings.context)
+        } catch let error as ConfigurationError {
+            throw OperatorFailure.wrongSetting("\(error)")
+        }
+    }
+
+    /// Until one of them fails, or a signal ends them all.
+    private func run(_ services: [any Service], drain: Duration) async throws {
         var group = ServiceGroupConfiguration(
-            services: services.map { .init(service: $0, successTerminationBehavior: .gracefullyShutdownGroup, failureTerminationBehavior: .cancelGroup) },
-            gracefulShutdownSignals: [.sigterm, .sigint], logger: Logger(label: "services", factory: { _ in SwiftLogNoOpLogHandler() }))
+            services: services.map {
+                .init(
+                    service: $0, successTerminationBehavior: .gracefullyShutdownGroup,
+                    failureTerminationBehavior: .cancelGroup)
+            },
+            gracefulShutdownSignals: [.sigterm, .sigint],
+            logger: Logger(label: "services", factory: { _ in SwiftLogNoOpLogHandler() }))
         group.maximumGracefulShutdownDuration = settings.shutdownTimeout + drain + .seconds(3)
         do {
             try await ServiceGroup(configuration: group).run()
@@ -85,14 +118,14 @@ struct OperatorProcess {
         } catch {
             throw OperatorFailure.unexpected("\(error)")
         }
-        try? await client.shutdown()
-        try? await leases.shutdown()
-        logger.info("ended")
     }
 
-    private func makeClient(_ configuration: ClientConfiguration, _ options: ClientOptions, _ requests: RequestMetrics) throws -> KubernetesClient {
+    private func makeClient(_ configuration: ClientConfiguration, _ options: ClientOptions, _ requests: RequestMetrics)
+        throws -> KubernetesClient
+    {
         do {
-            return try KubernetesClient(configuration: configuration, options: options, observer: requests, logger: Logger(label: "kubernetes"))
+            return try KubernetesClient(
+                configuration: configuration, options: options, observer: requests, logger: Logger(label: "kubernetes"))
         } catch {
             throw OperatorFailure.wrongSetting("\(error)")
         }
@@ -105,9 +138,15 @@ struct OperatorProcess {
             return try ModelCacheController(
                 client: client,
                 options: ControllerOptions(
-                    namespace: settings.namespace, systemNamespace: systemNamespace, agentImage: settings.agentImage, agentPort: settings.agentPort,
-                    workers: settings.reconciles, validation: ValidationPolicy(allowsLoopbackEndpoints: settings.allowLoopbackEndpoints),
-                    serviceAccountIssuer: settings.serviceAccountIssuer, allowsUnverifiedCallers: settings.allowUnverifiedCallers),
+                    namespace: settings.namespace, systemNamespace: systemNamespace, agentImage: settings.agentImage,
+                    agentPort: settings.agentPort,
+                    workers: settings.reconciles,
+                    validation: settings.validation,
+                    serviceAccountIssuer: settings.serviceAccountIssuer,
+                    allowsUnverifiedCallers: settings.allowUnverifiedCallers,
+                    podTemplate: settings.podTemplate, diskPath: settings.diskPath,
+                    agentNodeSelector: settings.agentNodeSelector, stsEndpoint: settings.stsEndpoint,
+                    startDeadline: settings.warmupStartDeadline),
                 recorder: events, metrics: registry, logger: Logger(label: "controller"))
         } catch {
             throw OperatorFailure.wrongSetting("\(error)")

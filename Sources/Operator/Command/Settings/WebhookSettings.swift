@@ -1,3 +1,5 @@
+import Kubernetes
+
 /// How pods are injected.
 struct WebhookSettings: Equatable {
     enum Certificates: Equatable {
@@ -19,9 +21,13 @@ struct WebhookSettings: Equatable {
 
     /// Nil: off.
     static func resolve(_ values: Values, durations: String, address: String) throws -> WebhookSettings? {
-        guard let listens = try values.get("webhook-bind-address", address, otherwise: BindAddress(":9443"), OperatorSettings.address) else { return nil }
+        guard
+            let listens = try values.get(
+                "webhook-bind-address", address, otherwise: BindAddress(":9443"), OperatorSettings.address)
+        else { return nil }
         let folder = values.text("webhook-certificate-directory")
-        let certificates: Certificates = try values.get("webhook-certificates", "write self or files", otherwise: .own) { text in
+        let certificates: Certificates = try values.get("webhook-certificates", "write self or files", otherwise: .own)
+        { text in
             switch text {
             case "self": .own
             case "files": .files(folder ?? "")
@@ -29,13 +35,20 @@ struct WebhookSettings: Equatable {
             }
         }
         if certificates == .files("") {
-            throw values.failure("webhook-certificates", "--webhook-certificates=files: which? Set --webhook-certificate-directory to the folder with tls.crt and tls.key")
+            throw values.failure(
+                "webhook-certificates",
+                "--webhook-certificates=files: which? Set --webhook-certificate-directory to the folder with tls.crt and tls.key"
+            )
         }
         if certificates == .own, folder != nil {
-            throw values.failure("webhook-certificate-directory", "--webhook-certificate-directory is for --webhook-certificates=files; set that, or leave the folder out")
+            throw values.failure(
+                "webhook-certificate-directory",
+                "--webhook-certificate-directory is for --webhook-certificates=files; set that, or leave the folder out"
+            )
         }
         return WebhookSettings(
-            address: listens, certificates: certificates, drain: try values.get("webhook-drain-timeout", durations, otherwise: .seconds(5), GoDuration.parse),
+            address: listens, certificates: certificates,
+            drain: try values.get("webhook-drain-timeout", durations, otherwise: .seconds(5), GoDuration.parse),
             extraNames: (values.text("webhook-extra-names") ?? "").split(separator: ",").map(String.init),
             authorityLifetime: try values.optional("webhook-authority-lifetime", durations, GoDuration.parse),
             certificateLifetime: try values.optional("webhook-certificate-lifetime", durations, GoDuration.parse),

@@ -5,12 +5,15 @@ import Foundation
 /// For config/crd and its test.
 struct PrintCRDVerb: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "print-crd", abstract: "Print the CustomResourceDefinition of ModelCache as YAML.", shouldDisplay: false)
+        commandName: "print-crd", abstract: "Print the CustomResourceDefinition of ModelCache as YAML.",
+        shouldDisplay: false)
 
     @Option(
         help: "legacy: for servers from 1.20; current: with the CEL rules that servers from 1.25 check.",
         transform: { text in
-            guard let level = CustomResourceDefinition.Level(rawValue: text) else { throw ValidationError("write legacy or current") }
+            guard let level = CustomResourceDefinition.Level(rawValue: text) else {
+                throw ValidationError("write legacy or current")
+            }
             return level
         })
     var level: CustomResourceDefinition.Level = .legacy
@@ -27,7 +30,8 @@ struct PrintCRDVerb: ParsableCommand {
 /// For tests that compare the operator's judgement with the API server's.
 struct ValidateVerb: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "validate", abstract: "Judge ModelCaches: JSON, one a line, in; a verdict a line out.", shouldDisplay: false)
+        commandName: "validate", abstract: "Judge ModelCaches: JSON, one a line, in; a verdict a line out.",
+        shouldDisplay: false)
 
     @Flag(help: .hidden)
     var allowLoopbackEndpoints = false
@@ -37,7 +41,8 @@ struct ValidateVerb: ParsableCommand {
         while let line = readLine() {
             guard !line.allSatisfy(\.isWhitespace) else { continue }
             // At once: the one who asks may wait for this answer before the next question.
-            try FileHandle.standardOutput.write(contentsOf: Data((Validation.check(json: line, policy).jsonLine + "\n").utf8))
+            try FileHandle.standardOutput.write(
+                contentsOf: Data((Validation.check(json: line, policy).jsonLine + "\n").utf8))
         }
     }
 }

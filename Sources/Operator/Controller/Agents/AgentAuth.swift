@@ -1,5 +1,6 @@
 public import AgentAPI
 public import Kubernetes
+internal import TextCoding
 
 /// The Secret that operator and agents share. The operator makes it when there is none; the agents' pods wait for it.
 public struct AgentAuth: Sendable {
@@ -22,10 +23,7 @@ public struct AgentAuth: Sendable {
         let key = ObjectKey(namespace: namespace, name: Self.secretName)
         if let secret = try await client.find(Secret.self, key) { return Self.read(secret) }
         var generator = SystemRandomNumberGenerator()
-        let text = (0..<Self.secretBytes).map { _ in
-            let byte = UInt8.random(in: .min ... .max, using: &generator)
-            return (byte < 16 ? "0" : "") + String(byte, radix: 16)
-        }.joined()
+        let text = Hex.encode((0..<Self.secretBytes).map { _ in UInt8.random(in: .min ... .max, using: &generator) })
         let made = Secret(
             metadata: ObjectMeta(
                 name: Self.secretName, namespace: namespace, labels: [Names.managedByLabel: Names.managedBy]),

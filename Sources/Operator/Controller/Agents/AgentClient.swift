@@ -25,19 +25,22 @@ public enum AgentFailure: Error, Sendable, Hashable, CustomStringConvertible {
     /// No answer; in words.
     case unreachable(String)
     /// It answered, and said no.
-    case refused(status: Int, code: String, message: String, neededBytes: Int64?, freeBytes: Int64?, users: Int?)
+    case refused(status: Int, message: String, AgentError)
     /// It answered what it should not.
     case malformed(String)
 
     public var description: String {
         switch self {
         case .unreachable(let why): why
-        case .refused(_, let code, let message, _, _, _): message.isEmpty ? code : message
+        case .refused(_, let message, let error): message.isEmpty ? error.code : message
         case .malformed(let what): "the agent's answer cannot be understood: \(what)"
         }
     }
 
-    var code: AgentErrorCode? { if case .refused(_, let code, _, _, _, _) = self { AgentErrorCode(rawValue: code) } else { nil } }
+    /// The error that the agent sent; nil when it sent none.
+    var error: AgentError? { if case .refused(_, _, let error) = self { error } else { nil } }
+    var code: AgentErrorCode? { error?.known }
+    var highestOrder: OrderNumber? { error?.highestOrder }
 }
 
 /// Speaks the agents' HTTP API, each request signed for the node it goes to.
@@ -53,6 +56,9 @@ public final class AgentClient: Sendable {
 
     private let http: HTTPClient
     private let secret = Mutex<AuthSecret?>(nil)
+    private let numbers = Mutex(OrderNumbers())
+    /// One to learn the agent's epoch, one more where another operator gives orders at the same time.
+    private static let orderAttempts = 3
 
     public init() {
         var configuration = HTTPClient.Configuration()
@@ -74,30 +80,57 @@ public final class AgentClient: Sendable {
         guard report.node == agent.node else {
             throw .malformed("it says it is the agent of \(Words.line(report.node, limit: 64)), not of \(agent.node)")
         }
+        guard report.api.overlaps(.own) else {
+            throw .malformed(
+                "the agent of release \(Words.line(report.version, limit: 32)) speaks \(report.api) of the API, this operator "
+                    + "\(APIVersions.own); update the older one")
+        }
         return report
     }
 
-    public func prepare(_ uid: String, _ definition: CacheDefinition, on agent: AgentAddress) async throws(AgentFailure) -> CacheReport {
-        guard let body = try? JSONEncoder().encode(definition) else { throw .malformed("the definition cannot be encoded") }
+    /// The starts of the pods that read the cache.
+    public func readers(_ uid: String, on agent: AgentAddress) async throws(AgentFailure) -> ReadersReport {
+        try Self.decoded(try await send("GET", CachePath.readers(uid), to: agent, timeout: Self.timeout))
+    }
+
+    public func prepare(_ uid: String, _ definition: CacheDefinition, on agent: AgentAddress) async throws(AgentFailure)
+        -> CacheReport
+    {
+        guard let body = try? JSONEncoder().encode(definition) else {
+            throw .malformed("the definition cannot be encoded")
+        }
         let answer = try await order("PUT", uid, body: Array(body), to: agent)
         return try Self.decoded(answer)
     }
 
-    /// - Throws: ``AgentFailure/refused(status:code:message:neededBytes:freeBytes:users:)`` with `InUse` when it has readers.
-    public func evict(_ uid: String, on agent: AgentAddress) async throws(AgentFailure) {
-        _ = try await order("DELETE", uid, to: agent)
+    /// - Parameter force: though it has readers.
+    /// - Throws: ``AgentFailure/refused(status:message:_:)`` with `InUse` when it has readers.
+    public func evict(_ uid: String, force: Bool = false, on agent: AgentAddress) async throws(AgentFailure) {
+        _ = try await order("DELETE", uid, force: force, to: agent)
     }
 
-    /// Signed anew, once, when the agent takes it for an old one: within one second an order that is given again after another for the
-    /// same cache has a signature that the agent has seen.
-    private func order(_ method: String, _ uid: String, body: [UInt8] = [], to agent: AgentAddress) async throws(AgentFailure) -> [UInt8] {
-        do throws(AgentFailure) {
-            return try await send(method, CachePath.cache(uid), body: body, to: agent, timeout: Self.orderTimeout)
-        } catch {
-            guard error.code == .superseded else { throw error }
-            let untilNextSecond = 1000 - WallTime.clock.milliseconds % 1000
-            try? await Task.sleep(for: .milliseconds(untilNextSecond))
-            return try await send(method, CachePath.cache(uid), body: body, to: agent, timeout: Self.orderTimeout)
+    /// Numbered and signed anew when the agent takes it for an old one: it started since, or another operator gave
+    /// orders.
+    private func order(
+        _ method: String, _ uid: String, force: Bool = false, body: [UInt8] = [], to agent: AgentAddress
+    ) async throws(AgentFailure) -> [UInt8] {
+        var attempt = 1
+        while true {
+            let order = numbers.withLock { $0.next(for: agent.node) }
+            do throws(AgentFailure) {
+                let target = CachePath.cache(uid, force: force, order: order)
+                return try await send(method, target, body: body, to: agent, timeout: Self.orderTimeout)
+            } catch {
+                guard error.code == .superseded, attempt < Self.orderAttempts else { throw error }
+                attempt += 1
+                if let highest = error.highestOrder {
+                    numbers.withLock { $0.learned(highest, for: agent.node) }
+                } else {
+                    // An agent of an earlier release goes by the second of the signature.
+                    let untilNextSecond = 1000 - WallTime.clock.milliseconds % 1000
+                    try? await Task.sleep(for: .milliseconds(untilNextSecond))
+                }
+            }
         }
     }
 
@@ -133,27 +166,32 @@ public final class AgentClient: Sendable {
             date = response.headers.first(name: "Date")
             answer = Array((try await response.body.collect(upTo: Self.maximumAnswerBytes)).readableBytesView)
         } catch {
-            throw .unreachable("\(agent.host):\(agent.port) does not answer: \(Self.words(error)); see its pod, and whether the operator may reach that port")
+            throw .unreachable(
+                "\(agent.host):\(agent.port) does not answer: \(Self.words(error)); see its pod, and whether the operator may reach that port"
+            )
         }
         guard !(200..<300).contains(status) else { return answer }
         let known = try? JSONDecoder().decode(AgentError.self, from: Data(answer))
         var message = known?.description ?? "HTTP \(status)"
         if known?.known == .clockSkewed {
-            message = "the clocks of the operator and of node \(agent.node) differ by more than "
+            message =
+                "the clocks of the operator and of node \(agent.node) differ by more than "
                 + "\(RequestSignature.maximumSkewSeconds) s\(date.map { " (the node's says \(Words.line($0, limit: 40)))" } ?? ""); "
                 + "set them right, with NTP for example"
         } else if status == 401 {
-            message = "the agent on \(agent.node) does not accept the operator's signature; see that it mounts the Secret "
+            message =
+                "the agent on \(agent.node) does not accept the operator's signature; see that it mounts the Secret "
                 + "modelcache-agent-auth of this installation"
         }
-        throw .refused(
-            status: status, code: known?.code ?? "HTTP\(status)", message: Words.line(message, limit: 512),
-            neededBytes: known?.neededBytes, freeBytes: known?.freeBytes, users: known?.users)
+        var error = known ?? AgentError(.notFound, "", remedy: "")
+        if known == nil { error.code = "HTTP\(status)" }
+        throw .refused(status: status, message: Words.line(message, limit: 512), error)
     }
 
     private static func words(_ error: any Error) -> String {
         switch error {
-        case let error as HTTPClientError where error == .deadlineExceeded || error == .connectTimeout || error == .readTimeout:
+        case let error as HTTPClientError
+        where error == .deadlineExceeded || error == .connectTimeout || error == .readTimeout:
             "no answer in time"
         default: Words.line("\(error)", limit: 160)
         }

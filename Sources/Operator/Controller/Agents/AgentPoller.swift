@@ -8,8 +8,6 @@ final class AgentPoller: Sendable {
     private let client: AgentClient
     private let world: World
     private let wake: @Sendable (World.Wakes) -> Void
-    /// Called with every whole report.
-    private let inspect: @Sendable (AgentReport, AgentAddress) -> Void
     /// An agent refused the signature.
     private let refused: @Sendable () -> Void
     private let logger: Logger
@@ -22,13 +20,12 @@ final class AgentPoller: Sendable {
 
     init(
         client: AgentClient, world: World, logger: Logger, wake: @escaping @Sendable (World.Wakes) -> Void,
-        inspect: @escaping @Sendable (AgentReport, AgentAddress) -> Void, refused: @escaping @Sendable () -> Void
+        refused: @escaping @Sendable () -> Void
     ) {
         self.client = client
         self.world = world
         self.logger = logger
         self.wake = wake
-        self.inspect = inspect
         self.refused = refused
         (signals, signal) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
     }
@@ -49,14 +46,16 @@ final class AgentPoller: Sendable {
     func address(_ node: String) -> AgentAddress? { schedule.withLock { $0.address(node) } }
 
     /// Until cancelled.
-    func run() async {
+    ///
+    /// - Parameter inspect: called with every whole report.
+    func run(inspect: @escaping @Sendable (AgentReport, AgentAddress) -> Void) async {
         await withDiscardingTaskGroup { group in
             var iterator = signals.makeAsyncIterator()
             var timer: (due: WallTime, task: Task<Void, Never>)?
             while !Task.isCancelled {
                 let (due, next) = schedule.withLock { ($0.take(now: .now), $0.nextDue) }
                 for address in due {
-                    group.addTask { await self.ask(address) }
+                    group.addTask { await self.ask(address, inspect) }
                 }
                 timer = arm(timer, for: next)
                 await withTaskCancellationHandler {
@@ -70,8 +69,8 @@ final class AgentPoller: Sendable {
         }
     }
 
-    /// A timer that ends no later than `next`. The one that runs is kept whenever it will do: a cancelled sleep holds its memory
-    /// until the time it was meant to end, and every answer of an agent comes by here.
+    /// A timer that ends no later than `next`. The one that runs is kept whenever it will do: a cancelled sleep holds
+    /// its memory until the time it was meant to end, and every answer of an agent comes by here.
     private func arm(
         _ timer: (due: WallTime, task: Task<Void, Never>)?, for next: WallTime?
     ) -> (due: WallTime, task: Task<Void, Never>)? {
@@ -88,7 +87,7 @@ final class AgentPoller: Sendable {
         return (now + pause, task)
     }
 
-    private func ask(_ address: AgentAddress) async {
+    private func ask(_ address: AgentAddress, _ inspect: @Sendable (AgentReport, AgentAddress) -> Void) async {
         let askedAt = WallTime.now
         do throws(AgentFailure) {
             let report = try await client.report(from: address)
@@ -100,10 +99,11 @@ final class AgentPoller: Sendable {
             if !Task.isCancelled {
                 let keys = world.setUnreachable(address.node, why: error.description, now: .now)
                 if !keys.isEmpty {
-                    logger.warning("an agent cannot be reached", metadata: ["node": "\(address.node)", "reason": "\(error)"])
+                    logger.warning(
+                        "an agent cannot be reached", metadata: ["node": "\(address.node)", "reason": "\(error)"])
                 }
                 wake(World.Wakes(urgent: keys))
-                if case .refused(status: 401, _, _, _, _, _) = error { refused() }
+                if case .refused(status: 401, _, _) = error { refused() }
             }
             finish(address, .silent)
         }

@@ -1,7 +1,7 @@
 /// Which agents are asked when: a pure value that ``AgentPoller`` carries out.
 ///
-/// An agent with a cache that fills is asked every second, another every fifteen, all a little apart from each other, and any
-/// at once when there is a reason. An agent is asked one question at a time.
+/// An agent with a cache that fills is asked every second, another every fifteen, all a little apart from each other,
+/// and any at once when there is a reason. An agent is asked one question at a time.
 package struct PollSchedule {
     package static let busyInterval: Duration = .seconds(1)
     package static let idleInterval: Duration = .seconds(15)
@@ -66,12 +66,13 @@ package struct PollSchedule {
     package mutating func answered(_ address: AgentAddress, _ outcome: Outcome, now: WallTime) {
         guard var entry = entries[address.node], entry.isAsked else { return }
         inFlight -= 1
-        let interval: Duration = switch outcome {
-        case .busy: Self.busyInterval
-        case .silent: Self.silentInterval
-        // Up to a tenth sooner, by name, so that agents that started together drift apart.
-        case .idle: Self.idleInterval - .milliseconds(Int(Digest.number(address.node) % 1500))
-        }
+        let interval: Duration =
+            switch outcome {
+            case .busy: Self.busyInterval
+            case .silent: Self.silentInterval
+            // Up to a tenth sooner, by name, so that agents that started together drift apart.
+            case .idle: Self.idleInterval - .milliseconds(Int(Digest.number(address.node) % 1500))
+            }
         // The address may be a new one, which was not asked yet.
         entry.dueAt = entry.isWanted || entry.address != address ? now : now + interval
         entry.isAsked = false

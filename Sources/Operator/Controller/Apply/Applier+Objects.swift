@@ -6,9 +6,12 @@ extension Applier {
         do {
             enter(try await client.create(job, answer: JobOutline.self, WriteOptions(fieldManager: Names.fieldOwner)))
         } catch let error as KubernetesError where error.isAlreadyExists {
-            guard let there = try await client.find(JobOutline.self, job.objectKey) else { return wakeOwner(job.metadata) }
+            guard let there = try await client.find(JobOutline.self, job.objectKey) else {
+                return wakeOwner(job.metadata)
+            }
             guard let view = JobView(there, now: .now), view.cacheUID == job.metadata.labels?[Names.uidLabel] else {
-                throw WriteRefused(message: "a Job named \(job.objectKey.name) is there that is not this ModelCache's; delete it")
+                throw WriteRefused(
+                    message: "a Job named \(job.objectKey.name) is there that is not this ModelCache's; delete it")
             }
             enter(there)
             // An old one that is about to go: the next plan makes the new one.
@@ -43,14 +46,16 @@ extension Applier {
     func create(_ volume: CacheVolume) async throws {
         do {
             let claimUID = world.claim(namespace: volume.owner.namespace, cache: volume.owner.uid)?.uid
-            let made = try await client.create(volume.volume(claimUID: claimUID), WriteOptions(fieldManager: Names.fieldOwner))
-            if let view = VolumeView(made) { _ = world.set(view) }
+            let made = try await client.create(
+                volume.volume(claimUID: claimUID), WriteOptions(fieldManager: Names.fieldOwner))
+            if let view = VolumeView(made) { _ = world.set(view, isConfirmed: false) }
         } catch let error as KubernetesError where error.isAlreadyExists {
             let there = try await client.find(PersistentVolume.self, ObjectKey(name: volume.volumeName))
             if let view = there.flatMap({ VolumeView($0) }), view.cacheUID == volume.owner.uid {
-                _ = world.set(view)
+                _ = world.set(view, isConfirmed: false)
             } else if there != nil {
-                throw WriteRefused(message: "a PersistentVolume named \(volume.volumeName) is there that is not this ModelCache's")
+                throw WriteRefused(
+                    message: "a PersistentVolume named \(volume.volumeName) is there that is not this ModelCache's")
             }
         } catch let error as KubernetesError {
             throw WriteRefused(error, what: "the PersistentVolume") ?? error
@@ -60,14 +65,15 @@ extension Applier {
     func createClaim(_ volume: CacheVolume) async throws {
         do {
             let made = try await client.create(volume.claim, WriteOptions(fieldManager: Names.fieldOwner))
-            if let view = ClaimView(made) { _ = world.set(view) }
+            if let view = ClaimView(made) { _ = world.set(view, isConfirmed: false) }
         } catch let error as KubernetesError where error.isAlreadyExists {
             let key = ObjectKey(namespace: volume.owner.namespace, name: volume.claimName)
             let there = try await client.find(PersistentVolumeClaim.self, key)
             if let view = there.flatMap({ ClaimView($0) }), view.cacheUID == volume.owner.uid {
-                _ = world.set(view)
+                _ = world.set(view, isConfirmed: false)
             } else if there != nil {
-                throw WriteRefused(message: "a PersistentVolumeClaim named \(volume.claimName) is there that is not this ModelCache's")
+                throw WriteRefused(
+                    message: "a PersistentVolumeClaim named \(volume.claimName) is there that is not this ModelCache's")
             }
         } catch let error as KubernetesError {
             throw WriteRefused(error, what: "the PersistentVolumeClaim") ?? error
@@ -77,9 +83,7 @@ extension Applier {
     func delete(_ volume: VolumeView) async throws {
         do {
             try await client.delete(PersistentVolume.self, ObjectKey(name: volume.name), DeleteOptions(uid: volume.uid))
-            var view = volume
-            view.isDeleting = true
-            _ = world.set(view)
+            world.markDeleting(volume)
         } catch let error as KubernetesError where error.isNotFound || error.isConflict {
             _ = world.removeVolume(volume)
         }
@@ -88,10 +92,9 @@ extension Applier {
     func delete(_ claim: ClaimView) async throws {
         do {
             try await client.delete(
-                PersistentVolumeClaim.self, ObjectKey(namespace: claim.namespace, name: claim.name), DeleteOptions(uid: claim.uid))
-            var view = claim
-            view.isDeleting = true
-            _ = world.set(view)
+                PersistentVolumeClaim.self, ObjectKey(namespace: claim.namespace, name: claim.name),
+                DeleteOptions(uid: claim.uid))
+            world.markDeleting(claim)
         } catch let error as KubernetesError where error.isNotFound || error.isConflict {
             _ = world.removeClaim(claim)
         }

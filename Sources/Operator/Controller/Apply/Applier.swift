@@ -1,36 +1,35 @@
-internal import AgentAPI
 internal import CRD
 internal import Kubernetes
 internal import Logging
+internal import ModelCacheClient
 
-/// Carries out a plan's actions. Decides nothing: what an action brings, also a refusal, goes into the world, and the next plan
-/// deals with it.
+/// Carries out a plan's actions. Decides nothing: what an action brings, also a refusal, goes into the world, and the
+/// next plan deals with it.
 struct Applier: Sendable {
     let client: KubernetesClient
-    let agents: AgentClient
-    let poller: AgentPoller
     let world: World
     let recorder: EventRecorder
     let logger: Logger
     /// The keys given need another plan.
     let wake: @Sendable ([ObjectKey]) -> Void
+    /// Gives an agent an order in the background.
+    let order: @Sendable (Order) -> Void
     /// Starts a look at the source in the background.
-    let resolve: @Sendable (_ cache: ModelCache, _ template: WarmupTemplate?, _ secretOnly: Bool) -> Void
+    let resolve: @Sendable (_ cache: ModelCache) -> Void
 
-    /// Orders to agents in flight, and writes of Jobs: what one ModelCache may take of the connections.
-    private static let agentWidth = 32
+    /// Writes of Jobs in flight: what one ModelCache may take of the connections.
     private static let jobWidth = 16
 
     private enum Lane: Equatable {
-        case serial, agents, jobs
+        case serial, jobs
     }
 
     private static func lane(_ action: Action) -> Lane {
         switch action {
-        case .prepare, .evict, .refresh: .agents
-        case .deleteJob, .createJob, .replaceJob: .jobs
+        case .deleteJob, .createJob, .replaceJob, .examineJob: .jobs
         case .addFinalizer, .removeFinalizer, .resolve, .createVolume, .createClaim, .deleteVolume, .deleteClaim,
-            .clearEvictionRequest: .serial
+            .prepare, .evict, .refresh, .clearEvictionRequest:
+            .serial
         }
     }
 
@@ -47,7 +46,7 @@ struct Applier: Sendable {
                 if lane == .serial {
                     try await carryOut(first, plan: plan, cache: cache)
                 } else {
-                    try await carryOut(Array(group), width: lane == .agents ? Self.agentWidth : Self.jobWidth, plan: plan, cache: cache)
+                    try await carryOut(Array(group), plan: plan, cache: cache)
                 }
             } catch let refused as WriteRefused {
                 return refused
@@ -57,12 +56,12 @@ struct Applier: Sendable {
     }
 
     /// After the first error nothing new is begun, what is under way is finished.
-    private func carryOut(_ actions: [Action], width: Int, plan: Plan, cache: ModelCache) async throws {
+    private func carryOut(_ actions: [Action], plan: Plan, cache: ModelCache) async throws {
         try await withThrowingTaskGroup(of: Void.self) { group in
             var next = actions.makeIterator()
             var running = 0
             var failure: (any Error)?
-            while running < width, let action = next.next() {
+            while running < Self.jobWidth, let action = next.next() {
                 group.addTask { try await carryOut(action, plan: plan, cache: cache) }
                 running += 1
             }
@@ -87,21 +86,27 @@ struct Applier: Sendable {
         logger.debug("action", metadata: ["modelcache": "\(cache.objectKey)", "action": "\(action.summary)"])
         switch action {
         case .addFinalizer:
-            try await setFinalizers(cache, cache.metadata.finalizers + [Names.finalizer])
+            try await setFinalizers(cache, cache.metadata.finalizers + [Finalizer.name])
             wake([cache.objectKey])
         case .removeFinalizer:
-            try await setFinalizers(cache, cache.metadata.finalizers.filter { $0 != Names.finalizer })
-        case .resolve(let secretOnly):
-            resolve(cache, plan.template, secretOnly)
+            try await setFinalizers(cache, cache.metadata.finalizers.filter { $0 != Finalizer.name })
+        case .resolve: resolve(cache)
         case .createVolume(let volume): try await create(volume)
         case .createClaim(let volume): try await createClaim(volume)
         case .deleteVolume(let volume): try await delete(volume)
         case .deleteClaim(let claim): try await delete(claim)
-        case .prepare(let node, let definition): await prepare(node, definition, uid: uid)
-        case .evict(let node): await evict(node, uid: uid)
-        case .refresh(let node, let job): try await refresh(node, job, cache: cache)
-        case .clearEvictionRequest(let wish): try await clear(wish, cache: cache)
+        case .prepare(let node, let definition):
+            order(
+                Order(
+                    uid: uid, node: node,
+                    kind: .prepare(definition, generation: cache.metadata.generation ?? 0)))
+        case .evict(let node, let force): order(Order(uid: uid, node: node, kind: .evict(force: force)))
+        case .refresh(let node):
+            let request = plan.memory.refresh?.text ?? ""
+            order(Order(uid: uid, node: node, kind: .refresh(request: request, reference: cache.reference)))
+        case .clearEvictionRequest(let requested): try await clear(requested, cache: cache)
         case .deleteJob(let job): try await delete(job)
+        case .examineJob(let job): try await examine(job, cache: cache)
         case .createJob(let job):
             guard let template = plan.template else { return }
             try await create(template.manifest(job))
@@ -123,13 +128,13 @@ struct Applier: Sendable {
         do {
             let written = try await client.patch(
                 ModelCache.self, cache.objectKey, .merge(patch), WriteOptions(fieldManager: Names.fieldOwner))
-            world.confirm(written, key: cache.objectKey)
+            world.confirm(written, after: cache)
         } catch let error as KubernetesError where error.isNotFound {
             return
         }
     }
 
-    private func clear(_ wish: EvictionWish, cache: ModelCache) async throws {
+    private func clear(_ requested: RequestedEviction, cache: ModelCache) async throws {
         let patch: JSONValue = [
             "metadata": [
                 "uid": .string(cache.uid), "resourceVersion": .string(cache.resourceVersion),
@@ -139,7 +144,8 @@ struct Applier: Sendable {
         do {
             let written = try await client.patch(
                 ModelCache.self, cache.objectKey, .merge(patch), WriteOptions(fieldManager: Names.fieldOwner))
-            world.confirm(written, key: cache.objectKey)
+            world.confirm(written, after: cache)
+            world.remember(uid: cache.uid) { $0.refresh = nil }
         } catch let error as KubernetesError where error.isNotFound {
             return
         }
@@ -153,16 +159,17 @@ extension Action {
         switch self {
         case .addFinalizer: "add finalizer"
         case .removeFinalizer: "remove finalizer"
-        case .resolve(let secretOnly): secretOnly ? "look at the Secret" : "list the source"
+        case .resolve: "list the source"
         case .createVolume: "create volume"
         case .createClaim: "create claim"
         case .deleteVolume: "delete volume"
         case .deleteClaim: "delete claim"
         case .prepare(let node, let definition): "prepare on \(node)\(definition.pinned ? ", pinned" : "")"
-        case .evict(let node): "evict on \(node)"
-        case .refresh(let node, _): "refresh on \(node)"
+        case .evict(let node, let force): "evict on \(node)\(force ? " though it is read" : "")"
+        case .refresh(let node): "refresh on \(node)"
         case .clearEvictionRequest: "clear the eviction request"
         case .deleteJob(let job): "delete Job of \(job.node)"
+        case .examineJob(let job): "look at the pods of the Job of \(job.node)"
         case .createJob(let job): "create Job for \(job.node)"
         case .replaceJob(_, let job): "replace Job for \(job.node)"
         }

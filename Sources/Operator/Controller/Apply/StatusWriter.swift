@@ -12,7 +12,8 @@ struct StatusWriter: Sendable {
     /// - Returns: when to come back for a write that has to wait.
     /// - Throws: `KubernetesError`.
     func write(_ picture: Picture, of cache: ModelCache, memory: Memory, now: WallTime) async throws -> WallTime? {
-        let status = ModelCacheStatus(picture, before: cache.status, generation: cache.metadata.generation ?? 0, now: .clock)
+        let status = ModelCacheStatus(
+            picture, before: cache.status, generation: cache.metadata.generation ?? 0, now: .clock)
         var memory = memory
         let decision = StatusWrite.decide(from: cache.status, to: status, memory: &memory, now: now)
         let heldSince = memory.statusHeldSince
@@ -36,7 +37,8 @@ struct StatusWriter: Sendable {
         } catch let error as KubernetesError where error.isNotFound {
             return nil
         } catch let error as KubernetesError where error.isConflict {
-            // Another one of that name by now, which the watch tells, or a server too busy to merge: nothing else would bring us back.
+            // Another one of that name by now, which the watch tells, or a server too busy to merge: nothing else would
+            // bring us back.
             return now + Self.conflictPause
         }
         var announced = memory.announced
@@ -51,7 +53,13 @@ struct StatusWriter: Sendable {
 
     func raise(_ events: [PlannedEvent], on cache: ModelCache) {
         for event in events {
-            recorder.record(event.isWarning ? .warning : .normal, reason: event.reason, event.message, regarding: cache.reference)
+            let pod = event.pod.map {
+                ObjectReference(
+                    apiVersion: Pod.apiVersion, kind: Pod.kind, namespace: $0.namespace, name: $0.name, uid: $0.uid)
+            }
+            recorder.record(
+                event.isWarning ? .warning : .normal, reason: event.reason, event.message,
+                regarding: pod ?? cache.reference)
         }
     }
 }

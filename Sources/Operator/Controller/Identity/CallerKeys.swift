@@ -6,7 +6,8 @@ internal import Synchronization
 
 /// Follows the cluster's issuer and token keys, so that every definition carries them and agents verify offline.
 ///
-/// What was learned stays when a later look fails: keys change seldom, and a rotation publishes the new ones before it uses them.
+/// The learned keys stay when a later look fails: keys change seldom, and a rotation publishes the new ones before it
+/// uses them.
 package final class CallerKeys: Sendable {
     private struct State {
         var knowledge: CallerKnowledge
@@ -14,8 +15,8 @@ package final class CallerKeys: Sendable {
         var failures = 0
     }
 
-    /// An agent that meets a token of a key that it does not know waits for the next look (MODELCACHE_KEY_WAIT_SECONDS, 150), and its
-    /// readers for the agent: two small requests a minute.
+    /// An agent that meets a token of a key that it does not know waits for the next look (MODELCACHE_KEY_WAIT_SECONDS,
+    /// 150), and its readers for the agent: two small requests a minute.
     static let refresh: Duration = .seconds(60)
 
     private let fetch: @Sendable (_ path: String) async throws -> Data
@@ -39,14 +40,16 @@ package final class CallerKeys: Sendable {
         self.allowsUnverified = allowsUnverified
         self.logger = logger
         looks = metrics.counter(
-            "modelcache_token_keys_reads_total", help: "Reads of the cluster's token keys by outcome.", labels: ["outcome"])
+            "modelcache_token_keys_reads_total", help: "Reads of the cluster's token keys by outcome.",
+            labels: ["outcome"])
         for outcome in ["success", "failure"] { _ = looks[outcome] }
         state = Mutex(State(knowledge: allowsUnverified ? .unverified : .unknown(why: "they were not read yet")))
     }
 
     package var knowledge: CallerKnowledge { state.withLock { $0.knowledge } }
 
-    /// Returns when there was one look, whatever it brought: an operator that starts must not tell agents that nothing is known.
+    /// Returns when there was one look, whatever it brought: an operator that starts must not tell agents that nothing
+    /// is known.
     func waitForFirstLook() async {
         for await _ in firstLook.stream {}
     }
@@ -65,8 +68,13 @@ package final class CallerKeys: Sendable {
     package func look() async -> CallerKnowledge? {
         do {
             let name: String
-            if let issuer { name = issuer } else { name = try IssuerDocuments.issuer(try await fetch(IssuerDocuments.discoveryPath)) }
-            let policy = CallerPolicy(issuer: name, keys: try IssuerDocuments.keys(try await fetch(IssuerDocuments.keysPath)))
+            if let issuer {
+                name = issuer
+            } else {
+                name = try IssuerDocuments.issuer(try await fetch(IssuerDocuments.discoveryPath))
+            }
+            let policy = CallerPolicy(
+                issuer: name, keys: try IssuerDocuments.keys(try await fetch(IssuerDocuments.keysPath)))
             looks["success"].increment()
             return settle(.known(policy), failures: 0)
         } catch {
@@ -94,8 +102,11 @@ package final class CallerKeys: Sendable {
         guard before != knowledge else { return nil }
         switch knowledge {
         case .known(let policy):
-            logger.info("the cluster's token keys are known", metadata: ["issuer": "\(policy.issuer)", "digest": "\(policy.digest)"])
-        case .unverified: logger.warning("callers of ModelCaches' sockets are not verified (--allow-unverified-callers)")
+            logger.info(
+                "the cluster's token keys are known",
+                metadata: ["issuer": "\(policy.issuer)", "digest": "\(policy.digest)"])
+        case .unverified:
+            logger.warning("callers of ModelCaches' sockets are not verified (--allow-unverified-callers)")
         case .unknown: break
         }
         return knowledge

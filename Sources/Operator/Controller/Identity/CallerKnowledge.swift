@@ -1,10 +1,11 @@
 public import AgentAPI
 
-/// What the operator knows of those who may open caches, and so what definitions say of them.
+/// The operator's knowledge of the callers that may open caches; definitions carry it.
 public enum CallerKnowledge: Sendable, Equatable {
     /// Nobody is asked for a token: keys cannot be had, and the operator was told to do without.
     case unverified
-    /// Not yet, or not to be had; the reason, for people. Agents refuse everybody, but for those that know keys from before.
+    /// Not yet, or not to be had; the reason, for people. Agents refuse everybody, but for those that know keys from
+    /// before.
     case unknown(why: String)
     case known(CallerPolicy)
 

@@ -1,10 +1,11 @@
 internal import AgentAPI
 public import Foundation
 
-/// Makes the policy out of what the API server publishes: its discovery document (OpenID Connect Discovery 1.0) and its key set
-/// (RFC 7517). See https://kubernetes.io/docs/tasks/configure-pod-container/configure-service-account/#service-account-issuer-discovery
+/// Makes the policy out of what the API server publishes: its discovery document (OpenID Connect Discovery 1.0) and its
+/// key set (RFC 7517). See
+/// https://kubernetes.io/docs/tasks/configure-pod-container/configure-service-account/#service-account-issuer-discovery
 ///
-/// Pure; what is wrong is a ``Problem``.
+/// Pure; it throws a ``Problem`` for a fault.
 public enum IssuerDocuments {
     public static let discoveryPath = "/.well-known/openid-configuration"
     /// The API server's own. The address in the discovery document is for others, and may lead anywhere.
@@ -19,17 +20,20 @@ public enum IssuerDocuments {
 
     /// - Throws: ``Problem``.
     public static func issuer(_ discovery: Data) throws(Problem) -> String {
-        guard discovery.count <= maximumBytes, let document = try? JSONDecoder().decode(Discovery.self, from: discovery) else {
+        guard discovery.count <= maximumBytes, let document = try? JSONDecoder().decode(Discovery.self, from: discovery)
+        else {
             throw Problem("\(discoveryPath) of the API server is no discovery document; set --service-account-issuer")
         }
         guard !document.issuer.isEmpty, document.issuer.utf8.count <= CallerPolicy.maximumNameBytes,
             !document.issuer.utf8.contains(where: { $0 < 0x20 || $0 == 0x7f })
-        else { throw Problem("\(discoveryPath) of the API server names no usable issuer; set --service-account-issuer") }
+        else {
+            throw Problem("\(discoveryPath) of the API server names no usable issuer; set --service-account-issuer")
+        }
         return document.issuer
     }
 
-    /// The members that verifying needs of the keys that can be used, in one order whatever the server's: equal sets give
-    /// equal texts, so that no agent is told the same twice.
+    /// The members that verifying needs of the keys that can be used, in one order whatever the server's: equal sets
+    /// give equal texts, so that no agent is told the same twice.
     ///
     /// - Throws: ``Problem``.
     public static func keys(_ keySet: Data) throws(Problem) -> String {
@@ -37,13 +41,17 @@ public enum IssuerDocuments {
             throw Problem("\(keysPath) of the API server is no key set")
         }
         let keys = set.keys.compactMap { $0 }
-            .filter { ($0.kid?.isEmpty ?? true) == false && ($0.use ?? "sig") == "sig" && ["RSA", "EC"].contains($0.kty) }
+            .filter {
+                ($0.kid?.isEmpty ?? true) == false && ($0.use ?? "sig") == "sig" && ["RSA", "EC"].contains($0.kty)
+            }
             .sorted { ($0.kid ?? "", $0.kty, $0.n ?? $0.x ?? "") < ($1.kid ?? "", $1.kty, $1.n ?? $1.x ?? "") }
         guard !keys.isEmpty else { throw Problem("\(keysPath) of the API server holds no RSA or EC key with a name") }
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
         guard let data = try? encoder.encode(JSONWebKeySet(keys)), data.count <= CallerPolicy.maximumKeysBytes else {
-            throw Problem("\(keysPath) of the API server holds more than \(CallerPolicy.maximumKeysBytes) bytes of keys; retire old ones")
+            throw Problem(
+                "\(keysPath) of the API server holds more than \(CallerPolicy.maximumKeysBytes) bytes of keys; retire old ones"
+            )
         }
         return String(decoding: data, as: UTF8.self)
     }

@@ -1,33 +1,32 @@
 public import AgentAPI
 
-/// What the plan needs of one node's agent, apart from its report on the ModelCache at hand.
+/// The facts that the plan needs about one node's agent, apart from its report on the ModelCache at hand.
 public struct AgentView: Sendable, Hashable {
-    /// The room of one medium on the node, in bytes.
-    public struct Room: Sendable, Hashable {
-        public var budget: Int64
-        /// Reserved by pinned caches, or present in others.
-        public var used: Int64
-        /// Present in caches that nobody reads and nothing pins: the agent drops them for a newcomer.
-        public var evictable: Int64
-
-        public init(budget: Int64, used: Int64 = 0, evictable: Int64 = 0) {
-            self.budget = budget
-            self.used = used
-            self.evictable = evictable
-        }
-
-        public var free: Int64 { max(0, budget - used + evictable) }
-    }
-
     public enum Reach: Sendable, Hashable {
         /// Answered when last asked.
         case reachable
         /// Its pod is there and it has not answered since; `why` in words.
         case unreachable(since: WallTime, why: String)
+        /// Its pod is gone, as between the two pods of a rolling update.
+        case missing(since: WallTime)
         /// Its pod is there and it was not asked yet.
         case unknown(since: WallTime)
 
-        var why: String? { if case .unreachable(_, let why) = self { why } else { nil } }
+        var why: String? {
+            switch self {
+            case .unreachable(_, let why): why
+            case .missing: "no agent's pod is there"
+            case .reachable, .unknown: nil
+            }
+        }
+
+        /// Since when it has been silent, having answered before or not.
+        var silentSince: WallTime? {
+            switch self {
+            case .unreachable(let since, _), .missing(let since): since
+            case .reachable, .unknown: nil
+            }
+        }
     }
 
     public var node: String
@@ -36,13 +35,18 @@ public struct AgentView: Sendable, Hashable {
     public var instanceID: String
     /// When its last report arrived.
     public var reportedAt: WallTime?
-    public var memory: Room
+    public var memory: Capacity
     /// Nil where the agent serves no disk.
-    public var disk: Room?
+    public var disk: Capacity?
+    /// Its pod is being ended and may take until then. It answers nothing meanwhile, and another pod follows.
+    public var drainsUntil: WallTime?
+    /// It left its last order, about whichever ModelCache, unanswered: it is given none before the wait is over. Nil:
+    /// it answered, or another process has taken its place.
+    public var unanswered: Memory.Refusal?
 
     public init(
         node: String, reach: Reach = .reachable, instanceID: String = "", reportedAt: WallTime? = nil,
-        memory: Room = Room(budget: 0), disk: Room? = nil
+        memory: Capacity = Capacity(budgetBytes: 0), disk: Capacity? = nil
     ) {
         self.node = node
         self.reach = reach
@@ -52,34 +56,31 @@ public struct AgentView: Sendable, Hashable {
         self.disk = disk
     }
 
-    /// How long an agent may stay silent before what it said last no longer counts.
-    public static let silenceGrace: Duration = .seconds(30)
+    /// How long an agent may be silent or missing before its last report no longer counts. A rolling update pulls an
+    /// image and starts the next pod within this time. The end of the pod before takes as long as that pod's own grace
+    /// period.
+    public static let silenceGrace: Duration = .seconds(60)
 
     public var isReachable: Bool { reach == .reachable }
+
+    /// When its silence is more than that of a rolling update; nil: it answers, or was not asked yet.
+    public var silenceEnds: WallTime? {
+        reach.silentSince.map { max($0, drainsUntil ?? $0) + Self.silenceGrace }
+    }
 
     /// Whether its last report still stands.
     public func isCredible(at now: WallTime) -> Bool {
         switch reach {
         case .reachable: true
-        case .unreachable(let since, _): reportedAt != nil && now - since < Self.silenceGrace
+        case .unreachable, .missing: reportedAt != nil && silenceEnds.map { now < $0 } ?? true
         case .unknown: false
         }
     }
 
-    public func room(_ medium: CacheDefinition.Medium) -> Room? {
+    public func capacity(_ medium: CacheDefinition.Medium) -> Capacity? {
         switch medium {
         case .memory: memory
         case .disk: disk
         }
-    }
-}
-
-extension AgentView.Room {
-    /// - Parameter caches: the reports on the caches of this medium.
-    init(_ report: AgentReport.MediumReport, caches: some Sequence<CacheReport>) {
-        let evictable = caches.reduce(Int64(0)) { sum, cache in
-            cache.pinned || cache.users > 0 ? sum : sum &+ max(0, cache.bytesCached)
-        }
-        self.init(budget: max(0, report.budgetBytes), used: max(0, report.usedBytes), evictable: evictable)
     }
 }

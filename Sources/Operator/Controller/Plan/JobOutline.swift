@@ -1,7 +1,7 @@
 public import Kubernetes
 
-/// A Job without what it runs: of ten thousand of them, each with a pod's template and its managed fields, an operator that made
-/// them reads a few fields back.
+/// A Job without what it runs: of ten thousand of them, each with a pod's template and its managed fields, an operator
+/// that made them reads a few fields back.
 public typealias JobOutline = Outline<Job, JobConditions>
 
 /// Of a Job's status.

@@ -1,20 +1,20 @@
 internal import Kubernetes
 
-/// What the plan needs of a warm-up Job.
+/// The facts that the plan needs about a warm-up Job.
 public struct JobView: Sendable, Hashable {
     public enum Phase: Sendable, Hashable {
         case unfinished
         case complete
-        /// `reason` is the Job controller's: BackoffLimitExceeded, DeadlineExceeded. `at`: by this machine's clock when it was seen
-        /// to happen, else the API server's word, never later than now.
+        /// `reason` is the Job controller's: BackoffLimitExceeded, DeadlineExceeded. `at`: by this machine's clock when
+        /// it was seen to happen, else the API server's word, never later than now.
         case failed(reason: String, message: String, at: WallTime)
     }
 
     public var name: String
     public var namespace: String
     public var uid: String
-    /// Numeric part of `metadata.resourceVersion`, to tell older from newer.
-    public var version: UInt64
+    /// `metadata.resourceVersion`.
+    public var version: String
     /// uid of the ModelCache.
     public var cacheUID: String
     public var node: String
@@ -25,7 +25,7 @@ public struct JobView: Sendable, Hashable {
     public var phaseSeen: WallTime
 
     public init(
-        name: String, namespace: String, uid: String, version: UInt64 = 0, cacheUID: String, node: String,
+        name: String, namespace: String, uid: String, version: String = "", cacheUID: String, node: String,
         phase: Phase = .unfinished, isDeleting: Bool = false, attempt: Attempt = Attempt(), phaseSeen: WallTime
     ) {
         self.name = name
@@ -42,14 +42,15 @@ public struct JobView: Sendable, Hashable {
 
     /// Nil for a Job that is not one of ours after all: its owner and its own name must be what we would have written.
     public init?(_ job: JobOutline, now: WallTime) {
-        guard let cacheUID = job.metadata.labels?[Names.uidLabel], let node = job.metadata.annotations?[Names.nodeAnnotation],
+        guard let cacheUID = job.metadata.labels?[Names.uidLabel],
+            let node = job.metadata.annotations?[Names.nodeAnnotation],
             let owner = Owner.controlling(job.metadata.ownerReferences, label: cacheUID),
             job.objectKey.name == Names.job(cache: owner.name, uid: cacheUID, node: node)
         else { return nil }
         name = job.objectKey.name
         namespace = job.objectKey.namespace
         uid = job.uid
-        version = UInt64(job.resourceVersion) ?? 0
+        version = job.resourceVersion
         self.cacheUID = cacheUID
         self.node = node
         isDeleting = job.metadata.deletionTimestamp != nil
@@ -73,8 +74,8 @@ public struct JobView: Sendable, Hashable {
     /// Which ModelCache it belongs to. The label alone would let a Job of one namespace count in another.
     var cache: CacheID { CacheID(namespace: namespace, uid: cacheUID) }
 
-    /// The same Job after it was seen as `before`. A failure that was seen to happen has the time of this machine's clock: waits
-    /// are counted from it, and the API server's clock may be another.
+    /// The same Job after it was seen as `before`. A failure that was seen to happen has the time of this machine's
+    /// clock: waits are counted from it, and the API server's clock may be another.
     package func following(_ before: JobView, now: WallTime) -> JobView {
         guard before.uid == uid else { return self }
         var view = self
@@ -84,8 +85,6 @@ public struct JobView: Sendable, Hashable {
             view.phase = .failed(reason: reason, message: message, at: at)
         }
         if before.phase == view.phase { view.phaseSeen = before.phaseSeen }
-        // Our deletion is known before the watch tells of it.
-        if before.isDeleting { view.isDeleting = true }
         return view
     }
 

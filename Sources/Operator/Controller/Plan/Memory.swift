@@ -1,5 +1,5 @@
-/// What an operator remembers of a ModelCache between two plans. Losing it, as a restart does, costs at most some repeated
-/// questions: nothing that must survive is kept here alone.
+/// The state that an operator remembers of a ModelCache between two plans. Losing it, as a restart does, costs at most
+/// some repeated questions: nothing that must survive is kept here alone.
 public struct Memory: Sendable, Hashable {
     /// An agent or the API server said no; not before `until` is it asked again.
     public struct Refusal: Sendable, Hashable {
@@ -25,24 +25,26 @@ public struct Memory: Sendable, Hashable {
         }
     }
 
-    /// A node that answered "no room".
-    public struct Shortage: Sendable, Hashable {
-        public var needed: Int64
-        public var free: Int64
-        public var until: WallTime
+    /// A person's request for an eviction, and the nodes that are done: whether their copy was dropped.
+    public struct Refresh: Sendable, Hashable {
+        /// ``RequestedEviction/text``.
+        public var text: String
+        public var nodes: [String: Bool] = [:]
 
-        public init(needed: Int64, free: Int64, until: WallTime) {
-            self.needed = needed
-            self.free = free
-            self.until = until
-        }
+        public init(text: String) { self.text = text }
     }
 
-    public var shortages: [String: Shortage] = [:]
-    /// By node, the hash of the definition that its agent took last: a changed limit must reach it, and reports do not show limits.
+    /// By node, the hash of the definition that its agent took last: a changed limit must reach it, and reports do not
+    /// show limits.
     public var sent: [String: Int] = [:]
     /// Agents that refused to prepare the cache, by node.
-    public var refusedNodes: [String: Refusal] = [:]
+    public var refusals: [String: AgentRefusal] = [:]
+    /// Jobs without progress that were looked at, by uid.
+    public var examinations: [String: JobExamination] = [:]
+    /// Nodes whose Job was ended because its pod did not start.
+    public var stalls: [String: StalledStart] = [:]
+    /// Pods that were told why their model's directory is missing, by uid, and when.
+    public var toldPods: [String: WallTime] = [:]
     /// The API server refused a Job, claim or volume.
     public var refusedWrites: Refusal?
     /// Digests that an agent reported in place of the recorded one, with the time the source was asked about it.
@@ -52,7 +54,8 @@ public struct Memory: Sendable, Hashable {
     public var statusWrittenAt: WallTime?
     /// Since when a change of the status waits for more to go with it.
     public var statusHeldSince: WallTime?
-    public var secretCheckedAt: WallTime?
+    /// The eviction that a person asked for, while it is carried out.
+    public var refresh: Refresh?
     /// Deletion: when it was first seen, by this machine's clock; the API server's may be another.
     public var deletionSeenAt: WallTime?
     /// Deletion: agents that were asked last at.
@@ -62,14 +65,19 @@ public struct Memory: Sendable, Hashable {
 
     public init() {}
 
+    /// A node's part of a person's request for an eviction is done; of one that a newer request has replaced, nothing.
+    public mutating func refreshed(_ node: String, isDropped: Bool, request: String) {
+        if refresh?.text == request { refresh?.nodes[node] = isDropped }
+    }
+
     /// Drops what is remembered of nodes that have no agent any more: clusters that scale make new names every day.
     mutating func forgetNodes(besides agents: [String: AgentView]) {
         func kept<Value>(_ table: [String: Value]) -> [String: Value] {
             table.count > agents.count ? table.filter { agents[$0.key] != nil } : table
         }
-        shortages = kept(shortages)
         sent = kept(sent)
-        refusedNodes = kept(refusedNodes)
+        refusals = kept(refusals)
+        stalls = kept(stalls)
         evictionAsked = kept(evictionAsked)
         evictionRefused = kept(evictionRefused)
     }

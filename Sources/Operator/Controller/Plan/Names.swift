@@ -1,15 +1,20 @@
 internal import Crypto
 public import AgentAPI
+internal import TextCoding
 
-/// Names, labels and paths of everything the operator makes. All of them follow from the ModelCache and the node, so a second
-/// attempt after a crash meets what the first one made.
+/// Names, labels and paths of everything the operator makes. All of them follow from the ModelCache and the node, so a
+/// second attempt after a crash meets what the first one made.
 public enum Names {
     public static let fieldOwner = "modelcache-operator"
-    public static let finalizer = "modelcache.io/evict"
     public static let managedByLabel = "app.kubernetes.io/managed-by"
     public static let managedBy = "modelcache-operator"
     /// Label: uid of the ModelCache a thing belongs to.
     public static let uidLabel = "modelcache.io/uid"
+    /// Label: name of the ModelCache, for `kubectl get jobs -l`. It has at most 63 characters.
+    public static let nameLabel = "modelcache.io/name"
+    /// Label of Jobs that list a source, and of their pods.
+    public static let componentLabel = "app.kubernetes.io/component"
+    public static let listingComponent = "listing"
     /// Annotation: name of the ModelCache.
     public static let nameAnnotation = "modelcache.io/name"
     /// Annotation of a volume: namespace of the ModelCache.
@@ -29,15 +34,24 @@ public enum Names {
         "\(stem(name))-warm-\(digits("\(uid)/\(node)"))"
     }
 
+    public static func listing(cache name: String, uid: String) -> String { "\(stem(name))-list-\(digits(uid))" }
+
     public static func claim(cache name: String, uid: String) -> String { "\(stem(name))-cache-\(digits(uid))" }
 
     public static func volume(uid: String) -> String { "modelcache-\(uid)" }
 
+    public static let standardDiskPath = "/var/lib/modelcache"
+
     /// The cache's directory on every node.
-    public static func directory(uid: String, medium: CacheDefinition.Medium) -> String {
+    ///
+    /// - Parameter diskPath: the nodes' folder for models on disk.
+    public static func directory(
+        uid: String, medium: CacheDefinition.Medium,
+        diskPath: String = standardDiskPath
+    ) -> String {
         switch medium {
         case .memory: "/run/modelcache/caches/\(uid)"
-        case .disk: "/var/lib/modelcache/caches/\(uid)"
+        case .disk: "\(diskPath)/caches/\(uid)"
         }
     }
 
@@ -56,7 +70,7 @@ public enum Names {
 /// SHA-256 as lowercase hexadecimal digits.
 enum Digest {
     static func sha256(_ text: String) -> String {
-        SHA256.hash(data: Array(text.utf8)).map { byte in (byte < 16 ? "0" : "") + String(byte, radix: 16) }.joined()
+        Hex.encode(SHA256.hash(data: Array(text.utf8)))
     }
 
     /// The first eight bytes as a number, for rendezvous hashing.

@@ -1,11 +1,12 @@
 public import Kubernetes
 
-/// What the plan needs of a Node: a few hundred bytes in place of the several kilobytes that an API object has.
+/// The facts that the plan needs about a Node: a few hundred bytes in place of the several kilobytes that an API object
+/// has.
 ///
 /// Two views of a node are equal when nothing that matters changed; a heartbeat leaves the view as it was.
 public struct NodeView: Sendable, Hashable {
-    /// Name, labels and taints alone. Of the taints those that keep pods away (`NoSchedule`, `NoExecute`), without the ones the
-    /// cluster derives from ``isReady`` and ``isSchedulable``.
+    /// Name, labels and taints alone. Of the taints those that keep pods away (`NoSchedule`, `NoExecute`), without the
+    /// ones the cluster derives from ``isReady`` and ``isSchedulable``.
     public let object: Node
     public var isSchedulable: Bool
     public var isReady: Bool
@@ -15,7 +16,8 @@ public struct NodeView: Sendable, Hashable {
     public var allocatableMemory: String
 
     public init(
-        name: String, labels: [String: String] = [:], taints: [Taint] = [], isSchedulable: Bool = true, isReady: Bool = true,
+        name: String, labels: [String: String] = [:], taints: [Taint] = [], isSchedulable: Bool = true,
+        isReady: Bool = true,
         notReadySince: WallTime? = nil, allocatableMemory: String = ""
     ) {
         object = Node(metadata: ObjectMeta(name: name, labels: labels), spec: NodeSpec(taints: taints))
@@ -35,21 +37,21 @@ public struct NodeView: Sendable, Hashable {
         "node.kubernetes.io/unschedulable", "node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable",
     ]
 
-    /// A node that is not ready has the API server's time for since when, and never a later one than `now`.
+    /// A node that is not ready counts as such from when it was first seen: the API server's clock is another.
     public init(_ node: Node, now: WallTime) {
         let taints = (node.spec?.taints ?? [])
             .filter { ($0.effect == "NoSchedule" || $0.effect == "NoExecute") && !Self.derivedTaints.contains($0.key) }
             .map { Taint(key: $0.key, value: $0.value, effect: $0.effect) }
         object = Node(
-            metadata: ObjectMeta(name: node.objectKey.name, labels: node.metadata.labels ?? [:]), spec: NodeSpec(taints: taints))
+            metadata: ObjectMeta(name: node.objectKey.name, labels: node.metadata.labels ?? [:]),
+            spec: NodeSpec(taints: taints))
         isSchedulable = !(node.spec?.unschedulable ?? false)
         isReady = node.isReady
         allocatableMemory = node.status?.allocatable?["memory"].map { "\($0)" } ?? ""
         if isReady {
             notReadySince = nil
         } else {
-            let condition = node.status?.conditions?.first { $0.type == "Ready" }
-            notReadySince = min(now, condition?.lastTransitionTime.map { WallTime($0) } ?? now)
+            notReadySince = now
         }
     }
 

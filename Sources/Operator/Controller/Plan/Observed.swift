@@ -1,31 +1,36 @@
 public import AgentAPI
+public import CRD
 
 /// Everything one plan is made from: a ModelCache and the world around it at one moment.
 public struct Observed: Sendable {
     public enum SpecReading: Sendable, Equatable {
         case valid(CacheSpec)
-        /// What is wrong, field by field, with the remedy.
+        /// The faults, field by field, with the remedy.
         case invalid(String)
     }
 
-    /// What an earlier operator, or this one, wrote to `status` and still relies on.
+    /// The state that an earlier operator, or this one, wrote to `status` and still relies on.
     public struct Recorded: Sendable, Equatable {
         public var generation: Int64?
-        /// ``CacheSpec/sourceHash`` of the source that was resolved; empty before.
-        public var sourceHash: String
+        /// ``CacheSpec/fingerprint`` of the source that was resolved; empty before.
+        public var fingerprint: String
         public var source: ResolvedSource?
         public var seeders: [String]
         /// The region that the nodes gave when the source was resolved.
         public var region: String?
-        /// What volume and copies were made for.
+        /// The medium that volume and caches were made for.
         public var medium: CacheDefinition.Medium?
+        /// Nodes that had bytes of the model, as the status has them.
+        public var copies: [String] = []
+        /// Whether ``copies`` names all of them.
+        public var namesAllCopies = false
 
         public init(
-            generation: Int64? = nil, sourceHash: String = "", source: ResolvedSource? = nil, seeders: [String] = [],
+            generation: Int64? = nil, fingerprint: String = "", source: ResolvedSource? = nil, seeders: [String] = [],
             region: String? = nil, medium: CacheDefinition.Medium? = nil
         ) {
             self.generation = generation
-            self.sourceHash = sourceHash
+            self.fingerprint = fingerprint
             self.source = source
             self.seeders = seeders
             self.region = region
@@ -39,7 +44,9 @@ public struct Observed: Sendable {
     /// When somebody asked for its deletion.
     public var deletedAt: WallTime?
     /// A person asks for copies to be dropped and fetched again.
-    public var evictionRequest: EvictionWish?
+    public var evictionRequest: RequestedEviction?
+    /// A person asks that a deletion waits for no reader.
+    public var forcesEviction = false
     public var spec: SpecReading
     public var recorded: Recorded
     /// All nodes of the cluster, by name.
@@ -48,25 +55,37 @@ public struct Observed: Sendable {
     public var agents: [String: AgentView]
     /// Every agent was asked at least once since this operator started.
     public var agentsAreKnown: Bool
-    /// What the agents say of this ModelCache, by node.
+    /// The agents' reports on this ModelCache, by node.
     public var reports: [String: CacheReport]
+    /// Nodes with an order about this ModelCache that waits or is under way; its end makes another plan.
+    public var ordered: Set<String> = []
     /// Its Jobs.
     public var jobs: [JobView]
+    /// Pods that were given this ModelCache, are bound to a node and are not ready.
+    public var waitingPods: [WaitingPod] = []
     public var claim: ClaimView?
     public var volume: VolumeView?
     public var resolution: Resolution
     public var memory: Memory
     /// Image of the warm-up Jobs.
     public var image: String
-    /// Who may open caches.
+    /// Settings of their pods, where the ModelCache does not say otherwise.
+    public var podTemplate = PodTemplate()
+    /// The nodes' folder for models on disk.
+    public var diskPath = Names.standardDiskPath
+    /// The callers that may open caches.
     public var callers = CallerKnowledge.unverified
+    /// How long a Job may make no progress before its pods are looked at, and between two looks.
+    public var startDeadline: Duration = .seconds(300)
 
     public init(
         owner: Owner, generation: Int64 = 1, hasFinalizer: Bool = true, deletedAt: WallTime? = nil,
-        evictionRequest: EvictionWish? = nil, spec: SpecReading,
+        evictionRequest: RequestedEviction? = nil, spec: SpecReading,
         recorded: Recorded = Recorded(), nodes: [String: NodeView] = [:], agents: [String: AgentView] = [:],
-        agentsAreKnown: Bool = true, reports: [String: CacheReport] = [:], jobs: [JobView] = [], claim: ClaimView? = nil,
-        volume: VolumeView? = nil, resolution: Resolution = Resolution(), memory: Memory = Memory(), image: String = "modelcache/agent"
+        agentsAreKnown: Bool = true, reports: [String: CacheReport] = [:], jobs: [JobView] = [],
+        claim: ClaimView? = nil,
+        volume: VolumeView? = nil, resolution: Resolution = Resolution(), memory: Memory = Memory(),
+        image: String = "modelcache/agent"
     ) {
         self.owner = owner
         self.generation = generation
@@ -89,7 +108,7 @@ public struct Observed: Sendable {
 }
 
 /// The annotation `modelcache.io/evict-requested`, read.
-public struct EvictionWish: Sendable, Equatable {
+public struct RequestedEviction: Sendable, Equatable {
     /// Nil: every node that has a copy.
     public var node: String?
     /// As it stands on the object, so that a newer request is not taken for this one.

@@ -40,6 +40,14 @@ public struct Picture: Sendable, Hashable {
         public var users: Int
     }
 
+    /// A copy that a deletion does not wait for, and why.
+    public struct LeftCopy: Sendable, Hashable {
+        public var node: String
+        public var why: String
+        /// Its node is not in the cluster.
+        public var isGone = false
+    }
+
     public enum Ending: Sendable, Hashable {
         /// `waiting`: nodes that did not answer yet; `refusing`: those that said no, and what they said.
         case evicting(waiting: [String], refusing: [Failure] = [])
@@ -47,9 +55,17 @@ public struct Picture: Sendable, Hashable {
     }
 
     public var source: Source = .resolving
-    /// What the source holds, once known; stays through later failures.
+    /// Why the listing does not begin, in words; nil: it does.
+    public var listingWaits: String?
+    /// The content of the source, once known; it stays through later failures.
     public var facts: ResolvedSource?
-    public var sourceHash = ""
+    public var fingerprint = ""
+    /// The source's last change; nil: none that this plan knows of.
+    public var change: SourceChange?
+    /// The spec pins the listing that ``facts`` are of, so that a former change is settled.
+    public var isPinned = false
+    /// ``CacheSpec/reader``.
+    public var reader = ""
     /// The region that the nodes gave, where the spec leaves it open.
     public var region: String?
     /// Nil until a volume is made.
@@ -68,14 +84,18 @@ public struct Picture: Sendable, Hashable {
     public var queued: [String] = []
     public var waitingForAgent: [String] = []
     public var unreachable: [String] = []
-    /// What the first of them said, or did not.
+    /// The error of the first of them, or that it sent no response.
     public var unreachableWhy: String?
     public var shortages: [Shortage] = []
+    /// Nodes that need not hold the model, lack the capacity for it, and have pods that wait for it.
+    public var shortagesOfPods: [Shortage] = []
     public var failures: [Failure] = []
     /// The API server's words when it refuses Jobs or claims.
     public var refusal: String?
     /// Why the cluster's token keys are not known, where Jobs wait for that.
     public var callersUnknown: String?
+    /// The nodes that have bytes of the model or may have them, sorted; at most ``ModelCacheStatus/maximumCopies``.
+    public var copies: [String] = []
     /// Bytes present, by desired node.
     public var cachedOn: [String: Int64] = [:]
     /// Bytes present on the desired nodes, and how fast more arrive.
@@ -84,7 +104,10 @@ public struct Picture: Sendable, Hashable {
     public var remainingSeconds: Int64?
     public var originBytes: Int64 = 0
     public var peerBytes: Int64 = 0
+    public var copiedBytes: Int64 = 0
     public var ending: Ending?
+    /// Of a deletion.
+    public var copiesLeft: [LeftCopy] = []
 
     public init() {}
 

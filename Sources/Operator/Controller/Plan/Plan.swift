@@ -1,9 +1,10 @@
 internal import AgentAPI
 
-/// What to do now about one ModelCache, and how it stands.
+/// The next actions for one ModelCache, and its state.
 ///
-/// Pure: made from an ``Observed`` and a time, nothing else. Making it again from the same world gives the same plan, and making
-/// it after any part of its actions was carried out gives the rest; that is all the crash safety there is, and all that is needed.
+/// Pure: made from an ``Observed`` and a time, nothing else. Making it again from the same world gives the same plan,
+/// and making it after any part of its actions was carried out gives the rest; that is all the crash safety there is,
+/// and all that is needed.
 public struct Plan: Sendable {
     /// In the order in which they are carried out.
     public var actions: [Action] = []
@@ -11,11 +12,11 @@ public struct Plan: Sendable {
     public var picture: Picture?
     /// Events to be raised before ``actions`` are carried out.
     public var events: [PlannedEvent] = []
-    /// What all Jobs of ``actions`` share.
+    /// The template that all Jobs of ``actions`` share.
     public var template: WarmupTemplate?
     /// When to plan again though nothing was heard.
     public var requeueAfter: Duration?
-    /// What to remember.
+    /// The state to remember for the next plan.
     public var memory: Memory
 
     public init(
@@ -44,16 +45,20 @@ struct Planner {
     var picture = Picture()
     var events: [PlannedEvent] = []
     var wake: WallTime?
-    /// The same for all nodes but for the pin; hashing it and the callers' keys for each of a hundred nodes was half of a plan.
+    /// The same for all nodes but for the pin; hashing it and the callers' keys for each of a hundred nodes was half of
+    /// a plan.
     var definitions: [Bool: (definition: CacheDefinition, hash: Int)] = [:]
     /// ``CallerPolicy/digest``, where callers are known.
     let callersDigest: String?
+    /// The same of the policy that definitions carry.
+    let policyDigest: String?
 
     init(_ observed: Observed, now: WallTime) {
         self.observed = observed
         self.now = now
         memory = observed.memory
-        callersDigest = if case .known(let policy) = observed.callers { policy.digest } else { nil }
+        policyDigest = observed.callers.policy?.digest
+        callersDigest = if case .known = observed.callers { policyDigest } else { nil }
         memory.forgetNodes(besides: observed.agents)
         picture.region = observed.recorded.region
         picture.medium = observed.recorded.medium
@@ -74,12 +79,12 @@ struct Planner {
             actions = [.addFinalizer]
             return Plan(actions: actions, memory: memory)
         }
-        if let wish = observed.evictionRequest {
-            planEviction(wish)
+        if let requested = observed.evictionRequest {
+            planEviction(requested)
             return Plan(actions: actions, memory: memory)
         }
         picture.facts = observed.recorded.source
-        picture.sourceHash = observed.recorded.sourceHash
+        picture.fingerprint = observed.recorded.fingerprint
         picture.seeders = observed.recorded.seeders
         switch observed.spec {
         case .invalid(let message):
@@ -95,19 +100,21 @@ struct Planner {
         picture.isSuspended = spec.isSuspended
         picture.isEager = spec.isEager
         picture.seedersWanted = spec.seeders
-        if !observed.recorded.sourceHash.isEmpty, observed.recorded.sourceHash != spec.sourceHash {
-            picture.source = .failed(SourceFailure(
-                .sourceImmutable,
-                "spec.source was changed after it was resolved; what is cached stays as it was. Set it back, or make a new "
-                    + "ModelCache for the new source"))
+        if !observed.recorded.fingerprint.isEmpty, observed.recorded.fingerprint != spec.fingerprint {
+            picture.source = .failed(
+                SourceFailure(
+                    .sourceImmutable,
+                    "spec.source.uri or include was changed after it was resolved; what is cached stays as it was. Set it back, "
+                        + "or make a new ModelCache for the new source"))
             describeReports(on: spec)
             return finished(template: nil)
         }
         if let medium = observed.recorded.medium, medium != spec.medium {
-            picture.source = .failed(SourceFailure(
-                .mediumImmutable,
-                "spec.cache.medium was changed to \(spec.medium.rawValue) after volumes were made for \(medium.rawValue); what is cached "
-                    + "stays as it was. Set it back, or make a new ModelCache for the other medium"))
+            picture.source = .failed(
+                SourceFailure(
+                    .mediumImmutable,
+                    "spec.cache.medium was changed to \(spec.medium.rawValue) after volumes were made for \(medium.rawValue); what is cached "
+                        + "stays as it was. Set it back, or make a new ModelCache for the other medium"))
             describeReports(on: spec)
             return finished(template: nil)
         }
@@ -118,22 +125,26 @@ struct Planner {
         }
         planSource(spec)
         guard let facts = picture.facts else { return finished(template: nil) }
-        picture.sourceHash = spec.sourceHash
+        picture.fingerprint = spec.fingerprint
         picture.medium = spec.medium
         planVolume(spec, facts: facts)
         let settled = actions.count
         let nodes = planNodes(spec, facts: facts, source: source, selected: selected)
-        // A Job's node is prepared; what is asked of other nodes' agents need not go before it.
+        // A Job's node is prepared; requests to other nodes' agents need not go before it.
         let questions = actions[settled...]
         actions.removeSubrange(settled...)
         planJobs(spec, facts: facts, nodes: nodes)
         actions += questions
         describe(nodes, facts: facts)
-        return finished(template: WarmupTemplate(
-            owner: owner, spec: spec, source: source, secret: observed.resolution.resolved?.secret, image: observed.image))
+        tellPods(spec, facts: facts, selected: Set(selected.map(\.name)))
+        return finished(
+            template: WarmupTemplate(
+                owner: owner, spec: spec, source: source, image: observed.image,
+                pods: observed.podTemplate.overlaid(by: spec.podTemplate)))
     }
 
-    private func finished(template: WarmupTemplate?) -> Plan {
+    private mutating func finished(template: WarmupTemplate?) -> Plan {
+        picture.copies = copies
         var plan = Plan(
             actions: actions, picture: picture, template: template,
             requeueAfter: wake.map { max(.milliseconds(10), $0 - now) }, memory: memory)
@@ -141,18 +152,29 @@ struct Planner {
         return plan
     }
 
-    /// Nothing else is planned beside a request: what it leaves behind is the next plan's world.
-    private mutating func planEviction(_ wish: EvictionWish) {
-        let jobs = Dictionary(observed.jobs.map { ($0.node, $0) }, uniquingKeysWith: { first, _ in first })
-        let nodes = wish.node.map { [$0] } ?? observed.reports.keys.sorted()
-        for node in nodes { actions.append(.refresh(node: node, jobs[node].flatMap { $0.isDeleting ? nil : $0 })) }
-        actions.append(.clearEvictionRequest(wish))
+    /// Nothing else is planned beside a request: its outcome is the next plan's world. The copies go first: a Job that
+    /// went before its copy could be made anew and find everything there.
+    private mutating func planEviction(_ request: RequestedEviction) {
+        let before = memory.refresh.flatMap { $0.text == request.text ? $0 : nil }
+        let refresh = before ?? Memory.Refresh(text: request.text)
+        memory.refresh = refresh
+        let nodes = request.node.map { [$0] } ?? observed.reports.keys.sorted()
+        let left = nodes.filter { refresh.nodes[$0] == nil }
+        guard left.isEmpty else {
+            for node in left where !observed.ordered.contains(node) { actions.append(.refresh(node: node)) }
+            return
+        }
+        for job in observed.jobs.sorted(by: { $0.name < $1.name })
+        where refresh.nodes[job.node] == true && !job.isDeleting { actions.append(.deleteJob(job)) }
+        actions.append(.clearEvictionRequest(request))
     }
 
-    /// The claim comes before its volume (see ``CacheVolume``), and both before the Jobs that mount them. A volume that was bound to an
-    /// earlier claim of the same name is made anew: Kubernetes never binds it again.
+    /// The claim comes before its volume (see ``CacheVolume``), and both before the Jobs that mount them. A volume that
+    /// was bound to an earlier claim of the same name is made anew: Kubernetes never binds it again.
     private mutating func planVolume(_ spec: CacheSpec, facts: ResolvedSource) {
-        let wanted = CacheVolume(owner: owner, medium: spec.medium, sizeBytes: facts.totalBytes)
+        let wanted = CacheVolume(
+            owner: owner, medium: spec.medium, sizeBytes: facts.totalBytes,
+            diskPath: observed.diskPath)
         if let claim = observed.claim {
             if claim.isLost, !claim.isDeleting { actions.append(.deleteClaim(claim)) }
         } else if isAllowedToWrite {

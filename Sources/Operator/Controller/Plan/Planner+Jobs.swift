@@ -1,26 +1,19 @@
 extension Planner {
     /// Makes the Jobs whose turn it is, ends those that nobody wants, and sorts the nodes into the picture's lists.
     mutating func planJobs(_ spec: CacheSpec, facts: ResolvedSource, nodes: [NodeFinding]) {
-        let wanted = Set(nodes.map(\.node))
-        var running = 0
-        for job in observed.jobs.sorted(by: { $0.name < $1.name }) where !job.isDeleting {
-            let isWanted = wanted.contains(job.node)
-            if observed.nodes[job.node] == nil || (!isWanted && job.phase != .complete) || (spec.isSuspended && job.isUnfinished) {
-                actions.append(.deleteJob(job))
-            } else if job.isUnfinished {
-                running += 1
-            }
-        }
+        let running = endJobs(spec, nodes: nodes)
         var due = nodes.filter { if case .due = $0.state { true } else { false } }
         due.sort { ($0.isSeeder ? 0 : 1, -$0.preference, $0.node) < ($1.isSeeder ? 0 : 1, -$1.preference, $1.node) }
-        let failing = nodes.contains { if case .failed = $0.state { true } else { false } }
-        if failing { watchSecret(spec) }
+        let hasFailures = nodes.contains { if case .failed = $0.state { true } else { false } }
+        if hasFailures, !spec.isSuspended { watchSecret(spec) }
         if let refusal = memory.refusedWrites, refusal.until > now {
             picture.refusal = refusal.message
             wake(at: refusal.until)
             return
         }
-        guard !due.isEmpty, !spec.isSuspended, running < spec.parallelism, hasCredentials(spec) else { return }
+        guard !due.isEmpty, !spec.isSuspended, running < spec.parallelism, case .resolved = picture.source else {
+            return
+        }
         if observed.claim?.isDeleting ?? false || observed.volume?.isDeleting ?? false { return }
         if case .unknown(let why) = observed.callers {
             due.removeAll { !observed.callers.admitsJobs($0.report) }
@@ -29,9 +22,53 @@ extension Planner {
         for finding in due.prefix(spec.parallelism - running) {
             guard case .due(let replacing, let attempt) = finding.state else { continue }
             let job = WarmupJob(
-                name: Names.job(cache: owner.name, uid: owner.uid, node: finding.node), node: finding.node, attempt: attempt)
+                name: Names.job(cache: owner.name, uid: owner.uid, node: finding.node), node: finding.node,
+                attempt: attempt)
             actions.append(replacing.map { .replaceJob($0, job) } ?? .createJob(job))
         }
+    }
+
+    /// Ends the Jobs that nobody needs and those that do not start.
+    /// - Returns: how many of the others count against `parallelism`: unfinished ones of nodes that need the model and
+    ///   can get it.
+    private mutating func endJobs(_ spec: CacheSpec, nodes: [NodeFinding]) -> Int {
+        let findings = Dictionary(nodes.map { ($0.node, $0) }, uniquingKeysWith: { first, _ in first })
+        let uids = Set(observed.jobs.map(\.uid))
+        memory.examinations = memory.examinations.filter { uids.contains($0.key) }
+        var running = 0
+        for job in observed.jobs.sorted(by: { $0.name < $1.name }) where !job.isDeleting {
+            let finding = findings[job.node]
+            if observed.nodes[job.node] == nil || (finding == nil && job.phase != .complete)
+                || (spec.isSuspended && job.isUnfinished)
+            {
+                actions.append(.deleteJob(job))
+                continue
+            }
+            guard job.isUnfinished else { continue }
+            if let stuck = examine(job) {
+                if case .ready? = finding?.state {} else { memory.stalls[job.node] = stuck }
+                actions.append(.deleteJob(job))
+                continue
+            }
+            switch finding?.state {
+            case .warming, .waiting: running += 1
+            case .ready, .due, .waitingForAgent, .unreachable, .shortage, .failed, nil: break
+            }
+        }
+        return running
+    }
+
+    /// Nil: the Job makes progress, or may still.
+    private mutating func examine(_ job: JobView) -> StalledStart? {
+        let report = observed.reports[job.node]
+        let known = memory.examinations[job.uid]
+        if let known, case .stuck(let reason, let message) = known.verdict {
+            return StalledStart(reason: reason, message: message, at: known.at, attempt: job.attempt)
+        }
+        if let report, report.users > 0 || report.bytesPerSecond > 0 { return nil }
+        let due = (known?.at ?? job.phaseSeen) + observed.startDeadline
+        if due <= now { actions.append(.examineJob(job)) } else { wake(at: due) }
+        return nil
     }
 
     /// Fills the picture's lists and sums from what was found.
@@ -48,7 +85,8 @@ extension Planner {
                 cached = facts.totalBytes
             case .warming:
                 picture.warming.append(name)
-                picture.bytesPerSecond = picture.bytesPerSecond.addedClamping(max(0, finding.report?.bytesPerSecond ?? 0))
+                picture.bytesPerSecond = picture.bytesPerSecond.addedClamping(
+                    max(0, finding.report?.bytesPerSecond ?? 0))
                 if let seconds = finding.report?.remainingSeconds {
                     remaining = max(remaining ?? 0, seconds)
                 } else {
@@ -97,6 +135,7 @@ extension Planner {
         for report in observed.reports.values {
             picture.originBytes = picture.originBytes.addedClamping(max(0, report.originBytes))
             picture.peerBytes = picture.peerBytes.addedClamping(max(0, report.peerBytes))
+            picture.copiedBytes = picture.copiedBytes.addedClamping(max(0, report.copiedBytes))
         }
     }
 }

@@ -39,9 +39,11 @@ extension Planner {
                 continue
             }
             if let since = node.notReadySince { wake(at: since + NodeView.readinessGrace) }
-            // A cordoned node, one with a new taint or one whose kubelet restarts keeps what it has, and its work goes on
-            // while the node may come back.
-            let isAtWork = mayTake && (jobs[node.name]?.isUnfinished ?? false || observed.recorded.seeders.contains(node.name))
+            // A cordoned node, one with a new taint or one whose kubelet restarts keeps what it has, and a Job that
+            // runs there goes on: neither ends a running pod, and what does (NoExecute) fails the Job.
+            let isAtWork =
+                jobs[node.name]?.isUnfinished ?? false
+                || (mayTake && observed.recorded.seeders.contains(node.name))
             if hasCopy(node.name, facts: facts) || isAtWork { candidates[node.name] = node }
         }
         picture.candidates = candidates.count
@@ -53,9 +55,10 @@ extension Planner {
             desired = candidates.keys.sorted()
         } else {
             desired = seeders
-            // Nodes that would be seeders but for room or agent are shown as what is missing.
+            // Nodes that would be seeders, but lack capacity or an agent, are shown as missing.
             let lacking = min(spec.seeders, candidates.count) - seeders.count
             desired += newcomers.map(\.name).filter { !seeders.contains($0) }.sorted().prefix(max(0, lacking))
+            desired += nodesOfPods(spec, facts: facts).filter { candidates[$0] != nil && !desired.contains($0) }
         }
 
         for node in candidates.keys.sorted() {
@@ -68,12 +71,25 @@ extension Planner {
             NodeFinding(
                 node: name, isSeeder: seederSet.contains(name),
                 preference: candidates[name].map { spec.placement.preference(for: $0) } ?? 0,
-                state: state(of: name, job: jobs[name], spec: spec, facts: facts), report: observed.reports[name])
+                state: state(
+                    of: name, job: jobs[name], spec: spec, facts: facts,
+                    isPinned: spec.isEager || seederSet.contains(name)), report: observed.reports[name])
         }
     }
 
+    /// The nodes that a Job must fill for the pods there: pods have neither keys nor a token for the role. A Job is
+    /// made for a pod that is not ready and for readers of a copy that is not complete, and goes on when the pod is.
+    private func nodesOfPods(_ spec: CacheSpec, facts: ResolvedSource) -> [String] {
+        guard spec.isReadByJobs else { return [] }
+        let read = observed.reports.filter { $0.value.users > 0 }.map(\.key)
+        let cold = (observed.waitingPods.map(\.node) + read).filter { !hasCopy($0, facts: facts) }
+        return Set(cold).union(observed.jobs.filter(\.isUnfinished).map(\.node)).sorted()
+    }
+
     func hasCopy(_ node: String, facts: ResolvedSource) -> Bool {
-        guard let report = observed.reports[node], let agent = observed.agents[node], agent.isCredible(at: now) else { return false }
+        guard let report = observed.reports[node], let agent = observed.agents[node], agent.isCredible(at: now) else {
+            return false
+        }
         return report.state == .ready && report.digest == facts.digest
     }
 
@@ -81,14 +97,15 @@ extension Planner {
         _ spec: CacheSpec, facts: ResolvedSource, candidates: [String: NodeView], newcomers: [NodeView]
     ) -> [String] {
         let able = newcomers.filter { node in
-            observed.agents[node.name]?.isReachable ?? false && shortage(node.name, spec: spec, facts: facts) == nil
+            observed.agents[node.name]?.isReachable ?? false
+                && shortage(node.name, spec: spec, facts: facts, isPinned: true) == nil
         }
         let others = able.contains { !observed.recorded.seeders.contains($0.name) }
         return SeederChoice.choose(
             spec.seeders, uid: owner.uid, keeping: observed.recorded.seeders,
             canStay: { name in
-                // One without room is replaced only when somebody else has room.
-                candidates[name] != nil && (!others || shortage(name, spec: spec, facts: facts) == nil)
+                // One without capacity is replaced only when another node has it.
+                candidates[name] != nil && (!others || shortage(name, spec: spec, facts: facts, isPinned: true) == nil)
             },
             zone: { candidates[$0]?.labels[NodeView.zoneLabel] ?? "" },
             // Just after a start the first agent to answer would win every seat.
@@ -101,39 +118,71 @@ extension Planner {
                 })
     }
 
-    /// Why a node cannot promise the whole model; nil when it can, or already has.
-    func shortage(_ name: String, spec: CacheSpec, facts: ResolvedSource) -> Picture.Shortage? {
+    /// Why a node's agent refuses, or would refuse, the definition by the rule of ``Capacity``; nil when it takes it.
+    func shortage(_ name: String, spec: CacheSpec, facts: ResolvedSource, isPinned: Bool) -> Picture.Shortage? {
         let report = observed.reports[name]
-        if let report, report.pinned || (report.state == .ready && report.digest == facts.digest) { return nil }
-        if let known = memory.shortages[name], known.until > now {
-            return Picture.Shortage(node: name, needed: known.needed, free: known.free)
+        if let report, report.state == .ready, report.digest == facts.digest, report.pinned || !isPinned { return nil }
+        if let refusal = refusal(by: name, spec: spec, facts: facts),
+            case .capacity(let needed, let free) = refusal.kind,
+            isPinned || !refusal.isPinned || report == nil
+        {
+            return Picture.Shortage(node: name, needed: needed, free: free)
         }
         guard let agent = observed.agents[name], agent.reportedAt != nil else { return nil }
-        guard let room = agent.room(spec.medium) else {
+        guard let capacity = agent.capacity(spec.medium)?.without(report) else {
             return Picture.Shortage(node: name, needed: facts.totalBytes, free: 0)
         }
-        // What readers of this very cache hold counts as used, and would be part of the promise.
-        let own = report.map { $0.users > 0 ? max(0, $0.bytesCached) : 0 } ?? 0
-        let free = room.free.addedClamping(own)
-        return free < facts.totalBytes ? Picture.Shortage(node: name, needed: facts.totalBytes, free: free) : nil
+        let wanted = Capacity.Promise(sizeBytes: facts.totalBytes, isPinned: isPinned)
+        return capacity.shortfall(for: wanted, after: report?.promise).map {
+            Picture.Shortage(node: name, needed: $0.neededBytes, free: $0.freeBytes)
+        }
+    }
+
+    /// The agent's last refusal, while it stands, and while the next try is under way.
+    func refusal(by name: String, spec: CacheSpec, facts: ResolvedSource) -> AgentRefusal? {
+        guard let refusal = memory.refusals[name], let agent = observed.agents[name] else { return nil }
+        let current = AgentRefusal.Circumstances(
+            generation: observed.generation, sizeBytes: facts.totalBytes, callersDigest: policyDigest,
+            agentInstance: agent.instanceID)
+        let free = agent.capacity(spec.medium)?.freeBytes ?? 0
+        let isTried = observed.ordered.contains(name) && refusal.stands(current, freeBytes: free)
+        return isTried || refusal.isInForce(current, freeBytes: free, now: now) ? refusal : nil
+    }
+
+    /// Why the agent does not take the definition. One that answers nothing at all may only be between two pods.
+    func refused(by name: String, agent: AgentView, spec: CacheSpec, facts: ResolvedSource) -> Memory.Refusal? {
+        if let refusal = refusal(by: name, spec: spec, facts: facts), refusal.kind != .unanswered {
+            return refusal.refusal
+        }
+        return agent.isReachable ? agent.unanswered ?? refusal(by: name, spec: spec, facts: facts)?.refusal : nil
+    }
+
+    /// Whether the agent may be given an order now: it has none of this ModelCache, and it answered the last one of
+    /// whichever.
+    private mutating func takesOrders(_ name: String) -> Bool {
+        guard let agent = observed.agents[name], agent.isReachable, !observed.ordered.contains(name) else {
+            return false
+        }
+        guard let unanswered = agent.unanswered, unanswered.until > now else { return true }
+        wake(at: unanswered.until)
+        return false
     }
 
     private mutating func prepare(
         _ name: String, spec: CacheSpec, facts: ResolvedSource, source: CacheDefinition.Source, isPinned: Bool
     ) {
-        guard let agent = observed.agents[name], agent.isReachable else { return }
-        if let refusal = memory.refusedNodes[name] {
-            guard refusal.until <= now else {
-                wake(at: refusal.until)
-                return
-            }
+        guard takesOrders(name) else { return }
+        if let refusal = refusal(by: name, spec: spec, facts: facts) {
+            wake(at: refusal.refusal.until)
+            if refusal.kind == .other || refusal.kind == .unanswered { return }
         }
-        // Without room for a promise the directory and socket are there all the same, for pods that come.
-        let lacksRoom = isPinned && shortage(name, spec: spec, facts: facts) != nil
-        if lacksRoom, let known = memory.shortages[name] { wake(at: known.until) }
+        // Without capacity for a pinned copy, directory and socket stay for pods that come.
+        let lacksCapacity = isPinned && shortage(name, spec: spec, facts: facts, isPinned: true) != nil
         // Suspended and evicted frees the memory for good: no new promise is asked for.
         let isHeld = spec.isSuspended && !(observed.reports[name]?.pinned ?? false)
-        let wanted = wanted(spec, source: source, facts: facts, isPinned: isPinned && !lacksRoom && !isHeld)
+        let pins = isPinned && !lacksCapacity && !isHeld
+        if !pins, shortage(name, spec: spec, facts: facts, isPinned: false) != nil { return }
+        let wanted = wanted(spec, source: source, facts: facts, isPinned: pins)
         if isCurrent(wanted, node: name) { return }
         actions.append(.prepare(node: name, wanted.definition))
     }
@@ -143,20 +192,25 @@ extension Planner {
     ) -> (definition: CacheDefinition, hash: Int) {
         if let known = definitions[isPinned] { return known }
         let definition = CacheDefinition(
-            namespace: owner.namespace, name: owner.name, source: source, medium: spec.medium, sizeBytes: facts.totalBytes,
-            pinned: isPinned, idleSeconds: spec.idleSeconds, bandwidthLimit: spec.bandwidthLimit, callers: observed.callers.policy)
+            namespace: owner.namespace, name: owner.name, source: source, medium: spec.medium,
+            sizeBytes: facts.totalBytes,
+            pinned: isPinned, idleSeconds: spec.idleSeconds, bandwidthLimit: spec.maxBytesPerSecond,
+            callers: observed.callers.policy)
         let made = (definition: definition, hash: definition.stableHash)
         definitions[isPinned] = made
         return made
     }
 
-    /// Whether the agent already has this definition. Its report shows the pin; for the limits we go by what was sent, or after
-    /// a restart by whether the spec changed while nobody looked.
+    /// Whether the agent already has this definition. Its report shows the pin; for the limits we go by what was sent,
+    /// or after a restart by whether the spec changed while nobody looked.
     private func isCurrent(_ wanted: (definition: CacheDefinition, hash: Int), node: String) -> Bool {
         guard let report = observed.reports[node], report.pinned == wanted.definition.pinned else { return false }
-        guard callersDigest.map({ report.callersDigest == $0 }) ?? observed.callers.isInForce(report) else { return false }
+        guard callersDigest.map({ report.callersDigest == $0 }) ?? observed.callers.isInForce(report) else {
+            return false
+        }
         if let sent = memory.sent[node] { return sent == wanted.hash }
-        return observed.recorded.generation == observed.generation
+        // Before this operator, another one may have sent less than this one does.
+        return observed.recorded.generation == observed.generation && report.source == wanted.definition.source
     }
 
     /// A node that the placement no longer names keeps its bytes until they are wanted for something else.
@@ -166,45 +220,85 @@ extension Planner {
     ) {
         for (name, report) in observed.reports.sorted(by: { $0.key < $1.key })
         where report.pinned && candidates[name] == nil && !selected.contains(name) && observed.nodes[name] != nil {
-            guard observed.agents[name]?.isReachable ?? false, (memory.refusedNodes[name]?.until ?? now) <= now else { continue }
+            guard takesOrders(name), refusal(by: name, spec: spec, facts: facts) == nil else { continue }
             actions.append(.prepare(node: name, wanted(spec, source: source, facts: facts, isPinned: false).definition))
         }
     }
 
     private mutating func state(
-        of name: String, job: JobView?, spec: CacheSpec, facts: ResolvedSource
+        of name: String, job: JobView?, spec: CacheSpec, facts: ResolvedSource, isPinned: Bool
     ) -> NodeFinding.State {
         guard let agent = observed.agents[name] else { return .waitingForAgent }
-        if case .unreachable(let since, _) = agent.reach, agent.isCredible(at: now) { wake(at: since + AgentView.silenceGrace) }
+        if let end = agent.silenceEnds, now < end { wake(at: end) }
         guard agent.isCredible(at: now) else {
-            guard case .unreachable(let since, _) = agent.reach else { return .waitingForAgent }
             // One that never answered has the same grace as one that did.
-            guard now - since < AgentView.silenceGrace else { return .unreachable }
-            wake(at: since + AgentView.silenceGrace)
-            return .waitingForAgent
+            guard case .unreachable = agent.reach, let end = agent.silenceEnds, now >= end else {
+                return .waitingForAgent
+            }
+            return .unreachable
         }
         let report = observed.reports[name]
         var isStale = false
         if let report, report.state == .ready, let digest = report.digest {
-            if digest == facts.digest { return .ready }
+            if digest == facts.digest {
+                memory.stalls[name] = nil
+                return .ready
+            }
             isStale = question(digest, spec: spec)
             if !isStale { return .waiting }
         }
-        if job?.isUnfinished ?? false { return job?.isDeleting ?? false ? .waiting : .warming }
-        if let shortage = shortage(name, spec: spec, facts: facts) {
+        if let job, job.isUnfinished, !job.isDeleting { return state(of: job, report: report, agent: agent) }
+        if let shortage = shortage(name, spec: spec, facts: facts, isPinned: isPinned) {
             return .shortage(needed: shortage.needed, free: shortage.free)
         }
-        if let refusal = memory.refusedNodes[name], report == nil {
-            return .failed(reason: "AgentRefused", message: refusal.message)
+        if report == nil, let refused = refused(by: name, agent: agent, spec: spec, facts: facts) {
+            return .failed(reason: "AgentRefused", message: refused.message)
         }
+        if let stalled = stalled(name, agent: agent, job: job) { return stalled }
         guard let report else { return .waiting }
-        return state(report, agent: agent, job: job, isStale: isStale)
+        return state(report, agent: agent, job: job, isStale: isStale, spec: spec)
     }
 
-    private mutating func state(_ report: CacheReport, agent: AgentView, job: JobView?, isStale: Bool) -> NodeFinding.State {
-        let circumstances = Attempt(
-            generation: observed.generation, secretVersion: observed.resolution.resolved?.secret?.resourceVersion ?? "",
+    /// A Job that goes on. One without progress that was made for another spec is made anew: its pod may go another way
+    /// to the store. Another version of the Secret reaches the pod that there is.
+    private func state(of job: JobView, report: CacheReport?, agent: AgentView) -> NodeFinding.State {
+        let now = circumstances(of: agent)
+        let hasProgress = (report?.users ?? 0) > 0 || (report?.bytesPerSecond ?? 0) > 0
+        let isOld = job.attempt.generation != now.generation
+        guard !hasProgress, observed.resolution.resolved != nil, isOld else { return .warming }
+        return .due(replacing: job, now)
+    }
+
+    private func circumstances(of agent: AgentView) -> Attempt {
+        Attempt(
+            generation: observed.generation, secretVersion: observed.resolution.resolved?.secret?.version ?? "",
             agentInstance: agent.instanceID)
+    }
+
+    /// Nil: no Job of this node was ended for want of progress, or another may be made.
+    private mutating func stalled(_ name: String, agent: AgentView, job: JobView?) -> NodeFinding.State? {
+        guard let stall = memory.stalls[name] else { return nil }
+        // The next Job has begun; its own end is what counts.
+        if let job, !job.isDeleting {
+            memory.stalls[name] = nil
+            return nil
+        }
+        let circumstances = circumstances(of: agent)
+        let until = stall.at + stall.attempt.failureBackoff
+        guard until > now, !stall.attempt.isOutdated(by: circumstances) else {
+            guard job == nil else { return .waiting }
+            var next = circumstances
+            next.retries = stall.attempt.isOutdated(by: circumstances) ? 0 : stall.attempt.retries + 1
+            return .due(replacing: nil, next)
+        }
+        wake(at: until)
+        return .failed(reason: stall.reason, message: stall.message)
+    }
+
+    private mutating func state(
+        _ report: CacheReport, agent: AgentView, job: JobView?, isStale: Bool, spec: CacheSpec
+    ) -> NodeFinding.State {
+        let circumstances = circumstances(of: agent)
         guard let job else { return .due(replacing: nil, circumstances) }
         if job.isDeleting { return .waiting }
         var next = circumstances
@@ -216,7 +310,8 @@ extension Planner {
             // Only a report from after the Job's end tells what came of it.
             guard let reportedAt = agent.reportedAt, reportedAt > job.phaseSeen else { return .waiting }
             // Pods are bringing it back themselves.
-            if report.state == .filling, report.users > 0 || report.bytesPerSecond > 0, !isStale { return .warming }
+            let isFilled = report.bytesPerSecond > 0 || (report.users > 0 && !spec.isReadByJobs)
+            if report.state == .filling, isFilled, !isStale { return .warming }
             let sameAgent = job.attempt.agentInstance == agent.instanceID
             next.retries = sameAgent ? job.attempt.retries + 1 : 0
             ready = sameAgent ? job.phaseSeen + job.attempt.lossBackoff : now
@@ -226,7 +321,7 @@ extension Planner {
             next.retries = isOutdated ? 0 : job.attempt.retries + 1
             ready = isOutdated ? now : at + job.attempt.failureBackoff
             let words = report.error.map { "\($0.code): \($0.message)" } ?? message
-            finding = .failed(reason: reason, message: words)
+            finding = .failed(reason: reason, message: SpecWords.named(words))
         }
         if ready <= now { return .due(replacing: job, next) }
         wake(at: ready)
@@ -236,11 +331,19 @@ extension Planner {
 
 extension CacheDefinition {
     /// Equal for equal definitions, also in another process.
-    var stableHash: Int {
-        let parts = [
-            namespace, name, source.uri, source.endpoint ?? "", source.region ?? "", medium.rawValue, "\(sizeBytes)", "\(pinned)",
+    package var stableHash: Int {
+        var parts = [
+            namespace, name, source.uri, source.endpoint ?? "", source.region ?? "", medium.rawValue,
+            "\(sizeBytes)", "\(pinned)",
             "\(idleSeconds)", "\(bandwidthLimit ?? -1)",
-        ] + source.include
+        ]
+        parts += source.include
+        parts += [source.addressing, source.requesterPays.map { "\($0)" }].compactMap { $0 }
+        if let role = source.role?.assumed {
+            parts += [role.serviceAccount, role.roleARN, role.providerARN ?? "", "\(role.sessionSeconds ?? 0)"]
+        }
+        if source.role?.node == true { parts.append("node") }
+        if source.needsKeys == true { parts.append("keys") }
         return Int(truncatingIfNeeded: Digest.number(parts.map { "\($0.utf8.count):\($0)" }.joined()))
     }
 }

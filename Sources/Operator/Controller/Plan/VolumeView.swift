@@ -1,18 +1,18 @@
 public import Kubernetes
 
-/// What the plan needs of a claim.
+/// The facts that the plan needs about a claim.
 public struct ClaimView: Sendable, Hashable {
     public var namespace: String
     public var name: String
     public var uid: String
     public var cacheUID: String
-    public var version: UInt64
+    public var version: String
     public var isDeleting: Bool
     /// Its volume disappeared: a claim never recovers from that.
     public var isLost: Bool
 
     public init(
-        namespace: String, name: String, uid: String, cacheUID: String, version: UInt64 = 0, isDeleting: Bool = false,
+        namespace: String, name: String, uid: String, cacheUID: String, version: String = "", isDeleting: Bool = false,
         isLost: Bool = false
     ) {
         self.namespace = namespace
@@ -32,19 +32,19 @@ public struct ClaimView: Sendable, Hashable {
         else { return nil }
         self.init(
             namespace: claim.objectKey.namespace, name: claim.objectKey.name, uid: claim.uid, cacheUID: cacheUID,
-            version: UInt64(claim.resourceVersion) ?? 0, isDeleting: claim.metadata.deletionTimestamp != nil,
+            version: claim.resourceVersion, isDeleting: claim.metadata.deletionTimestamp != nil,
             isLost: claim.status?.phase == "Lost")
     }
 
     var cache: CacheID { CacheID(namespace: namespace, uid: cacheUID) }
 }
 
-/// What the plan needs of a volume.
+/// The facts that the plan needs about a volume.
 public struct VolumeView: Sendable, Hashable {
     public var name: String
     public var uid: String
     public var cacheUID: String
-    public var version: UInt64
+    public var version: String
     public var isDeleting: Bool
     /// The claim it is bound to, once it is.
     public var claimUID: String?
@@ -53,7 +53,8 @@ public struct VolumeView: Sendable, Hashable {
     public var cacheName: String
 
     public init(
-        name: String, uid: String, cacheUID: String, version: UInt64 = 0, isDeleting: Bool = false, claimUID: String? = nil,
+        name: String, uid: String, cacheUID: String, version: String = "", isDeleting: Bool = false,
+        claimUID: String? = nil,
         namespace: String = "", cacheName: String = ""
     ) {
         self.name = name
@@ -68,13 +69,15 @@ public struct VolumeView: Sendable, Hashable {
 
     /// Nil for a volume that is not one of ours after all. Volumes have no namespace; their name says whose they are.
     public init?(_ volume: PersistentVolume) {
-        guard let cacheUID = volume.metadata.labels?[Names.uidLabel], volume.objectKey.name == Names.volume(uid: cacheUID)
+        guard let cacheUID = volume.metadata.labels?[Names.uidLabel],
+            volume.objectKey.name == Names.volume(uid: cacheUID)
         else { return nil }
         let claimUID = volume.spec?.claimRef?.uid
         self.init(
-            name: volume.objectKey.name, uid: volume.uid, cacheUID: cacheUID, version: UInt64(volume.resourceVersion) ?? 0,
+            name: volume.objectKey.name, uid: volume.uid, cacheUID: cacheUID, version: volume.resourceVersion,
             isDeleting: volume.metadata.deletionTimestamp != nil, claimUID: claimUID?.isEmpty ?? true ? nil : claimUID,
-            namespace: volume.metadata.annotations?[Names.namespaceAnnotation] ?? volume.spec?.claimRef?.namespace ?? "",
+            namespace: volume.metadata.annotations?[Names.namespaceAnnotation] ?? volume.spec?.claimRef?.namespace
+                ?? "",
             cacheName: volume.metadata.annotations?[Names.nameAnnotation] ?? "")
     }
 }

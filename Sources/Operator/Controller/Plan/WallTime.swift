@@ -10,11 +10,11 @@ public struct WallTime: Sendable, Hashable, Comparable {
     public init(seconds: Int64) { milliseconds = seconds * 1000 }
     public init(_ timestamp: Timestamp) { milliseconds = timestamp.secondsSinceEpoch * 1000 }
 
-    /// This process's clock: what the machine's said when it was first asked, and since then the time that passed. A wall clock
-    /// that is set meanwhile ends no wait early and prolongs none.
+    /// This process's clock: what the machine's said when it was first asked, and since then the time that passed. A
+    /// wall clock that is set meanwhile ends no wait early and prolongs none.
     public static var now: WallTime { start.wall + (ContinuousClock.now - start.at) }
 
-    /// What the machine's clock says, for what others compare with theirs: signatures, times written to objects.
+    /// The machine's clock, for times that others compare with theirs: signatures, times written to objects.
     public static var clock: WallTime { WallTime(milliseconds: Int64(Date().timeIntervalSince1970 * 1000)) }
 
     private static let start = (wall: clock, at: ContinuousClock.now)

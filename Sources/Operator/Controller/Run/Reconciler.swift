@@ -9,37 +9,20 @@ struct Reconciler: Sendable {
     let writer: StatusWriter
     let logger: Logger
 
-    /// Before the status is written. What a prepared node makes possible, its Job, does not wait for a status that it outdates.
-    private static let mostRounds = 3
-
     func reconcile(_ key: ObjectKey) async throws -> ReconcileOutcome {
-        var round = 1
-        while true {
-            switch try await work(key, isLast: round == Self.mostRounds) {
-            case .ended(let outcome): return outcome
-            case .another: round += 1
-            }
-        }
-    }
-
-    private enum Step {
-        case ended(ReconcileOutcome)
-        /// The plan asked agents for something, and their answers make another plan.
-        case another
-    }
-
-    private func work(_ key: ObjectKey, isLast: Bool) async throws -> Step {
         let now = WallTime.now
-        guard let (cache, observed) = world.observe(key, now: now) else { return .ended(.done) }
+        guard let (cache, observed) = world.observe(key, now: now) else { return .done }
         let plan = Plan.make(observed: observed, now: now)
-        world.remember(plan.memory, uid: cache.uid)
+        world.remember(plan.memory, madeFrom: observed.memory, uid: cache.uid)
         writer.raise(plan.events, on: cache)
         do {
             if let refused = try await applier.apply(plan, to: cache) {
                 world.remember(uid: cache.uid) { memory in
                     memory.refusedWrites = .next(after: memory.refusedWrites, message: refused.message, now: .now)
                 }
-                logger.warning("the API server refuses a write", metadata: ["modelcache": "\(key)", "reason": "\(refused.message)"])
+                logger.warning(
+                    "the API server refuses a write",
+                    metadata: ["modelcache": "\(key)", "reason": "\(refused.message)"])
                 applier.wake([key])
             } else if observed.memory.refusedWrites != nil, plan.makesObjects {
                 world.remember(uid: cache.uid) { $0.refusedWrites = nil }
@@ -47,10 +30,8 @@ struct Reconciler: Sendable {
             }
         } catch let error as KubernetesError where error.isConflict {
             // Somebody else wrote first; the watch brings what they wrote.
-            return .ended(.requeue)
+            return .requeue
         }
-        // What was resolved is written down before anything is fetched.
-        if !isLast, plan.asksAgents, !observed.recorded.sourceHash.isEmpty { return .another }
         var wake = plan.requeueAfter
         if let picture = plan.picture {
             // Actions may have written the object; the newest is the one to compare with.
@@ -58,15 +39,11 @@ struct Reconciler: Sendable {
             let at = try await writer.write(picture, of: current, memory: world.memory(uid: cache.uid), now: now)
             if let at { wake = min(wake ?? .seconds(3600), max(.milliseconds(10), at - .now)) }
         }
-        return .ended(wake.map { .requeueAfter($0) } ?? .done)
+        return wake.map { .requeueAfter($0) } ?? .done
     }
 }
 
 extension Plan {
-    fileprivate var asksAgents: Bool {
-        actions.contains { if case .prepare = $0 { true } else { false } }
-    }
-
     /// Whether it makes what the API server may refuse.
     fileprivate var makesObjects: Bool {
         actions.contains { action in

@@ -1,77 +1,152 @@
 internal import CRD
 internal import Kubernetes
 internal import Logging
+internal import Synchronization
 
-/// Looks at sources beside the reconciles: a store that does not answer holds up nobody else.
+/// Looks at sources beside the reconciles, as ``FairQueue`` says: a store that does not answer holds up nobody
+/// else.
 struct ResolutionRunner: Sendable {
     struct Work: Sendable {
         var uid: String
+        /// ``Resolution/Look``.
+        var id: Int
         var subject: String
+        var namespace: String
         var request: SourceResolver.Request
     }
 
     private let world: World
     private let resolver: SourceResolver
+    private let settings: ListingJob.Settings
     private let logger: Logger
+    /// The keys given need another plan.
     private let wake: @Sendable ([ObjectKey]) -> Void
-    private let stream: AsyncStream<Work>
-    private let queue: AsyncStream<Work>.Continuation
+    private let queue = Shared()
+    private let signals: AsyncStream<Void>
+    private let signal: AsyncStream<Void>.Continuation
 
-    /// Before an API server that did not give the Secret is asked again.
+    /// The outer failure says nothing about the source.
+    private typealias Answer = Result<Result<ResolvedSource, SourceFailure>, any Error>
+
+    private final class Shared: Sendable {
+        /// Each listing is a connection and up to one page of objects.
+        let state = Mutex(FairQueue<Work>(width: 16, widthOfLine: 4))
+        /// By number of the look: finished, it gives the look up.
+        let answers = Mutex<[Int: AsyncStream<Answer>.Continuation]>([:])
+    }
+
+    /// Before an API server that did not take a Job is asked again.
     private static let pause: Duration = .seconds(3)
 
-    init(world: World, resolver: SourceResolver, logger: Logger, wake: @escaping @Sendable ([ObjectKey]) -> Void) {
+    init(
+        world: World, resolver: SourceResolver, settings: ListingJob.Settings, logger: Logger,
+        wake: @escaping @Sendable ([ObjectKey]) -> Void
+    ) {
         self.world = world
         self.resolver = resolver
+        self.settings = settings
         self.logger = logger
         self.wake = wake
-        (stream, queue) = AsyncStream.makeStream(bufferingPolicy: .unbounded)
+        (signals, signal) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
     }
 
-    /// One look at a time for a ModelCache; another asked for meanwhile is left out.
-    func start(_ cache: ModelCache, spec: CacheSpec, regions: Set<String>, secretOnly: Bool) {
-        guard case .success(let source) = spec.effectiveSource(regions: regions, recorded: cache.status?.source?.region),
-            world.beginResolution(uid: cache.uid)
+    /// One look at a time for a ModelCache. Another of the same subject that is asked for meanwhile is left out; one of
+    /// an edited spec ends the former at once.
+    func start(_ cache: ModelCache, spec: CacheSpec, regions: Set<String>) {
+        guard
+            case .success(let source) = spec.effectiveSource(regions: regions, recorded: cache.status?.source?.region),
+            let (id, outdated) = world.beginLook(uid: cache.uid, subject: spec.resolutionSubject)
         else { return }
-        let known = world.resolution(uid: cache.uid)
-        let version = secretOnly && known.subject == spec.resolutionSubject ? known.resolved?.secret?.resourceVersion : nil
-        queue.yield(Work(
-            uid: cache.uid, subject: spec.resolutionSubject,
-            request: SourceResolver.Request(
-                namespace: cache.metadata.namespace ?? "", source: source, secretName: spec.secretName, knownSecretVersion: version)))
+        if let outdated { queue.answers.withLock { $0[outdated] }?.finish() }
+        let namespace = cache.metadata.namespace ?? ""
+        let isAnonymous = spec.secretName == nil && source.role == nil
+        let job = ListingJob(
+            owner: Owner(namespace: namespace, name: cache.metadata.name, uid: cache.uid), source: source,
+            secretName: spec.secretName, image: world.image, pods: world.podTemplate.overlaid(by: spec.podTemplate),
+            placement: spec.placement, settings: settings)
+        let work = Work(
+            uid: cache.uid, id: id, subject: spec.resolutionSubject, namespace: namespace,
+            request: isAnonymous ? .anonymous(source) : .job(job))
+        queue.state.withLock { $0.add(work, line: namespace) }
+        signal.yield()
     }
 
-    /// Until cancelled.
+    /// Until cancelled. Then it waits for no store.
     func run() async {
         await withDiscardingTaskGroup { group in
-            for await work in stream {
-                group.addTask { await look(work) }
+            for await _ in signals {
+                while let work = queue.state.withLock({ $0.next() }) {
+                    group.addTask {
+                        // A ModelCache that was deleted or edited meanwhile needs no answer.
+                        if world.isWanted(look: work.id, uid: work.uid) { await look(work) }
+                        queue.state.withLock { _ = $0.ended(line: work.namespace) }
+                        signal.yield()
+                    }
+                }
             }
+            group.cancelAll()
         }
     }
 
-    private func look(_ work: Work) async {
-        do {
-            let answer = try await resolver.resolve(work.request)
-            let now = WallTime.now
-            wake(world.endResolution(uid: work.uid) { resolution in
-                resolution.finishedAt = now
-                switch answer {
-                case .unchanged: break
-                case .resolved(let source):
-                    resolution.subject = work.subject
-                    resolution.outcome = .resolved(source)
-                    resolution.failures = 0
-                case .failed(let failure):
-                    resolution.failures = resolution.subject == work.subject ? resolution.failures + 1 : 1
-                    resolution.subject = work.subject
-                    resolution.outcome = .failed(failure)
+    /// The resolver's answer; nil when this task was cancelled or the look outdated before: a store may take a minute
+    /// to be given up, and nobody waits for that.
+    private func answer(_ work: Work) async -> Answer? {
+        let (answers, sender) = AsyncStream.makeStream(of: Answer.self)
+        queue.answers.withLock { $0[work.id] = sender }
+        defer { queue.answers.withLock { _ = $0.removeValue(forKey: work.id) } }
+        // One that was outdated before its sender was there.
+        guard world.isWanted(look: work.id, uid: work.uid) else { return nil }
+        let listing = Task {
+            do {
+                let answer = try await resolver.resolve(work.request) { why in
+                    wake(world.waits(look: work.id, uid: work.uid, why: why))
                 }
-            })
+                sender.yield(.success(answer))
+            } catch {
+                sender.yield(.failure(error))
+            }
+            sender.finish()
+        }
+        var iterator = answers.makeAsyncIterator()
+        let answer = await iterator.next()
+        if answer == nil { listing.cancel() }
+        return answer
+    }
+
+    private func look(_ work: Work) async {
+        guard let result = await answer(work) else {
+            _ = world.end(look: work.id, uid: work.uid) { _ in }
+            return
+        }
+        do {
+            let answer = try result.get()
+            let now = WallTime.now
+            wake(
+                world.end(look: work.id, uid: work.uid) { resolution in
+                    resolution.finishedAt = now
+                    switch answer {
+                    case .success(let source):
+                        if let former = resolution.resolved, let change = SourceChange(from: former, to: source) {
+                            resolution.change = change
+                        }
+                        resolution.subject = work.subject
+                        resolution.outcome = .resolved(source)
+                        resolution.failures = 0
+                    case .failure(let failure):
+                        resolution.failures = resolution.subject == work.subject ? resolution.failures + 1 : 1
+                        resolution.subject = work.subject
+                        resolution.outcome = .failed(failure)
+                    }
+                })
         } catch {
-            logger.warning("a Secret could not be read", metadata: ["namespace": "\(work.request.namespace)", "reason": "\(error)"])
+            logger.warning(
+                "the API server did not give what a listing needs",
+                metadata: [
+                    "namespace": "\(work.namespace)", "source": "\(work.request.source.uri)",
+                    "reason": "\(error)",
+                ])
             try? await Task.sleep(for: Self.pause)
-            wake(world.endResolution(uid: work.uid) { _ in })
+            wake(world.end(look: work.id, uid: work.uid) { _ in })
         }
     }
 }

@@ -1,8 +1,9 @@
 internal import CRD
-internal import Kubernetes
+package import Kubernetes
 internal import Logging
 
-/// The reflectors that feed the world. Each keeps of an object what plans need and no more: ten thousand Jobs are a few megabytes.
+/// The reflectors that feed the world. Each keeps of an object what plans need and no more: ten thousand Jobs are a few
+/// megabytes.
 struct Watches: Sendable {
     private let caches: Reflector<ModelCache, ModelCache>
     private let nodes: Reflector<Node, NodeView>
@@ -15,11 +16,20 @@ struct Watches: Sendable {
         let ours = ListOptions(labelSelector: "\(Names.managedByLabel)=\(Names.managedBy),\(Names.uidLabel)")
         let agent = ListOptions(labelSelector: "\(Names.agentLabel.key)=\(Names.agentLabel.value)")
         caches = Reflector(client: client, namespace: options.namespace, logger: logger)
-        nodes = Reflector(client: client, logger: logger) { NodeView($0, now: .now) }
-        jobs = Reflector(client: client, namespace: options.namespace, selecting: ours, logger: logger) { JobView($0, now: .now) }
-        claims = Reflector(client: client, namespace: options.namespace, selecting: ours, logger: logger) { ClaimView($0) }
+        nodes = Reflector(
+            client: client, selecting: ListOptions(labelSelector: options.agentNodeSelector),
+            logger: logger
+        ) { NodeView($0, now: .now) }
+        jobs = Reflector(client: client, namespace: options.namespace, selecting: ours, logger: logger) {
+            JobView($0, now: .now)
+        }
+        claims = Reflector(client: client, namespace: options.namespace, selecting: ours, logger: logger) {
+            ClaimView($0)
+        }
         volumes = Reflector(client: client, selecting: ours, logger: logger) { VolumeView($0) }
-        agents = Reflector(client: client, namespace: options.systemNamespace, selecting: agent, logger: logger) { AgentPod($0) }
+        agents = Reflector(client: client, namespace: options.systemNamespace, selecting: agent, logger: logger) {
+            AgentPod($0)
+        }
     }
 
     /// Before ``run()``.
@@ -28,51 +38,56 @@ struct Watches: Sendable {
     func connect(
         to world: World, pods: @escaping @Sendable (ReflectorEvent<AgentPod>) -> Void,
         job: @escaping @Sendable (JobView) -> Void,
-        wake: @escaping @Sendable ([ObjectKey]) -> Void, wakeSoon: @escaping @Sendable ([ObjectKey]) -> Void
+        wake: @escaping @Sendable ([ObjectKey], WakeReason, ReconcileQueue.Urgency) -> Void
     ) {
+        // Before the list's changes are told.
+        caches.addListHandler { world.relisted(.caches) }
+        jobs.addListHandler { world.relisted(.jobs) }
+        claims.addListHandler { world.relisted(.claims) }
+        volumes.addListHandler { world.relisted(.volumes) }
         caches.addHandler { event in
             switch event {
-            case .added(let key, let cache): wake(world.set(cache, key: key))
+            case .added(let key, let cache): wake(world.set(cache, key: key), .edit, .now)
             case .modified(let key, let old, let new):
                 if old.uid != new.uid { _ = world.remove(old, key: key) }
-                wake(world.set(new, key: key))
-            case .deleted(let key, let cache): wake(world.remove(cache, key: key))
+                wake(world.set(new, key: key), .edit, .now)
+            case .deleted(let key, let cache): wake(world.remove(cache, key: key), .edit, .now)
             }
         }
         nodes.addHandler { event in
             switch event {
-            case .added(_, let node), .modified(_, _, let node): wakeSoon(world.set(node))
-            case .deleted(let key, _): wakeSoon(world.removeNode(key.name))
+            case .added(_, let node), .modified(_, _, let node): wake(world.set(node), .node, .soon)
+            case .deleted(let key, _): wake(world.removeNode(key.name), .node, .soon)
             }
         }
         jobs.addHandler { event in
             switch event {
             case .added(_, let new):
-                wakeSoon(world.set(new, isConfirmed: true))
+                wake(world.set(new, isConfirmed: true), .job, .soon)
                 job(new)
             case .modified(_, let old, let new):
-                if old.uid != new.uid { wakeSoon(world.removeJob(old)) }
-                wakeSoon(world.set(new, isConfirmed: true))
+                if old.uid != new.uid { wake(world.removeJob(old), .job, .soon) }
+                wake(world.set(new, isConfirmed: true), .job, .soon)
                 if old.phase != new.phase { job(new) }
-            case .deleted(_, let gone): wakeSoon(world.removeJob(gone))
+            case .deleted(_, let gone): wake(world.removeJob(gone), .job, .soon)
             }
         }
         claims.addHandler { event in
             switch event {
-            case .added(_, let claim): wakeSoon(world.set(claim))
+            case .added(_, let claim): wake(world.set(claim), .claim, .soon)
             case .modified(_, let old, let new):
                 if old.uid != new.uid { _ = world.removeClaim(old) }
-                wakeSoon(world.set(new))
-            case .deleted(_, let claim): wakeSoon(world.removeClaim(claim))
+                wake(world.set(new), .claim, .soon)
+            case .deleted(_, let claim): wake(world.removeClaim(claim), .claim, .soon)
             }
         }
         volumes.addHandler { event in
             switch event {
-            case .added(_, let volume): wakeSoon(world.set(volume))
+            case .added(_, let volume): wake(world.set(volume), .volume, .soon)
             case .modified(_, let old, let new):
                 if old.uid != new.uid { _ = world.removeVolume(old) }
-                wakeSoon(world.set(new))
-            case .deleted(_, let volume): wakeSoon(world.removeVolume(volume))
+                wake(world.set(new), .volume, .soon)
+            case .deleted(_, let volume): wake(world.removeVolume(volume), .volume, .soon)
             }
         }
         agents.addHandler(pods)
@@ -87,7 +102,7 @@ struct Watches: Sendable {
         }
     }
 
-    /// What the leader alone needs besides. Until cancelled.
+    /// Runs the reflectors that the leader alone needs besides. Until cancelled.
     func run() async throws {
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { try await jobs.run() }
@@ -114,19 +129,25 @@ struct Watches: Sendable {
     }
 }
 
-/// What is needed of an agent's pod.
-struct AgentPod: Sendable, Hashable {
+/// The facts that are needed about an agent's pod.
+package struct AgentPod: Sendable, Hashable {
     var name: String
     var uid: String
     var node: String
     var address: String
     var isReady: Bool
     var isDeleting: Bool
+    /// How long it may take to end once it was asked to.
+    var graceSeconds: Int64
     var createdAt: Int64
 
+    /// Kubernetes' own default.
+    private static let standardGraceSeconds: Int64 = 30
+
     /// Nil until it is on a node and has an address.
-    init?(_ pod: Pod) {
-        guard let node = pod.spec?.nodeName, !node.isEmpty, let address = pod.status?.podIP ?? pod.status?.hostIP, !address.isEmpty,
+    package init?(_ pod: Pod) {
+        guard let node = pod.spec?.nodeName, !node.isEmpty, let address = pod.status?.podIP ?? pod.status?.hostIP,
+            !address.isEmpty,
             pod.status?.phase != "Failed", pod.status?.phase != "Succeeded"
         else { return nil }
         name = pod.objectKey.name
@@ -135,6 +156,9 @@ struct AgentPod: Sendable, Hashable {
         self.address = address
         isReady = pod.isReady
         isDeleting = pod.metadata.deletionTimestamp != nil
+        graceSeconds =
+            pod.metadata.deletionGracePeriodSeconds ?? pod.spec?.terminationGracePeriodSeconds
+            ?? Self.standardGraceSeconds
         createdAt = pod.metadata.creationTimestamp?.secondsSinceEpoch ?? 0
     }
 }

@@ -1,4 +1,4 @@
-/// What is known of a ModelCache's source, apart from what its status keeps.
+/// The knowledge about a ModelCache's source that its status does not keep.
 public struct Resolution: Sendable, Hashable {
     public enum Outcome: Sendable, Hashable {
         /// Not asked since this operator started.
@@ -7,23 +7,41 @@ public struct Resolution: Sendable, Hashable {
         case failed(SourceFailure)
     }
 
+    /// A look at the source that waits or is under way.
+    public struct Look: Sendable, Hashable {
+        public var id: Int
+        /// ``CacheSpec/resolutionSubject`` when it was asked for. Another one takes its place.
+        public var subject: String
+        /// Why it does not begin, in words.
+        public var waiting: String?
+
+        public init(id: Int, subject: String, waiting: String? = nil) {
+            self.id = id
+            self.subject = subject
+            self.waiting = waiting
+        }
+    }
+
     public var outcome: Outcome
-    /// ``CacheSpec/sourceHash`` and Secret name it was for.
+    /// ``CacheSpec/resolutionSubject`` of the outcome.
     public var subject: String
     /// When the outcome came.
     public var finishedAt: WallTime?
-    /// A look is under way.
-    public var isRunning: Bool
+    /// Nil: none is under way.
+    public var look: Look?
     /// How many failed in a row.
     public var failures: Int
+    /// The last difference between two listings that this operator has seen.
+    public var change: SourceChange?
 
     public init(
-        outcome: Outcome = .unknown, subject: String = "", finishedAt: WallTime? = nil, isRunning: Bool = false, failures: Int = 0
+        outcome: Outcome = .unknown, subject: String = "", finishedAt: WallTime? = nil, look: Look? = nil,
+        failures: Int = 0
     ) {
         self.outcome = outcome
         self.subject = subject
         self.finishedAt = finishedAt
-        self.isRunning = isRunning
+        self.look = look
         self.failures = failures
     }
 
@@ -33,20 +51,33 @@ public struct Resolution: Sendable, Hashable {
     public var resolved: ResolvedSource? { if case .resolved(let source) = outcome { source } else { nil } }
 }
 
-/// What a source held when it was listed.
+/// The content of a source when it was listed.
 public struct ResolvedSource: Sendable, Hashable {
     public var totalBytes: Int64
     public var files: Int
     /// ``SourceDigest`` in text.
     public var digest: String
-    /// Nil for a public source.
+    /// Nil for a source that is not read with a Secret.
     public var secret: SecretView?
+    /// Keys that cannot be files, in one line; nil: none.
+    public var leftOut: String?
+    /// Objects that are there and cannot be read, in one line with the remedy; nil: none.
+    public var unreadable: String?
+    /// A hash of size and ETag by key below the prefix, to name what changed later. Empty where the listing is longer
+    /// than a Job can tell.
+    public var objects: [String: String]
 
-    public init(totalBytes: Int64, files: Int, digest: String, secret: SecretView? = nil) {
+    public init(
+        totalBytes: Int64, files: Int, digest: String, secret: SecretView? = nil, leftOut: String? = nil,
+        unreadable: String? = nil, objects: [String: String] = [:]
+    ) {
         self.totalBytes = totalBytes
         self.files = files
         self.digest = digest
         self.secret = secret
+        self.leftOut = leftOut
+        self.unreadable = unreadable
+        self.objects = objects
     }
 }
 
@@ -64,7 +95,9 @@ public struct SourceFailure: Error, Sendable, Hashable {
         case sourceEmpty = "SourceEmpty"
         case endpointUnreachable = "EndpointUnreachable"
         case clockSkewed = "ClockSkewed"
+        case objectsUnreadable = "ObjectsUnreadable"
         case storeError = "StoreError"
+        case digestMismatch = "DigestMismatch"
 
         /// Whether the spec must be mended before anything new is done, though everything stays as it is meanwhile.
         public var isOfSpec: Bool {

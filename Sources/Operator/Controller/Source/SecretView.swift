@@ -1,25 +1,13 @@
-/// What may be known and kept of a Secret: which entries it has, never what they hold.
+/// The facts that are known and kept about a source's Secret. A Job of the ModelCache's namespace told them; the
+/// operator reads no Secret.
 public struct SecretView: Sendable, Hashable {
-    /// The names of the entries that hold the store's keys.
-    public struct Keys: Sendable, Hashable {
-        public var keyID: String
-        public var secret: String
-        public var token: String
+    /// Another one for other entries or values (`MountedSecret.version`).
+    public var version: String
+    /// When the credentials expire, in Unix seconds; nil: the Secret does not say.
+    public var expiry: Int64?
 
-        public init(keyID: String, secret: String, token: String) {
-            self.keyID = keyID
-            self.secret = secret
-            self.token = token
-        }
-    }
-
-    public var name: String
-    public var resourceVersion: String
-    public var keys: Keys
-
-    public init(name: String, resourceVersion: String, keys: Keys) {
-        self.name = name
-        self.resourceVersion = resourceVersion
-        self.keys = keys
+    public init(version: String, expiry: Int64? = nil) {
+        self.version = version
+        self.expiry = expiry
     }
 }

@@ -1,37 +1,30 @@
 public import AgentAPI
-public import Kubernetes
 internal import CRD
+internal import Foundation
 internal import ObjectStore
+public import RangeTransfer
+internal import StoreHost
+internal import TextCoding
 
-/// Lists sources with their ModelCache's own credentials.
+/// Lists sources: public ones itself, and those that are read with credentials through Jobs that have these.
 ///
-/// At most ``width`` at a time; each within a minute and a bounded number of pages, whatever the endpoint does.
-public actor SourceResolver {
-    /// What to look at.
-    public struct Request: Sendable, Equatable {
-        public var namespace: String
-        /// With the endpoint filled in.
-        public var source: CacheDefinition.Source
-        public var secretName: String?
-        /// Stop after the Secret when it is still this version.
-        public var knownSecretVersion: String?
+/// Each within a minute and a bounded number of pages, whatever the endpoint does. ``ResolutionRunner`` says how many
+/// at a time.
+public final class SourceResolver: Sendable {
+    /// The source to look at, and who does.
+    public enum Request: Sendable, Equatable {
+        /// With the endpoint filled in; the operator lists it, as nobody.
+        case anonymous(CacheDefinition.Source)
+        case job(ListingJob)
 
-        public init(namespace: String, source: CacheDefinition.Source, secretName: String?, knownSecretVersion: String? = nil) {
-            self.namespace = namespace
-            self.source = source
-            self.secretName = secretName
-            self.knownSecretVersion = knownSecretVersion
+        public var source: CacheDefinition.Source {
+            switch self {
+            case .anonymous(let source): source
+            case .job(let job): job.source
+            }
         }
     }
 
-    public enum Answer: Sendable, Equatable {
-        case resolved(ResolvedSource)
-        case failed(SourceFailure)
-        /// The Secret is the one known.
-        case unchanged
-    }
-
-    static let width = 8
     /// A model has files by the hundred; two hundred thousand keys are no model.
     private static let maximumPages = 200
     private static let listingDeadline: Duration = .seconds(60)
@@ -39,55 +32,40 @@ public actor SourceResolver {
     private static let retry = RetryPolicy(
         maximumAttempts: 3, baseDelay: .milliseconds(200), maximumDelay: .seconds(2), deadline: .seconds(15))
 
-    private let secrets: @Sendable (ObjectKey) async throws -> Secret?
+    /// Called with the reason why a listing does not begin, in words.
+    public typealias Waiting = @Sendable (String) -> Void
+    /// The termination message of a Job that listed, or why there is none.
+    public typealias Lister = @Sendable (ListingJob, Waiting) async throws -> Result<String, SourceFailure>
+
+    private let lister: Lister
     private let engine: TransferEngine
-    private var running = 0
-    private var waiting: [CheckedContinuation<Void, Never>] = []
 
     /// - Parameters:
     ///   - allowsLoopback: whether a store may be on this machine, as in testbeds.
-    ///   - secrets: one Secret, nil when there is none.
-    public init(allowsLoopback: Bool = false, secrets: @escaping @Sendable (ObjectKey) async throws -> Secret?) throws {
-        self.secrets = secrets
+    ///   - proxies: through which stores are reached; never the API server or an agent.
+    ///   - lister: runs Jobs.
+    public init(allowsLoopback: Bool = false, proxies: ProxySettings = .none, lister: @escaping Lister) throws {
+        self.lister = lister
         engine = try TransferEngine(
             TransferEngineConfiguration(
-                threads: 1, connectTimeout: .seconds(5), stallTimeout: .seconds(10),
+                threads: 1, proxies: proxies, connectTimeout: .seconds(5), stallTimeout: .seconds(10),
                 addressGuard: AddressGuard { StoreHost.problem(withAddress: $0, allowsLoopback: allowsLoopback) }))
     }
 
-    /// - Throws: what asking for the Secret threw: an API server that is away says nothing about the source.
-    public func resolve(_ request: Request) async throws -> Answer {
-        await enter()
-        defer { leave() }
-        var secret: Secret?
-        if let name = request.secretName {
-            do {
-                secret = try await secrets(ObjectKey(namespace: request.namespace, name: name))
-            } catch let error as KubernetesError where error.isForbidden {
-                return .failed(SourceFailure(
-                    .secretNotFound,
-                    "Secret \(name) may not be read by the operator; allow it `get` on Secrets in namespace \(request.namespace)"))
-            }
-            guard let secret else {
-                return .failed(SourceFailure(
-                    .secretNotFound,
-                    "there is no Secret \(name) in namespace \(request.namespace); create it with entries OSS_ACCESS_KEY_ID and "
-                        + "OSS_ACCESS_KEY_SECRET"))
-            }
-            if let known = request.knownSecretVersion, known == secret.resourceVersion { return .unchanged }
-        }
-        do throws(SourceFailure) {
-            guard let secret else { return .resolved(try await list(request.source, provider: .anonymous, secret: nil)) }
-            let read = try SecretView.read(secret)
-            return .resolved(try await list(request.source, provider: .fixed(read.credentials), secret: read.view))
-        } catch {
-            return .failed(error)
+    /// - Parameter waiting: told why a Job that lists does not start.
+    /// - Throws: what the lister threw: an API server that is away says nothing about the source.
+    public func resolve(_ request: Request, waiting: Waiting = { _ in }) async throws
+        -> Result<ResolvedSource, SourceFailure>
+    {
+        switch request {
+        case .anonymous(let source):
+            do throws(SourceFailure) { return .success(try await list(source)) } catch { return .failure(error) }
+        case .job(let job):
+            return try await lister(job, waiting).flatMap { Self.answer($0, job.source) }
         }
     }
 
-    private nonisolated func list(
-        _ source: CacheDefinition.Source, provider: CredentialsProvider, secret: SecretView?
-    ) async throws(SourceFailure) -> ResolvedSource {
+    private func list(_ source: CacheDefinition.Source) async throws(SourceFailure) -> ResolvedSource {
         let configuration: StoreConfiguration
         do throws(SettingError) {
             let location = try ObjectLocation(parsing: source.uri, field: "spec.source.uri")
@@ -96,41 +74,60 @@ public actor SourceResolver {
                 endpointText = "https://s3.\(source.region ?? "us-east-1").amazonaws.com"
             }
             configuration = try StoreConfiguration(
-                location: location, endpoint: try StoreEndpoint(parsing: endpointText ?? "", field: "spec.source.endpoint"),
-                region: source.region, credentials: provider, retry: Self.retry)
+                location: location,
+                endpoint: try StoreEndpoint(
+                    parsing: endpointText ?? "", for: location,
+                    addressing: try AddressingSetting(parsing: source.addressing, field: "spec.source.addressing"),
+                    field: "spec.source.endpoint"),
+                region: source.region, credentials: .anonymous, requesterPays: source.requesterPays ?? false,
+                retry: Self.retry)
         } catch {
             throw SourceFailure(error)
         }
-        let listing: ObjectListing
+        let catalog: SourceCatalog
         do throws(StoreError) {
-            listing = try await StoreClient(configuration, engine: engine)
-                .list(maximumPages: Self.maximumPages, within: Self.listingDeadline)
+            catalog = try await StoreClient(configuration, engine: engine)
+                .catalog(include: source.include, maximumPages: Self.maximumPages, within: Self.listingDeadline)
         } catch {
             throw SourceFailure(error)
         }
-        let objects = listing.selected(under: configuration.location, include: source.include)
-        guard !objects.isEmpty else {
-            let hint = listing.objects.isEmpty || source.include.isEmpty
-                ? "" : " that matches spec.source.include (\(Words.count(listing.objects.count, "object")) there in all)"
+        return try Self.resolved(SourceSummary(catalog), source)
+    }
+
+    private static func resolved(
+        _ summary: SourceSummary, _ source: CacheDefinition.Source
+    ) throws(SourceFailure) -> ResolvedSource {
+        guard summary.files > 0 else {
+            let hint = source.include.isEmpty ? "" : " that matches spec.source.include"
             throw SourceFailure(
-                .sourceEmpty, "no object is under \(source.uri)\(hint); check the prefix, a prefix is not a single file")
+                .sourceEmpty,
+                "no object is under \(source.uri)\(hint); check the prefix"
+                    + (summary.leftOut.map { "; \($0)" } ?? ""))
         }
-        var total: Int64 = 0
-        for object in objects { total = total.addedClamping(Int64(clamping: object.size)) }
         return ResolvedSource(
-            totalBytes: total, files: objects.count,
-            digest: listing.digest(under: configuration.location, include: source.include).description, secret: secret)
+            totalBytes: summary.totalBytes, files: summary.files, digest: summary.digest,
+            secret: summary.secret.map { SecretView(version: $0.version, expiry: $0.expiry) },
+            leftOut: summary.leftOut, unreadable: summary.unreadable.map(SpecWords.named),
+            objects: summary.objects ?? [:])
     }
 
-    private func enter() async {
-        if running < Self.width {
-            running += 1
-        } else {
-            await withCheckedContinuation { waiting.append($0) }
+    /// Translates the word of a pod of the ModelCache's namespace. It decides about this ModelCache alone, as its
+    /// credentials would.
+    private static func answer(
+        _ text: String, _ source: CacheDefinition.Source
+    ) -> Result<ResolvedSource, SourceFailure> {
+        guard let summary = try? JSONDecoder().decode(SourceSummary.self, from: Data(text.utf8)) else {
+            return .failure(
+                SourceFailure(
+                    .storeError, Words.line("the Job that lists the source ended without a result: \(text)", limit: 700)
+                ))
         }
-    }
-
-    private func leave() {
-        if waiting.isEmpty { running -= 1 } else { waiting.removeFirst().resume() }
+        do throws(SourceFailure) {
+            if let problem = summary.secretProblem { throw SourceFailure(problem) }
+            if let error = summary.error { throw SourceFailure(error) }
+            return .success(try resolved(summary, source))
+        } catch {
+            return .failure(error)
+        }
     }
 }

@@ -1,21 +1,37 @@
 internal import ObjectStore
+internal import TextCoding
 
 extension SourceFailure {
-    /// What the store's error means to whoever wrote the ModelCache.
+    /// The meaning of the store's error for the author of the ModelCache.
     init(_ error: StoreError) {
-        let reason: Reason = switch error.kind {
-        case .wrongKey, .wrongSecret, .accessDenied, .expiredToken: .accessDenied
-        case .noSuchBucket: .noSuchBucket
-        case .noSuchKey: .sourceEmpty
-        case .clockSkew: .clockSkewed
-        case .nameResolution, .connectionRefused, .connectionLost, .tls, .connectTimeout, .stalled: .endpointUnreachable
-        case .settings: .invalidSpec
-        case .wrongRegion, .objectChanged, .throttled, .server, .refused, .malformedAnswer, .sink, .cancelled: .storeError
-        }
-        self.init(reason, Words.line(error.description, limit: 700))
+        let reason: Reason =
+            switch error.kind {
+            case .wrongKey, .wrongSecret, .accessDenied, .expiredToken, .credentialsRefused: .accessDenied
+            case .unreadable: .objectsUnreadable
+            case .noSuchBucket: .noSuchBucket
+            case .noSuchKey: .sourceEmpty
+            case .clockSkew: .clockSkewed
+            case .nameResolution, .connectionRefused, .connectionLost, .tls, .connectTimeout, .stalled,
+                .credentialsUnavailable:
+                .endpointUnreachable
+            case .settings: .invalidSpec
+            case .wrongRegion, .objectChanged, .throttled, .server, .refused, .malformedAnswer, .sink, .cancelled:
+                .storeError
+            }
+        self.init(reason, Words.line(SpecWords.named(error.description), limit: 700))
+    }
+
+    /// The Secret's name and entries are the author's own words.
+    init(_ problem: MountedSecret.Problem) {
+        let reason: Reason =
+            switch problem.kind {
+            case .notFound: .secretNotFound
+            case .invalid: .secretInvalid
+            }
+        self.init(reason, Words.line("\(problem)", limit: 700))
     }
 
     init(_ error: SettingError) {
-        self.init(.invalidSpec, Words.line(error.description, limit: 700))
+        self.init(.invalidSpec, Words.line(SpecWords.named(error.description), limit: 700))
     }
 }

@@ -21,10 +21,13 @@ struct ConditionDraft: Equatable {
     func condition(after before: Condition?, generation: Int64, now: WallTime) -> Condition {
         Condition(
             type: type, status: status, observedGeneration: generation,
-            lastTransitionTime: before.flatMap { $0.status == status && !$0.lastTransitionTime.isEmpty ? $0.lastTransitionTime : nil }
+            lastTransitionTime: before.flatMap {
+                $0.status == status && !$0.lastTransitionTime.isEmpty ? $0.lastTransitionTime : nil
+            }
                 ?? now.timestamp.description,
             // Kubernetes 1.20 takes an empty text for null and refuses the whole status.
-            reason: reason, message: message.isEmpty ? reason.rawValue : Words.line(message, limit: Self.longestMessage))
+            reason: reason, message: message.isEmpty ? reason.rawValue : Words.line(message, limit: Self.longestMessage)
+        )
     }
 }
 
@@ -33,49 +36,65 @@ extension Picture {
     var conditions: [ConditionDraft] {
         var drafts = [readyCondition, sourceCondition, progressCondition]
         if facts != nil { drafts += [degradedCondition, capacityCondition] }
+        if let change { drafts.append(ConditionDraft(.sourceChanged, .true, .objectsChanged, change.message)) }
         return drafts
     }
 
-    private var isAllReady: Bool { ready.count == desired.count && (!desired.isEmpty || (!isEager && seedersWanted == 0)) }
+    private var isAllReady: Bool {
+        ready.count == desired.count && (!desired.isEmpty || (!isEager && seedersWanted == 0))
+    }
 
     private var sourceCondition: ConditionDraft {
         switch source {
         case .resolved:
             let size = facts.map { "\(Words.count($0.files, "file")), \(Words.bytes($0.totalBytes))" } ?? ""
-            return ConditionDraft(.sourceResolved, .true, .resolved, size)
-        case .resolving: return ConditionDraft(.sourceResolved, .unknown, .resolving, "the source is being listed")
+            return ConditionDraft(
+                .sourceResolved, .true, .resolved,
+                [size, reader, facts?.leftOut ?? ""].filter { !$0.isEmpty }.joined(separator: "; "))
+        case .resolving: return ConditionDraft(.sourceResolved, .unknown, .resolving, resolvingMessage)
         case .waitingForNodes:
             return ConditionDraft(
                 .sourceResolved, .unknown, .noMatchingNodes,
                 "the spec names neither endpoint nor region, and no node matches spec.placement that could give one; set "
-                    + "spec.source.region in a new ModelCache, or let a node match")
+                    + "spec.source.region, or let a node match")
         case .failed(let failure):
             return ConditionDraft(.sourceResolved, .false, ConditionReason(failure.reason), failure.message)
         }
     }
 
     private var readyCondition: ConditionDraft {
-        func not(_ reason: ConditionReason, _ message: String) -> ConditionDraft { ConditionDraft(.ready, .false, reason, message) }
-        let counted = "\(ready.count) of \(Words.count(desired.count, "node")) \(ready.count == 1 ? "has" : "have") the model"
+        func not(_ reason: ConditionReason, _ message: String) -> ConditionDraft {
+            ConditionDraft(.ready, .false, reason, message)
+        }
+        let counted =
+            "\(ready.count) of \(Words.count(desired.count, "node")) \(ready.count == 1 ? "has" : "have") the model"
         switch ending {
         case .inUse(let users):
             let who = users.prefix(3).map { "\($0.node) (\(Words.count($0.users, "reader")))" }.joined(separator: ", ")
-            return not(.inUse, "the model is in use on \(who)\(users.count > 3 ? " and \(users.count - 3) more" : ""); "
-                + "running pods keep their bytes, and the copies go when they end")
+            return not(
+                .inUse,
+                "the model is in use on \(who)\(users.count > 3 ? " and \(users.count - 3) more" : ""); "
+                    + "running pods keep their bytes, and the copies go when they end" + leftMessage)
         case .evicting(let waiting, let refusing) where !refusing.isEmpty:
             let told = refusing.prefix(3).map { "\($0.node): \($0.message)" }.joined(separator: "; ")
-            return not(.evictionRefused, "\(told)\(refusing.count > 3 ? "; and \(refusing.count - 3) more" : "")"
-                + (waiting.isEmpty ? "" : "; no answer yet from \(Words.list(waiting))")
-                + ". They are asked again for two minutes, then the ModelCache goes and their copies may be left; see the agents' logs")
+            return not(
+                .evictionRefused,
+                "\(told)\(refusing.count > 3 ? "; and \(refusing.count - 3) more" : "")"
+                    + (waiting.isEmpty ? "" : "; no answer yet from \(Words.list(waiting))")
+                    + ". They are asked again for two minutes, then the ModelCache goes and their copies may be left; see the agents' logs"
+                    + leftMessage)
         case .evicting(let waiting, _):
-            return not(.evicting, waiting.isEmpty
-                ? "the copies are being removed" : "waiting for the agents on \(Words.list(waiting)) to remove their copies")
+            return not(
+                .evicting,
+                (waiting.isEmpty
+                    ? "the copies are being removed"
+                    : "waiting for the agents on \(Words.list(waiting)) to remove their copies") + leftMessage)
         case nil: break
         }
         if case .failed(let failure) = source, facts == nil || failure.reason.isOfSpec {
             return not(ConditionReason(failure.reason), failure.message)
         }
-        if case .resolving = source { return not(.resolving, "the source is being listed") }
+        if case .resolving = source { return not(.resolving, resolvingMessage) }
         if case .waitingForNodes = source { return not(.noMatchingNodes, noMatchMessage) }
         if isAllReady {
             return ConditionDraft(
@@ -99,7 +118,7 @@ extension Picture {
         }
         if ending != nil { return ConditionDraft(.progressing, .true, .evicting, "the ModelCache is being deleted") }
         switch source {
-        case .resolving: return ConditionDraft(.progressing, .true, .resolving, "the source is being listed")
+        case .resolving: return ConditionDraft(.progressing, .true, .resolving, resolvingMessage)
         case .waitingForNodes: return standing(.noMatchingNodes, noMatchMessage)
         case .failed(let failure) where facts == nil || failure.reason.isOfSpec:
             return standing(ConditionReason(failure.reason), "nothing new is warmed before the source is settled")
@@ -117,26 +136,36 @@ extension Picture {
         }
         if !waitingForAgent.isEmpty { return standing(.waitingForAgents, agentsMessage) }
         if !failures.isEmpty { return standing(.nodesFailed, "the nodes that are left have failed") }
-        if !shortages.isEmpty { return standing(.insufficientCapacity, "the nodes that are left lack room") }
+        if !shortages.isEmpty { return standing(.insufficientCapacity, "the nodes that are left lack capacity") }
         return standing(.agentUnreachable, unreachableMessage)
     }
 
     private var degradedCondition: ConditionDraft {
         if let refusal { return ConditionDraft(.degraded, .true, .namespaceForbidsWarmup, refusal) }
         if let first = failures.first {
-            let shared = failures.allSatisfy { $0.reason == first.reason } ? ConditionReason(rawValue: first.reason) : nil
+            let shared =
+                failures.allSatisfy { $0.reason == first.reason } ? ConditionReason(rawValue: first.reason) : nil
             return ConditionDraft(.degraded, .true, shared ?? .nodesFailed, failureMessage)
         }
+        if let unreadable = facts?.unreadable {
+            return ConditionDraft(.degraded, .true, .objectsUnreadable, unreadable)
+        }
         if !unreachable.isEmpty { return ConditionDraft(.degraded, .true, .agentUnreachable, unreachableMessage) }
+        if !shortages.isEmpty { return ConditionDraft(.degraded, .true, .insufficientCapacity, shortageMessage) }
         return ConditionDraft(.degraded, .false, .allHealthy, "no node has failed")
     }
 
     private var capacityCondition: ConditionDraft {
-        shortages.isEmpty
-            ? ConditionDraft(.capacityExceeded, .false, .sufficientCapacity, "every node has room for the model")
+        shortages.isEmpty && shortagesOfPods.isEmpty
+            ? ConditionDraft(.capacityExceeded, .false, .sufficientCapacity, "every node has capacity for the model")
             : ConditionDraft(.capacityExceeded, .true, .insufficientCapacity, shortageMessage)
     }
 
+    private var leftMessage: String { copiesLeft.isEmpty ? "" : "; \(Self.words(on: copiesLeft))" }
+
+    private var resolvingMessage: String {
+        "the source is being listed" + (listingWaits.map { "; \($0)" } ?? "")
+    }
     private var noMatchMessage: String {
         "no ready node matches spec.placement; label nodes accordingly or widen nodeSelector, affinity or tolerations"
     }
@@ -157,29 +186,49 @@ extension Picture {
             + ". Tried again when the spec, the Secret or the agent changes, else later"
     }
     private var shortageMessage: String {
-        let told = shortages.prefix(3).map {
+        let all = shortages + shortagesOfPods
+        let told = all.prefix(3).map {
             "\($0.node) needs \(Words.bytes($0.needed)) and has \(Words.bytes($0.free)) free"
         }.joined(separator: "; ")
-        return told + (shortages.count > 3 ? "; and \(shortages.count - 3) more" : "")
+        return told + (all.count > 3 ? "; and \(all.count - 3) more" : "")
             + ". Raise the agents' budget, delete a ModelCache, or choose other nodes"
     }
 
-    /// One word for people.
-    var phase: Phase {
-        if ending != nil { return .terminating }
-        switch source {
-        case .failed(let failure):
-            if failure.reason.isOfSpec { return .failed }
-            if facts == nil { return failure.reason.mayPass ? .resolving : .failed }
-        case .resolving: return .resolving
-        case .waitingForNodes: return .pending
-        case .resolved: break
+    /// One word for people, which says what ``conditions`` say and nothing else.
+    var phase: Phase { Phase(conditions, isDeleting: ending != nil, isSuspended: isSuspended) }
+}
+
+extension Phase {
+    /// - Parameters:
+    ///   - isDeleting: somebody asked for the ModelCache's deletion.
+    ///   - isSuspended: `spec.suspend`.
+    init(_ conditions: [ConditionDraft], isDeleting: Bool, isSuspended: Bool) {
+        func condition(_ type: ConditionType) -> ConditionDraft? { conditions.first { $0.type == type } }
+        func isTrue(_ type: ConditionType) -> Bool { condition(type)?.status == .true }
+        self = .pending
+        if isDeleting {
+            self = .terminating
+            return
         }
-        if isSuspended { return .suspended }
-        if isAllReady { return .ready }
-        if !failures.isEmpty || !unreachable.isEmpty || refusal != nil { return .degraded }
-        if !warming.isEmpty || !queued.isEmpty { return .warming }
-        return shortages.isEmpty ? .pending : .degraded
+        let source = condition(.sourceResolved)
+        // Without a source that was resolved once nothing is told of nodes.
+        let hasFacts = condition(.degraded) != nil
+        if source?.status == .unknown {
+            self = source?.reason == .resolving ? .resolving : .pending
+        } else if source?.status == .false,
+            let failure = source.flatMap({ SourceFailure.Reason(rawValue: $0.reason.rawValue) }),
+            failure.isOfSpec || !hasFacts
+        {
+            self = !failure.isOfSpec && failure.mayPass ? .resolving : .failed
+        } else if isSuspended {
+            self = .suspended
+        } else if isTrue(.ready) {
+            self = .ready
+        } else if isTrue(.degraded) {
+            self = .degraded
+        } else if isTrue(.progressing) {
+            self = .warming
+        }
     }
 }
 

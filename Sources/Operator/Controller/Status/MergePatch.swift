@@ -1,8 +1,8 @@
 internal import FoundationEssentials
 public import Kubernetes
 
-/// The JSON merge patch (RFC 7386) that turns one value into another: what is not in it stays untouched on the server, and a
-/// change of one percentage costs a few hundred bytes.
+/// The JSON merge patch (RFC 7386) that turns one value into another: what is not in it stays untouched on the server,
+/// and a change of one percentage costs a few hundred bytes.
 public enum MergePatch {
     /// Nil when nothing differs.
     public static func difference(from old: JSONValue?, to new: JSONValue) -> JSONValue? {

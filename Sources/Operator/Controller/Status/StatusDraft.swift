@@ -7,13 +7,19 @@ extension ModelCacheStatus {
         conditions = picture.conditions.map { draft in
             draft.condition(after: before?.condition(draft.type), generation: generation, now: now)
         }
+        // Another operator's word stands until a pin settles it.
+        if picture.change == nil, !picture.isPinned, let told = before?.condition(.sourceChanged) {
+            conditions.append(told)
+        }
         source = picture.facts.map { facts in
             SourceStatus(
-                totalBytes: facts.totalBytes, files: facts.files, digest: facts.digest, size: Words.bytes(facts.totalBytes),
-                resolvedSpecHash: picture.sourceHash, region: picture.region)
+                totalBytes: facts.totalBytes, files: facts.files, digest: facts.digest,
+                size: Words.bytes(facts.totalBytes),
+                fingerprint: picture.fingerprint, region: picture.region)
         }
         medium = picture.medium.map { $0 == .disk ? .disk : .memory }
         seeders = picture.seeders
+        copies = picture.copies
         guard picture.facts != nil, picture.ending == nil else {
             // A deletion removes what the counts are about; the last ones tell what is going.
             nodes = before?.nodes
@@ -23,7 +29,8 @@ extension ModelCacheStatus {
         }
         nodes = NodesStatus(
             desired: picture.desired.count, ready: picture.ready.count, warming: picture.warming.count,
-            failed: picture.failures.count, summary: "\(picture.ready.count)/\(picture.desired.count)", details: picture.details)
+            failed: picture.failures.count, summary: "\(picture.ready.count)/\(picture.desired.count)",
+            details: picture.details)
         let percent = picture.percent
         progress = ProgressStatus(
             bytesCached: picture.bytesCached, bytesTotal: picture.bytesTotal, bytesPerSecond: picture.bytesPerSecond,
@@ -31,7 +38,8 @@ extension ModelCacheStatus {
         // Agents count from their start: a restart must not seem to give bytes back.
         traffic = TrafficStatus(
             originBytes: max(picture.originBytes, before?.traffic?.originBytes ?? 0),
-            peerBytes: max(picture.peerBytes, before?.traffic?.peerBytes ?? 0))
+            peerBytes: max(picture.peerBytes, before?.traffic?.peerBytes ?? 0),
+            copiedBytes: max(picture.copiedBytes, before?.traffic?.copiedBytes ?? 0))
     }
 }
 

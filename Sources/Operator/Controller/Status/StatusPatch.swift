@@ -1,8 +1,8 @@
 package import CRD
 package import Kubernetes
 
-/// The merge patch that turns one status into another, made without encoding what is equal: most changes are a condition and a
-/// few counts, beside details of a hundred nodes.
+/// The merge patch that turns one status into another, made without encoding what is equal: most changes are a
+/// condition and a few counts, beside details of a hundred nodes.
 package enum StatusPatch {
     /// Nil when nothing differs. The same as ``MergePatch/difference(from:to:)`` of the two as JSON.
     package static func difference(from old: ModelCacheStatus?, to new: ModelCacheStatus) throws -> JSONValue? {
@@ -15,6 +15,7 @@ package enum StatusPatch {
         try patch.put("medium", old.medium, new.medium)
         try patch.put("nodes", nodes(from: old.nodes, to: new.nodes))
         try patch.put("seeders", old.seeders, new.seeders)
+        try patch.put("copies", old.copies, new.copies)
         try patch.put("progress", old.progress, new.progress)
         try patch.put("traffic", old.traffic, new.traffic)
         return patch.value
@@ -27,17 +28,20 @@ package enum StatusPatch {
         counts.details = []
         var before = old
         before?.details = []
-        let change = MergePatch.difference(from: try before.map { try MergePatch.json($0) }, to: try MergePatch.json(counts))
+        let change = MergePatch.difference(
+            from: try before.map { try MergePatch.json($0) }, to: try MergePatch.json(counts))
         guard old?.details != new.details else { return change }
         var members: [String: JSONValue] = [:]
         if case .object(let counted)? = change { members = counted }
-        members["details"] = .array(new.details.map { detail in
-            var member: [String: JSONValue] = [
-                "name": .string(detail.name), "state": .string(detail.state.rawValue), "percent": .integer(Int64(detail.percent)),
-            ]
-            if let message = detail.message { member["message"] = .string(message) }
-            return .object(member)
-        })
+        members["details"] = .array(
+            new.details.map { detail in
+                var member: [String: JSONValue] = [
+                    "name": .string(detail.name), "state": .string(detail.state.rawValue),
+                    "percent": .integer(Int64(detail.percent)),
+                ]
+                if let message = detail.message { member["message"] = .string(message) }
+                return .object(member)
+            })
         return .object(members)
     }
 
@@ -56,7 +60,8 @@ package enum StatusPatch {
                 members[name] = JSONValue.null
                 return
             }
-            members[name] = MergePatch.difference(from: try old.map { try MergePatch.json($0) }, to: try MergePatch.json(new))
+            members[name] = MergePatch.difference(
+                from: try old.map { try MergePatch.json($0) }, to: try MergePatch.json(new))
         }
     }
 }

@@ -2,10 +2,11 @@ public import CRD
 
 /// Whether a status is worth a write.
 ///
-/// What a person's edit asks for, and what must be on record before anything is fetched, is written at once. Other things that
-/// programs act on wait 300 ms for what comes with them: a node that joins is a Job, a report and three conditions, and Jobs go
-/// before words. Counts and percentages wait until two seconds after the last write, bytes that moved without changing either wait
-/// a minute, and a rate alone is no reason: a thousand nodes that warm cost half a write a second, and an idle ModelCache none.
+/// The operator writes at once the fields that a person's edit asks for, and those that must be on record before
+/// anything is fetched. Other things that programs act on wait 300 ms for what comes with them: a node that joins is a
+/// Job, a report and three conditions, and Jobs go before words. Counts and percentages wait until two seconds after
+/// the last write, bytes that moved without changing either wait a minute, and a rate alone is no reason: a thousand
+/// nodes that warm cost half a write a second, and an idle ModelCache none.
 public enum StatusWrite: Sendable, Equatable {
     case none
     case now
@@ -16,7 +17,9 @@ public enum StatusWrite: Sendable, Equatable {
     static let trafficInterval: Duration = .seconds(60)
 
     /// - Parameter memory: keeps since when something waits; ``written(at:memory:)`` clears it.
-    public static func decide(from old: ModelCacheStatus?, to new: ModelCacheStatus, memory: inout Memory, now: WallTime) -> StatusWrite {
+    public static func decide(
+        from old: ModelCacheStatus?, to new: ModelCacheStatus, memory: inout Memory, now: WallTime
+    ) -> StatusWrite {
         guard let old else { return .now }
         if old != new {
             if old.pressingPart != new.pressingPart { return .now }
@@ -31,7 +34,9 @@ public enum StatusWrite: Sendable, Equatable {
         memory.statusHeldSince = nil
         if old == new { return .none }
         func after(_ interval: Duration) -> StatusWrite {
-            guard let lastWrite = memory.statusWrittenAt, now >= lastWrite, now - lastWrite < interval else { return .now }
+            guard let lastWrite = memory.statusWrittenAt, now >= lastWrite, now - lastWrite < interval else {
+                return .now
+            }
             return .at(lastWrite + interval)
         }
         if old.countedPart != new.countedPart { return after(progressInterval) }
@@ -52,7 +57,7 @@ extension ModelCacheStatus {
         var medium: Cache.Medium?
     }
 
-    /// What a person waits for, and what must be on record first.
+    /// The fields that a person waits for, and those that must be on record first.
     fileprivate var pressingPart: some Equatable {
         Pressing(generation: observedGeneration, source: source, medium: medium)
     }
@@ -64,11 +69,13 @@ extension ModelCacheStatus {
         var desired: Int?
     }
 
-    /// What programs and people wait for.
+    /// The fields that programs and people wait for.
     fileprivate var urgentPart: some Equatable {
         Facts(
             phase: phase, seeders: seeders,
-            conditions: conditions.map { [$0.type, $0.status.rawValue, $0.reason, String($0.observedGeneration ?? 0)] },
+            conditions: conditions.map {
+                [$0.type, $0.status.rawValue, $0.reason, String($0.observedGeneration ?? 0)]
+            },
             desired: nodes?.desired)
     }
 
@@ -76,11 +83,13 @@ extension ModelCacheStatus {
         var nodes: NodesStatus?
         var percent: Int?
         var messages: [String]
+        var copies: [String]?
     }
 
     fileprivate var countedPart: some Equatable {
         var nodes = nodes
         for index in (nodes?.details ?? []).indices { nodes?.details[index].percent = 0 }
-        return Counts(nodes: nodes, percent: progress?.percent, messages: conditions.map(\.message))
+        return Counts(
+            nodes: nodes, percent: progress?.percent, messages: conditions.map(\.message), copies: copies)
     }
 }

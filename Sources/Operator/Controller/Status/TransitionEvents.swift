@@ -1,20 +1,23 @@
 public import CRD
 
-/// An Event to be raised about a ModelCache.
+/// An Event to be raised about a ModelCache, or about a pod that waits for it.
 public struct PlannedEvent: Sendable, Equatable {
     public var isWarning: Bool
     public var reason: String
     public var message: String
+    /// Nil: about the ModelCache.
+    public var pod: WaitingPod?
 
-    public init(isWarning: Bool, reason: String, message: String) {
+    public init(isWarning: Bool, reason: String, message: String, pod: WaitingPod? = nil) {
         self.isWarning = isWarning
         self.reason = reason
         self.message = message
+        self.pod = pod
     }
 }
 
-/// What is worth an Event between two statuses. Since the old one is read from the API, a restarted operator does not say
-/// again what was said.
+/// The differences between two statuses that are worth an Event. Since the old one is read from the API, a restarted
+/// operator does not say again what was said.
 public enum TransitionEvents {
     /// More failures at once are told by the condition.
     private static let mostNodeEvents = 10
@@ -33,14 +36,22 @@ public enum TransitionEvents {
             case (.sourceResolved, .true): say(false, condition.reason, condition.message)
             case (.sourceResolved, .false): say(true, condition.reason, condition.message)
             case (.ready, .true): say(false, condition.reason, condition.message)
-            case (.ready, .false) where before?.status == .true || condition.reason == ConditionReason.inUse.rawValue
+            case (.ready, .false)
+            where before?.status == .true || condition.reason == ConditionReason.inUse.rawValue
                 || condition.reason == ConditionReason.evictionRefused.rawValue:
                 // The source's own condition has its Event, and a node that joins is none.
-                if condition.reason != ConditionReason.warming.rawValue, new.condition(.sourceResolved)?.reason != condition.reason {
-                    say(condition.reason != ConditionReason.evicting.rawValue && condition.reason != ConditionReason.suspended.rawValue,
+                if condition.reason != ConditionReason.warming.rawValue,
+                    new.condition(.sourceResolved)?.reason != condition.reason
+                {
+                    say(
+                        condition.reason != ConditionReason.evicting.rawValue
+                            && condition.reason != ConditionReason.suspended.rawValue,
                         condition.reason, condition.message)
                 }
-            case (.degraded, .true), (.capacityExceeded, .true): say(true, condition.reason, condition.message)
+            // Capacity has its own condition and Event.
+            case (.degraded, .true) where condition.reason == ConditionReason.insufficientCapacity.rawValue: break
+            case (.degraded, .true), (.capacityExceeded, .true), (.sourceChanged, .true):
+                say(true, condition.reason, condition.message)
             case (.progressing, .false):
                 switch ConditionReason(rawValue: condition.reason) {
                 case .waitingForAgents, .noMatchingNodes: say(true, condition.reason, condition.message)

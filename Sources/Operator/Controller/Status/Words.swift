@@ -24,7 +24,8 @@ enum Words {
 
     /// At most `limit` characters on one line.
     static func line(_ text: String, limit: Int) -> String {
-        let flat = String(String.UnicodeScalarView(text.unicodeScalars.map { $0.value < 0x20 || $0.value == 0x7f ? " " : $0 }))
+        let flat = String(
+            String.UnicodeScalarView(text.unicodeScalars.map { $0.value < 0x20 || $0.value == 0x7f ? " " : $0 }))
         return flat.count <= limit ? flat : flat.prefix(limit - 1) + "…"
     }
 }

@@ -1,27 +1,14 @@
 internal import AgentAPI
-public import CRD
-public import Kubernetes
-
-extension ModelCache: KubernetesResource {
-    public static var group: String { APIGroup.group }
-    public static var version: String { APIGroup.version }
-    public static var plural: String { APIGroup.plural }
-    public static var kind: String { APIGroup.kind }
-    public static var scope: ResourceScope { .namespaced }
-
-    public var objectKey: ObjectKey { ObjectKey(namespace: metadata.namespace ?? "", name: metadata.name) }
-    public var resourceVersion: String { metadata.resourceVersion ?? "" }
-    public var uid: String { metadata.uid ?? "" }
-}
+package import CRD
+internal import Kubernetes
+internal import ModelCacheClient
 
 extension ModelCache {
-    /// The resource version as a number, 0 when it is none.
-    var version: UInt64 { UInt64(resourceVersion) ?? 0 }
-
-    /// What an Event about it refers to.
+    /// The reference that an Event about it carries.
     var reference: Kubernetes.ObjectReference {
         ObjectReference(
-            apiVersion: Owner.apiVersion, kind: Owner.kind, namespace: metadata.namespace, name: metadata.name, uid: metadata.uid,
+            apiVersion: Owner.apiVersion, kind: Owner.kind, namespace: metadata.namespace, name: metadata.name,
+            uid: metadata.uid,
             resourceVersion: metadata.resourceVersion)
     }
 
@@ -37,13 +24,20 @@ extension CacheSpec {
     init(_ spec: ModelCacheSpec) {
         self.init(
             source: CacheDefinition.Source(
-                uri: spec.source.uri, endpoint: spec.source.endpoint, region: spec.source.region, include: spec.source.include),
-            secretName: spec.source.credentialsSecretRef?.name, placement: PlacementRules(spec.placement),
-            seeders: max(0, spec.placement.seeders), isEager: spec.warmup.mode == .eager,
+                uri: spec.source.uri, endpoint: spec.source.endpoint, region: spec.source.region,
+                include: spec.source.include,
+                addressing: spec.source.addressing?.rawValue, requesterPays: spec.source.requesterPays,
+                role: spec.source.credentials.flatMap { SourceRole($0) },
+                needsKeys: spec.source.credentials?.secretRef.map { _ in true }),
+            secretName: spec.source.credentials?.secretRef?.name, placement: PlacementRules(spec.placement),
+            seeders: max(0, spec.placement.seeders), isEager: spec.effectiveMode == .eager,
             parallelism: max(1, spec.warmup.parallelism), backoffLimit: max(0, spec.warmup.backoffLimit),
-            activeDeadlineSeconds: spec.warmup.activeDeadlineSeconds, bandwidthLimit: spec.warmup.bandwidthLimit?.bytes,
-            medium: CacheDefinition.Medium(spec.cache.medium), idleSeconds: max(0, spec.cache.idleSeconds),
-            isSuspended: spec.suspend, fingerprint: SourceFingerprint.of(spec.source))
+            activeDeadlineSeconds: spec.warmup.activeDeadlineSeconds,
+            maxBytesPerSecond: spec.warmup.maxBytesPerSecond?.bytes,
+            medium: CacheDefinition.Medium(spec.cache.medium), idleSeconds: max(0, spec.cache.idleSeconds ?? 0),
+            isSuspended: spec.suspend)
+        podTemplate = spec.warmup.podTemplate ?? PodTemplate()
+        pinnedDigest = spec.source.digest
     }
 }
 
@@ -62,29 +56,31 @@ extension PlacementRules {
             nodeSelector: placement.nodeSelector,
             affinity: placement.affinity?.nodeAffinity.map { affinity in
                 Kubernetes.NodeAffinity(
-                    requiredDuringSchedulingIgnoredDuringExecution: affinity.requiredDuringSchedulingIgnoredDuringExecution.map {
-                        Kubernetes.NodeSelector(nodeSelectorTerms: $0.nodeSelectorTerms.map { Kubernetes.NodeSelectorTerm($0) })
-                    },
-                    preferredDuringSchedulingIgnoredDuringExecution: affinity.preferredDuringSchedulingIgnoredDuringExecution.map {
-                        Kubernetes.PreferredSchedulingTerm(
-                            weight: Int32(clamping: $0.weight), preference: Kubernetes.NodeSelectorTerm($0.preference))
-                    })
+                    requiredDuringSchedulingIgnoredDuringExecution: affinity
+                        .requiredDuringSchedulingIgnoredDuringExecution.map {
+                            Kubernetes.NodeSelector(
+                                nodeSelectorTerms: $0.nodeSelectorTerms.map { Kubernetes.NodeSelectorTerm($0) })
+                        },
+                    preferredDuringSchedulingIgnoredDuringExecution: affinity
+                        .preferredDuringSchedulingIgnoredDuringExecution.map {
+                            Kubernetes.PreferredSchedulingTerm(
+                                weight: Int32(clamping: $0.weight),
+                                preference: Kubernetes.NodeSelectorTerm($0.preference))
+                        })
             },
-            tolerations: placement.tolerations.map {
-                Kubernetes.Toleration(
-                    key: $0.key, operator: $0.operator?.rawValue, value: $0.value, effect: $0.effect?.rawValue,
-                    tolerationSeconds: $0.tolerationSeconds)
-            })
+            tolerations: placement.tolerations.map(Kubernetes.Toleration.init))
     }
 }
 
 extension Kubernetes.NodeSelectorTerm {
     fileprivate init(_ term: CRD.NodeSelectorTerm) {
         func requirements(_ all: [CRD.NodeSelectorRequirement]) -> [Kubernetes.NodeSelectorRequirement]? {
-            all.isEmpty ? nil : all.map {
-                Kubernetes.NodeSelectorRequirement(
-                    key: $0.key, operator: $0.operator.rawValue, values: $0.values.isEmpty ? nil : $0.values)
-            }
+            all.isEmpty
+                ? nil
+                : all.map {
+                    Kubernetes.NodeSelectorRequirement(
+                        key: $0.key, operator: $0.operator.rawValue, values: $0.values.isEmpty ? nil : $0.values)
+                }
         }
         self.init(
             matchExpressions: requirements(term.matchExpressions), matchFields: requirements(term.matchFields))
@@ -92,29 +88,57 @@ extension Kubernetes.NodeSelectorTerm {
 }
 
 extension Observed {
-    /// What a plan needs of a ModelCache itself; the world is filled in by the caller.
+    /// The facts that a plan needs about a ModelCache itself; the caller fills in the rest of the observed state.
     init(_ cache: ModelCache, uid: String, spec: SpecReading, memory: Memory, image: String) {
         let status = cache.status
         var recorded = Recorded(generation: status?.observedGeneration, seeders: status?.seeders ?? [])
-        if let source = status?.source, let digest = source.digest, let hash = source.resolvedSpecHash {
-            recorded.sourceHash = hash
+        if let source = status?.source, let digest = source.digest, let hash = source.fingerprint {
+            recorded.fingerprint = hash
             recorded.source = ResolvedSource(totalBytes: max(0, source.totalBytes), files: source.files, digest: digest)
             recorded.region = source.region
         }
         recorded.medium = status?.medium.map { CacheDefinition.Medium($0) }
+        recorded.setCopies(status)
         self.init(
             owner: Owner(namespace: cache.metadata.namespace ?? "", name: cache.metadata.name, uid: uid),
-            generation: cache.metadata.generation ?? 0, hasFinalizer: cache.metadata.finalizers.contains(Names.finalizer),
+            generation: cache.metadata.generation ?? 0,
+            hasFinalizer: cache.metadata.finalizers.contains(Finalizer.name),
             deletedAt: cache.metadata.deletionTimestamp.map { WallTime(rfc3339: $0) ?? .now },
-            evictionRequest: EvictionRequest.wish(on: cache), spec: spec, recorded: recorded, memory: memory, image: image)
+            evictionRequest: EvictionRequest.requested(on: cache), spec: spec, recorded: recorded, memory: memory,
+            image: image)
+        forcesEviction = cache.metadata.annotations[EvictionRequest.forceKey] == "true"
+    }
+}
+
+extension Observed.Recorded {
+    /// A status of an earlier release names the ready nodes alone.
+    package mutating func setCopies(_ status: ModelCacheStatus?) {
+        copies = status?.copies ?? WarmNodes.recorded(status).sorted()
+        namesAllCopies = status?.copies.map { $0.count < ModelCacheStatus.maximumCopies } ?? false
     }
 }
 
 extension EvictionRequest {
     /// A value that nobody understands is a request for nothing: it is cleared away.
-    static func wish(on cache: ModelCache) -> EvictionWish? {
+    static func requested(on cache: ModelCache) -> RequestedEviction? {
         guard let text = cache.metadata.annotations[annotationKey] else { return nil }
-        guard let request = EvictionRequest(annotation: text) else { return EvictionWish(node: "", text: text) }
-        return EvictionWish(node: request.node, text: text)
+        guard let request = EvictionRequest(annotation: text) else { return RequestedEviction(node: "", text: text) }
+        return RequestedEviction(node: request.node, text: text)
+    }
+}
+
+extension SourceRole {
+    /// Nil: keys, or nobody.
+    init?(_ credentials: SourceCredentials) {
+        if let role = credentials.serviceAccount {
+            self.init(
+                assumed: Assumed(
+                    serviceAccount: role.name, roleARN: role.roleARN, providerARN: role.oidcProviderARN,
+                    sessionSeconds: role.sessionSeconds))
+        } else if credentials.node != nil {
+            self = .ofNode
+        } else {
+            return nil
+        }
     }
 }

@@ -1,6 +1,7 @@
 public import Kubernetes
 
-/// An object without its spec: its metadata, and of its status what `Status` reads. Read only: written, it would lose the rest.
+/// An object without its spec: its metadata, and of its status what `Status` reads. Read only: written, it would lose
+/// the rest.
 public struct Outline<Whole: KubernetesResource, Status: Codable & Sendable & Hashable>: KubernetesResource, Hashable {
     public static var group: String { Whole.group }
     public static var version: String { Whole.version }

@@ -3,29 +3,42 @@ internal import AgentAPI
 internal import Kubernetes
 
 extension World {
-    /// What a changed report means for who listens: at once, or as progress that may wait for more.
+    /// The ModelCaches that a changed report wakes: at once, or as progress that may wait for more.
     struct Wakes {
         var urgent: [ObjectKey] = []
         var progress: [ObjectKey] = []
     }
 
-    /// An agent's pod appeared on a node.
-    func addAgent(_ node: String, now: WallTime) -> [ObjectKey] {
+    /// An agent's pod appeared on a node. One that follows another takes over what that one reported, and its silence.
+    ///
+    /// - Parameter drains: how long the pod may take to end; nil: it is not asked to.
+    func addAgent(_ node: String, drains: Duration?, now: WallTime) -> [ObjectKey] {
         state.withLock { state in
-            guard state.agents[node] == nil else { return [] }
-            state.agents[node] = AgentView(node: node, reach: .unknown(since: now))
-            return Array(state.caches.keys)
+            guard let before = state.agents[node] else {
+                var view = AgentView(node: node, reach: .unknown(since: now))
+                view.drainsUntil = drains.map { now + $0 }
+                state.agents[node] = view
+                return Array(state.caches.keys)
+            }
+            state.agents[node]?.drainsUntil = drains.map { before.drainsUntil ?? now + $0 }
+            if case .missing(let since) = before.reach {
+                state.agents[node]?.reach = .unreachable(since: since, why: "its new pod has not answered yet")
+            }
+            return []
         }
     }
 
-    /// Its pod is gone; what it held is reported again by its successor.
-    func removeAgent(_ node: String) -> [ObjectKey] {
+    /// Its pod is gone. Its caches lie on the node still, for its successor to report.
+    func removeAgent(_ node: String, now: WallTime) -> [ObjectKey] {
         state.withLock { state in
-            guard state.agents.removeValue(forKey: node) != nil else { return [] }
-            for uid in Array(state.reports.keys) {
-                state.reports[uid]?[node] = nil
-                if state.reports[uid]?.isEmpty ?? false { state.reports[uid] = nil }
+            guard let before = state.agents[node] else { return [] }
+            guard state.nodes[node] != nil, before.reportedAt != nil else {
+                state.forgetAgent(node)
+                return Array(state.caches.keys)
             }
+            let isDrained = before.drainsUntil != nil
+            state.agents[node]?.reach = .missing(since: isDrained ? now : before.reach.silentSince ?? now)
+            state.agents[node]?.drainsUntil = nil
             return Array(state.caches.keys)
         }
     }
@@ -34,23 +47,27 @@ extension World {
     func set(_ report: AgentReport, node: String, askedAt: WallTime) -> Wakes {
         state.withLock { state in
             guard let before = state.agents[node] else { return Wakes() }
+            // The last answer of a pod that is gone.
+            if case .missing = before.reach { return Wakes() }
             var view = AgentView(
                 node: node, reach: .reachable, instanceID: report.instanceID, reportedAt: askedAt,
-                memory: AgentView.Room(report.memory, caches: report.caches.filter { $0.medium == .memory }),
-                disk: report.disk.map { AgentView.Room($0, caches: report.caches.filter { $0.medium == .disk }) })
+                memory: Capacity(report.memory, caches: report.caches.filter { $0.medium == .memory }),
+                disk: report.disk.map { Capacity($0, caches: report.caches.filter { $0.medium == .disk }) })
             if let last = before.reportedAt, last > askedAt { view.reportedAt = last }
+            view.drainsUntil = before.drainsUntil
+            if before.instanceID == view.instanceID { view.unanswered = before.unanswered }
             state.agents[node] = view
             var wakes = Wakes()
-            // A new face, or one that came back: whoever waited for it looks again. So does who waits for room.
+            // A new or returning agent wakes every ModelCache that waits for it, and every one that waits for capacity.
             let isNews = before.reach != .reachable || before.instanceID != view.instanceID
             if isNews { wakes.urgent = Array(state.caches.keys) }
-            let hasMoreRoom = view.memory.free > before.memory.free || (view.disk?.free ?? 0) > (before.disk?.free ?? 0)
-            var present: Set<String> = []
-            for cache in report.caches {
-                present.insert(cache.uid)
+            var present = state.answers.reported(node: node, askedAt: askedAt)
+            for cache in report.caches where present.insert(cache.uid).inserted {
                 let old = state.reports[cache.uid]?[node]
                 guard old != cache else {
-                    if !isNews, let key = state.keys[cache.uid], state.hasEndedJob(cache.uid, of: key, node: node) { wakes.progress.append(key) }
+                    if !isNews, let key = state.keys[cache.uid], state.hasEndedJob(cache.uid, of: key, node: node) {
+                        wakes.progress.append(key)
+                    }
                     continue
                 }
                 state.reports[cache.uid, default: [:]][node] = cache
@@ -62,11 +79,7 @@ extension World {
                 if state.reports[uid]?.isEmpty ?? false { state.reports[uid] = nil }
                 if !isNews, let key = state.keys[uid] { wakes.urgent.append(key) }
             }
-            if hasMoreRoom, !isNews {
-                for (uid, memory) in state.memories where memory.shortages[node] != nil || state.isShort(uid) {
-                    if let key = state.keys[uid] { wakes.progress.append(key) }
-                }
-            }
+            if !isNews { wakes.progress += state.relieved(on: node, before: before, after: view) }
             return wakes
         }
     }
@@ -76,12 +89,15 @@ extension World {
         state.withLock { state in
             guard state.agents[node] != nil else { return [] }
             state.reports[report.uid, default: [:]][node] = report
+            state.answers.answered(uid: report.uid, node: node, now: .now)
             return state.keys[report.uid].map { [$0] } ?? []
         }
     }
 
+    /// The agent evicted the cache by an order of ours.
     func removeReport(uid: String, node: String) -> [ObjectKey] {
         state.withLock { state in
+            state.answers.answered(uid: uid, node: node, now: .now)
             state.reports[uid]?[node] = nil
             if state.reports[uid]?.isEmpty ?? false { state.reports[uid] = nil }
             return state.keys[uid].map { [$0] } ?? []
@@ -95,7 +111,7 @@ extension World {
     func setUnreachable(_ node: String, why: String, now: WallTime) -> [ObjectKey] {
         state.withLock { state in
             guard let before = state.agents[node] else { return [] }
-            if case .unreachable = before.reach { return [] }
+            if before.reach.silentSince != nil { return [] }
             state.agents[node]?.reach = .unreachable(since: now, why: why)
             return Array(state.caches.keys)
         }
@@ -113,12 +129,34 @@ extension World.State {
     /// A Job whose outcome the next plan reads off the agent's report.
     fileprivate func hasEndedJob(_ uid: String, of key: ObjectKey, node: String) -> Bool {
         guard reports[uid]?[node]?.state != .ready else { return false }
-        return jobs[CacheID(namespace: key.namespace, uid: uid)]?.values.contains { $0.view.node == node && $0.view.phase == .complete } ?? false
+        return jobs[CacheID(namespace: key.namespace, uid: uid)]?.values.contains {
+            $0.view.node == node && $0.view.phase == .complete
+        } ?? false
     }
 
-    fileprivate func isShort(_ uid: String) -> Bool {
-        guard let key = keys[uid] else { return false }
-        return caches[key]?.status?.condition(.capacityExceeded)?.status == .true
+    /// The ModelCaches that had no capacity on a node and have it now.
+    fileprivate func relieved(on node: String, before: AgentView, after: AgentView) -> [ObjectKey] {
+        func free(_ agent: AgentView, _ medium: CacheDefinition.Medium) -> Int64 {
+            agent.capacity(medium)?.freeBytes ?? 0
+        }
+        guard [.memory, .disk].contains(where: { free(after, $0) > free(before, $0) }) else { return [] }
+        return keys.compactMap { uid, key in
+            guard case .valid(let spec)? = readings[uid] else { return nil }
+            let now = free(after, spec.medium)
+            if let refusal = memories[uid]?.refusals[node], refusal.hasCapacity(now) { return key }
+            let needed = caches[key]?.status?.source?.totalBytes ?? 0
+            return free(before, spec.medium) < needed && needed <= now ? key : nil
+        }
+    }
+
+    /// An agent that will not come back: its node is gone, or it never told anything.
+    mutating func forgetAgent(_ node: String) {
+        agents[node] = nil
+        answers.forget(node: node)
+        for uid in Array(reports.keys) {
+            reports[uid]?[node] = nil
+            if reports[uid]?.isEmpty ?? false { reports[uid] = nil }
+        }
     }
 }
 
@@ -126,6 +164,7 @@ extension CacheReport {
     /// Equal but for bytes that moved.
     fileprivate func isSame(as other: CacheReport) -> Bool {
         state == other.state && digest == other.digest && pinned == other.pinned && (users > 0) == (other.users > 0)
-            && error == other.error && source == other.source && medium == other.medium && callersDigest == other.callersDigest
+            && error == other.error && source == other.source && medium == other.medium
+            && callersDigest == other.callersDigest
     }
 }

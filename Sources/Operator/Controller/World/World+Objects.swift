@@ -2,6 +2,14 @@ internal import CRD
 internal import Kubernetes
 
 extension World {
+    /// A list has come: it says how all objects of the kind are.
+    func relisted(_ kind: WatchedKind) {
+        state.withLock { state in
+            state.awaited[kind]?.relisted()
+            state.deletions[kind]?.relisted()
+        }
+    }
+
     // MARK: ModelCaches
 
     func set(_ cache: ModelCache, key: ObjectKey) -> [ObjectKey] {
@@ -14,16 +22,20 @@ extension World {
         }
         let reading = known ?? cache.reading(validation)
         return state.withLock { state in
-            if let before = state.caches[key] {
-                if isOlder(cache.version, than: before.version) { return [] }
-                if before.metadata.uid != cache.metadata.uid { state.forget(before) }
+            guard state.awaited[.caches, default: .init()].admits(cache.resourceVersion, of: "\(key)", now: .now) else {
+                return []
             }
+            if let before = state.caches[key], before.metadata.uid != cache.metadata.uid { state.forget(before) }
             let before = state.caches.updateValue(cache, forKey: key)
             if let uid = cache.metadata.uid {
                 state.keys[uid] = key
                 state.readings[uid] = reading
-                // What we wrote ourselves comes back.
-                if let before, before.isSame(as: cache), cache.status == before.status || cache.status == state.expected[uid] { return [] }
+                // The watch brings back our own write.
+                if let before, before.isSame(as: cache),
+                    cache.status == before.status || cache.status == state.expected[uid]
+                {
+                    return []
+                }
             }
             return [key]
         }
@@ -34,32 +46,31 @@ extension World {
         state.withLock { $0.expected[uid] = status }
     }
 
-    /// A write of the status was accepted: counts unless the watch has told something newer.
+    /// A write of the status to `cache` was accepted: counts unless the watch has told of another state since.
     func confirm(_ status: ModelCacheStatus, version: String, of cache: ModelCache) {
         let key = cache.objectKey
         state.withLock { state in
-            guard let before = state.caches[key], before.metadata.uid == cache.metadata.uid,
-                !isOlder(UInt64(version) ?? 0, than: before.version)
-            else { return }
+            guard state.isStill(cache, key) else { return }
             state.caches[key]?.status = status
             state.caches[key]?.metadata.resourceVersion = version
+            state.awaited[.caches, default: .init()].wrote(version, of: "\(key)", now: .now)
         }
     }
 
-    /// The server's answer to a write of ours: counts unless the watch has told something newer, or that the object is gone.
-    func confirm(_ cache: ModelCache, key: ObjectKey) {
+    /// The server's answer to a write of ours to `cache`: counts unless the watch has told of another state since.
+    func confirm(_ written: ModelCache, after cache: ModelCache) {
+        let key = cache.objectKey
         state.withLock { state in
-            guard let before = state.caches[key], before.metadata.uid == cache.metadata.uid,
-                !isOlder(cache.version, than: before.version)
-            else { return }
-            guard before.metadata.generation == cache.metadata.generation else { return }
-            state.caches[key] = cache
+            guard state.isStill(cache, key), cache.metadata.generation == written.metadata.generation else { return }
+            state.caches[key] = written
+            state.awaited[.caches, default: .init()].wrote(written.resourceVersion, of: "\(key)", now: .now)
         }
     }
 
     func remove(_ cache: ModelCache, key: ObjectKey) -> [ObjectKey] {
         state.withLock { state in
             guard let before = state.caches[key], before.metadata.uid == cache.metadata.uid else { return [] }
+            state.awaited[.caches]?.forget("\(key)")
             state.caches[key] = nil
             state.forget(before)
             return [key]
@@ -84,7 +95,10 @@ extension World {
 
     func removeNode(_ name: String) -> [ObjectKey] {
         state.withLock { state in
-            state.nodes.removeValue(forKey: name).map { state.concerned(by: name, [$0]) } ?? []
+            guard let gone = state.nodes.removeValue(forKey: name) else { return [] }
+            let concerned = state.concerned(by: name, [gone])
+            if case .missing? = state.agents[name]?.reach { state.forgetAgent(name) }
+            return concerned
         }
     }
 
@@ -94,10 +108,16 @@ extension World {
     func set(_ job: JobView, isConfirmed: Bool) -> [ObjectKey] {
         state.withLock { state in
             var job = job
-            if let before = state.jobs[job.cache]?[job.name]?.view {
-                if isOlder(job.version, than: before.version) || (!isConfirmed && job.version == before.version) { return [] }
-                job = job.following(before, now: .now)
+            let name = "\(job.namespace)/\(job.name)"
+            let known = state.jobs[job.cache]?[job.name]?.view
+            if isConfirmed {
+                guard state.awaited[.jobs, default: .init()].admits(job.version, of: name, now: .now) else { return [] }
+            } else {
+                // The watch was faster than the answer.
+                guard known?.uid != job.uid else { return [] }
+                state.awaited[.jobs, default: .init()].wrote(job.version, of: name, now: .now)
             }
+            if let known { job = job.following(known, now: .now) }
             let before = state.jobs[job.cache, default: [:]].updateValue(
                 JobEntry(view: job, madeAt: isConfirmed ? nil : .now), forKey: job.name)
             // Mostly the watch's word on what the answer to our creation said already.
@@ -109,6 +129,8 @@ extension World {
     func removeJob(_ job: JobView) -> [ObjectKey] {
         state.withLock { state in
             guard state.jobs[job.cache]?[job.name]?.view.uid == job.uid else { return [] }
+            state.awaited[.jobs]?.forget("\(job.namespace)/\(job.name)")
+            state.deletions[.jobs]?.forget(job.uid)
             state.jobs[job.cache]?[job.name] = nil
             if state.jobs[job.cache]?.isEmpty ?? false { state.jobs[job.cache] = nil }
             return state.key(job.cache)
@@ -118,16 +140,37 @@ extension World {
     /// Our deletion was accepted.
     func markDeleting(_ job: JobView) {
         state.withLock { state in
-            guard state.jobs[job.cache]?[job.name]?.view.uid == job.uid else { return }
-            state.jobs[job.cache]?[job.name]?.view.isDeleting = true
+            let isKnown = state.jobs[job.cache]?[job.name]?.view.uid == job.uid
+            state.deletions[.jobs, default: .init()].accepted(job.uid, isKnown: isKnown)
+        }
+    }
+
+    // MARK: Pods
+
+    /// A pod that was given the ModelCache of this uid waits on a node, or (nil) no longer does.
+    func set(_ pod: WaitingPod?, uid podUID: String, cache uid: String) -> [ObjectKey] {
+        state.withLock { state in
+            guard state.waitingPods[uid]?[podUID] != pod else { return [] }
+            state.waitingPods[uid, default: [:]][podUID] = pod
+            if state.waitingPods[uid]?.isEmpty ?? false { state.waitingPods[uid] = nil }
+            return state.keys[uid].map { [$0] } ?? []
         }
     }
 
     // MARK: Claims and volumes
 
-    func set(_ claim: ClaimView) -> [ObjectKey] {
+    /// - Parameter isConfirmed: the watch says so; otherwise it is the answer to a write of ours.
+    func set(_ claim: ClaimView, isConfirmed: Bool = true) -> [ObjectKey] {
         state.withLock { state in
-            if let before = state.claims[claim.cache], isOlder(claim.version, than: before.version) { return [] }
+            let known = state.claims[claim.cache]
+            let name = "\(claim.namespace)/\(claim.name)"
+            if isConfirmed {
+                guard state.awaited[.claims, default: .init()].admits(claim.version, of: name, now: .now) else {
+                    return []
+                }
+            } else if known?.uid != claim.uid {
+                state.awaited[.claims, default: .init()].wrote(claim.version, of: name, now: .now)
+            }
             state.claims[claim.cache] = claim
             return state.key(claim.cache)
         }
@@ -140,14 +183,31 @@ extension World {
     func removeClaim(_ claim: ClaimView) -> [ObjectKey] {
         state.withLock { state in
             guard state.claims[claim.cache]?.uid == claim.uid else { return [] }
+            state.awaited[.claims]?.forget("\(claim.namespace)/\(claim.name)")
+            state.deletions[.claims]?.forget(claim.uid)
             state.claims[claim.cache] = nil
             return state.key(claim.cache)
         }
     }
 
-    func set(_ volume: VolumeView) -> [ObjectKey] {
+    /// Our deletion was accepted.
+    func markDeleting(_ claim: ClaimView) {
         state.withLock { state in
-            if let before = state.volumes[volume.cacheUID], isOlder(volume.version, than: before.version) { return [] }
+            let isKnown = state.claims[claim.cache]?.uid == claim.uid
+            state.deletions[.claims, default: .init()].accepted(claim.uid, isKnown: isKnown)
+        }
+    }
+
+    /// - Parameter isConfirmed: the watch says so; otherwise it is the answer to a write of ours.
+    func set(_ volume: VolumeView, isConfirmed: Bool = true) -> [ObjectKey] {
+        state.withLock { state in
+            let known = state.volumes[volume.cacheUID]
+            if isConfirmed {
+                guard state.awaited[.volumes, default: .init()].admits(volume.version, of: volume.name, now: .now)
+                else { return [] }
+            } else if known?.uid != volume.uid {
+                state.awaited[.volumes, default: .init()].wrote(volume.version, of: volume.name, now: .now)
+            }
             state.volumes[volume.cacheUID] = volume
             return state.keys[volume.cacheUID].map { [$0] } ?? []
         }
@@ -156,14 +216,28 @@ extension World {
     func removeVolume(_ volume: VolumeView) -> [ObjectKey] {
         state.withLock { state in
             guard state.volumes[volume.cacheUID]?.uid == volume.uid else { return [] }
+            state.awaited[.volumes]?.forget(volume.name)
+            state.deletions[.volumes]?.forget(volume.uid)
             state.volumes[volume.cacheUID] = nil
             return state.keys[volume.cacheUID].map { [$0] } ?? []
         }
     }
 
+    /// Our deletion was accepted.
+    func markDeleting(_ volume: VolumeView) {
+        state.withLock { state in
+            let isKnown = state.volumes[volume.cacheUID]?.uid == volume.uid
+            state.deletions[.volumes, default: .init()].accepted(volume.uid, isKnown: isKnown)
+        }
+    }
+
     /// Volumes whose ModelCache is not there.
     var orphanedVolumes: [VolumeView] {
-        state.withLock { state in state.volumes.values.filter { state.keys[$0.cacheUID] == nil && !$0.isDeleting } }
+        state.withLock { state in
+            state.volumes.values.filter {
+                state.keys[$0.cacheUID] == nil && !$0.isDeleting && !state.isDeleted(.volumes, $0.uid)
+            }
+        }
     }
 }
 
@@ -171,21 +245,30 @@ extension ModelCache {
     /// Equal in all that a plan goes by but the status.
     fileprivate func isSame(as other: ModelCache) -> Bool {
         metadata.uid == other.metadata.uid && metadata.generation == other.metadata.generation
-            && metadata.finalizers == other.metadata.finalizers && metadata.deletionTimestamp == other.metadata.deletionTimestamp
+            && metadata.finalizers == other.metadata.finalizers
+            && metadata.deletionTimestamp == other.metadata.deletionTimestamp
             && metadata.annotations == other.metadata.annotations
     }
 }
 
 extension World.State {
-    /// The ModelCaches to which a change of a node means something: those whose placement names it, before or after, those that
-    /// have something on it, and those that are about to go.
+    /// The ModelCaches to which a change of a node means something: those whose placement names it, before or after,
+    /// those that have something on it, and those that are about to go.
     fileprivate func concerned(by node: String, _ views: [NodeView]) -> [ObjectKey] {
         caches.compactMap { key, cache in
             guard let uid = cache.metadata.uid else { return nil }
             if cache.metadata.deletionTimestamp != nil || reports[uid]?[node] != nil { return key }
-            if case .valid(let spec)? = readings[uid], views.contains(where: { spec.placement.selects($0) }) { return key }
-            return jobs[CacheID(namespace: key.namespace, uid: uid)]?.values.contains { $0.view.node == node } ?? false ? key : nil
+            if case .valid(let spec)? = readings[uid], views.contains(where: { spec.placement.selects($0) }) {
+                return key
+            }
+            return jobs[CacheID(namespace: key.namespace, uid: uid)]?.values.contains { $0.view.node == node } ?? false
+                ? key : nil
         }
+    }
+
+    /// Whether the ModelCache is as it was when a write to it began.
+    fileprivate func isStill(_ cache: ModelCache, _ key: ObjectKey) -> Bool {
+        caches[key]?.metadata.uid == cache.metadata.uid && caches[key]?.resourceVersion == cache.resourceVersion
     }
 
     fileprivate func key(_ cache: CacheID) -> [ObjectKey] {

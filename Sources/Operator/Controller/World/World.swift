@@ -3,10 +3,11 @@ internal import CRD
 internal import Kubernetes
 internal import Synchronization
 
-/// Everything the operator knows, indexed by what asks for it: the reflectors and the agents' answers write, plans read.
+/// Everything the operator knows, indexed by what asks for it: the reflectors and the agents' answers write, plans
+/// read.
 ///
-/// Thread-safe. Each change returns the ModelCaches that it concerns; whoever made it wakes them. A plan's snapshot shares the
-/// tables' storage until they change, so it costs little whatever their size.
+/// Thread-safe. Each change returns the ModelCaches that it concerns; the caller wakes them. A plan's snapshot shares
+/// the tables' storage until they change, so it costs little whatever their size.
 final class World: Sendable {
     struct State {
         var caches: [ObjectKey: ModelCache] = [:]
@@ -19,13 +20,28 @@ final class World: Sendable {
         var claims: [CacheID: ClaimView] = [:]
         var volumes: [String: VolumeView] = [:]
         var agents: [String: AgentView] = [:]
+        /// Pods that were given a ModelCache and have not started, by its uid, then by their own.
+        var waitingPods: [String: [String: WaitingPod]] = [:]
         /// By uid of the ModelCache, then by node.
         var reports: [String: [String: CacheReport]] = [:]
         var resolutions: [String: Resolution] = [:]
+        /// How many looks at sources there were.
+        var looks = 0
         var memories: [String: Memory] = [:]
+        var orders = OrderBook()
+        var answers = OrderAnswers()
         /// Statuses whose write is under way, by uid.
         var expected: [String: ModelCacheStatus] = [:]
         var callers = CallerKnowledge.unverified
+        var awaited: [WatchedKind: AwaitedVersions] = [:]
+        var deletions: [WatchedKind: AcceptedDeletions] = [:]
+
+        func isDeleted(_ kind: WatchedKind, _ uid: String) -> Bool { deletions[kind]?.contains(uid) ?? false }
+    }
+
+    /// The kinds of object that this operator writes and watches.
+    enum WatchedKind: Hashable {
+        case caches, jobs, claims, volumes
     }
 
     /// A Job as last heard of. One that we made is entered from the server's answer, before the watch tells of it.
@@ -37,14 +53,23 @@ final class World: Sendable {
 
     let state = Mutex(State())
     let image: String
+    let podTemplate: PodTemplate
+    let diskPath: String
     let validation: ValidationPolicy
+    let startDeadline: Duration
 
     /// How long an answered creation is believed without the watch's confirmation.
     static let confirmationTime: Duration = .seconds(30)
 
-    init(image: String, validation: ValidationPolicy = ValidationPolicy()) {
+    init(
+        image: String, podTemplate: PodTemplate = PodTemplate(), diskPath: String = Names.standardDiskPath,
+        validation: ValidationPolicy = ValidationPolicy(), startDeadline: Duration = .seconds(300)
+    ) {
         self.image = image
+        self.podTemplate = podTemplate
+        self.diskPath = diskPath
         self.validation = validation
+        self.startDeadline = startDeadline
     }
 
     // MARK: Reading
@@ -53,35 +78,45 @@ final class World: Sendable {
     func key(uid: String) -> ObjectKey? { state.withLock { $0.keys[uid] } }
     var cacheKeys: [ObjectKey] { state.withLock { Array($0.caches.keys) } }
     func report(uid: String, node: String) -> CacheReport? { state.withLock { $0.reports[uid]?[node] } }
+    func agent(_ node: String) -> AgentView? { state.withLock { $0.agents[node] } }
     func resolution(uid: String) -> Resolution { state.withLock { $0.resolutions[uid] ?? Resolution() } }
     func memory(uid: String) -> Memory { state.withLock { $0.memories[uid] ?? Memory() } }
 
-    /// What one plan is made from; nil when the ModelCache is gone.
+    /// The observed state that one plan is made from; nil when the ModelCache is gone.
     func observe(_ key: ObjectKey, now: WallTime) -> (cache: ModelCache, observed: Observed)? {
         let found = state.withLock { state -> (cache: ModelCache, uid: String, state: State, jobs: [JobView])? in
             guard let cache = state.caches[key], let uid = cache.metadata.uid else { return nil }
             let id = CacheID(namespace: key.namespace, uid: uid)
-            let stale = state.jobs[id]?.filter { $0.value.madeAt.map { now - $0 > Self.confirmationTime } ?? false } ?? [:]
+            let stale =
+                state.jobs[id]?.filter { $0.value.madeAt.map { now - $0 > Self.confirmationTime } ?? false } ?? [:]
             for name in stale.keys { state.jobs[id]?[name] = nil }
             return (cache, uid, state, state.jobs[id]?.values.map(\.view) ?? [])
         }
         guard let (cache, uid, state, jobs) = found else { return nil }
         var observed = Observed(
-            cache, uid: uid, spec: state.readings[uid] ?? cache.reading(validation), memory: state.memories[uid] ?? Memory(),
+            cache, uid: uid, spec: state.readings[uid] ?? cache.reading(validation),
+            memory: state.memories[uid] ?? Memory(),
             image: image)
+        observed.podTemplate = podTemplate
+        observed.diskPath = diskPath
         observed.nodes = state.nodes
         observed.agents = state.agents
         observed.agentsAreKnown = state.agents.values.allSatisfy { if case .unknown = $0.reach { false } else { true } }
         observed.reports = state.reports[uid] ?? [:]
-        observed.jobs = jobs
-        observed.claim = state.claims[CacheID(namespace: key.namespace, uid: uid)]
-        observed.volume = state.volumes[uid]
+        observed.ordered = state.orders.nodes(uid: uid)
+        observed.jobs = jobs.map { $0.deleting(state.isDeleted(.jobs, $0.uid)) }
+        observed.waitingPods = state.waitingPods[uid].map { Array($0.values) } ?? []
+        observed.claim = state.claims[CacheID(namespace: key.namespace, uid: uid)].map {
+            $0.deleting(state.isDeleted(.claims, $0.uid))
+        }
+        observed.volume = state.volumes[uid].map { $0.deleting(state.isDeleted(.volumes, $0.uid)) }
         observed.resolution = state.resolutions[uid] ?? Resolution()
         observed.callers = state.callers
+        observed.startDeadline = startDeadline
         return (cache, observed)
     }
 
-    /// Who may open caches from now on; every ModelCache is concerned.
+    /// Sets the callers that may open caches from now on; every ModelCache is concerned.
     func set(_ callers: CallerKnowledge) -> [ObjectKey] {
         state.withLock { state in
             state.callers = callers
@@ -89,35 +124,54 @@ final class World: Sendable {
         }
     }
 
-    // MARK: What a plan remembers
+    // MARK: The state that a plan remembers
 
-    func remember(_ memory: Memory, uid: String) {
-        state.withLock { if $0.keys[uid] != nil { $0.memories[uid] = memory } }
+    /// A plan's changes of the memory that it was made from; changes of others meanwhile stay.
+    func remember(_ planned: Memory, madeFrom base: Memory, uid: String) {
+        remember(uid: uid) { $0.take(planned, madeFrom: base) }
     }
 
+    /// The change sees the memory as it is now, and has its own facts alone.
     func remember(uid: String, _ change: (inout Memory) -> Void) {
         state.withLock { if $0.keys[uid] != nil { change(&$0.memories[uid, default: Memory()]) } }
     }
 
-    /// - Returns: false when one is under way already.
-    func beginResolution(uid: String) -> Bool {
+    /// - Returns: the new look's number, and that of the outdated one whose place it takes; nil when one of the same
+    ///   subject is under way already.
+    func beginLook(uid: String, subject: String) -> (id: Int, outdated: Int?)? {
         state.withLock { state in
-            guard state.keys[uid] != nil, !(state.resolutions[uid]?.isRunning ?? false) else { return false }
-            state.resolutions[uid, default: Resolution()].isRunning = true
-            return true
+            guard state.keys[uid] != nil else { return nil }
+            let before = state.resolutions[uid]?.look
+            guard before?.subject != subject else { return nil }
+            state.looks += 1
+            state.resolutions[uid, default: Resolution()].look = Resolution.Look(id: state.looks, subject: subject)
+            return (state.looks, before?.id)
         }
     }
 
-    func endResolution(uid: String, _ change: (inout Resolution) -> Void) -> [ObjectKey] {
+    /// Whether this look is still wanted.
+    func isWanted(look id: Int, uid: String) -> Bool { state.withLock { $0.resolutions[uid]?.look?.id == id } }
+
+    /// A look does not begin, and why.
+    func waits(look id: Int, uid: String, why: String) -> [ObjectKey] {
         state.withLock { state in
-            guard let key = state.keys[uid] else { return [] }
-            state.resolutions[uid]?.isRunning = false
-            change(&state.resolutions[uid, default: Resolution()])
+            guard let key = state.keys[uid], let look = state.resolutions[uid]?.look, look.id == id, look.waiting != why
+            else { return [] }
+            state.resolutions[uid]?.look?.waiting = why
+            return [key]
+        }
+    }
+
+    /// A look has ended; no effect when another one has taken its place.
+    func end(look id: Int, uid: String, _ change: (inout Resolution) -> Void) -> [ObjectKey] {
+        state.withLock { state in
+            guard let key = state.keys[uid], var resolution = state.resolutions[uid], resolution.look?.id == id else {
+                return []
+            }
+            resolution.look = nil
+            change(&resolution)
+            state.resolutions[uid] = resolution
             return [key]
         }
     }
 }
-
-/// Which of two states of one object is the newer. Resource versions are numbers in every server there is; where they are not,
-/// the newcomer counts.
-func isOlder(_ left: UInt64, than right: UInt64) -> Bool { left != 0 && right != 0 && left < right }

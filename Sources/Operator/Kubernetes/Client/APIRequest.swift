@@ -1,18 +1,19 @@
 import FoundationEssentials
 import NIOHTTP1
+internal import TextCoding
 
-/// One request as it will be sent, apart from who sends it.
+/// One request as it will be sent, without credentials.
 struct APIRequest: Sendable {
     var verb: Verb
     var method: HTTPMethod
     /// Absolute, percent-encoded.
     var path: String
-    /// For messages and metrics: "jobs.batch/status".
+    /// For messages and metrics, such as "jobs.batch/status".
     var resource: String
     var key: ObjectKey?
     var query = QueryItems()
     var contentType = "application/json"
-    /// Media types of the answer, as in the header.
+    /// Media types of the response, as in the header.
     var accept = "application/json"
     var body: Data?
 
@@ -23,7 +24,7 @@ struct APIRequest: Sendable {
         self.resource = resource
     }
 
-    /// A collection of resources. `namespace` nil: of the whole cluster.
+    /// A collection of resources. `namespace` nil: of all namespaces.
     init<Resource: KubernetesResource>(
         _ verb: Verb, _ method: HTTPMethod, _ type: Resource.Type, namespace: String? = nil
     ) throws {
@@ -76,13 +77,13 @@ struct APIRequest: Sendable {
         KubernetesError(cause, verb: verb, resource: resource, key: key)
     }
 
-    /// A name as one segment of a path. The server's own rule (`ValidatePathSegmentName`): no ".", "..", "/" or
-    /// "%". So no name, wherever it came from, can lead to another path.
+    /// A name as one segment of a path. The server's own rule (`ValidatePathSegmentName`) forbids ".", "..", "/" and
+    /// "%", so no name can lead to another path.
     private func segment(_ name: String, _ what: String) throws -> String {
         guard !name.isEmpty, name != ".", name != "..", !name.contains("/"), !name.contains("%") else {
             throw error(.invalidRequest("\"\(name)\" cannot be a \(what)"))
         }
-        return QueryItems.percentEncoded(name)
+        return PercentCoding.encode(name, keepingSlash: false)
     }
 }
 
@@ -93,23 +94,6 @@ struct QueryItems: Sendable, Hashable {
     /// Nil leaves the item out.
     mutating func set(_ name: String, _ value: String?) {
         guard let value else { return }
-        text += (text.isEmpty ? "?" : "&") + name + "=" + Self.percentEncoded(value)
-    }
-
-    /// Everything but RFC 3986's unreserved characters is escaped.
-    static func percentEncoded(_ text: String) -> String {
-        let hex = Array("0123456789ABCDEF".utf8)
-        var encoded: [UInt8] = []
-        for byte in text.utf8 {
-            switch byte {
-            case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
-                UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "-"), UInt8(ascii: "."), UInt8(ascii: "_"),
-                UInt8(ascii: "~"):
-                encoded.append(byte)
-            default:
-                encoded += [UInt8(ascii: "%"), hex[Int(byte >> 4)], hex[Int(byte & 15)]]
-            }
-        }
-        return String(decoding: encoded, as: UTF8.self)
+        text += (text.isEmpty ? "?" : "&") + name + "=" + PercentCoding.encode(value, keepingSlash: false)
     }
 }

@@ -1,11 +1,11 @@
-/// Pauses that double up to a limit, each shortened at random so that clients that failed together do not come
-/// back together.
+/// Pauses that double up to a limit. Each is shortened at random, so that clients that failed together do not return
+/// together.
 struct Backoff: Sendable, Hashable {
     var initial: Duration
     var maximum: Duration
 
     /// - Parameters:
-    ///   - failures: how many in a row, the first is 1.
+    ///   - failures: failures in a row; the first is 1.
     ///   - random: 0..<1; the pause is between half of its full length and all of it.
     func pause(afterFailures failures: Int, random: Double) -> Duration {
         var full = initial
@@ -13,7 +13,7 @@ struct Backoff: Sendable, Hashable {
         return min(full, maximum) * (0.5 + 0.5 * random)
     }
 
-    /// At least what the server asked for, and a little more at random.
+    /// The pause that the server asked for, and a little more at random.
     static func pause(retryAfter: Duration, random: Double) -> Duration {
         retryAfter * (1 + 0.2 * random)
     }
@@ -22,8 +22,8 @@ struct Backoff: Sendable, Hashable {
 /// `operation` did not end in time.
 struct TimeLimitExceeded: Error {}
 
-/// Runs `operation`, cancelled after `limit`.
-/// - Throws: ``TimeLimitExceeded``, or what the operation throws.
+/// Runs `operation` and cancels it after `limit`.
+/// - Throws: ``TimeLimitExceeded``, or the error of `operation`.
 func withTimeLimit<Value: Sendable>(
     _ limit: Duration, _ operation: @escaping @Sendable () async throws -> Value
 ) async throws -> Value {

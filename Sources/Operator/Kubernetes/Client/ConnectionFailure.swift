@@ -4,7 +4,7 @@ import NIOCore
 import NIOPosix
 import NIOSSL
 
-/// Failures below HTTP, in words that say what to look at.
+/// Describes failures below HTTP, and says what to look at.
 enum ConnectionFailure {
     static func explain(_ error: any Error, server: String) -> String {
         switch error {

@@ -1,4 +1,4 @@
-/// Any JSON value, for patches and for objects whose type is not known beforehand.
+/// Any JSON value, for patches and for objects whose type is not known at compile time.
 public enum JSONValue: Codable, Sendable, Hashable, ExpressibleByStringLiteral, ExpressibleByIntegerLiteral,
     ExpressibleByBooleanLiteral, ExpressibleByArrayLiteral, ExpressibleByDictionaryLiteral, ExpressibleByNilLiteral
 {
@@ -19,7 +19,7 @@ public enum JSONValue: Codable, Sendable, Hashable, ExpressibleByStringLiteral, 
     }
     public init(nilLiteral: ()) { self = .null }
 
-    /// A decoder tells a type by trying, and a try that fails costs it as much as ten that do not: the commonest come first.
+    /// The commonest types come first: the decoder tries each, and a failed try costs as much as ten that succeed.
     public init(from decoder: any Decoder) throws {
         let container = try decoder.singleValueContainer()
         if let value = try? container.decode(String.self) {
@@ -62,7 +62,7 @@ public enum JSONValue: Codable, Sendable, Hashable, ExpressibleByStringLiteral, 
         }
     }
 
-    /// The member of an object, nil when there is none or this is no object.
+    /// The member of an object; nil when it is absent or the value is no object.
     public subscript(member: String) -> JSONValue? {
         if case .object(let members) = self { members[member] } else { nil }
     }

@@ -1,6 +1,6 @@
 extension KubernetesClient {
-    /// One object.
-    /// - Throws: ``KubernetesError`` with ``KubernetesError/isNotFound`` when it is not there.
+    /// Reads one object.
+    /// - Throws: ``KubernetesError`` with ``KubernetesError/isNotFound`` when there is none.
     public func get<Resource: KubernetesResource>(
         _ type: Resource.Type, _ key: ObjectKey, subresource: Subresource? = nil, resourceVersion: String? = nil
     ) async throws -> Resource {
@@ -9,7 +9,7 @@ extension KubernetesClient {
         return try await transport.decoded(Resource.self, request)
     }
 
-    /// One object, nil when it is not there.
+    /// Reads one object; nil when there is none.
     public func find<Resource: KubernetesResource>(
         _ type: Resource.Type, _ key: ObjectKey
     ) async throws -> Resource? {
@@ -20,7 +20,7 @@ extension KubernetesClient {
         }
     }
 
-    /// One page. `namespace` nil: all namespaces, or a resource of cluster scope.
+    /// Reads one page. `namespace` nil: all namespaces, or a resource of cluster scope.
     public func list<Resource: KubernetesResource>(
         _ type: Resource.Type, in namespace: String? = nil, _ options: ListOptions = ListOptions()
     ) async throws -> ResourceList<Resource> {
@@ -29,7 +29,7 @@ extension KubernetesClient {
         request.query.set("fieldSelector", options.fieldSelector)
         request.query.set("limit", options.limit.map(String.init))
         request.query.set("continue", options.continue)
-        // A continue token has its version inside: the server refuses both together.
+        // A continue token contains its version, and the server refuses both together.
         if options.continue == nil {
             request.query.set("resourceVersion", options.resourceVersion)
             request.query.set("resourceVersionMatch", options.resourceVersionMatch)
@@ -37,10 +37,10 @@ extension KubernetesClient {
         return try await transport.decoded(ResourceList<Resource>.self, request)
     }
 
-    /// All objects, fetched page by page, all as of one resource version.
+    /// Reads all objects, page by page, all at one resource version.
     ///
-    /// When the version expires half way (410, etcd compacts every five minutes) everything is fetched anew:
-    /// the result is never put together from two moments.
+    /// When the version expires half way (410, etcd compacts every five minutes), the client begins again, so that the
+    /// result always shows one moment.
     public func listAll<Resource: KubernetesResource>(
         _ type: Resource.Type, in namespace: String? = nil, _ options: ListOptions = ListOptions()
     ) async throws -> ResourceList<Resource> {
@@ -48,8 +48,8 @@ extension KubernetesClient {
         return ResourceList(metadata: ListMeta(resourceVersion: resourceVersion), items: items)
     }
 
-    /// As ``listAll(_:in:_:)``, keeping of each object only what `transform` makes of it (nil: nothing), so that
-    /// no more than one page of whole objects is in memory at a time.
+    /// As ``listAll(_:in:_:)``, but keeps of each object only the result of `transform` (nil: nothing). Memory then
+    /// holds at most one page of complete objects at a time.
     public func listAll<Resource: KubernetesResource, Kept: Sendable>(
         _ type: Resource.Type, in namespace: String? = nil, _ options: ListOptions = ListOptions(),
         transform: @Sendable (Resource) throws -> Kept?
@@ -74,7 +74,7 @@ extension KubernetesClient {
             } catch let error as KubernetesError where error.isGone && page.continue != nil && restart < restarts {
                 continue
             } catch let error as KubernetesError where error.isGone && page.continue != nil {
-                // Pages cannot keep ahead of compaction: one large answer can.
+                // Compaction overtakes the pages, so the client asks for one large response.
                 page = options
                 page.limit = nil
                 page.continue = nil
@@ -86,12 +86,12 @@ extension KubernetesClient {
             .connection("the list expired again and again"), verb: .list, resource: Resource.resourceName)
     }
 
-    /// Events from ``WatchOptions/resourceVersion`` on, until the server ends the watch, which it does as a
-    /// matter of course: use a ``Reflector`` for a lasting view.
+    /// Events after ``WatchOptions/resourceVersion``, until the server ends the watch. It ends every watch sooner or
+    /// later: use a ``Reflector`` for a lasting view.
     ///
     /// Returns once the server has accepted. An ERROR event is an element, and nothing follows it.
     /// - Throws: ``KubernetesError`` here when the watch is refused (410: ``KubernetesError/isGone``), from the
-    ///   iterator when the connection breaks or an event cannot be understood.
+    ///   iterator when the connection breaks or an event cannot be decoded.
     public func watch<Resource: KubernetesResource>(
         _ type: Resource.Type, in namespace: String? = nil, _ options: WatchOptions = WatchOptions()
     ) async throws -> WatchStream<Resource> {
@@ -106,10 +106,10 @@ extension KubernetesClient {
         return WatchStream(body: body, lineLimit: self.options.maximumEventBytes, resource: request.resource)
     }
 
-    /// The answer to a GET of any path, for what is not a resource: "/version", "/readyz", "/apis".
+    /// The response to a GET of any path, for paths that are no resource: "/version", "/readyz", "/apis".
     /// - Parameters:
     ///   - path: absolute, already percent-encoded.
-    ///   - accept: media types, for the few paths that answer with others than JSON's own.
+    ///   - accept: media types, for the few paths that respond with another one than JSON.
     public func raw(_ path: String, accept: String = "application/json") async throws -> [UInt8] {
         var request = APIRequest(verb: .get, method: .GET, path: path, resource: path)
         request.accept = accept

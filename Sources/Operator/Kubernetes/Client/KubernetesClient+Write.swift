@@ -1,6 +1,6 @@
 extension KubernetesClient {
-    /// Creates an object, in the namespace its metadata names.
-    /// - Throws: ``KubernetesError`` with ``KubernetesError/isAlreadyExists`` when one of that name is there.
+    /// Creates an object in the namespace that its metadata names.
+    /// - Throws: ``KubernetesError`` with ``KubernetesError/isAlreadyExists`` when the name is taken.
     @discardableResult
     public func create<Resource: KubernetesResource>(
         _ object: Resource, _ options: WriteOptions = WriteOptions()
@@ -8,7 +8,7 @@ extension KubernetesClient {
         try await create(object, answer: Resource.self, options)
     }
 
-    /// As ``create(_:_:)``, reading of the server's answer, which is the whole object, what `answer` declares.
+    /// As ``create(_:_:)``, but decodes the server's response, the complete object, as `Answer`.
     public func create<Resource: KubernetesResource, Answer: Decodable & Sendable>(
         _ object: Resource, answer: Answer.Type, _ options: WriteOptions = WriteOptions()
     ) async throws -> Answer {
@@ -21,9 +21,9 @@ extension KubernetesClient {
         return try await transport.decoded(Answer.self, request)
     }
 
-    /// Replaces an object, or its status. With a resource version in it a Conflict says that someone else wrote
-    /// first. Replaces everything: fields that the type leaves out are lost (Kubernetes' own status and
-    /// `coordination.k8s.io` Leases are safe; prefer server-side apply otherwise).
+    /// Replaces an object, or its status. With a resource version, a Conflict says that another client wrote first.
+    /// Fields that the type leaves out are lost (safe for Kubernetes' own status and for `coordination.k8s.io` Leases;
+    /// prefer server-side apply otherwise).
     @discardableResult
     public func update<Resource: KubernetesResource>(
         _ object: Resource, subresource: Subresource? = nil, _ options: WriteOptions = WriteOptions()
@@ -34,16 +34,16 @@ extension KubernetesClient {
         return try await transport.decoded(Resource.self, request)
     }
 
-    /// Server-side apply: the object becomes so that it says what `configuration` says, created when absent; fields
-    /// this manager applied before and no longer names are removed
+    /// Server-side apply: gives the object the fields of `configuration` and creates it when absent. The server removes
+    /// fields that this manager applied before and no longer names
     /// (https://kubernetes.io/docs/reference/using-api/server-side-apply/).
     ///
     /// - Parameters:
-    ///   - configuration: any Codable value that encodes the fields to own, and no others. A
-    ///     ``KubernetesResource`` fits when it has no resource version, uid, times or (without `subresource`) status.
-    ///     `apiVersion`, `kind`, `metadata.name` and namespace are added when it has not got them.
-    ///   - force: take over fields that other managers own; a controller does for the fields it must own. Without
-    ///     it that is a Conflict which names the fields and the managers.
+    ///   - configuration: any Codable value that encodes the fields to own, and no others. A ``KubernetesResource``
+    ///     fits when it has no resource version, uid, times or (without `subresource`) status. The client adds missing
+    ///     `apiVersion`, `kind`, `metadata.name` and namespace.
+    ///   - force: takes over fields that other managers own, as a controller does for the fields that it must own.
+    ///     Without it such a field is a Conflict, which names the fields and the managers.
     @discardableResult
     public func apply<Resource: KubernetesResource>(
         _ configuration: some Encodable & Sendable, as type: Resource.Type, _ key: ObjectKey,
@@ -52,7 +52,7 @@ extension KubernetesClient {
         var request = try APIRequest(.apply, .PATCH, type, key: key, subresource: subresource)
         request.apply(WriteOptions(fieldManager: fieldManager, dryRun: dryRun))
         request.query.set("force", force ? "true" : nil)
-        // JSON is YAML; the server takes this type alone for apply.
+        // JSON is YAML, and the server takes only this type for apply.
         request.contentType = "application/apply-patch+yaml"
         request.body = try request.encode(AppliedObject(configuration, type, key))
         return try await transport.decoded(Resource.self, request)
@@ -78,7 +78,7 @@ extension KubernetesClient {
         try await self.patch(type, key, patch, subresource: subresource, answer: Resource.self, options)
     }
 
-    /// As ``patch(_:_:_:subresource:_:)``, reading of the server's answer, which is the whole object, what `answer` declares.
+    /// As ``patch(_:_:_:subresource:_:)``, but decodes the server's response, the complete object, as `Answer`.
     public func patch<Resource: KubernetesResource, Answer: Decodable & Sendable>(
         _ type: Resource.Type, _ key: ObjectKey, _ patch: Patch, subresource: Subresource? = nil, answer: Answer.Type,
         _ options: WriteOptions = WriteOptions()
@@ -91,8 +91,8 @@ extension KubernetesClient {
     }
 
     /// Deletes an object.
-    /// - Throws: ``KubernetesError``: ``KubernetesError/isNotFound`` when there is none,
-    ///   ``KubernetesError/isConflict`` when a precondition of `options` does not hold.
+    /// - Throws: ``KubernetesError``: ``KubernetesError/isNotFound`` when there is none, ``KubernetesError/isConflict``
+    ///   when a precondition of `options` does not hold.
     @discardableResult
     public func delete<Resource: KubernetesResource>(
         _ type: Resource.Type, _ key: ObjectKey, _ options: DeleteOptions = DeleteOptions()
@@ -102,7 +102,7 @@ extension KubernetesClient {
         return try await transport.decoded(DeleteAnswer<Resource>.self, request).outcome
     }
 
-    /// Deletes everything that the selectors of `selecting` choose in a namespace.
+    /// Deletes all objects of a namespace that the selectors of `selecting` choose.
     public func deleteCollection<Resource: KubernetesResource>(
         _ type: Resource.Type, in namespace: String? = nil, selecting: ListOptions = ListOptions(),
         _ options: DeleteOptions = DeleteOptions()

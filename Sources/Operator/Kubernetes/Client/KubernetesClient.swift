@@ -8,10 +8,10 @@ public import Logging
 /// try await client.shutdown()
 /// ```
 ///
-/// **Guarantees.** Every request but a watch ends within ``ClientOptions/requestTimeout`` an attempt. Reads are
-/// repeated on broken connections, 429 and 5xx, writes are not (see ``ClientOptions/readAttempts``). Answers are
-/// bounded. Credentials and certificates are read again when they change. Cancelling the task ends the request.
-/// Objects are decoded off the caller's actor.
+/// **Guarantees.** Each attempt of a request other than a watch ends within ``ClientOptions/requestTimeout``. The
+/// client repeats reads after broken connections, 429 and 5xx, but not writes (see ``ClientOptions/readAttempts``).
+/// Responses are bounded. The client reads changed credentials and certificates again. Cancelling the task ends the
+/// request. Decoding does not run on the caller's actor.
 ///
 /// **Errors.** All verbs throw ``KubernetesError``, or `CancellationError`.
 ///
@@ -19,7 +19,7 @@ public import Logging
 public struct KubernetesClient: Sendable {
     let transport: Transport
     public let options: ClientOptions
-    /// The namespace the configuration names as its own: the context's, or the pod's.
+    /// The namespace of the configuration's context, or of the pod.
     public let defaultNamespace: String
 
     /// - Throws: ``ConfigurationError`` when certificates or addresses cannot be used.
@@ -33,7 +33,7 @@ public struct KubernetesClient: Sendable {
         defaultNamespace = configuration.namespace
     }
 
-    /// Closes every connection; requests under way fail.
+    /// Closes every connection; requests in flight fail.
     public func shutdown() async throws {
         try await transport.shutdown()
     }

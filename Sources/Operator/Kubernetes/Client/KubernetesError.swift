@@ -1,28 +1,28 @@
-/// Why a request failed, with what was asked: verb, resource and name are in the text.
+/// A failed request and its cause. The text has verb, resource and name.
 public struct KubernetesError: Error, Sendable, CustomStringConvertible {
-    /// What went wrong.
+    /// The cause of a failure.
     public enum Cause: Sendable {
         /// The server refused and said why.
         case status(Status)
-        /// No connection, or it broke: DNS, TCP, TLS. Says what to look at.
+        /// No connection, or a broken one: DNS, TCP, TLS. The text says what to look at.
         case connection(String)
-        /// No whole answer within the time allowed.
+        /// No complete response within this time.
         case timeout(Duration)
-        /// The answer, or one line of a watch, is larger than this many bytes; see ``ClientOptions``.
+        /// The response, or one line of a watch, is larger than this many bytes; see ``ClientOptions``.
         case tooLarge(limit: Int)
-        /// The answer is not what the type expects. Names the field, never the content.
+        /// The response does not fit the type. The text names the field, never the content.
         case undecodable(String)
-        /// Nothing was sent: a name, a namespace or a body that no server could take.
+        /// Nothing was sent: no server could take the name, the namespace or the body.
         case invalidRequest(String)
-        /// Nothing was sent: credentials or certificates could not be had.
+        /// Nothing was sent: credentials or certificates could not be read.
         case credentials(ConfigurationError)
     }
 
     public var cause: Cause
     public var verb: Verb
-    /// Plural and group with the subresource: "jobs.batch", "modelcaches.modelcache.io/status".
+    /// Plural, group and subresource: "jobs.batch", "modelcaches.modelcache.io/status".
     public var resource: String
-    /// Nil for a list, a watch, and what has no name.
+    /// Nil for a list, a watch, and requests without a name.
     public var key: ObjectKey?
 
     public init(_ cause: Cause, verb: Verb, resource: String, key: ObjectKey? = nil) {
@@ -48,7 +48,7 @@ public struct KubernetesError: Error, Sendable, CustomStringConvertible {
 }
 
 extension KubernetesError {
-    /// The server's account, when there is one.
+    /// The server's `Status`, when it sent one.
     public var status: Status? {
         if case .status(let status) = cause { status } else { nil }
     }
@@ -59,11 +59,11 @@ extension KubernetesError {
         return status.code == code
     }
 
-    /// 404: the object, or the kind itself, is not there.
+    /// 404: the object, or its kind, does not exist.
     public var isNotFound: Bool { has(404, "NotFound") }
-    /// 409 Conflict: someone else wrote first; read again. (Not ``isAlreadyExists``, the other 409.)
+    /// 409 Conflict: another client wrote first; read again. (Not ``isAlreadyExists``, the other 409.)
     public var isConflict: Bool { has(409, "Conflict") }
-    /// 409 AlreadyExists: a creation met an object of that name.
+    /// 409 AlreadyExists: the name is taken.
     public var isAlreadyExists: Bool { has(409, "AlreadyExists") }
     /// 410: the version or the continue token is too old; list again.
     public var isGone: Bool { has(410, "Gone", "Expired") }
@@ -71,30 +71,29 @@ extension KubernetesError {
     public var isUnauthorized: Bool { has(401, "Unauthorized") }
     /// 422: the object breaks the schema or a rule; ``fieldCauses`` names the fields.
     public var isInvalid: Bool { has(422, "Invalid") }
-    public var isBadRequest: Bool { has(400, "BadRequest") }
     /// 429: the server asks to come back later.
     public var isTooManyRequests: Bool { has(429, "TooManyRequests") }
-    /// The namespace is being deleted: nothing can be created in it any more.
+    /// The namespace is being deleted, so nothing can be created in it any more.
     public var isNamespaceTerminating: Bool {
         guard isForbidden, let status else { return false }
         return status.details?.causes?.contains { $0.reason == "NamespaceTerminating" } ?? false
             || (status.message ?? "").contains("because it is being terminated")
     }
-    /// The server's cache is behind the version asked for; it will catch up.
+    /// The server's cache is behind the requested version, and will catch up.
     public var isTooLargeResourceVersion: Bool {
         guard let status, status.code == 504 || status.reason == "Timeout" else { return false }
         return status.details?.causes?.contains { $0.reason == "ResourceVersionTooLarge" } ?? false
             || (status.message ?? "").contains("Too large resource version")
     }
-    /// How long the server asks to wait.
+    /// The pause that the server asks for.
     public var retryAfter: Duration? {
         status?.details?.retryAfterSeconds.flatMap { $0 > 0 ? .seconds($0) : nil }
     }
     /// The fields at fault of an Invalid.
     public var fieldCauses: [StatusCause] { status?.details?.causes ?? [] }
 
-    /// Whether the same request may well succeed later with nobody changing anything: connection failures,
-    /// time-outs, 429, 5xx.
+    /// Whether the same request may succeed later although nobody changes anything: connection failures, time-outs,
+    /// 429, 5xx.
     public var isTransient: Bool {
         switch cause {
         case .connection, .timeout: true

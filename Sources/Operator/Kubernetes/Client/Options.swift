@@ -1,16 +1,17 @@
-/// Which objects a list answers and how fresh they must be.
+/// The objects that a list returns, and how fresh they must be.
 public struct ListOptions: Sendable, Hashable {
     /// "a=b,c in (d,e),!f"; ``LabelSelector/queryText`` makes one.
     public var labelSelector: String?
-    /// "metadata.name=x", "spec.nodeName=y": the few fields the server knows for the kind.
+    /// "metadata.name=x", "spec.nodeName=y": one of the few fields that the server indexes for the kind.
     public var fieldSelector: String?
-    /// Objects a page. The server may send fewer, and sends all from its cache when ``resourceVersion`` is "0".
+    /// Objects in a page. The server may send fewer, and sends all from its cache when ``resourceVersion`` is "0".
     public var limit: Int?
-    /// What the page before named as the next.
+    /// The continue token of the page before.
     public var `continue`: String?
-    /// Nil: the newest, read through a quorum. "0": whatever the server's cache holds, cheapest, possibly stale.
+    /// Nil: the newest, read through a quorum. "0": the server's cache, cheapest, possibly stale.
     public var resourceVersion: String?
-    /// "NotOlderThan" or "Exact"; only with a version (https://kubernetes.io/docs/reference/using-api/api-concepts/#resource-versions).
+    /// "NotOlderThan" or "Exact"; only with a version.
+    /// https://kubernetes.io/docs/reference/using-api/api-concepts/#resource-versions
     public var resourceVersionMatch: String?
 
     public init(
@@ -26,13 +27,13 @@ public struct ListOptions: Sendable, Hashable {
     }
 }
 
-/// What a watch sends and from where.
+/// The events that a watch sends, and the version from which it starts.
 public struct WatchOptions: Sendable, Hashable {
     public var labelSelector: String?
     public var fieldSelector: String?
-    /// Everything after this version; nil begins with an ADDED for every object there is.
+    /// The watch sends all events after this version; nil begins with an ADDED for every existing object.
     public var resourceVersion: String?
-    /// The server ends the watch after this long; nil: its own choice of 30 to 60 minutes.
+    /// The server ends the watch after this time; nil: its own choice of 30 to 60 minutes.
     public var timeout: Duration?
     /// Ask for BOOKMARK events, which move the version on when nothing that matches changes.
     public var allowBookmarks: Bool
@@ -49,11 +50,11 @@ public struct WatchOptions: Sendable, Hashable {
     }
 }
 
-/// Who writes, and whether in earnest.
+/// The field manager of a write, and whether it is a dry run.
 public struct WriteOptions: Sendable, Hashable {
-    /// The name under which the server keeps what this writer owns.
+    /// The name under which the server keeps this writer's fields.
     public var fieldManager: String?
-    /// Everything is checked and answered, nothing stored.
+    /// The server checks and responds, but stores nothing.
     public var dryRun: Bool
 
     public init(fieldManager: String? = nil, dryRun: Bool = false) {
@@ -62,11 +63,11 @@ public struct WriteOptions: Sendable, Hashable {
     }
 }
 
-/// How an object is deleted.
+/// How the server deletes an object.
 public struct DeleteOptions: Sendable, Hashable {
-    /// What becomes of dependents.
+    /// How the deletion affects dependents.
     public enum Propagation: String, Sendable, Hashable, Codable {
-        /// The object goes at once, the garbage collector deletes dependents after it.
+        /// The server deletes the object at once; the garbage collector deletes dependents after it.
         case background = "Background"
         /// The object stays until its dependents are gone.
         case foreground = "Foreground"
@@ -76,9 +77,9 @@ public struct DeleteOptions: Sendable, Hashable {
 
     /// Nil: the kind's own default, which for Jobs through `batch/v1` is to orphan their pods.
     public var propagation: Propagation?
-    /// The deletion is a Conflict when the object has another uid: another object of the same name is safe.
+    /// The deletion is a Conflict when the object has another uid, so that a new object of the same name is safe.
     public var uid: String?
-    /// The deletion is a Conflict when the object changed since.
+    /// The deletion is a Conflict when the object has changed since this version.
     public var resourceVersion: String?
     public var gracePeriodSeconds: Int64?
     public var dryRun: Bool
@@ -95,7 +96,7 @@ public struct DeleteOptions: Sendable, Hashable {
     }
 }
 
-/// What a deletion answered: the object that is now going, or the news that it is gone.
+/// The response to a deletion: the object that is being deleted, or the news that it is gone.
 public enum DeleteOutcome<Resource: KubernetesResource>: Sendable {
     /// Finalizers, a grace period or foreground propagation still hold it.
     case pending(Resource)

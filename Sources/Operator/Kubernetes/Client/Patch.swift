@@ -1,18 +1,18 @@
 import FoundationEssentials
 
-/// A change to an object, in one of the forms the server takes besides server-side apply
+/// A change to an object, in a form that the server takes besides server-side apply
 /// (https://kubernetes.io/docs/reference/using-api/api-concepts/#patch-and-apply).
 public struct Patch: Sendable {
     let contentType: String
     let body: Data
 
-    /// RFC 7386: what is named replaces, null removes, lists are replaced whole. Include
-    /// `metadata.resourceVersion` to make it conditional.
+    /// RFC 7386: a member replaces, null removes, a list replaces the complete list. Include `metadata.resourceVersion`
+    /// to make the patch conditional.
     public static func merge(_ value: some Encodable) throws -> Patch {
         Patch(contentType: "application/merge-patch+json", body: try ResourceCoding.encode(value))
     }
 
-    /// RFC 6902, all operations or none.
+    /// RFC 6902: the server applies all operations or none.
     public static func json(_ operations: [JSONPatchOperation]) throws -> Patch {
         Patch(contentType: "application/json-patch+json", body: try ResourceCoding.encode(operations))
     }
@@ -30,10 +30,10 @@ public struct JSONPatchOperation: Encodable, Sendable, Hashable {
         .init(op: "replace", path: path, value: value)
     }
     public static func remove(_ path: String) -> Self { .init(op: "remove", path: path, value: nil) }
-    /// The whole patch fails with Invalid when the value is another.
+    /// The complete patch fails with Invalid when the value differs.
     public static func test(_ path: String, _ value: JSONValue) -> Self { .init(op: "test", path: path, value: value) }
 
-    /// One member's name as part of a path: "~" and "/" escaped (RFC 6901).
+    /// One member's name as a segment of a path: "~" and "/" escaped (RFC 6901).
     public static func pathSegment(_ name: String) -> String {
         var escaped = ""
         for character in name {

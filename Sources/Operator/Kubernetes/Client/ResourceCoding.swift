@@ -4,7 +4,7 @@ import FoundationEssentials
 enum ResourceCoding {
     static func encode(_ value: some Encodable) throws -> Data {
         let encoder = JSONEncoder()
-        // The same object gives the same bytes: tests and caches can compare them.
+        // Equal objects give equal bytes, which tests and caches can compare.
         encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
         return try encoder.encode(value)
     }
@@ -13,7 +13,7 @@ enum ResourceCoding {
         try JSONDecoder().decode(type, from: data)
     }
 
-    /// What is wrong and at which field. Never a value: it may be a secret.
+    /// The error and its field. Never a value, which may be a secret.
     static func explain(_ error: any Error) -> String {
         switch error {
         case DecodingError.keyNotFound(let key, let context):
@@ -43,7 +43,7 @@ enum ResourceCoding {
     }
 }
 
-/// Members that are added to what a type encodes itself.
+/// The keys of members that are added to a type's own encoding.
 private struct AddedKey: CodingKey {
     var stringValue: String
     var intValue: Int? { nil }
@@ -53,7 +53,7 @@ private struct AddedKey: CodingKey {
     init?(intValue: Int) { nil }
 }
 
-/// An object with its type said in it, which resources do not carry themselves.
+/// An object with `apiVersion` and `kind`, which resource types do not have.
 struct TypedObject<Resource: KubernetesResource>: Encodable {
     let object: Resource
 
@@ -67,7 +67,7 @@ struct TypedObject<Resource: KubernetesResource>: Encodable {
     }
 }
 
-/// What server-side apply sends: the fields to own, with type and name said in it.
+/// The body of a server-side apply: the fields to own, with type and name.
 struct AppliedObject<Configuration: Encodable, Resource: KubernetesResource>: Encodable {
     let configuration: Configuration
     let key: ObjectKey
@@ -112,7 +112,7 @@ struct DeleteOptionsBody: Encodable {
     }
 }
 
-/// A deletion is answered with a `Status`, or with the object.
+/// The server responds to a deletion with a `Status`, or with the object.
 struct DeleteAnswer<Resource: KubernetesResource>: Decodable {
     let outcome: DeleteOutcome<Resource>
 

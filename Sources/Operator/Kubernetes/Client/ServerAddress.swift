@@ -1,13 +1,13 @@
 import AsyncHTTPClient
 import FoundationEssentials
 
-/// Where requests go and which name the server must have.
+/// The address of the server, and the name that its certificate must have.
 struct ServerAddress: Sendable {
-    /// What precedes a path. With a `tls-server-name` its host is that name.
+    /// The URL before the path. With a `tls-server-name` its host is that name.
     let base: String
     /// Host and port as configured.
     let hostHeader: String
-    /// The name in the certificate, and the host to connect to instead of resolving it.
+    /// The name in the certificate, and the host to connect to instead of resolving that name.
     let nameOverride: (name: String, host: String)?
 
     init(_ configuration: ClientConfiguration) throws {
@@ -34,10 +34,12 @@ struct ServerAddress: Sendable {
         }
     }
 
-    static func proxy(_ text: String, _ origin: String) throws -> HTTPClient.Configuration.Proxy {
+    static func proxy(
+        _ text: String, _ origin: String, field: String = "proxy-url"
+    ) throws -> HTTPClient.Configuration.Proxy {
         guard let url = URLComponents(string: text), let host = url.host, !host.isEmpty else {
             throw ConfigurationError(
-                source: origin, field: "proxy-url", problem: "it is no address", remedy: "write it as http://host:port")
+                source: origin, field: field, problem: "it is no address", remedy: "write it as http://host:port")
         }
         switch url.scheme?.lowercased() {
         case "http":
@@ -49,7 +51,7 @@ struct ServerAddress: Sendable {
             return .socksServer(host: host, port: url.port ?? 1080)
         default:
             throw ConfigurationError(
-                source: origin, field: "proxy-url", problem: "only http:// and socks5:// proxies are supported",
+                source: origin, field: field, problem: "only http:// and socks5:// proxies are supported",
                 remedy: "use one of those, or none")
         }
     }

@@ -3,8 +3,9 @@ import FoundationEssentials
 import Logging
 import NIOCore
 import NIOHTTP1
+internal import TextCoding
 
-/// Sends requests: connections, credentials, time limits, repetition, and the account of each attempt.
+/// Sends requests. It owns connections, credentials, time limits, repetition, and reports each attempt.
 final class Transport: Sendable {
     private let http: HTTPClient
     private let credentials: CredentialSource
@@ -25,15 +26,19 @@ final class Transport: Sendable {
         self.logger = logger
 
         var settings = HTTPClient.Configuration()
-        // A redirect could carry our token to another host; the API server never needs one.
+        // A redirect could carry our token to another host, and the API server never needs one.
         settings.redirectConfiguration = .disallow
         settings.decompression = .disabled
         settings.httpVersion = .http1Only
         settings.timeout.connect = TimeAmount(options.connectTimeout)
         settings.connectionPool.concurrentHTTP1ConnectionsPerHostSoftLimit = options.maximumConnections
-        // A refused connection is told at once; repetition is decided here, not in the pool.
+        // The pool reports a refused connection at once, because this type decides on repetition.
         settings.connectionPool.retryConnectionEstablishment = false
-        settings.proxy = try configuration.proxyURL.map { try ServerAddress.proxy($0, configuration.origin) }
+        if let url = configuration.proxyURL {
+            settings.proxy = try ServerAddress.proxy(url, configuration.origin)
+        } else if let named = configuration.environmentProxy {
+            settings.proxy = try ServerAddress.proxy(named.url, "environment", field: named.field)
+        }
         if let (name, host) = address.nameOverride { settings.dnsOverride = [name: host] }
         http = HTTPClient(eventLoopGroupProvider: .singleton, configuration: settings)
     }
@@ -42,7 +47,7 @@ final class Transport: Sendable {
         try await http.shutdown()
     }
 
-    // MARK: What a request answers
+    // MARK: Requests and responses
 
     func decoded<Value: Decodable & Sendable>(_ type: Value.Type, _ request: APIRequest) async throws -> Value {
         let body = try await collected(request)
@@ -82,7 +87,7 @@ final class Transport: Sendable {
             }
             if whole.readableBytes == 0 { whole = part } else { whole.writeBuffer(&part) }
         }
-        // A cancelled body just ends: what was read so far is not the answer.
+        // A cancelled body just ends, so the bytes read so far are no complete response.
         try Task.checkCancellation()
         return whole
     }
@@ -126,21 +131,22 @@ final class Transport: Sendable {
         }
     }
 
-    /// Nil: do not try again.
+    /// The pause before the next attempt; nil: no further attempt.
     private func pause(after failure: KubernetesError, _ request: APIRequest, _ failures: Int) -> Duration? {
         guard failure.isTransient, failures < options.readAttempts else { return nil }
         let random = Double.random(in: 0..<1)
-        // A server that says 429 has not begun with the request.
+        // A server that responds with 429 has not begun with the request.
         if failure.isTooManyRequests, let asked = failure.retryAfter, asked <= options.requestTimeout {
             return Backoff.pause(retryAfter: asked, random: random)
         }
-        // A server that is behind catches up in its own time: the reflector knows how to wait for that.
-        guard request.isRead, !failure.isTooLargeResourceVersion else { return nil }
+        // A server that is behind catches up in its own time, and the reflector waits for that.
+        // A watch that could not be resumed may have missed more than a pause: the reflector decides on that as well.
+        guard request.isRead, request.verb != .watch, !failure.isTooLargeResourceVersion else { return nil }
         return Backoff(initial: options.initialBackoff, maximum: options.maximumBackoff)
             .pause(afterFailures: failures, random: random)
     }
 
-    /// Sends, and turns a refusal into an error.
+    /// Sends, and throws for a refusal.
     private func send(
         _ request: APIRequest, _ identity: RequestIdentity, _ attempt: Int
     ) async throws -> HTTPClientResponse {
@@ -163,7 +169,7 @@ final class Transport: Sendable {
         throw request.error(.status(await refusal(response)))
     }
 
-    /// The server's account, or one made up from the HTTP status: proxies and load balancers answer without.
+    /// The server's `Status`, or one made from the HTTP status: proxies and load balancers send none.
     private func refusal(_ response: HTTPClientResponse) async -> Status {
         let limit = 1 << 20
         let body = try? await withTimeLimit(.seconds(5)) { try await response.body.collect(upTo: limit) }
@@ -172,7 +178,7 @@ final class Transport: Sendable {
         if status.message?.isEmpty ?? true {
             status.message = "the server answered \(response.status.code) \(response.status.reasonPhrase)"
         }
-        // Dates are allowed in Retry-After; no API server sends them.
+        // Retry-After may be a date, but no API server sends one.
         if let seconds = response.headers.first(name: "Retry-After").flatMap({ Int($0) }), seconds > 0 {
             var details = status.details ?? StatusDetails()
             if details.retryAfterSeconds ?? 0 == 0 { details.retryAfterSeconds = min(seconds, 3_600) }
@@ -203,7 +209,7 @@ final class Transport: Sendable {
         headers += impersonation.groups.map { ("Impersonate-Group", $0) }
         if let uid = impersonation.uid { headers.append(("Impersonate-Uid", uid)) }
         for (name, values) in impersonation.extra.sorted(by: { $0.key < $1.key }) {
-            headers += values.map { ("Impersonate-Extra-\(QueryItems.percentEncoded(name))", $0) }
+            headers += values.map { ("Impersonate-Extra-\(PercentCoding.encode(name, keepingSlash: false))", $0) }
         }
         return headers
     }

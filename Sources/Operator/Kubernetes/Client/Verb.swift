@@ -1,4 +1,4 @@
-/// What is done to a resource, in the words of Kubernetes' own authorisation rules.
+/// The verb of a request, as Kubernetes' authorization rules name it.
 public enum Verb: String, Sendable, Hashable {
     case get, list, watch, create, update, patch, apply, delete
     case deleteCollection = "deletecollection"

@@ -2,10 +2,10 @@
 public enum WatchEvent<Resource: KubernetesResource>: Sendable {
     case added(Resource)
     case modified(Resource)
-    /// The object as it was last.
+    /// The object's last state.
     case deleted(Resource)
-    /// Everything up to this version has been sent.
+    /// The server has sent every event up to this version.
     case bookmark(resourceVersion: String)
-    /// The server ends the watch and says why; 410 Expired asks for a new list.
+    /// The server ends the watch and says why; 410 Expired means to list again.
     case error(Status)
 }

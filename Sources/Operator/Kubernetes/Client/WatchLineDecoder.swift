@@ -1,8 +1,8 @@
 public import NIOCore
 
-/// Cuts a watch's body into lines, one event each, however the network cut it into pieces.
+/// Splits a watch's body into lines, one event each, however the network split it into buffers.
 ///
-/// Holds at most one unfinished line of at most `limit` bytes.
+/// It holds at most one unfinished line, of at most `limit` bytes.
 public struct WatchLineDecoder: Sendable {
     /// A line is longer than the limit.
     public struct LineTooLong: Error, Sendable {
@@ -11,14 +11,14 @@ public struct WatchLineDecoder: Sendable {
 
     private let limit: Int
     private var buffer = ByteBuffer()
-    /// Bytes of `buffer` that are known to hold no line feed: they are not searched twice.
+    /// Bytes of `buffer` that are known to have no line feed, so that they are searched only once.
     private var searched = 0
 
     public init(limit: Int) {
         self.limit = limit
     }
 
-    /// Whether bytes of an unfinished line wait: a body that ends now was cut.
+    /// Whether an unfinished line waits for its rest: a body that ends now was cut off.
     public var isInsideLine: Bool { buffer.readableBytes > 0 }
 
     public mutating func feed(_ bytes: ByteBuffer) {
@@ -30,8 +30,8 @@ public struct WatchLineDecoder: Sendable {
         }
     }
 
-    /// The next whole line without its line feed, nil when more bytes are needed. Empty lines are skipped.
-    /// - Throws: ``LineTooLong``; the rest of the body is then worthless.
+    /// The next complete line without its line feed; nil when it needs more bytes. Skips empty lines.
+    /// - Throws: ``LineTooLong``; the rest of the body is then useless.
     public mutating func nextLine() throws -> ByteBuffer? {
         while true {
             let view = buffer.readableBytesView

@@ -2,10 +2,10 @@ import AsyncHTTPClient
 import FoundationEssentials
 import NIOCore
 
-/// The events of one watch, in order. Ends when the server ends it; throws ``KubernetesError`` when the connection
-/// breaks, in the middle of an event too, or an event cannot be understood. Iterate it once.
+/// The events of one watch, in order. It ends when the server ends the watch. It throws ``KubernetesError`` when the
+/// connection breaks, even in the middle of an event, or when an event cannot be decoded. Iterate it once.
 ///
-/// No event is taken from the network before the one before it was taken from here: a slow reader slows the server.
+/// It reads an event from the network only after the caller took the one before, so a slow reader slows the server.
 public struct WatchStream<Resource: KubernetesResource>: AsyncSequence, Sendable {
     public typealias Element = WatchEvent<Resource>
 

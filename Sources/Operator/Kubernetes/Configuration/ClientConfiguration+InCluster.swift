@@ -1,11 +1,11 @@
 public import FoundationEssentials
 
 extension ClientConfiguration {
-    /// Where a pod finds its service account.
+    /// The directory of a pod's service account.
     public static let serviceAccountDirectory = "/var/run/secrets/kubernetes.io/serviceaccount"
 
-    /// From inside a pod: the environment's address of the API server, and the service account's token,
-    /// certificate authority and namespace. Both files are read again when the kubelet rotates them
+    /// The configuration of a pod: the API server's address from the environment, and the service account's token,
+    /// certificate authority and namespace. The client reads the files again when the kubelet rotates them
     /// (https://kubernetes.io/docs/tasks/run-application/access-api-from-pod/).
     ///
     /// - Throws: ``ConfigurationError`` outside of a pod, or in one without a token.

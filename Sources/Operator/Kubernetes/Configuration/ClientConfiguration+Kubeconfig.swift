@@ -3,10 +3,10 @@ import Yams
 
 extension ClientConfiguration {
     /// From kubeconfig files, merged by kubectl's rules: the first file that sets the current context or has an entry
-    /// of a name wins, files that are not there are passed over, relative paths are relative to their own file
-    /// (https://kubernetes.io/docs/concepts/configuration/organize-cluster-access-kubeconfig/#merging-kubeconfig-files).
+    /// of a name wins, missing files are skipped, and relative paths are relative to their own file.
+    /// https://kubernetes.io/docs/concepts/configuration/organize-cluster-access-kubeconfig/#merging-kubeconfig-files
     ///
-    /// - Parameter required: a file that is not there is an error.
+    /// - Parameter required: a missing file is an error.
     /// - Throws: ``ConfigurationError``.
     public static func kubeconfig(
         paths: [String], context: String? = nil, required: Bool = false
@@ -15,7 +15,7 @@ extension ClientConfiguration {
     }
 }
 
-/// Several kubeconfig files as one; every entry remembers its file.
+/// Several kubeconfig files as one. Each entry keeps the path of its file.
 private struct MergedKubeconfig {
     struct Entry<Value> {
         var value: Value
@@ -51,14 +51,18 @@ private struct MergedKubeconfig {
         }
     }
 
-    private static func add<Value>(_ entries: [Kubeconfig.Named<Value>]?, of path: String, to table: inout [String: Entry<Value>]) {
-        for entry in entries ?? [] where table[entry.name] == nil { table[entry.name] = Entry(value: entry.value, file: path) }
+    private static func add<Value>(
+        _ entries: [Kubeconfig.Named<Value>]?, of path: String, to table: inout [String: Entry<Value>]
+    ) {
+        for entry in entries ?? [] where table[entry.name] == nil {
+            table[entry.name] = Entry(value: entry.value, file: path)
+        }
     }
 
-    /// A parser's own message may quote the file: only the place is told.
+    /// A parser's own message may quote the file, so the error has only the line.
     private static func explain(_ error: any Error, _ path: String) -> ConfigurationError {
         var error = error
-        // The decoder wraps what the parser throws.
+        // The decoder wraps the parser's error.
         if case DecodingError.dataCorrupted(let context) = error, let cause = context.underlyingError { error = cause }
         switch error {
         case is DecodingError:
@@ -181,7 +185,8 @@ private struct MergedKubeconfig {
             // A bare name is looked up in PATH; a path is relative to its file.
             command: exec.command.contains("/") ? path(exec.command, besides: file) : exec.command,
             arguments: exec.args ?? [],
-            environment: Dictionary((exec.env ?? []).map { ($0.name, $0.value) }, uniquingKeysWith: { _, last in last }),
+            environment: Dictionary(
+                (exec.env ?? []).map { ($0.name, $0.value) }, uniquingKeysWith: { _, last in last }),
             installHint: exec.installHint, provideClusterInfo: exec.provideClusterInfo ?? false)
     }
 

@@ -1,9 +1,9 @@
 public import FoundationEssentials
 
-/// How to reach an API server and who to be there.
+/// The address of an API server, and the identity to use there.
 ///
-/// A value that names files, commands and addresses; ``KubernetesClient`` reads and runs them, again when they
-/// change. Printing it shows no secret.
+/// It holds names of files, commands and addresses. ``KubernetesClient`` reads and runs them, again when they change.
+/// Printing it shows no secret.
 public struct ClientConfiguration: Sendable, Hashable {
     /// "https://host:port", possibly with a path, without a slash at the end.
     public var server: String
@@ -12,9 +12,11 @@ public struct ClientConfiguration: Sendable, Hashable {
     public var tls: TLSSettings
     public var authentication: Authentication
     public var impersonation: Impersonation?
-    /// "http://host:port" of a proxy that is asked to CONNECT.
+    /// "http://host:port" of a proxy that supports CONNECT.
     public var proxyURL: String?
-    /// Where this came from, for messages: a context and its file, or "in-cluster".
+    /// The environment's proxy, where a kubeconfig has no `proxy-url`; a pod's own API server has none.
+    public internal(set) var environmentProxy: NamedProxy?
+    /// The origin of the configuration, for messages: a context and its file, or "in-cluster".
     public var origin: String
 
     public init(
@@ -31,21 +33,28 @@ public struct ClientConfiguration: Sendable, Hashable {
         self.origin = origin
     }
 
-    /// What kubectl's and controller-runtime's users expect, in this order: the kubeconfig named by `kubeconfig`,
-    /// those of $KUBECONFIG, the pod's own service account, `$HOME/.kube/config`.
+    /// Loads the first of these, the order that users of kubectl and controller-runtime expect: the kubeconfig named by
+    /// `kubeconfig`, those of $KUBECONFIG, the pod's own service account, `$HOME/.kube/config`.
+    ///
+    /// The environment's `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY` count for a kubeconfig's server, as for kubectl.
     ///
     /// - Parameter context: another context than the file's current one.
-    /// - Throws: ``ConfigurationError``, which names the file, the field and what to do.
+    /// - Throws: ``ConfigurationError``, which names the file, the field and the remedy.
     public static func load(
         kubeconfig: String? = nil, context: String? = nil,
         environment: [String: String] = ProcessInfo.processInfo.environment
     ) throws -> ClientConfiguration {
+        func proxied(_ configuration: ClientConfiguration) -> ClientConfiguration {
+            var configuration = configuration
+            configuration.environmentProxy = NamedProxy(for: configuration.server, in: environment)
+            return configuration
+        }
         if let kubeconfig, !kubeconfig.isEmpty {
-            return try Self.kubeconfig(paths: [kubeconfig], context: context, required: true)
+            return proxied(try Self.kubeconfig(paths: [kubeconfig], context: context, required: true))
         }
         if let list = environment["KUBECONFIG"], !list.isEmpty {
             let paths = list.split(separator: ":", omittingEmptySubsequences: true).map(String.init)
-            return try Self.kubeconfig(paths: paths, context: context)
+            return proxied(try Self.kubeconfig(paths: paths, context: context))
         }
         if context == nil, environment["KUBERNETES_SERVICE_HOST"] != nil {
             return try inCluster(environment: environment)
@@ -55,18 +64,18 @@ public struct ClientConfiguration: Sendable, Hashable {
                 source: "environment", field: "HOME", problem: "no kubeconfig is named and there is no home directory",
                 remedy: "set KUBECONFIG or pass --kubeconfig")
         }
-        return try Self.kubeconfig(paths: ["\(home)/.kube/config"], context: context)
+        return proxied(try Self.kubeconfig(paths: ["\(home)/.kube/config"], context: context))
     }
 }
 
-/// Who the server must prove to be, and our own certificate.
+/// The rules for the server's certificate, and our own certificate.
 public struct TLSSettings: Sendable, Hashable {
-    /// Certificates that may have signed the server's; nil: the system's.
+    /// Authorities that may have signed the server's certificate; nil: the system's.
     public var certificateAuthority: Material?
-    /// The name in the server's certificate, when it is not the one in the address. A certificate that names the IP
-    /// address we are connected to is taken as well: the TLS library accepts either.
+    /// The name in the server's certificate, when the address has another one. The TLS library also accepts a
+    /// certificate that names the IP address of the connection.
     public var serverName: String?
-    /// Accept any certificate. Whoever answers gets our credentials.
+    /// Accept any certificate. Any server that responds gets our credentials.
     public var insecureSkipVerify: Bool
 
     public init(
@@ -78,7 +87,7 @@ public struct TLSSettings: Sendable, Hashable {
     }
 }
 
-/// PEM text, here or in a file that is read again when it changes. Never printed.
+/// PEM text, inline or in a file that is read again when it changes. Never printed.
 public enum Material: Sendable, Hashable, CustomStringConvertible, CustomReflectable {
     case inline([UInt8])
     case file(String)
@@ -93,13 +102,13 @@ public enum Material: Sendable, Hashable, CustomStringConvertible, CustomReflect
     public var customMirror: Mirror { Mirror(self, children: ["source": description]) }
 }
 
-/// How we prove who we are. Parts that are set are used together, a token before a password; a plugin fills in
-/// what is missing.
+/// How we authenticate. All parts that are set are used together, a token before a password; a plugin supplies the
+/// missing ones.
 public struct Authentication: Sendable, Hashable, CustomStringConvertible, CustomReflectable {
     public var clientCertificate: Material?
     public var clientKey: Material?
     public var token: String?
-    /// Read again each minute, and after a 401. Preferred over ``token``.
+    /// Read again each minute and after a 401. Preferred to ``token``.
     public var tokenFile: String?
     public var username: String?
     public var password: String?
@@ -131,8 +140,8 @@ public struct Authentication: Sendable, Hashable, CustomStringConvertible, Custo
 }
 
 /// A program that prints credentials
-/// (https://kubernetes.io/docs/reference/access-authn-authz/authentication/#client-go-credential-plugins).
-/// Run directly, never by a shell.
+/// (https://kubernetes.io/docs/reference/access-authn-authz/authentication/#client-go-credential-plugins). It runs
+/// directly, never through a shell.
 public struct ExecPlugin: Sendable, Hashable, CustomStringConvertible, CustomReflectable {
     /// "client.authentication.k8s.io/v1" or ".../v1beta1".
     public var apiVersion: String
@@ -155,13 +164,13 @@ public struct ExecPlugin: Sendable, Hashable, CustomStringConvertible, CustomRef
         self.provideClusterInfo = provideClusterInfo
     }
 
-    /// Without arguments and environment: people put secrets there.
+    /// Without arguments and environment, because they may have secrets.
     public var description: String { command }
 
     public var customMirror: Mirror { Mirror(self, children: ["command": command]) }
 }
 
-/// Whom to act as; needs the right to impersonate.
+/// The user to act as; needs the right to impersonate.
 public struct Impersonation: Sendable, Hashable {
     public var user: String
     public var groups: [String]

@@ -1,8 +1,8 @@
-/// A configuration that cannot be used: what, where and what to do about it. Never holds a secret.
+/// An unusable configuration: the problem, its place and the remedy. Never has a secret.
 public struct ConfigurationError: Error, Sendable, Hashable, CustomStringConvertible {
     /// The file, or "environment".
     public var source: String
-    /// The path of the field in it: "users[admin].user.client-key-data".
+    /// The path of the field in the file: "users[admin].user.client-key-data".
     public var field: String?
     public var problem: String
     public var remedy: String

@@ -2,21 +2,22 @@ import FoundationEssentials
 import Logging
 import NIOSSL
 
-/// What one request proves itself with.
+/// The credentials of one request.
 struct RequestIdentity: Sendable {
     /// The Authorization header.
     var authorization: String?
-    /// Nil for a plain-text server.
+    /// Nil for a server without TLS.
     var tls: TLSConfiguration?
-    /// Tells one identity from the next.
+    /// Distinguishes one identity from the next.
     var generation: Int
 }
 
-/// Gives requests their identity, made anew when files change, a plugin's credentials expire, or the server says 401.
+/// Gives requests their identity. It makes a new one when files change, a plugin's credentials expire, or the server
+/// responds with 401.
 ///
-/// Files are looked at once a minute at most: the kubelet rotates a token long before it expires
-/// (https://kubernetes.io/docs/concepts/storage/projected-volumes/#serviceaccounttoken). One that cannot be read
-/// leaves the last good one in use.
+/// It checks files once a minute at most, because the kubelet rotates a token long before it expires
+/// (https://kubernetes.io/docs/concepts/storage/projected-volumes/#serviceaccounttoken). If a file cannot be read, the
+/// last good content stays in use.
 actor CredentialSource {
     private static let rereadInterval: Duration = .seconds(60)
     /// A plugin's credentials are renewed this long before they expire.
@@ -28,7 +29,7 @@ actor CredentialSource {
     private var sources: LoadedFiles?
     private var readAt: ContinuousClock.Instant?
     private var plugin: ExecCredential?
-    /// One run of the plugin at a time; requests that come meanwhile wait for it.
+    /// One run of the plugin at a time; other requests wait for it.
     private var pluginRun: Task<ExecCredential, any Error>?
 
     init(_ configuration: ClientConfiguration, logger: Logger) {
@@ -46,9 +47,9 @@ actor CredentialSource {
         return current
     }
 
-    /// After a 401. False: nothing could be different, trying again is useless.
+    /// Renews after a 401. False: nothing can differ, so another attempt is useless.
     func renew(after used: RequestIdentity) async -> Bool {
-        // Another request's 401 has led to a new identity already.
+        // Another request's 401 has already led to a new identity.
         if let identity, identity.generation != used.generation { return true }
         if configuration.authentication.exec != nil, pluginRun == nil { plugin = nil }
         readAt = nil
@@ -59,7 +60,7 @@ actor CredentialSource {
     private static let nothing = ConfigurationError(
         source: "credentials", problem: "none could be loaded", remedy: "see the messages before this one")
 
-    /// Reads all files. The identity changes only when a content did.
+    /// Reads all files. The identity changes only when a file's content did.
     private func reload() throws(ConfigurationError) -> RequestIdentity? {
         readAt = .now
         let files: LoadedFiles
@@ -85,13 +86,13 @@ actor CredentialSource {
         }
     }
 
-    /// Runs the plugin when its credentials are missing or about to expire. True: they are new.
+    /// Runs the plugin when its credentials are missing or about to expire. True: the credentials are new.
     private func currentPlugin() async throws(ConfigurationError) -> Bool {
         guard let exec = configuration.authentication.exec else { return false }
         if let plugin, !plugin.expires(within: Self.expiryMargin) { return false }
         let run = pluginRun ?? Task { [configuration] in try await exec.run(configuration) }
         pluginRun = run
-        // Others enter here while the plugin runs, and wait for the same run.
+        // Other callers enter here while the plugin runs, and wait for the same run.
         let result = await run.result
         pluginRun = nil
         switch result {
@@ -104,7 +105,7 @@ actor CredentialSource {
     }
 }
 
-/// The contents of everything that the configuration names, as they are now.
+/// The present contents of all files that the configuration names.
 private struct LoadedFiles: Equatable {
     var authority: [UInt8]?
     var certificate: [UInt8]?
@@ -121,7 +122,8 @@ private struct LoadedFiles: Equatable {
             let text = String(decoding: try Self.read(.file(file)) ?? [], as: UTF8.self)
             token = text.trimmingWhitespace()
             guard let token, !token.isEmpty else {
-                throw ConfigurationError(source: file, problem: "the token file is empty", remedy: "write the token to it")
+                throw ConfigurationError(
+                    source: file, problem: "the token file is empty", remedy: "write the token to it")
             }
         }
     }
@@ -139,7 +141,7 @@ private struct LoadedFiles: Equatable {
 
     func authorization(_ configuration: ClientConfiguration) throws(ConfigurationError) -> String? {
         if let token {
-            // What is not a token's alphabet could end the header and begin another.
+            // Other characters than a token's could end the header and begin another.
             guard token.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F }) else {
                 throw ConfigurationError(
                     source: configuration.origin, field: "token", problem: "it has characters that no token has",

@@ -1,11 +1,11 @@
 import FoundationEssentials
 
-/// What a credential plugin printed. Holds secrets: never printed.
+/// The output of a credential plugin. Has secrets, so it is never printed.
 struct ExecCredential: Sendable, Equatable {
     var token: String?
     var certificate: String?
     var key: String?
-    /// Nil: good until the server says 401.
+    /// Nil: valid until the server responds with 401.
     var expires: Timestamp?
 
     func expires(within margin: TimeInterval) -> Bool {
@@ -25,7 +25,7 @@ struct ExecCredential: Sendable, Equatable {
         var status: Status?
     }
 
-    /// - Throws: ``ConfigurationError`` that never quotes what was printed.
+    /// - Throws: ``ConfigurationError``, which never quotes the output.
     static func parse(_ output: [UInt8], of plugin: ExecPlugin) throws(ConfigurationError) -> ExecCredential {
         func refuse(_ problem: String) -> ConfigurationError {
             ConfigurationError(

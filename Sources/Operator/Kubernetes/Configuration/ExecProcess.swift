@@ -2,9 +2,9 @@ import FoundationEssentials
 import Glibc
 import NIOPosix
 
-/// Runs a program directly, with a time limit, and takes what it prints.
+/// Runs a program directly, with a time limit, and returns its standard output.
 ///
-/// Standard input is empty, standard error is ours, so that a person sees what the plugin has to say.
+/// Standard input is empty. Standard error is ours, so that a person sees the plugin's messages.
 struct ExecProcess: Sendable {
     private static let outputLimit = 1 << 20
 
@@ -14,9 +14,9 @@ struct ExecProcess: Sendable {
     var installHint: String?
     var timeLimit: Duration = .seconds(60)
 
-    /// - Throws: ``ConfigurationError`` when it cannot be run, fails, prints too much or takes too long.
+    /// - Throws: ``ConfigurationError`` when the program cannot run, fails, prints too much or takes too long.
     func output() async throws -> [UInt8] {
-        // Waiting for a program blocks its thread: not one of Swift's few.
+        // Waiting for a program blocks a thread, which must not be one of Swift's few.
         try await NIOThreadPool.singleton.runIfActive { try run() }
     }
 
@@ -28,7 +28,8 @@ struct ExecProcess: Sendable {
 
     private func run() throws -> [UInt8] {
         guard let path = executable() else {
-            throw failure("there is no such program", installHint.map { "the configuration says: \($0)" } ?? "install it")
+            throw failure(
+                "there is no such program", installHint.map { "the configuration says: \($0)" } ?? "install it")
         }
         var pipe: [Int32] = [-1, -1]
         guard Glibc.pipe(&pipe) == 0 else { throw failure("no pipe (errno \(errno))") }
@@ -52,7 +53,7 @@ struct ExecProcess: Sendable {
         return printed
     }
 
-    /// A name without a slash is looked for in PATH.
+    /// A name without a slash is searched in PATH.
     private func executable() -> String? {
         if command.contains("/") { return access(command, X_OK) == 0 ? command : nil }
         for directory in (environment["PATH"] ?? "/usr/bin:/bin").split(separator: ":") {
@@ -92,11 +93,13 @@ struct ExecProcess: Sendable {
             guard count >= 0 else { throw failure("its output cannot be read (errno \(errno))") }
             if count == 0 { return printed }
             printed += chunk[..<count]
-            guard printed.count <= Self.outputLimit else { throw failure("it printed more than \(Self.outputLimit) bytes") }
+            guard printed.count <= Self.outputLimit else {
+                throw failure("it printed more than \(Self.outputLimit) bytes")
+            }
         }
     }
 
-    /// 0 for success, 128 and the signal's number for a program that was killed.
+    /// 0 for success; 128 plus the signal's number for a killed program.
     private func exitStatus(_ process: pid_t) -> Int32 {
         var status: Int32 = 0
         while waitpid(process, &status, 0) < 0 {

@@ -1,5 +1,5 @@
-/// The parts of a kubeconfig file that a client needs
-/// (https://kubernetes.io/docs/reference/config-api/kubeconfig.v1/). Holds secrets: never printed.
+/// The parts of a kubeconfig file that a client needs (https://kubernetes.io/docs/reference/config-api/kubeconfig.v1/).
+/// Has secrets, so it is never printed.
 struct Kubeconfig: Decodable {
     struct Named<Value: Decodable>: Decodable {
         var name: String
@@ -8,7 +8,7 @@ struct Kubeconfig: Decodable {
         init(from decoder: any Decoder) throws {
             let container = try decoder.container(keyedBy: AnyKey.self)
             name = try container.decode(String.self, forKey: AnyKey("name"))
-            // The entry's other member is named after what it is: "cluster", "context", "user".
+            // The entry's other member is its type: "cluster", "context", "user".
             guard let key = container.allKeys.first(where: { $0.stringValue != "name" }) else {
                 throw DecodingError.keyNotFound(
                     AnyKey("cluster, context or user"), .init(codingPath: decoder.codingPath, debugDescription: ""))
@@ -93,7 +93,7 @@ struct Kubeconfig: Decodable {
         var interactiveMode: String?
     }
 
-    /// Present, of no interest.
+    /// A member whose content does not matter.
     struct Ignored: Decodable {
         init(from decoder: any Decoder) throws {}
     }

@@ -1,15 +1,16 @@
-/// Decides what becomes of an occurrence: a new Event, a count on one that is there, or nothing. client-go's `EventCorrelator`, as a value without a clock.
+/// Decides what an occurrence becomes: a new Event, a higher count of an existing one, or nothing. It is client-go's
+/// `EventCorrelator`, as a value without a clock.
 ///
-/// - The same thing again within ``window`` raises the count of its Event.
-/// - Once ``similarLimit`` different messages of one reason about one object came within ``window``, further ones share an Event whose message begins with
-///   "(combined from similar events): ".
-/// - About one object ``burst`` occurrences pass at once and one more every ``refill``.
+/// - An equal occurrence within ``window`` raises the count of its Event.
+/// - After ``similarLimit`` different messages of one reason about one object within ``window``, further ones share an
+///   Event whose message begins with "(combined from similar events): ".
+/// - About one object, ``burst`` occurrences pass at once and one more every ``refill``.
 ///
-/// What it remembers is bounded by ``capacity`` in each of its three tables; the oldest is forgotten.
+/// Each of its three tables has at most ``capacity`` entries; the oldest entry is dropped first.
 public struct EventCorrelator: Sendable {
     public typealias Instant = ContinuousClock.Instant
 
-    /// What was recorded.
+    /// Something that happened to an object.
     public struct Occurrence: Sendable, Hashable {
         public var type: EventType
         public var reason: String
@@ -25,20 +26,20 @@ public struct EventCorrelator: Sendable {
     }
 
     public enum Decision: Sendable, Equatable {
-        /// A new Event. Tell ``created(_:as:)`` its name.
+        /// Create a new Event. Report its name with ``created(_:as:)``.
         case create(key: Key, message: String)
-        /// The Event of that name happened once more.
+        /// Raise the count of the Event of that name.
         case count(key: Key, name: String, count: Int32, message: String)
-        /// Too many about this object.
+        /// Record nothing: too many occurrences about this object.
         case drop
     }
 
-    /// What two occurrences have in common that share an Event.
+    /// The properties that two occurrences share if they share an Event.
     public struct Key: Sendable, Hashable {
         var type: EventType
         var reason: String
         var regarding: ObjectReference
-        /// Nil: those combined.
+        /// Nil: the Event of the combined ones.
         var message: String?
     }
 
@@ -81,7 +82,7 @@ public struct EventCorrelator: Sendable {
             known.count += 1
             known.last = now
             written[key] = known
-            // Not written yet, though counted: what is on its way is repeated.
+            // Counted but not written yet: the creation in flight is repeated.
             guard let name = known.name else { return .create(key: key, message: message) }
             return .count(key: key, name: name, count: known.count, message: message)
         }
@@ -89,7 +90,7 @@ public struct EventCorrelator: Sendable {
         return .create(key: key, message: message)
     }
 
-    /// The Event of `key` was written as `name`; repeats now count on it.
+    /// The Event of `key` was written as `name`; repetitions count on it from now on.
     public mutating func created(_ key: Key, as name: String) {
         guard var known = written[key] else { return }
         known.name = name
@@ -97,7 +98,7 @@ public struct EventCorrelator: Sendable {
         written[key] = known
     }
 
-    /// The Event of `key` is not there (any more): the next occurrence makes a new one.
+    /// The Event of `key` does not exist (any more): the next occurrence creates a new one.
     public mutating func forget(_ key: Key) { written[key] = nil }
 
     private mutating func combine(_ occurrence: Occurrence, regarding: ObjectReference, now: Instant) -> (Key, String) {
@@ -112,11 +113,12 @@ public struct EventCorrelator: Sendable {
         let isFull = seen.messages.count >= Self.similarLimit
         if !isKnown, !isFull { seen.messages.insert(occurrence.message) }
         similar[group] = seen
-        return !isKnown && isFull ? (group, "(combined from similar events): \(occurrence.message)") : (one, occurrence.message)
+        return !isKnown && isFull
+            ? (group, "(combined from similar events): \(occurrence.message)") : (one, occurrence.message)
     }
 }
 
-/// A dictionary of bounded size that forgets what was set longest ago.
+/// A dictionary of bounded size that drops the entries set longest ago.
 struct RecentlyUsed<Key: Hashable & Sendable, Value: Sendable>: Sendable {
     private var values: [Key: (value: Value, used: UInt64)] = [:]
     private var uses: UInt64 = 0
@@ -136,8 +138,10 @@ struct RecentlyUsed<Key: Hashable & Sendable, Value: Sendable>: Sendable {
             uses += 1
             values[key] = (newValue, uses)
             guard values.count > capacity else { return }
-            // An eighth at a time: sorting once for many keys is cheaper than a list of neighbours in every entry.
-            for (old, _) in values.sorted(by: { $0.value.used < $1.value.used }).prefix(max(1, capacity / 8)) { values[old] = nil }
+            // An eighth at a time: one sort for many keys is cheaper than a linked list through all entries.
+            for (old, _) in values.sorted(by: { $0.value.used < $1.value.used }).prefix(max(1, capacity / 8)) {
+                values[old] = nil
+            }
         }
     }
 }

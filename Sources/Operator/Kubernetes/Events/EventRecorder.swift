@@ -5,12 +5,13 @@ internal import Synchronization
 /// Tells people what happened to an object, by Events on it (`kubectl describe`).
 ///
 /// Guarantees
-/// - ``record(_:reason:_:regarding:)`` never waits and never fails. Events are a courtesy: when the API server is away for long or too many come, some are dropped and
-///   counted in `event_recorder_dropped_total`.
-/// - Repetitions and floods are folded as ``EventCorrelator`` says.
-/// - Events are written in the order in which they were recorded, to the namespace of the object they are about (`default` for cluster-scoped ones).
+/// - ``record(_:reason:_:regarding:)`` never waits and never fails. When the API server is away for long, or too many
+///   occurrences come, the recorder drops some and counts them in `event_recorder_dropped_total`.
+/// - ``EventCorrelator`` combines repetitions and bursts.
+/// - Events are written in the order in which they were recorded, to the namespace of their object (`default` for a
+///   cluster-scoped one).
 ///
-/// ``run()`` must be running for anything to be written.
+/// It writes only while ``run()`` is running.
 public final class EventRecorder: Sendable {
     private struct Pending: Sendable {
         let occurrence: EventCorrelator.Occurrence
@@ -29,7 +30,7 @@ public final class EventRecorder: Sendable {
     private let correlator = Mutex(EventCorrelator())
     private let patience: Patience
 
-    /// How often a write is tried while the API server is away.
+    /// How often the recorder tries a write while the API server is away.
     package struct Patience: Sendable {
         package var attempts: Int
         package var pause: Duration
@@ -37,7 +38,8 @@ public final class EventRecorder: Sendable {
         package var lastWords: Duration
 
         /// Ten pauses of at most 15 s: an API server may be away for two minutes.
-        package static let standard = Patience(attempts: 11, pause: .seconds(1), longestPause: .seconds(15), lastWords: .seconds(1))
+        package static let standard = Patience(
+            attempts: 11, pause: .seconds(1), longestPause: .seconds(15), lastWords: .seconds(1))
 
         package init(attempts: Int, pause: Duration, longestPause: Duration, lastWords: Duration) {
             self.attempts = attempts
@@ -49,24 +51,32 @@ public final class EventRecorder: Sendable {
 
     /// Occurrences that wait to be written at most; client-go's `maxQueuedEvents`.
     public static let capacity = 1000
-    /// The API server refuses longer ones in newer versions.
+    /// Newer API servers refuse longer ones.
     public static let longestMessage = 1024
 
     /// - Parameters:
-    ///   - component: who reports, such as `modelcache-operator`.
-    ///   - instance: which process of it, such as the pod's name.
+    ///   - component: the program that reports, such as `modelcache-operator`.
+    ///   - instance: its process, such as the pod's name.
     ///   - metrics: gets `event_recorder_written_total` and `event_recorder_dropped_total`.
-    public convenience init(sink: any EventSink, component: String, instance: String, metrics: MetricsRegistry? = nil, logger: Logger) {
-        self.init(sink: sink, component: component, instance: instance, metrics: metrics, logger: logger, patience: .standard)
+    public convenience init(
+        sink: any EventSink, component: String, instance: String, metrics: MetricsRegistry? = nil, logger: Logger
+    ) {
+        self.init(
+            sink: sink, component: component, instance: instance, metrics: metrics, logger: logger, patience: .standard)
     }
 
-    package init(sink: any EventSink, component: String, instance: String, metrics: MetricsRegistry? = nil, logger: Logger, patience: Patience) {
+    package init(
+        sink: any EventSink, component: String, instance: String, metrics: MetricsRegistry? = nil, logger: Logger,
+        patience: Patience
+    ) {
         self.sink = sink
         self.component = component
         self.instance = instance
         self.logger = logger
         self.patience = patience
-        written = metrics?.counter("event_recorder_written_total", help: "Events written, new or counted on an existing one.", labels: ["kind"])
+        written = metrics?.counter(
+            "event_recorder_written_total", help: "Events written, new or counted on an existing one.", labels: ["kind"]
+        )
         dropped = metrics?.counter("event_recorder_dropped_total", help: "Events not written.", labels: ["cause"])
         for kind in ["new", "repeated"] { _ = written?[kind] }
         for cause in Dropped.allCases { _ = dropped?[cause.rawValue] }
@@ -83,11 +93,12 @@ public final class EventRecorder: Sendable {
     /// Records that something happened to `regarding`. Returns at once.
     ///
     /// - Parameters:
-    ///   - reason: CamelCase, short, the same for the same thing: machines match on it.
+    ///   - reason: CamelCase, short and constant, because programs match on it.
     ///   - message: for people; cut after ``longestMessage`` bytes. Never a secret.
     ///   - regarding: with its uid, or `kubectl describe` does not find the Event.
     public func record(_ type: EventType, reason: String, _ message: String, regarding: ObjectReference) {
-        let occurrence = EventCorrelator.Occurrence(type: type, reason: reason, message: Self.cut(message), regarding: regarding)
+        let occurrence = EventCorrelator.Occurrence(
+            type: type, reason: reason, message: Self.cut(message), regarding: regarding)
         switch pending.yield(Pending(occurrence: occurrence, at: .now, date: Date())) {
         case .dropped: drop(.queueFull, occurrence)
         case .enqueued, .terminated: break
@@ -95,9 +106,9 @@ public final class EventRecorder: Sendable {
         }
     }
 
-    /// Writes what is recorded until cancelled; what is still waiting then has a second. Once a recorder.
+    /// Writes recorded occurrences until cancelled; those that still wait then get one second. Call it once.
     public func run() async {
-        // Of its own, so that the request under way is not cut off with the caller.
+        // A task of its own, so that cancelling the caller does not cut off the request in flight.
         let writer = Task {
             for await next in stream where !Task.isCancelled { await write(next) }
         }
@@ -122,12 +133,15 @@ public final class EventRecorder: Sendable {
         case .create(let key, let message):
             await create(next, key: key, message: message)
         case .count(let key, let name, let count, let message):
-            let repetition = EventRepetition(count: count, lastTimestamp: Timestamp(next.date), message: Self.cut(message))
+            let repetition = EventRepetition(
+                count: count, lastTimestamp: Timestamp(next.date), message: Self.cut(message))
             do {
-                try await persist { [sink, namespace = namespace(of: next)] in try await sink.count(namespace: namespace, name: name, repetition) }
+                try await persist { [sink, namespace = namespace(of: next)] in
+                    try await sink.count(namespace: namespace, name: name, repetition)
+                }
                 written?["repeated"].increment()
             } catch let error as KubernetesError where error.isNotFound {
-                // The server forgets Events after an hour, or someone deleted it.
+                // The server deletes Events after an hour, or somebody deleted it.
                 correlator.withLock { $0.forget(key) }
                 await create(next, key: key, message: message)
             } catch {
@@ -148,7 +162,7 @@ public final class EventRecorder: Sendable {
         }
     }
 
-    /// Again while the server is away. A refusal is final.
+    /// Repeats a request while the server is away. A refusal is final.
     private func persist(_ request: @Sendable () async throws -> Void) async throws {
         var pause = patience.pause
         for attempt in 1... {
@@ -186,15 +200,18 @@ public final class EventRecorder: Sendable {
     private func event(_ next: Pending, message: String) -> Event {
         let occurrence = next.occurrence
         let time = Timestamp(next.date)
-        // A name is a DNS subdomain of at most 253 bytes; the object's own name is one.
-        let name = "\((occurrence.regarding.name ?? "event").prefix(230)).\(String(UInt64.random(in: .min ... .max), radix: 16))"
+        // A name is a DNS subdomain of at most 253 bytes, as the object's own name is.
+        let suffix = String(UInt64.random(in: .min ... .max), radix: 16)
+        let name = "\((occurrence.regarding.name ?? "event").prefix(230)).\(suffix)"
         return Event(
-            metadata: ObjectMeta(name: name, namespace: namespace(of: next)), involvedObject: occurrence.regarding, reason: occurrence.reason,
-            message: Self.cut(message), type: occurrence.type.rawValue, source: EventSource(component: component), firstTimestamp: time,
+            metadata: ObjectMeta(name: name, namespace: namespace(of: next)), involvedObject: occurrence.regarding,
+            reason: occurrence.reason,
+            message: Self.cut(message), type: occurrence.type.rawValue, source: EventSource(component: component),
+            firstTimestamp: time,
             lastTimestamp: time, count: 1, reportingComponent: component, reportingInstance: instance)
     }
 
-    /// At most ``longestMessage`` bytes, whole characters.
+    /// At most ``longestMessage`` bytes, in complete characters.
     static func cut(_ message: String) -> String {
         guard message.utf8.count > longestMessage else { return message }
         var kept = ""

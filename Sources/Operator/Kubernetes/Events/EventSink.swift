@@ -1,10 +1,10 @@
-/// Where Events are written: the API server, or a stand-in in tests.
+/// Writes Events: to the API server, or to a substitute in tests.
 public protocol EventSink: Sendable {
     /// - Throws: ``KubernetesError``.
     func create(_ event: Event) async throws
-    /// Sets count, last time and message of an Event that is there.
+    /// Sets count, last time and message of an existing Event.
     ///
-    /// - Throws: ``KubernetesError`` whose `isNotFound` holds when it expired meanwhile.
+    /// - Throws: ``KubernetesError`` whose `isNotFound` holds when the Event expired meanwhile.
     func count(namespace: String, name: String, _ repetition: EventRepetition) async throws
 }
 
@@ -21,7 +21,7 @@ public struct EventRepetition: Codable, Sendable, Equatable {
     }
 }
 
-/// An Event's weight.
+/// The type of an Event.
 public enum EventType: String, Sendable, Hashable, CaseIterable {
     /// For information.
     case normal = "Normal"

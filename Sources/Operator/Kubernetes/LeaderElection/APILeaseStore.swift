@@ -1,6 +1,6 @@
 /// Leases on the API server.
 ///
-/// Give it a client of its own where the process makes many requests: a renewal must not stand in line behind them.
+/// In a process that makes many requests, give it a client of its own, so that a renewal does not queue behind them.
 public struct APILeaseStore: LeaseStore {
     private let client: KubernetesClient
 
@@ -13,5 +13,7 @@ public struct APILeaseStore: LeaseStore {
     }
 
     public func create(_ lease: Lease) async throws -> Lease { try await client.create(lease, WriteOptions()) }
-    public func replace(_ lease: Lease) async throws -> Lease { try await client.update(lease, subresource: nil, WriteOptions()) }
+    public func replace(_ lease: Lease) async throws -> Lease {
+        try await client.update(lease, subresource: nil, WriteOptions())
+    }
 }

@@ -1,10 +1,11 @@
 internal import Synchronization
+internal import TextCoding
 
 /// One kind of metric: ``Counter``, ``Gauge`` or ``Histogram``.
 public protocol Metric: Sendable {
     /// The word after `# TYPE`.
     static var type: String { get }
-    /// Appends this child's lines. `labels` are written already, without braces: `a="1",b="2"`.
+    /// Appends this child's lines. The caller has written `labels` already, without braces: `a="1",b="2"`.
     func expose(name: String, labels: String, into text: inout String)
 }
 
@@ -16,7 +17,7 @@ public typealias HistogramFamily = MetricFamily<Histogram>
 public final class MetricFamily<M: Metric>: ExposableFamily {
     public let name: String
     public let help: String
-    /// The labels' names, in the order in which the subscript takes their values.
+    /// The labels' names, in the order of the subscript's values.
     public let labels: [String]
     private let make: @Sendable () -> M
     private let children = Mutex<[[String]: M]>([:])
@@ -28,7 +29,8 @@ public final class MetricFamily<M: Metric>: ExposableFamily {
         self.make = make
     }
 
-    /// The child with these label values, made at zero on first use. Keep it where the path is hot: finding it takes a lock.
+    /// The child with these label values, created at zero on first use. On a hot path, keep it: finding it takes a
+    /// lock.
     ///
     /// - Precondition: as many values as ``labels``.
     public subscript(_ values: String...) -> M {
@@ -41,7 +43,7 @@ public final class MetricFamily<M: Metric>: ExposableFamily {
         }
     }
 
-    /// Forgets a child, for label values that will not come back.
+    /// Removes a child, for label values that will not return.
     public func remove(_ values: String...) {
         children.withLock { _ = $0.removeValue(forKey: values) }
     }
@@ -49,55 +51,24 @@ public final class MetricFamily<M: Metric>: ExposableFamily {
     func expose(into text: inout String) {
         let children = children.withLock { $0 }.sorted { $0.key.lexicographicallyPrecedes($1.key) }
         guard !children.isEmpty else { return }
-        text += "# HELP \(name) \(Exposition.escapedHelp(help))\n# TYPE \(name) \(M.type)\n"
+        text += PrometheusText.head(name, type: M.type, help: help)
         for (values, child) in children {
-            let pairs = zip(labels, values).map { "\($0)=\"\(Exposition.escapedLabel($1))\"" }.joined(separator: ",")
-            child.expose(name: name, labels: pairs, into: &text)
+            child.expose(name: name, labels: PrometheusText.labels(zip(labels, values)), into: &text)
         }
     }
 }
 
-/// How names, labels and numbers are written in the text exposition format 0.0.4.
-enum Exposition {
-    static func sample(_ name: String, _ labels: String, _ value: Double) -> String {
-        labels.isEmpty ? "\(name) \(number(value))\n" : "\(name){\(labels)} \(number(value))\n"
-    }
-
-    static func number(_ value: Double) -> String {
-        if value.isNaN { return "NaN" }
-        if value.isInfinite { return value < 0 ? "-Inf" : "+Inf" }
-        return value == value.rounded() && value.magnitude < 1e15 ? String(Int64(value)) : String(value)
-    }
-
-    static func escapedLabel(_ value: String) -> String {
-        guard value.utf8.contains(where: { $0 == UInt8(ascii: "\\") || $0 == UInt8(ascii: "\"") || $0 == UInt8(ascii: "\n") }) else { return value }
-        return escaped(value, quotes: true)
-    }
-
-    static func escapedHelp(_ text: String) -> String { escaped(text, quotes: false) }
-
-    /// Scalar by scalar: a carriage return and a newline are one Character, whose newline would be missed.
-    private static func escaped(_ text: String, quotes: Bool) -> String {
-        var out = ""
-        for scalar in text.unicodeScalars {
-            switch scalar {
-            case "\\": out += "\\\\"
-            case "\n": out += "\\n"
-            case "\"" where quotes: out += "\\\""
-            default: out.unicodeScalars.append(scalar)
-            }
+extension MetricFamily where M == Gauge {
+    /// Replaces all children at once: for gauges of objects that come and go.
+    ///
+    /// - Precondition: each key has as many values as ``labels``.
+    public func replace(with values: [[String]: Double]) {
+        precondition(values.keys.allSatisfy { $0.count == labels.count }, "\(name) has the labels \(labels)")
+        let gauges = values.mapValues { value in
+            let gauge = Gauge()
+            gauge.set(value)
+            return gauge
         }
-        return out
-    }
-
-    static func isName(_ name: String, colons: Bool) -> Bool {
-        guard let first = name.utf8.first, !(UInt8(ascii: "0")...UInt8(ascii: "9")).contains(first) else { return false }
-        return name.utf8.allSatisfy { byte in
-            switch byte {
-            case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"), UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "_"): true
-            case UInt8(ascii: ":"): colons
-            default: false
-            }
-        }
+        children.withLock { $0 = gauges }
     }
 }

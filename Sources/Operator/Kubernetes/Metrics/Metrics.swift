@@ -1,4 +1,5 @@
 internal import Synchronization
+internal import TextCoding
 
 /// A value that only grows. Lock-free.
 public final class Counter: Metric {
@@ -14,7 +15,7 @@ public final class Counter: Metric {
     public var value: Double { Double(bitPattern: bits.load(ordering: .relaxed)) }
 
     public func expose(name: String, labels: String, into text: inout String) {
-        text += Exposition.sample(name, labels, value)
+        text += PrometheusText.sample(name, labels, value)
     }
 }
 
@@ -28,7 +29,7 @@ public final class Gauge: Metric {
     public var value: Double { Double(bitPattern: bits.load(ordering: .relaxed)) }
 
     public func expose(name: String, labels: String, into text: inout String) {
-        text += Exposition.sample(name, labels, value)
+        text += PrometheusText.sample(name, labels, value)
     }
 }
 
@@ -44,15 +45,15 @@ extension Atomic where Value == UInt64 {
     }
 }
 
-/// A distribution: how many observations were at most each bound, their number and their sum.
+/// A distribution: the number of observations up to each bound, their total number and their sum.
 public final class Histogram: Metric {
     public static var type: String { "histogram" }
 
-    /// Prometheus' own default, made for seconds of a network service.
+    /// Prometheus' own default, made for network services that respond in seconds.
     public static let standardBuckets: [Double] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10]
 
     private struct State {
-        /// Per bucket, not yet cumulated; the last is the infinite one.
+        /// Per bucket, not cumulated; the last one is the infinite bucket.
         var counts: [UInt64]
         var sum = 0.0
     }
@@ -87,15 +88,16 @@ public final class Histogram: Metric {
         var total: UInt64 = 0
         for (bound, count) in zip(bounds + [.infinity], counts) {
             total += count
-            text += Exposition.sample(name + "_bucket", "\(prefix)le=\"\(Exposition.number(bound))\"", Double(total))
+            text += PrometheusText.sample(
+                name + "_bucket", "\(prefix)le=\"\(PrometheusText.number(bound))\"", Double(total))
         }
-        text += Exposition.sample(name + "_sum", labels, sum)
-        text += Exposition.sample(name + "_count", labels, Double(total))
+        text += PrometheusText.sample(name + "_sum", labels, sum)
+        text += PrometheusText.sample(name + "_count", labels, Double(total))
     }
 }
 
 extension Duration {
-    /// With the fraction.
+    /// With the fraction of a second.
     var inSeconds: Double {
         let (seconds, attoseconds) = components
         return Double(seconds) + Double(attoseconds) * 1e-18

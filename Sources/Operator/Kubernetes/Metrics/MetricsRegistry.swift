@@ -1,10 +1,11 @@
 internal import Synchronization
+internal import TextCoding
 
 /// The metrics of a process, and their text for Prometheus.
 ///
-/// Asking twice for one name gives the same family, so that parts that do not know each other can share it. A
-/// family's children are made on first use: use them once with their known label values at the start (``MetricFamily/subscript(_:)``)
-/// so that alerts see a zero and not nothing.
+/// The same name gives the same family, so that unrelated modules can share it. A family creates its children on first
+/// use. Use each known set of label values once at the start (``MetricFamily/subscript(_:)``), so that alerts see a
+/// zero instead of nothing.
 ///
 /// ```swift
 /// let registry = MetricsRegistry()
@@ -38,22 +39,24 @@ public final class MetricsRegistry: Sendable {
 
     /// A distribution over `buckets`, the ascending upper bounds without the infinite one.
     ///
-    /// - Precondition: as for ``counter(_:help:labels:)``; `le` is no label of yours.
-    public func histogram(_ name: String, help: String, labels: [String] = [], buckets: [Double] = Histogram.standardBuckets) -> HistogramFamily {
+    /// - Precondition: as for ``counter(_:help:labels:)``; `labels` has no `le`.
+    public func histogram(
+        _ name: String, help: String, labels: [String] = [], buckets: [Double] = Histogram.standardBuckets
+    ) -> HistogramFamily {
         precondition(!labels.contains("le"), "a histogram's buckets use the label le themselves")
         return family(name, help: help, labels: labels) { Histogram(buckets: buckets) }
     }
 
-    /// Called before each exposition, to set gauges that nobody keeps up to date otherwise. Must be quick and must not call back
-    /// into ``onCollect(_:)`` or ``expose()``.
+    /// Adds a collector that runs before each exposition and sets gauges that no other code updates. It must be quick
+    /// and must not call ``onCollect(_:)`` or ``expose()``.
     public func onCollect(_ collector: @escaping @Sendable () -> Void) {
         state.withLock { $0.collectors.append(collector) }
     }
 
-    /// Everything in the text exposition format 0.0.4, families and children sorted by name.
+    /// All metrics in the text exposition format 0.0.4, families and children sorted by name.
     /// <https://prometheus.io/docs/instrumenting/exposition_formats/>
     ///
-    /// To be served as ``contentType``.
+    /// Serve it as ``contentType``.
     public func expose() -> String {
         let (collectors, families) = state.withLock { ($0.collectors, $0.families.values.sorted { $0.name < $1.name }) }
         for collect in collectors { collect() }
@@ -65,9 +68,14 @@ public final class MetricsRegistry: Sendable {
     /// The media type of ``expose()``.
     public static let contentType = "text/plain; version=0.0.4; charset=utf-8"
 
-    private func family<M: Metric>(_ name: String, help: String, labels: [String], make: @escaping @Sendable () -> M) -> MetricFamily<M> {
-        precondition(Exposition.isName(name, colons: true), "\(name) is not a metric's name")
-        precondition(labels.allSatisfy { Exposition.isName($0, colons: false) }, "\(name) has a label that is not a label's name")
+    private func family<M: Metric>(_ name: String, help: String, labels: [String], make: @escaping @Sendable () -> M)
+        -> MetricFamily<M>
+    {
+        precondition(PrometheusText.isName(name, colons: true), "\(name) is not a metric's name")
+        precondition(
+            labels.allSatisfy { PrometheusText.isName($0, colons: false) },
+            "\(name) has a label that is not a label's name"
+        )
         return state.withLock { state in
             if let known = state.families[name] {
                 guard let known = known as? MetricFamily<M>, known.labels == labels else {
@@ -82,7 +90,7 @@ public final class MetricsRegistry: Sendable {
     }
 }
 
-/// What the registry needs to know of a family.
+/// The registry's view of a family.
 protocol ExposableFamily: Sendable {
     var name: String { get }
     func expose(into text: inout String)

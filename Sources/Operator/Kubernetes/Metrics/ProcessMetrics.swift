@@ -4,12 +4,14 @@ internal import Glibc
 /// Memory, processor time and descriptors of this process, under the names that every Prometheus client uses.
 /// <https://prometheus.io/docs/instrumenting/writing_clientlibs/#process-metrics>
 public enum ProcessMetrics {
-    /// Registers the metrics; each exposition reads /proc/self anew. What cannot be read keeps its last value.
+    /// Registers the metrics. Each exposition reads /proc/self again; a value that cannot be read stays as it was.
     public static func register(in registry: MetricsRegistry) {
         let resident = registry.gauge("process_resident_memory_bytes", help: "Resident memory size in bytes.")[]
         let virtual = registry.gauge("process_virtual_memory_bytes", help: "Virtual memory size in bytes.")[]
-        let processor = registry.counter("process_cpu_seconds_total", help: "Total user and system CPU time spent in seconds.")[]
-        let start = registry.gauge("process_start_time_seconds", help: "Start time of the process since unix epoch in seconds.")[]
+        let processor = registry.counter(
+            "process_cpu_seconds_total", help: "Total user and system CPU time spent in seconds.")[]
+        let start = registry.gauge(
+            "process_start_time_seconds", help: "Start time of the process since unix epoch in seconds.")[]
         let open = registry.gauge("process_open_fds", help: "Number of open file descriptors.")[]
         let most = registry.gauge("process_max_fds", help: "Maximum number of open file descriptors.")[]
         registry.onCollect {
@@ -19,7 +21,9 @@ public enum ProcessMetrics {
                 processor.increment(by: max(0, stat.processorSeconds - processor.value))
                 if let boot = bootTime() { start.set(boot + stat.startSecondsAfterBoot) }
             }
-            if let names = try? FileManager.default.contentsOfDirectory(atPath: "/proc/self/fd") { open.set(Double(names.count)) }
+            if let names = try? FileManager.default.contentsOfDirectory(atPath: "/proc/self/fd") {
+                open.set(Double(names.count))
+            }
             var limit = rlimit()
             if getrlimit(__rlimit_resource_t(7), &limit) == 0 { most.set(Double(limit.rlim_cur)) }
         }
@@ -33,7 +37,7 @@ public enum ProcessMetrics {
     }
 }
 
-/// What /proc/self/stat tells (proc(5)).
+/// The fields of /proc/self/stat (proc(5)).
 struct ProcessStat {
     let processorSeconds: Double
     let startSecondsAfterBoot: Double
@@ -42,16 +46,22 @@ struct ProcessStat {
 
     static func read() -> ProcessStat? {
         guard let text = try? String(contentsOfFile: "/proc/self/stat", encoding: .utf8) else { return nil }
-        return ProcessStat(text, ticksPerSecond: Double(sysconf(Int32(_SC_CLK_TCK))), pageBytes: Double(sysconf(Int32(_SC_PAGESIZE))))
+        return ProcessStat(
+            text, ticksPerSecond: Double(sysconf(Int32(_SC_CLK_TCK))), pageBytes: Double(sysconf(Int32(_SC_PAGESIZE))))
     }
 
-    /// The second field is the program's name in parentheses and may hold spaces and parentheses of its own: counting starts after the last one.
+    /// The second field is the program's name in parentheses and may itself have spaces and parentheses, so counting
+    /// starts after the last parenthesis.
     init?(_ text: String, ticksPerSecond: Double, pageBytes: Double) {
         guard let close = text.lastIndex(of: ")") else { return nil }
         let fields = text[text.index(after: close)...].split(separator: " ")
         // Field 3, the state, is fields[0].
-        func field(_ number: Int) -> Double? { fields.count > number - 3 ? Double(fields[number - 3].trimmingCharacters(in: .whitespacesAndNewlines)) : nil }
-        guard let user = field(14), let system = field(15), let start = field(22), let virtual = field(23), let pages = field(24) else { return nil }
+        func field(_ number: Int) -> Double? {
+            fields.count > number - 3 ? Double(fields[number - 3].trimmingCharacters(in: .whitespacesAndNewlines)) : nil
+        }
+        guard let user = field(14), let system = field(15), let start = field(22), let virtual = field(23),
+            let pages = field(24)
+        else { return nil }
         processorSeconds = (user + system) / ticksPerSecond
         startSecondsAfterBoot = start / ticksPerSecond
         virtualBytes = virtual

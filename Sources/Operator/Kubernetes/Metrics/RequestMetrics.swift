@@ -1,12 +1,14 @@
-/// Requests to the API server, as client-go counts them: `rest_client_requests_total` and `rest_client_request_duration_seconds`.
+/// Requests to the API server under client-go's names: `rest_client_requests_total` and
+/// `rest_client_request_duration_seconds`.
 public struct RequestMetrics: RequestObserver {
     private let requests: CounterFamily
     private let seconds: HistogramFamily
 
-    /// - Parameter host: of the API server with its port; when known, the common codes are registered at zero for it.
+    /// - Parameter host: the API server with its port; when given, the common codes are registered at zero for it.
     public init(_ registry: MetricsRegistry, host: String? = nil) {
         requests = registry.counter(
-            "rest_client_requests_total", help: "Number of HTTP requests, partitioned by status code, method, and host.",
+            "rest_client_requests_total",
+            help: "Number of HTTP requests, partitioned by status code, method, and host.",
             labels: ["code", "host", "method"])
         seconds = registry.histogram(
             "rest_client_request_duration_seconds", help: "Request latency in seconds. Broken down by verb, and host.",
@@ -16,7 +18,7 @@ public struct RequestMetrics: RequestObserver {
         _ = requests[Self.noAnswer, host, "GET"]
     }
 
-    /// What client-go writes for a request without an answer.
+    /// The code that client-go writes for a request without a response.
     private static let noAnswer = "<error>"
 
     public func requestFinished(_ observation: RequestObservation) {

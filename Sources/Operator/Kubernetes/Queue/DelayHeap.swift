@@ -1,4 +1,4 @@
-/// Keys that are due later, the earliest first. A key is in it once: adding it again keeps the earlier time.
+/// Keys that are due later, the earliest first. Each key is in it once: adding it again keeps the earlier time.
 struct DelayHeap<Key: Hashable & Sendable>: Sendable {
     private struct Entry {
         let due: ContinuousClock.Instant
@@ -7,7 +7,7 @@ struct DelayHeap<Key: Hashable & Sendable>: Sendable {
         static func < (a: Entry, b: Entry) -> Bool { (a.due, a.order) < (b.due, b.order) }
     }
 
-    /// A binary heap; an entry whose order is not the key's current one was superseded and is skipped.
+    /// A binary heap. An entry whose order is not its key's current one is obsolete and is skipped.
     private var heap: [Entry] = []
     private var current: [Key: (due: ContinuousClock.Instant, order: UInt64)] = [:]
     private var orders: UInt64 = 0
@@ -23,7 +23,7 @@ struct DelayHeap<Key: Hashable & Sendable>: Sendable {
         siftUp()
     }
 
-    /// Removes and gives the keys that are due, in the order of their times.
+    /// Removes and returns the keys that are due, in the order of their times.
     mutating func popDue(_ now: ContinuousClock.Instant) -> [Key] {
         var keys: [Key] = []
         while let first = heap.first, isSuperseded(first) || first.due <= now {
@@ -58,7 +58,9 @@ struct DelayHeap<Key: Hashable & Sendable>: Sendable {
         var parent = 0
         while true {
             var least = parent
-            for child in [2 * parent + 1, 2 * parent + 2] where child < heap.count && heap[child] < heap[least] { least = child }
+            for child in [2 * parent + 1, 2 * parent + 2] where child < heap.count && heap[child] < heap[least] {
+                least = child
+            }
             guard least != parent else { return }
             heap.swapAt(parent, least)
             parent = least

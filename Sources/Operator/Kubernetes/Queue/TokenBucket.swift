@@ -1,6 +1,7 @@
-/// Lets `perSecond` things through a second and up to `burst` at once: the limiter of Go's `golang.org/x/time/rate`, which client-go uses.
+/// Allows `perSecond` events a second, and up to `burst` at once: the limiter of Go's `golang.org/x/time/rate`, which
+/// client-go uses.
 ///
-/// Holds no clock: the caller says what time it is. It starts full.
+/// Holds no clock: the caller passes the time. It starts full.
 public struct TokenBucket: Sendable {
     public let perSecond: Double
     public let burst: Double
@@ -18,13 +19,13 @@ public struct TokenBucket: Sendable {
     /// Takes a token if there is one.
     public mutating func take(now: ContinuousClock.Instant) -> Bool {
         refill(now)
-        // A refill of exactly one token may sum to a hair less.
+        // A refill of exactly one token may sum to slightly less.
         guard tokens >= 1 - 1e-9 else { return false }
         tokens -= 1
         return true
     }
 
-    /// Takes a token, from the future when there is none now, and says how long to wait for it.
+    /// Takes a token, a future one when there is none now, and returns the wait for it.
     public mutating func reserve(now: ContinuousClock.Instant) -> Duration {
         refill(now)
         tokens -= 1

@@ -1,20 +1,21 @@
 public import Logging
 internal import Synchronization
 
-/// How a reconcile ended that did not fail.
+/// The result of a reconcile that did not fail.
 public enum ReconcileOutcome: Sendable, Equatable {
-    /// Nothing more to do until something changes.
+    /// Nothing to do until something changes.
     case done
-    /// Again soon, with the key's back-off.
+    /// Retry soon, with the key's back-off.
     case requeue
-    /// Again after this time; the back-off starts anew.
+    /// Retry after this time; the back-off starts anew.
     case requeueAfter(Duration)
 }
 
-/// Keys that need work, each in one worker's hands at most: client-go's rate-limiting work queue with controller-runtime's workers.
+/// Keys that need work, each with at most one worker: client-go's rate-limiting work queue with controller-runtime's
+/// workers.
 ///
-/// Everything but ``run(workers:reconcile:)`` is synchronous and quick, so that a watch's handler may call it.
-/// See ``WorkQueueState`` for what is guaranteed about a key.
+/// All functions but ``run(workers:reconcile:)`` are synchronous and quick, so that a watch's handler may call them.
+/// See ``WorkQueueState`` for the guarantees about a key.
 ///
 /// ```swift
 /// let queue = WorkQueue<ObjectKey>(name: "modelcache", metrics: registry, logger: logger)
@@ -26,9 +27,9 @@ public final class WorkQueue<Key: Hashable & Sendable>: Sendable {
     private struct State {
         var queue = WorkQueueState<Key>()
         var limiter: QueueRateLimiter<Key>
-        /// Workers with nothing to do.
+        /// Workers without a key.
         var idle: [CheckedContinuation<Key?, Never>] = []
-        /// The timer's sleep, and when it ends by itself.
+        /// The timer's sleep, and when it ends without cancellation.
         var nap: (task: Task<Void, Never>, until: ContinuousClock.Instant)?
     }
 
@@ -42,7 +43,9 @@ public final class WorkQueue<Key: Hashable & Sendable>: Sendable {
     /// - Parameters:
     ///   - name: the labels `name` and `controller` of the metrics.
     ///   - metrics: gets `workqueue_*` and `controller_runtime_*`, at zero from now on.
-    public init(name: String, rateLimit: QueueRateLimit = QueueRateLimit(), metrics: MetricsRegistry? = nil, logger: Logger) {
+    public init(
+        name: String, rateLimit: QueueRateLimit = QueueRateLimit(), metrics: MetricsRegistry? = nil, logger: Logger
+    ) {
         self.name = name
         self.logger = logger
         self.metrics = metrics.map { WorkQueueMetrics($0, queue: name) }
@@ -51,15 +54,15 @@ public final class WorkQueue<Key: Hashable & Sendable>: Sendable {
         metrics?.onCollect { [weak self] in self?.publish() }
     }
 
-    /// Ready keys in nobody's hands.
+    /// Ready keys that no worker holds.
     public var depth: Int { state.withLock { $0.queue.depth } }
 
-    /// `key` needs work. No effect when it waits already or after ``shutDown(drain:)``.
+    /// `key` needs work. No effect when it waits already, or after ``shutDown(drain:)``.
     public func add(_ key: Key) { add([key]) }
 
-    /// As ``add(_:)-(Key)`` for many, with one lock.
+    /// As ``add(_:)-(Key)`` for many keys, with one lock.
     public func add(_ keys: some Sequence<Key>) {
-        // Not under the lock: a lazy sequence may ask this queue while it is gone through.
+        // Before the lock is taken: a lazy sequence may call this queue while it is iterated.
         let keys = Array(keys)
         state.withLock { state in
             let now = clock.now
@@ -68,12 +71,12 @@ public final class WorkQueue<Key: Hashable & Sendable>: Sendable {
         }
     }
 
-    /// `key` needs work after `delay`; a shorter delay noted before stays.
+    /// `key` needs work after `delay`. An earlier time noted before stays.
     public func add(_ key: Key, priority: WorkQueueState<Key>.Priority = .prompt, after delay: Duration) {
         state.withLock { schedule(key, priority: priority, after: delay, &$0) }
     }
 
-    /// `key` failed: it comes back after its back-off.
+    /// `key` failed: it is ready again after its back-off.
     public func addRateLimited(_ key: Key) {
         metrics?.retries.increment()
         state.withLock { state in
@@ -82,15 +85,15 @@ public final class WorkQueue<Key: Hashable & Sendable>: Sendable {
         }
     }
 
-    /// `key` succeeded: its back-off starts anew. It does not leave the queue by this.
+    /// `key` succeeded: its back-off starts anew. This does not remove it from the queue.
     public func forget(_ key: Key) { state.withLock { $0.limiter.forget(key) } }
 
-    /// Failures of `key` since it was last forgotten.
+    /// Failures of `key` since ``forget(_:)``.
     public func requeues(of key: Key) -> Int { state.withLock { $0.limiter.requeues(of: key) } }
 
-    /// Ends ``run(workers:reconcile:)`` once the reconciles in flight have ended; nothing is taken any more.
+    /// Ends ``run(workers:reconcile:)`` once the reconciles in flight have ended. The queue takes no new keys.
     ///
-    /// - Parameter drain: work off what is ready first. What waits for its time is dropped in any case.
+    /// - Parameter drain: handle the ready keys first. Delayed keys are dropped in any case.
     public func shutDown(drain: Bool = false) {
         state.withLock { state in
             state.queue.shutDown(drain: drain)
@@ -98,10 +101,10 @@ public final class WorkQueue<Key: Hashable & Sendable>: Sendable {
         }
     }
 
-    /// Works keys off until ``shutDown(drain:)``, each with at most one `reconcile` at a time.
+    /// Handles keys until ``shutDown(drain:)``, each key in at most one `reconcile` at a time.
     ///
-    /// A reconcile that throws is logged, counted and tried again after the key's back-off. Cancelling the task shuts the queue down and cancels the
-    /// reconciles in flight.
+    /// A reconcile that throws is logged, counted and retried after the key's back-off. Cancelling the task shuts the
+    /// queue down and cancels the reconciles in flight.
     public func run(workers: Int, reconcile: @escaping @Sendable (Key) async throws -> ReconcileOutcome) async {
         precondition(workers > 0, "a queue without workers")
         reconcileMetrics?.mostConcurrent.set(Double(workers))
@@ -153,7 +156,9 @@ public final class WorkQueue<Key: Hashable & Sendable>: Sendable {
             reconcileMetrics?.errors.increment()
             logger.error(
                 "reconcile failed",
-                metadata: ["controller": "\(name)", "key": "\(key)", "error": "\(error)", "failures": "\(requeues(of: key))"])
+                metadata: [
+                    "controller": "\(name)", "key": "\(key)", "error": "\(error)", "failures": "\(requeues(of: key))",
+                ])
         }
     }
 
@@ -179,14 +184,16 @@ public final class WorkQueue<Key: Hashable & Sendable>: Sendable {
 
     // MARK: Under the lock
 
-    private func schedule(_ key: Key, priority: WorkQueueState<Key>.Priority, after delay: Duration, _ state: inout State) {
+    private func schedule(
+        _ key: Key, priority: WorkQueueState<Key>.Priority, after delay: Duration, _ state: inout State
+    ) {
         let now = clock.now
         count(state.queue.add(key, priority: priority, due: now + delay, now: now) ? 1 : 0)
         handOut(&state)
         if let nap = state.nap, let due = state.queue.nextDue, due < nap.until { nap.task.cancel() }
     }
 
-    /// Resuming under the lock is safe: a continuation's resume only schedules the worker.
+    /// Resuming under the lock is safe, because a continuation's resume only schedules the worker.
     private func handOut(_ state: inout State) {
         while !state.idle.isEmpty, let (key, waited) = state.queue.take(now: clock.now) {
             metrics?.waited.observe(waited)
@@ -209,7 +216,7 @@ public final class WorkQueue<Key: Hashable & Sendable>: Sendable {
 
     // MARK: Time
 
-    /// Sleeps until the next key is due. An earlier one, or the end, cuts the sleep short by cancelling it.
+    /// Sleeps until the next key is due. An earlier key, or the end, cancels the sleep.
     private func runTimer() async {
         while let nap = state.withLock({ fallAsleep(&$0) }) { await nap.value }
     }
@@ -219,7 +226,7 @@ public final class WorkQueue<Key: Hashable & Sendable>: Sendable {
         guard !state.queue.isEnded else { return nil }
         count(state.queue.promote(now: clock.now))
         handOut(&state)
-        // A sleep that is cut short holds its memory until the time it was meant to end: none is long.
+        // A cancelled sleep keeps its memory until its planned end, so no sleep is long.
         let latest = clock.now + .seconds(5)
         let until = min(state.queue.nextDue ?? latest, latest)
         let nap = Task<Void, Never> { [clock] in _ = try? await clock.sleep(until: until) }

@@ -1,27 +1,27 @@
-/// The bookkeeping of a work queue, as a value: client-go's `workqueue` (Type and DelayingQueue).
+/// The state of a work queue, as a value: client-go's `workqueue` (Type and DelayingQueue).
 ///
 /// Guarantees
-/// - A key that waits is there once, however often it is added.
-/// - A key in work is never handed out a second time; added meanwhile, it waits again once ``done(_:now:)``.
+/// - A key waits once, however often it is added.
+/// - A key in work is never handed out a second time; if it was added meanwhile, it waits again after ``done(_:now:)``.
 /// - Keys are handed out in the order in which they became ready, those of ``Priority/routine`` after all others.
 ///
-/// Holds no clock and wakes nobody: ``WorkQueue`` does that.
+/// It holds no clock and wakes no worker; ``WorkQueue`` does both.
 public struct WorkQueueState<Key: Hashable & Sendable>: Sendable {
     public typealias Instant = ContinuousClock.Instant
 
     public enum Phase: Sendable, Equatable {
         case running
-        /// Takes nothing new, hands out what waits.
+        /// Takes no new keys, hands out those that wait.
         case draining
-        /// Takes nothing and hands out nothing.
+        /// Takes no keys and hands out none.
         case stopped
     }
 
-    /// Who goes first.
+    /// The order of keys that wait.
     public enum Priority: Int, Sendable, Comparable {
-        /// Something happened.
+        /// Something happened to the key.
         case prompt
-        /// Only time went by, or little happened: it may wait for those to whom something did.
+        /// Only time passed, or little happened: the key may wait for prompt ones.
         case routine
 
         public static func < (left: Priority, right: Priority) -> Bool { left.rawValue < right.rawValue }
@@ -35,8 +35,8 @@ public struct WorkQueueState<Key: Hashable & Sendable>: Sendable {
     public private(set) var phase = Phase.running
     private var prompt = Line<Key>()
     private var routine = Line<Key>()
-    /// Keys that need work: those in a line and those in work that were added again. A line may also hold what has no need any
-    /// more, or now stands in the other; ``take(now:)`` passes over it.
+    /// Keys that need work: those in a line, and those in work that were added again. A line may also have keys that no
+    /// longer need work or moved to the other line; ``take(now:)`` skips them.
     private var dirty: [Key: Need] = [:]
     private var processing: [Key: Instant] = [:]
     private var delayed = DelayHeap<Key>()
@@ -44,20 +44,22 @@ public struct WorkQueueState<Key: Hashable & Sendable>: Sendable {
 
     public init() {}
 
-    /// Keys that are ready and in nobody's hands.
+    /// Ready keys that no worker holds.
     public private(set) var depth = 0
-    /// Keys that wait for their time.
+    /// Keys whose time has not come.
     public var delayedCount: Int { delayed.count + delayedRoutine.count }
     public var inWork: Int { processing.count }
-    /// When ``promote(now:)`` has something to do next.
+    /// When ``promote(now:)`` next has something to do.
     public var nextDue: Instant? {
-        guard let first = delayed.nextDue, let second = delayedRoutine.nextDue else { return delayed.nextDue ?? delayedRoutine.nextDue }
+        guard let first = delayed.nextDue, let second = delayedRoutine.nextDue else {
+            return delayed.nextDue ?? delayedRoutine.nextDue
+        }
         return min(first, second)
     }
-    /// Nothing more will be handed out.
+    /// The queue will hand out no more keys.
     public var isEnded: Bool { phase == .stopped || (phase == .draining && depth == 0 && processing.isEmpty) }
 
-    /// - Returns: whether the key was not waiting already, which is what counts as an add.
+    /// - Returns: whether the key was not waiting already, so that this counts as an add.
     @discardableResult
     public mutating func add(_ key: Key, priority: Priority = .prompt, now: Instant) -> Bool {
         guard phase == .running else { return false }
@@ -82,9 +84,9 @@ public struct WorkQueueState<Key: Hashable & Sendable>: Sendable {
         }
     }
 
-    /// Adds `key` at `due`; when it waits for a time already, the earlier of both counts.
+    /// Adds `key` at `due`; of two times for one key the earlier one counts.
     ///
-    /// - Returns: as ``add(_:now:)``; false when it is only noted for later.
+    /// - Returns: as ``add(_:now:)``; false when the key only waits for its time.
     @discardableResult
     public mutating func add(_ key: Key, priority: Priority = .prompt, due: Instant, now: Instant) -> Bool {
         guard phase == .running else { return false }
@@ -105,7 +107,7 @@ public struct WorkQueueState<Key: Hashable & Sendable>: Sendable {
             + delayedRoutine.popDue(now).count { add($0, priority: .routine, now: now) }
     }
 
-    /// Hands out the next key, with the time it waited.
+    /// Hands out the next key, and how long it waited.
     public mutating func take(now: Instant) -> (key: Key, waited: Duration)? {
         guard phase != .stopped else { return nil }
         while let (key, priority) = nextInLine() {
@@ -123,7 +125,7 @@ public struct WorkQueueState<Key: Hashable & Sendable>: Sendable {
         return routine.popFirst().map { ($0, .routine) }
     }
 
-    /// `key`, handed out before, is finished. If it was added meanwhile it is ready again.
+    /// The work on `key` is finished. If the key was added meanwhile, it is ready again.
     ///
     /// - Returns: how long it was in work.
     @discardableResult
@@ -136,7 +138,7 @@ public struct WorkQueueState<Key: Hashable & Sendable>: Sendable {
         return started.duration(to: now)
     }
 
-    /// Takes nothing new. What waits for its time is dropped; what is ready is worked off when `drain`, else dropped too.
+    /// Takes no new keys. Drops delayed keys, and ready keys too unless `drain`.
     public mutating func shutDown(drain: Bool) {
         delayed.removeAll()
         delayedRoutine.removeAll()
@@ -151,7 +153,7 @@ public struct WorkQueueState<Key: Hashable & Sendable>: Sendable {
         dirty = [:]
     }
 
-    /// Seconds of work not yet finished: of all keys together, and of the one longest in work.
+    /// Seconds of unfinished work: of all keys together, and of the one longest in work.
     public func unfinished(now: Instant) -> (total: Duration, longest: Duration) {
         processing.values.reduce(into: (.zero, .zero)) { sums, started in
             let age = started.duration(to: now)
@@ -163,7 +165,7 @@ public struct WorkQueueState<Key: Hashable & Sendable>: Sendable {
 /// First in, first out, in an array.
 private struct Line<Key: Hashable & Sendable>: Sendable {
     private var keys: [Key] = []
-    /// Where the first key is; the part before it is cut away now and then.
+    /// The index of the first key; the part before it is removed now and then.
     private var head = 0
 
     mutating func append(_ key: Key) { keys.append(key) }

@@ -1,7 +1,7 @@
 public import Logging
 import Synchronization
 
-/// Keeps a ``Store`` equal to what the API server has of one kind, by list and watch, and tells handlers of changes.
+/// Keeps a ``Store`` equal to the API server's objects of one kind, by list and watch, and tells handlers of changes.
 ///
 /// ```swift
 /// let pods = Reflector<Pod, PodSummary>(client: client, selecting: .init(labelSelector: "app=agent")) { pod in
@@ -12,19 +12,19 @@ import Synchronization
 /// try await pods.store.waitUntilSynced()
 /// ```
 ///
-/// **Guarantees.** Handlers are called one after the other, in the order of the changes, after the store shows them;
-/// a deletion that happened while nothing was watched is reported when the next list is in. Memory: one page of
-/// decoded objects and what the transform keeps.
+/// **Guarantees.** Handlers are called one after the other, in the order of the changes, after the store shows them. A
+/// deletion while no watch ran is reported after the next list. Memory: one page of decoded objects, and the results of
+/// the transform.
 ///
-/// **Assumptions.** Handlers are quick: they run on the task that reads the watch. An object deleted and created
-/// again between two lists is reported as modified; compare the uid where that matters.
+/// **Assumptions.** Handlers are quick: they run on the task that reads the watch. An object deleted and created again
+/// between two lists is reported as modified; compare the uid where that matters.
 ///
-/// **Errors.** None end ``run()`` but cancellation. Whatever fails is logged, kept in ``status`` and tried again,
-/// also a missing permission or a kind that is not installed yet.
+/// **Errors.** Only cancellation ends ``run()``. Every failure is logged, kept in ``status`` and retried, also a
+/// missing permission or a kind that is not installed yet.
 public final class Reflector<Resource: KubernetesResource, Stored: Sendable>: Sendable {
     public typealias Handler = @Sendable (ReflectorEvent<Stored>) -> Void
 
-    /// The reflected state; lives as long as anyone holds it.
+    /// The reflected objects. The store may outlive the reflector.
     public let store: Store<Stored>
 
     private let client: KubernetesClient
@@ -39,13 +39,14 @@ public final class Reflector<Resource: KubernetesResource, Stored: Sendable>: Se
         var machine: ReflectorMachine
         var status = ReflectorStatus()
         var handlers: [Handler] = []
+        var listHandlers: [@Sendable () -> Void] = []
     }
 
     /// - Parameters:
     ///   - namespace: nil for all, or for a resource of cluster scope.
-    ///   - selecting: label and field selectors; the rest of it is the reflector's own business.
+    ///   - selecting: label and field selectors; the reflector sets the other options itself.
     ///   - indices: by name, the values under which ``Store/values(index:_:)`` finds an object.
-    ///   - transform: what to keep of an object; nil leaves it out, as if it were not there.
+    ///   - transform: the part of an object to keep; nil leaves the object out, as if it did not exist.
     public init(
         client: KubernetesClient, namespace: String? = nil, selecting: ListOptions = ListOptions(),
         options: ReflectorOptions = ReflectorOptions(),
@@ -65,27 +66,33 @@ public final class Reflector<Resource: KubernetesResource, Stored: Sendable>: Se
         shared = Mutex(Shared(machine: ReflectorMachine(options: options)))
     }
 
-    /// Adds a handler. Before ``run()``: one that comes later misses what was before.
+    /// Adds a handler. Call it before ``run()``: a later handler misses earlier changes.
     public func addHandler(_ handler: @escaping Handler) {
         shared.withLock { $0.handlers.append(handler) }
+    }
+
+    /// Adds a handler of lists: it is called when a list is in, before the handlers learn what changed by it. The
+    /// list's versions may be smaller than those before, as after a restore of etcd. Before ``run()``.
+    public func addListHandler(_ handler: @escaping @Sendable () -> Void) {
+        shared.withLock { $0.listHandlers.append(handler) }
     }
 
     public var hasSynced: Bool { store.hasSynced }
 
     public func waitUntilSynced() async throws { try await store.waitUntilSynced() }
 
-    /// How it goes, for metrics and readiness.
+    /// The reflector's status, for metrics and readiness.
     public var status: ReflectorStatus { shared.withLock { $0.status } }
 
-    /// Lists and watches until the task is cancelled. It may run again after that, not twice at once.
-    /// - Throws: `CancellationError`, nothing else.
+    /// Lists and watches until the task is cancelled. It may run again after that, but not twice at once.
+    /// - Throws: only `CancellationError`.
     public func run() async throws {
         var action = handle(.start)
         while true {
             try Task.checkCancellation()
             switch action {
             case .proceed:
-                // The machine answers so only while a watch is under way.
+                // The machine returns this action only while a watch is running.
                 action = handle(.start)
             case .wait(let pause):
                 try await Task.sleep(for: pause)
@@ -116,6 +123,7 @@ public final class Reflector<Resource: KubernetesResource, Stored: Sendable>: Se
                 status.lastError = nil
             }
             logger.debug("listed", metadata: ["objects": "\(entries.count)", "changes": "\(events.count)"])
+            for handler in shared.withLock({ $0.listHandlers }) { handler() }
             dispatch(events)
             return handle(.listed(version: version))
         } catch {
@@ -146,8 +154,8 @@ public final class Reflector<Resource: KubernetesResource, Stored: Sendable>: Se
             try Task.checkCancellation()
             let failure = ReflectorMachine.Failure(error)
             let lasted = started.duration(to: .now)
-            if followed, case .other = failure, lasted >= options.shortestWatch {
-                // A cut of a watch that had lasted is the ordinary end of long connections.
+            if followed, case .other = failure {
+                // Proxies and restarts of servers cut connections.
                 logger.debug("watch was cut", metadata: ["error": "\(error)", "lasted": "\(lasted)"])
                 return handle(.watchEnded(lasted: lasted))
             }
@@ -156,7 +164,7 @@ public final class Reflector<Resource: KubernetesResource, Stored: Sendable>: Se
         }
     }
 
-    /// Applies events until the watch ends. Beside it runs a watchdog that ends it when nothing arrives.
+    /// Applies events until the watch ends. A watchdog beside it ends the watch when nothing arrives.
     private func follow(
         _ watch: WatchStream<Resource>, _ started: ContinuousClock.Instant
     ) async throws -> ReflectorMachine.Event {
@@ -184,10 +192,13 @@ public final class Reflector<Resource: KubernetesResource, Stored: Sendable>: Se
     private func receive(_ event: WatchEvent<Resource>) throws -> ReflectorMachine.Event? {
         switch event {
         case .added(let object), .modified(let object):
+            if wentBack(to: object.resourceVersion) { return .versionWentBack }
             apply(object, transform(object))
         case .deleted(let object):
+            if wentBack(to: object.resourceVersion) { return .versionWentBack }
             apply(object, nil)
         case .bookmark(let version):
+            if wentBack(to: version) { return .versionWentBack }
             advance(to: version, isBookmark: true)
         case .error(let status):
             throw KubernetesError(.status(status), verb: .watch, resource: Resource.resourceName)
@@ -200,6 +211,12 @@ public final class Reflector<Resource: KubernetesResource, Stored: Sendable>: Se
         let change = store.apply(object.objectKey, version: version, stored)
         advance(to: version, isBookmark: false)
         if let change { dispatch([change]) }
+    }
+
+    private func wentBack(to version: String) -> Bool {
+        guard shared.withLock({ $0.machine.precedes(version) }) else { return false }
+        logger.warning("the server's versions went back; listing anew", metadata: ["version": "\(version)"])
+        return true
     }
 
     private func advance(to version: String, isBookmark: Bool) {
@@ -236,7 +253,7 @@ public final class Reflector<Resource: KubernetesResource, Stored: Sendable>: Se
 }
 
 extension Reflector where Stored == Resource {
-    /// Keeps whole objects.
+    /// Keeps complete objects.
     public convenience init(
         client: KubernetesClient, namespace: String? = nil, selecting: ListOptions = ListOptions(),
         options: ReflectorOptions = ReflectorOptions(),
@@ -249,15 +266,15 @@ extension Reflector where Stored == Resource {
     }
 }
 
-/// How a ``Reflector`` does.
+/// The status of a ``Reflector``.
 public struct ReflectorStatus: Sendable, Hashable {
     public var lists = 0
     public var watches = 0
     public var events = 0
     public var bookmarks = 0
     public var failures = 0
-    /// When something came from the server last.
+    /// When the server last sent anything.
     public var lastActivity: ContinuousClock.Instant?
-    /// The last failure, nil once a list or a watch has worked again.
+    /// The last failure; nil once a list or a watch has succeeded again.
     public var lastError: String?
 }

@@ -1,8 +1,8 @@
-/// A change of what a ``Store`` holds, as its handlers learn of it.
+/// A change of a ``Store``, as its handlers see it.
 public enum ReflectorEvent<Stored: Sendable>: Sendable {
     case added(ObjectKey, Stored)
     case modified(ObjectKey, old: Stored, new: Stored)
-    /// The last state known: of a deletion that happened while the watch was down, the one before that.
+    /// The last known state. After a deletion while the watch was down, the state before that.
     case deleted(ObjectKey, Stored)
 
     public var key: ObjectKey {

@@ -1,31 +1,40 @@
-/// What a reflector does next: list, then watch from the list's version, resume after a cut, list anew when the
-/// server no longer has the version or the two have lost each other. A pure value: events in, actions out.
+/// Decides a reflector's next step: list, watch from the list's version, resume after the end of a watch that lasted,
+/// and list anew whenever the server may be another one than before. A pure value: events in, actions out.
 ///
 /// ```
 ///             .start                  .listed(version)
-///   idle ────────────────▶ listing ────────────────────▶ watching ◀───────┐
-///                           ▲   │                         │  │  │         │ resume after a cut,
-///                           │   │ failure      410, bad   │  │  └─────────┘ a time-out or one idle time
-///                           │   ▼              event      │  ▼
-///                           └─ waiting ◀──────────────────┘ waiting ──▶ watching
+///   idle ────────────────▶ listing ────────────────────▶ watching ◀──┐ resume after the time-out or 429,
+///                           ▲   │                         │  │   └────┘ and after a cut until a list is due
+///                           │   │ failure   cut and due,  │  │
+///                           │   ▼      any other failure  │  │ 410, bad event, idle, version went back
+///                           ├─ waiting ◀──────────────────┘  │
+///                           └────────────────────────────────┘
 /// ```
 ///
-/// The rules are client-go's (`tools/cache/reflector.go`) and
-/// https://kubernetes.io/docs/reference/using-api/api-concepts/#efficient-detection-of-changes, with an idle timeout
-/// besides: a connection that a firewall forgot otherwise looks like a quiet cluster for ever.
+/// The rules follow client-go's (`tools/cache/reflector.go`) and
+/// https://kubernetes.io/docs/reference/using-api/api-concepts/#efficient-detection-of-changes, and are stricter in
+/// three cases. After a restore of etcd the server's versions are smaller than ours, and it sends no event until they
+/// have caught up (https://github.com/etcd-io/etcd/issues/15155). A restore restarts the API server, so a list follows
+/// a reconnection that fails, and a watch that ended before the time-out it asked for: a *cut*. A watch without an
+/// event or a bookmark for the idle timeout ends in a list too: a firewall may have dropped the connection, or the
+/// server is behind our version.
+///
+/// A proxy may cut every watch early. So lists after cuts keep a distance, which doubles until a watch reaches its
+/// time-out (``ReflectorOptions/listAfterCut``). Before the list is due the watch resumes, for no longer than until
+/// then: events are never late, and a history that was replaced shows by then.
 public struct ReflectorMachine: Sendable {
-    /// Where the reflector is.
+    /// The reflector's state.
     public enum State: Sendable, Hashable {
         case idle
-        /// Until then the store holds what it held.
+        /// The store keeps its former content until the list is complete.
         case listing
-        /// Events after `version` are awaited.
+        /// Waits for events after `version`.
         case watching(version: String)
-        /// After a failure; then as `next` says.
+        /// A pause after a failure, then `next`.
         case waiting(next: Next)
     }
 
-    /// What follows a pause.
+    /// The step after a pause.
     public enum Next: Sendable, Hashable {
         case list
         case watch(version: String)
@@ -33,15 +42,15 @@ public struct ReflectorMachine: Sendable {
 
     /// Why a list or a watch failed.
     public enum Failure: Sendable, Hashable {
-        /// 410, as an HTTP status or in an ERROR event: the version is no longer kept.
+        /// 410, as an HTTP status or in an ERROR event: the server no longer has the version.
         case gone
-        /// The server has not reached the version yet.
+        /// The server has not reached the version yet: it was restored, or lags behind another server.
         case tooLargeResourceVersion(retryAfter: Duration?)
         /// 429: come back later.
         case tooManyRequests(retryAfter: Duration?)
-        /// An event could not be understood: what it changed is not known.
+        /// An event could not be decoded, so its change is not known.
         case malformed
-        /// Anything else: no connection, 5xx, no permission, a kind that is not there yet.
+        /// Any other failure: no connection, 5xx, no permission, a kind that does not exist yet.
         case other
     }
 
@@ -51,28 +60,36 @@ public struct ReflectorMachine: Sendable {
         case listFailed(Failure)
         /// An event or a bookmark has arrived and is applied.
         case received(version: String)
-        /// The server ended the watch, or the connection broke.
+        /// The server ended the watch, or the connection broke, after the server had accepted the watch.
         case watchEnded(lasted: Duration)
         case watchFailed(Failure)
         /// Nothing arrived for the idle timeout.
         case watchIdle
+        /// The watch sent a version for which ``precedes(_:)`` is true.
+        case versionWentBack
         case waited
     }
 
     public enum Action: Sendable, Hashable {
-        /// List everything, replace the store's content with it.
+        /// List all objects and replace the store's content.
         case list
         case watch(version: String, timeout: Duration)
         case wait(Duration)
-        /// Go on with what is under way.
+        /// Continue with the running step.
         case proceed
     }
 
     public private(set) var state: State = .idle
-    /// In a row; each makes the next pause longer.
+    /// Failures in a row; each makes the next pause longer.
     public private(set) var failures = 0
-    private var tooLarge = 0
-    private var idleTimes = 0
+    /// The time-out that the running watch asked for.
+    private var askedTimeout = Duration.zero
+    /// Watched and paused since the last list.
+    private var sinceList = Duration.zero
+    /// A watch was cut since the last list, so the server may be another one than before.
+    private var wasCut = false
+    /// Lists because of a cut, since a watch last reached its time-out.
+    private var listsAfterCuts = 0
     private let options: ReflectorOptions
 
     public init(options: ReflectorOptions = ReflectorOptions()) {
@@ -87,8 +104,9 @@ public struct ReflectorMachine: Sendable {
             return .list
 
         case (.listed(let version), .listing):
-            // Not a reset of `failures`: a server whose lists work and whose watches always end at once with 410
-            // would be listed without a pause.
+            // `failures` stays: a server whose lists succeed and whose watches always end at once with 410 would
+            // otherwise be listed without a pause.
+            (sinceList, wasCut) = (.zero, false)
             return watch(version, random)
 
         case (.listFailed(let failure), .listing):
@@ -96,50 +114,18 @@ public struct ReflectorMachine: Sendable {
 
         case (.received(let version), .watching(let known)):
             failures = 0
-            tooLarge = 0
-            idleTimes = 0
-            // A version is opaque, and an empty one could not be resumed from.
+            // A version is opaque, and a watch cannot resume from an empty one.
             state = .watching(version: version.isEmpty ? known : version)
             return .proceed
 
         case (.watchEnded(let lasted), .watching(let version)):
-            guard lasted < options.shortestWatch else {
-                failures = 0
-                return watch(version, random)
-            }
-            return wait(.watch(version: version), .other, random)
+            return watchEnded(lasted, version, random)
 
-        case (.watchIdle, .watching(let version)):
-            idleTimes += 1
-            // Once: the connection died. Twice, though a new one was made: the server may hold an older state than
-            // the version says (restored from a backup) and would stay silent for long.
-            guard idleTimes < 2 else {
-                idleTimes = 0
-                state = .listing
-                return .list
-            }
-            return watch(version, random)
+        case (.watchIdle, .watching), (.versionWentBack, .watching):
+            return listAnew(.other, random)
 
         case (.watchFailed(let failure), .watching(let version)):
-            switch failure {
-            case .gone, .malformed:
-                // The first time at once: a version that aged is no fault of the server.
-                guard failures > 0 else {
-                    failures += 1
-                    state = .listing
-                    return .list
-                }
-                return wait(.list, failure, random)
-            case .tooLargeResourceVersion:
-                tooLarge += 1
-                guard tooLarge < options.tooLargeVersionAttempts else {
-                    tooLarge = 0
-                    return wait(.list, failure, random)
-                }
-                return wait(.watch(version: version), failure, random)
-            case .tooManyRequests, .other:
-                return wait(.watch(version: version), failure, random)
-            }
+            return watchFailed(failure, version, random)
 
         case (.waited, .waiting(.list)):
             state = .listing
@@ -149,15 +135,74 @@ public struct ReflectorMachine: Sendable {
             return watch(version, random)
 
         default:
-            // An event of a watch that was given up meanwhile.
+            // An event of a watch that has been given up.
             return .proceed
         }
+    }
+
+    private mutating func watchEnded(_ lasted: Duration, _ version: String, _ random: Double) -> Action {
+        sinceList += lasted
+        // The server takes whole seconds.
+        let reachedTimeout = lasted + .seconds(1) >= askedTimeout
+        if !reachedTimeout { wasCut = true }
+        if !wasCut { listsAfterCuts = 0 }
+        let isDue = wasCut && sinceList >= distanceOfLists
+        if isDue { listsAfterCuts += 1 }
+        guard lasted >= options.shortestWatch else {
+            return wait(isDue ? .list : .watch(version: version), .other, random)
+        }
+        failures = 0
+        guard isDue else { return watch(version, random) }
+        // The restart of a server cuts the watches of all its clients at once.
+        state = .waiting(next: .list)
+        return .wait(options.initialBackoff * random)
+    }
+
+    private var distanceOfLists: Duration {
+        var distance = options.listAfterCut.lowerBound
+        for _ in 0..<min(listsAfterCuts, 32) where distance < options.listAfterCut.upperBound { distance *= 2 }
+        return min(distance, options.listAfterCut.upperBound)
+    }
+
+    private mutating func watchFailed(_ failure: Failure, _ version: String, _ random: Double) -> Action {
+        switch failure {
+        case .gone, .malformed:
+            return listAnew(failure, random)
+        case .tooManyRequests:
+            // The server runs and has more to do than it can: a list would add to it.
+            return wait(.watch(version: version), failure, random)
+        case .tooLargeResourceVersion, .other:
+            return wait(.list, failure, random)
+        }
+    }
+
+    /// Without a pause the first time: that a version expired is no fault of the server.
+    private mutating func listAnew(_ failure: Failure, _ random: Double) -> Action {
+        guard failures == 0 else { return wait(.list, failure, random) }
+        failures += 1
+        state = .listing
+        return .list
+    }
+
+    /// Whether `version` is older than what the running watch has sent. A watch sends its events in order, so this
+    /// means that the server's history was replaced. Versions of two watches are never compared: a list may rightly
+    /// tell a smaller one. Versions that are no decimal numbers precede nothing.
+    public func precedes(_ version: String) -> Bool {
+        guard case .watching(let known) = state, let before = UInt64(known), let now = UInt64(version) else {
+            return false
+        }
+        return now < before
     }
 
     private mutating func watch(_ version: String, _ random: Double) -> Action {
         state = .watching(version: version)
         let range = options.watchTimeout
-        return .watch(version: version, timeout: range.lowerBound + (range.upperBound - range.lowerBound) * random)
+        askedTimeout = range.lowerBound + (range.upperBound - range.lowerBound) * random
+        if wasCut {
+            let seconds = (distanceOfLists - sinceList).components.seconds + 1
+            askedTimeout = min(askedTimeout, max(.seconds(seconds), .seconds(2)))
+        }
+        return .watch(version: version, timeout: askedTimeout)
     }
 
     private mutating func wait(_ next: Next, _ failure: Failure, _ random: Double) -> Action {
@@ -170,12 +215,13 @@ public struct ReflectorMachine: Sendable {
             pause = max(pause, Backoff.pause(retryAfter: asked, random: random))
         default: break
         }
+        sinceList += pause
         return .wait(pause)
     }
 }
 
 extension ReflectorMachine.Failure {
-    /// - Parameter error: what a list or a watch threw.
+    /// - Parameter error: the error of a list or a watch.
     public init(_ error: any Error) {
         guard let error = error as? KubernetesError else {
             self = .other

@@ -1,11 +1,11 @@
 import Synchronization
 
-/// What a ``Reflector`` knows of the cluster: objects by namespace and name, with indices. Safe from any thread.
+/// A ``Reflector``'s objects by namespace and name, with indices. Safe from any thread.
 ///
-/// **Guarantees.** A reader sees the state after whole events only, and never half of a list: a new list replaces
-/// everything at once. Readers hold no lock while they use what they got.
+/// **Guarantees.** A reader sees the state between two events, and never half of a list: a new list replaces everything
+/// at once. Readers hold no lock while they use a result.
 ///
-/// **Caveats.** The server is always a little ahead. Do not conclude from an absence here before ``hasSynced``.
+/// **Caveats.** The server is always a little ahead. Before ``hasSynced``, absence here proves nothing.
 public final class Store<Stored: Sendable>: Sendable {
     /// The values under which an object is found in an index.
     public typealias IndexFunction = @Sendable (ObjectKey, Stored) -> [String]
@@ -33,14 +33,14 @@ public final class Store<Stored: Sendable>: Sendable {
 
     // MARK: Reading
 
-    /// One object, nil when there is none.
+    /// One object; nil when there is none.
     public func get(_ key: ObjectKey) -> Stored? {
         state.withLock { $0.entries[key]?.stored }
     }
 
-    /// Everything, as of one moment, in no order.
+    /// All objects at one moment, unordered.
     public func all() -> [(key: ObjectKey, value: Stored)] {
-        // The dictionary is shared, not copied; the work is done outside of the lock.
+        // The dictionary is shared, not copied, and the work is done without the lock.
         let entries = state.withLock { $0.entries }
         return entries.map { ($0.key, $0.value.stored) }
     }
@@ -57,7 +57,7 @@ public final class Store<Stored: Sendable>: Sendable {
 
     public var count: Int { state.withLock { $0.entries.count } }
 
-    /// The objects for which the index function `index` gave `value`, as of one moment, in no order.
+    /// The objects for which the index function `index` returned `value`, at one moment, unordered.
     public func values(index: String, _ value: String) -> [Stored] {
         state.withLock { state in
             (state.indices[index]?[value] ?? []).compactMap { state.entries[$0]?.stored }
@@ -68,15 +68,15 @@ public final class Store<Stored: Sendable>: Sendable {
         state.withLock { Array($0.indices[index]?[value] ?? []) }
     }
 
-    /// How many objects the index has under `value`.
+    /// The number of objects in the index under `value`.
     public func count(index: String, _ value: String) -> Int {
         state.withLock { $0.indices[index]?[value]?.count ?? 0 }
     }
 
-    /// Whether a first list is in.
+    /// Whether the first list is complete.
     public var hasSynced: Bool { state.withLock { $0.synced } }
 
-    /// Returns once the first list is in.
+    /// Returns once the first list is complete.
     /// - Throws: `CancellationError`.
     public func waitUntilSynced() async throws {
         let id = state.withLock { state in
@@ -87,7 +87,7 @@ public final class Store<Stored: Sendable>: Sendable {
             try await withCheckedThrowingContinuation { continuation in
                 let now: Result<Void, any Error>? = state.withLock { state in
                     if state.synced { return .success(()) }
-                    // The handler below may have run before there was anything to cancel.
+                    // The handler below may have run before there was a task to cancel.
                     if Task.isCancelled { return .failure(CancellationError()) }
                     state.waiters[id] = continuation
                     return nil
@@ -101,9 +101,10 @@ public final class Store<Stored: Sendable>: Sendable {
 
     // MARK: Writing, for the reflector
 
-    /// Sets or (nil) removes one object. Nil when nothing changed.
+    /// Sets one object, or removes it (nil). Returns nil when nothing changed.
     func apply(_ key: ObjectKey, version: String, _ stored: Stored?) -> ReflectorEvent<Stored>? {
-        // Index functions are others' code, which may read this store: not under the lock. Nobody else writes meanwhile.
+        // Without the lock: index functions are other modules' code and may read this store. No one else writes
+        // meanwhile.
         let old = get(key)
         let before = old.map { indexValues(key, $0) } ?? []
         let after = stored.map { indexValues(key, $0) } ?? []
@@ -119,8 +120,8 @@ public final class Store<Stored: Sendable>: Sendable {
         return old.map { .modified(key, old: $0, new: stored) } ?? .added(key, stored)
     }
 
-    /// Replaces everything at once.
-    /// - Returns: what changed by that; objects whose version is the same did not.
+    /// Replaces all objects at once.
+    /// - Returns: the changes; an object of the same version is no change.
     func replace(_ entries: [ObjectKey: Entry]) -> [ReflectorEvent<Stored>] {
         var indices: [String: [String: Set<ObjectKey>]] = [:]
         for (name, function) in indexFunctions {

@@ -1,10 +1,11 @@
 public import ChunkStore
 internal import SwarmPlan
 
-/// A model as blocks 0..<count over all its files in manifest order: the unit of transfer between nodes and of peer digests.
+/// A model as blocks 0..<count over all its files in manifest order: the unit of transfer between nodes and of peer
+/// digests.
 ///
-/// It follows from the manifest alone, so that every node means the same bytes by an index. Every file begins a new block, a
-/// chunk is a whole number of blocks (but for a file's end), and an empty file has none.
+/// It follows from the manifest alone, so that every node means the same bytes by an index. Every file begins a new
+/// block, a chunk is a whole number of blocks (but for a file's end), and an empty file has none.
 public struct BlockLayout: Sendable, Equatable {
     /// Length of every block but each file's last, in bytes.
     public let blockBytes: UInt64
@@ -97,13 +98,14 @@ public struct BlockLayout: Sendable, Equatable {
     /// Whole blocks within `range` of a file; nil when it does not begin and end at borders of blocks.
     public func exactBlocks(file: Int, range: Range<UInt64>) -> Range<Int>? {
         guard fileSizes.indices.contains(file), !range.isEmpty, range.upperBound <= fileSizes[file],
-            range.lowerBound % blockBytes == 0, range.upperBound % blockBytes == 0 || range.upperBound == fileSizes[file]
+            range.lowerBound % blockBytes == 0,
+            range.upperBound % blockBytes == 0 || range.upperBound == fileSizes[file]
         else { return nil }
         return blocks(file: file, range: range)
     }
 
-    /// The order in which a model is read from the store, the same on every node: head and tail of every file first (llama.cpp
-    /// reads each file's metadata there before it maps anything), then everything in file order.
+    /// The order in which a model is read from the store, the same on every node: head and tail of every file first
+    /// (llama.cpp reads each file's metadata there before it maps anything), then everything in file order.
     public var readingOrder: [Int32] {
         var order: [Int32] = []
         var taken = [Bool](repeating: false, count: count)

@@ -1,11 +1,11 @@
 package import NIOCore
 package import SwarmPlan
 
-/// One message of a control connection: the length of what follows (LEB128 varint), the planner's message, which says itself where it
-/// ends, then four bytes of digest (big-endian) for each held block that it names, in its order.
+/// One message of a control connection: the length of what follows (LEB128 varint), the planner's message, which says
+/// itself where it ends, then four bytes of digest (big-endian) for each held block that it names, in its order.
 ///
-/// A digest is the low 32 bits of the block's CRC-64. Of blocks that break by themselves, past TCP's own sum, one in four billion
-/// passes it; that one, and what a peer forges in full, the whole file's CRC-64 catches.
+/// A digest is the low 32 bits of the block's CRC-64. Of blocks that break by themselves, past TCP's own sum, one in
+/// four billion passes it; the complete file's CRC-64 catches that one, and bytes that a peer forges in full.
 package enum ControlFrame: Sendable {
     case map(SwarmMap, digests: [UInt64])
     case delta(SwarmDelta, digests: [UInt64])

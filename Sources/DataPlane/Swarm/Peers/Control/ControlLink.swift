@@ -25,12 +25,14 @@ final class ControlLink: @unchecked Sendable {
         self.isOutgoing = isOutgoing
         self.model = model
         self.received = received
-        // Before uploads, which fill queues: what is said late is wrong when it comes. As `mc_mark_urgent`, and in its order.
+        // Before uploads, which fill queues: a late message is wrong when it comes. As `mc_mark_urgent`, in its order.
         for (level, name, value) in [
-            (NIOBSDSocket.OptionLevel.ip, IP_TOS, MC_URGENT_TRAFFIC_CLASS), (.ipv6, IPV6_TCLASS, MC_URGENT_TRAFFIC_CLASS),
+            (NIOBSDSocket.OptionLevel.ip, IP_TOS, MC_URGENT_TRAFFIC_CLASS),
+            (.ipv6, IPV6_TCLASS, MC_URGENT_TRAFFIC_CLASS),
             (.socket, SO_PRIORITY, MC_URGENT_PRIORITY),
         ] {
-            _ = channel.setOption(ChannelOptions.Types.SocketOption(level: level, name: .init(rawValue: name)), value: .init(value))
+            _ = channel.setOption(
+                ChannelOptions.Types.SocketOption(level: level, name: .init(rawValue: name)), value: .init(value))
         }
     }
 
@@ -51,7 +53,8 @@ final class ControlLink: @unchecked Sendable {
     func closeInGoodOrder() {
         let ended =
             isOutgoing
-            ? channel.writeAndFlush(HTTPClientRequestPart.end(nil)) : channel.writeAndFlush(HTTPServerResponsePart.end(nil))
+            ? channel.writeAndFlush(HTTPClientRequestPart.end(nil))
+            : channel.writeAndFlush(HTTPServerResponsePart.end(nil))
         ended.whenComplete { [channel] _ in channel.close(promise: nil) }
     }
 
@@ -60,7 +63,9 @@ final class ControlLink: @unchecked Sendable {
         var bytes = bytes
         buffer.writeBuffer(&bytes)
         do {
-            while let frame = try ControlFrame.take(from: &buffer, blockCount: model.layout.count) { received(self, frame) }
+            while let frame = try ControlFrame.take(from: &buffer, blockCount: model.layout.count) {
+                received(self, frame)
+            }
         } catch {
             close()
         }

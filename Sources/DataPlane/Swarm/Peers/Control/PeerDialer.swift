@@ -12,7 +12,7 @@ struct PeerDialer: Sendable {
     /// Connecting and the answer's head together: a dead peer must not hold anything up.
     static let deadline: TimeAmount = .milliseconds(900)
 
-    /// What a request is made of.
+    /// The fields of a request.
     struct Request: Sendable {
         let address: PeerAddress
         let method: HTTPMethod
@@ -24,7 +24,10 @@ struct PeerDialer: Sendable {
 
         var head: HTTPRequestHead {
             let headers = HTTPHeaders(
-                [("Host", address.description), ("Authorization", authorization), (PeerHeader.address, own.description)] + introduction.headers)
+                [
+                    ("Host", address.description), ("Authorization", authorization),
+                    (PeerHeader.address, own.description),
+                ] + introduction.headers)
             return HTTPRequestHead(version: .http1_1, method: method, uri: target, headers: headers)
         }
     }
@@ -46,16 +49,17 @@ struct PeerDialer: Sendable {
         return try? await answer.futureResult.get()
     }
 
-    /// Opens a control connection. `opened` gives the link once the peer accepted; `ended` comes once, whether or not it stood.
+    /// Opens a control connection. `opened` gives the link once the peer accepted; `ended` comes once, whether or not
+    /// it stood, with the status by which the peer refused.
     func control(
         _ request: Request, opened: @escaping @Sendable (any Channel, PeerIntroduction?) -> ControlLink?,
-        ended: @escaping @Sendable (ControlLink?, _ wasDeclined: Bool) -> Void
+        ended: @escaping @Sendable (ControlLink?, _ refusal: HTTPResponseStatus?) -> Void
     ) {
         let connected = bootstrap { channel in
             try channel.pipeline.syncOperations.addHandler(ControlHandler(opened: opened, ended: ended))
         }.channelOption(.writeBufferWaterMark, value: .init(low: 256 << 10, high: 4 << 20))
             .connect(host: request.address.host, port: request.address.port)
-        connected.whenFailure { _ in ended(nil, false) }
+        connected.whenFailure { _ in ended(nil, nil) }
         connected.whenSuccess { channel in
             var head = request.head
             head.headers.add(name: "Transfer-Encoding", value: "chunked")
@@ -70,7 +74,8 @@ struct PeerDialer: Sendable {
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
                     if let tls {
-                        try channel.pipeline.syncOperations.addHandler(NIOSSLClientHandler(context: tls, serverHostname: nil))
+                        try channel.pipeline.syncOperations.addHandler(
+                            NIOSSLClientHandler(context: tls, serverHostname: nil))
                     }
                     try channel.pipeline.syncOperations.addHTTPClientHandlers()
                     try add(channel)
@@ -107,13 +112,16 @@ private final class AnswerHandler: ChannelInboundHandler {
 private final class ControlHandler: ChannelInboundHandler {
     typealias InboundIn = HTTPClientResponsePart
     private let opened: @Sendable (any Channel, PeerIntroduction?) -> ControlLink?
-    private let ended: @Sendable (ControlLink?, Bool) -> Void
-    private var wasDeclined = false
+    private let ended: @Sendable (ControlLink?, HTTPResponseStatus?) -> Void
+    private var refusal: HTTPResponseStatus?
     private var link: ControlLink?
     private var hasEnded = false
     private var deadline: Scheduled<Void>?
 
-    init(opened: @escaping @Sendable (any Channel, PeerIntroduction?) -> ControlLink?, ended: @escaping @Sendable (ControlLink?, Bool) -> Void) {
+    init(
+        opened: @escaping @Sendable (any Channel, PeerIntroduction?) -> ControlLink?,
+        ended: @escaping @Sendable (ControlLink?, HTTPResponseStatus?) -> Void
+    ) {
         self.opened = opened
         self.ended = ended
     }
@@ -130,7 +138,7 @@ private final class ControlHandler: ChannelInboundHandler {
             deadline?.cancel()
             guard head.status == .ok, let link = opened(context.channel, PeerIntroduction(head.headers)) else {
                 // It lives, but has not the model open or connections enough.
-                wasDeclined = head.status != .ok
+                refusal = head.status == .ok ? nil : head.status
                 return context.close(promise: nil)
             }
             self.link = link
@@ -148,6 +156,6 @@ private final class ControlHandler: ChannelInboundHandler {
         guard !hasEnded else { return }
         hasEnded = true
         deadline?.cancel()
-        ended(link, wasDeclined)
+        ended(link, refusal)
     }
 }

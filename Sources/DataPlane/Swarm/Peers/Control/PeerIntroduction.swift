@@ -1,6 +1,6 @@
 internal import NIOHTTP1
 
-/// What a node says of itself in every request and answer, besides its address.
+/// The description that a node gives of itself in every request and response, besides its address.
 struct PeerIntroduction: Sendable, Equatable {
     /// Random for each agent process: how a node recognises itself.
     let node: String
@@ -12,7 +12,7 @@ struct PeerIntroduction: Sendable, Equatable {
         self.zone = zone
     }
 
-    /// nil: it does not introduce itself. What is no zone's name is taken for none.
+    /// nil: it does not introduce itself. A text that is no zone's name counts as no zone.
     init?(_ headers: HTTPHeaders) {
         guard let node = headers.first(name: Self.nodeHeader) else { return nil }
         let zone = headers.first(name: Self.zoneHeader) ?? ""

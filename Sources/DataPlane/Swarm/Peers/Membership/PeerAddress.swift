@@ -26,7 +26,10 @@ public struct PeerAddress: Hashable, Sendable, CustomStringConvertible {
             port = number
             host = host[..<colon]
         }
-        guard !host.isEmpty, let port, (1...65535).contains(port), host.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7f && $0 != 0x2f }) else {
+        guard !host.isEmpty, let port, (1...65535).contains(port),
+            // Brackets alone stand around a host.
+            host.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7f && !"/[]".utf8.contains($0) })
+        else {
             return nil
         }
         self.init(host: String(host), port: port)

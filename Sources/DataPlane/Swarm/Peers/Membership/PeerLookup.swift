@@ -10,7 +10,8 @@ enum PeerLookup {
         case .fixed(let entries): return resolve(entries, defaultPort: defaultPort)
         case .file(let path):
             guard let data = FileManager.default.contents(atPath: path), data.count <= 1 << 20 else { return nil }
-            let entries = String(decoding: data, as: UTF8.self).split(whereSeparator: \.isNewline).compactMap { line -> String? in
+            let entries = String(decoding: data, as: UTF8.self).split(whereSeparator: \.isNewline).compactMap {
+                line -> String? in
                 let text = line.prefix { $0 != "#" }.filter { !$0.isWhitespace }
                 return text.isEmpty ? nil : text
             }
@@ -45,7 +46,8 @@ enum PeerLookup {
 
     private static func numeric(_ address: UnsafePointer<sockaddr>?, _ length: socklen_t) -> String? {
         var host = [CChar](repeating: 0, count: Int(NI_MAXHOST))
-        guard let address, getnameinfo(address, length, &host, socklen_t(host.count), nil, 0, NI_NUMERICHOST) == 0 else { return nil }
+        guard let address, getnameinfo(address, length, &host, socklen_t(host.count), nil, 0, NI_NUMERICHOST) == 0
+        else { return nil }
         return String(decoding: host.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
     }
 

@@ -7,8 +7,8 @@ public final class Arrival: Sendable {
     private let arrived = Atomic<UInt64>(0)
     private let failed = Atomic<Bool>(false)
     private let watches = Mutex<[Watch]>([])
-    /// The least that any watch waits for. Read after every write of `arrived`, written before its last look at it: both in one
-    /// order for all threads, so that either side sees the other.
+    /// The least that any watch waits for. Read after every write of `arrived`, written before its last look at it:
+    /// both in one order for all threads, so that either side sees the other.
     private let awaited = Atomic<UInt64>(.max)
 
     private struct Watch {
@@ -33,13 +33,16 @@ public final class Arrival: Sendable {
         if awaited.load(ordering: .sequentiallyConsistent) != .max { wake() }
     }
 
-    /// Calls `wake` once, on any thread, when so many bytes have arrived or the transfer failed; at once if that is so already.
+    /// Calls `wake` once, on any thread, when so many bytes have arrived or the transfer failed; at once if that is so
+    /// already.
     func whenArrived(_ bytes: UInt64, _ wake: @escaping @Sendable () -> Void) {
         watches.withLock { watches in
             watches.append(Watch(bytes: bytes, wake: wake))
             awaited.store(min(bytes, awaited.load(ordering: .relaxed)), ordering: .sequentiallyConsistent)
         }
-        if failed.load(ordering: .sequentiallyConsistent) || arrived.load(ordering: .sequentiallyConsistent) >= bytes { self.wake() }
+        if failed.load(ordering: .sequentiallyConsistent) || arrived.load(ordering: .sequentiallyConsistent) >= bytes {
+            self.wake()
+        }
     }
 
     private func wake() {

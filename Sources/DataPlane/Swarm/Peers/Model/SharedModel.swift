@@ -13,7 +13,11 @@ public final class SharedModel: Sendable {
 
     public let layout: BlockLayout
     public let identity: SwarmIdentity
-    let files: [CachedFile]
+    /// The files that are shared; a later set of the model is shared by another value.
+    public let set: FileSet
+    var files: [CachedFile] { self.set.files }
+    /// Whether a read of the files may wait for a disk.
+    let isOnDisk: Bool
 
     private struct State {
         /// CRC-64 of held blocks.
@@ -27,9 +31,11 @@ public final class SharedModel: Sendable {
     private let pacer = UploadPacer()
 
     public init(_ model: CachedModel) {
-        layout = BlockLayout(model.manifest)
-        identity = SwarmIdentity(generation: model.manifest.generation.bytes, model: model.id)
-        files = model.files
+        let set = model.current
+        self.set = set
+        isOnDisk = model.medium == .disk
+        layout = BlockLayout(set.manifest)
+        identity = SwarmIdentity(generation: set.manifest.generation.bytes, model: model.id)
         state = Mutex(State(digests: Array(repeating: nil, count: layout.count)))
     }
 

@@ -6,11 +6,11 @@ internal import NIOPosix
 
 /// Answers one request for bytes of a file: waits for blocks that are arriving and passes them on as they come.
 ///
-/// Without TLS the bytes go by sendfile(2) from the cache's pages. Data files are of full length from the first moment and never
-/// cut, so a region never ends early.
+/// Without TLS the bytes go by sendfile(2) from the cache's pages, where these are memory; bytes of a disk are read by
+/// ``BlockingWork``. Data files are of full length from the first moment and never cut, so a region never ends early.
 ///
-/// `@unchecked Sendable`: every method and field is used on the channel's event loop alone, but for the queue's call, which only
-/// schedules.
+/// `@unchecked Sendable`: every method and field is used on the channel's event loop alone, but for the queue's call,
+/// which only schedules.
 final class BlockUpload: @unchecked Sendable {
     enum Outcome {
         /// Head and body are written.
@@ -29,7 +29,7 @@ final class BlockUpload: @unchecked Sendable {
     private let isUrgent: Bool
     private let peer: String?
     private var position: UInt64
-    private var handle: NIOFileHandle?
+    private var opened: OpenedFile?
     private var queued: UInt64?
     private var ended: (@Sendable (Outcome) -> Void)?
     private var waitedNanoseconds: Int64 = 0
@@ -39,19 +39,24 @@ final class BlockUpload: @unchecked Sendable {
     private var saidWanted = false
     private var isPaused = false
     private var arrivals: [Int: Arrival] = [:]
-    private var piecesInARow = 0
+    private var sendsInARow = 0
 
     /// How long a request for a block that is not here stays open.
     private static let patience: Int64 = 2_000_000_000
     private static let longestPause: Int64 = 128_000_000
-    /// Where bytes wake it, the clock is only for what happens by another way: the block comes from elsewhere, or is never begun again.
+    /// Where bytes wake it, the clock is only for what happens by another way: the block comes from elsewhere, or is
+    /// never begun again.
     private static let watchedPause: Int64 = 500_000_000
-    private static let pieceBytes: UInt64 = 512 << 10
+    private static let sendBytes: UInt64 = 512 << 10
     private static let relayBytes: UInt64 = 64 << 10
-    private static let pacedPieceBytes: UInt64 = 64 << 10
+    private static let pacedSendBytes: UInt64 = 64 << 10
+    /// A peer that has not taken all bytes of one send for so long has stopped reading: another upload gets its place
+    /// in the queue.
+    private static let sendPatience: TimeAmount = .seconds(20)
 
     init(
-        server: PeerServer, model: ModelSwarm, channel: any Channel, file: Int, range: Range<UInt64>, isUrgent: Bool, peer: String?
+        server: PeerServer, model: ModelSwarm, channel: any Channel, file: Int, range: Range<UInt64>, isUrgent: Bool,
+        peer: String?
     ) {
         self.server = server
         self.model = model
@@ -74,8 +79,7 @@ final class BlockUpload: @unchecked Sendable {
     private func end(_ outcome: Outcome) {
         guard let ended else { return }
         self.ended = nil
-        try? handle?.close()
-        handle = nil
+        opened = nil
         if let queued { server.uploadEnded(queued) }
         queued = nil
         ended(outcome)
@@ -83,8 +87,8 @@ final class BlockUpload: @unchecked Sendable {
 
     // MARK: Waiting
 
-    /// Until the first byte is there. Only then a place in the queue is taken: a request that waits for bytes must not keep
-    /// others from theirs.
+    /// Until the first byte is there. Only then a place in the queue is taken: a request that waits for bytes must not
+    /// keep others from theirs.
     private func wait() {
         guard ended != nil else { return }
         let block = model.shared.layout.blocks(file: file, range: position..<position + 1).lowerBound
@@ -100,13 +104,15 @@ final class BlockUpload: @unchecked Sendable {
         default:
             arrivals = [:]
             // Blocks of two models are told apart well enough: a mistake costs a little order.
-            queued = server.queueUpload(block: ObjectIdentifier(model).hashValue &+ block, urgent: isUrgent) { [channel] in
+            queued = server.queueUpload(block: ObjectIdentifier(model).hashValue &+ block, urgent: isUrgent) {
+                [channel] in
                 channel.eventLoop.execute { self.begin() }
             }
         }
     }
 
-    /// Goes on when what is to be sent next has arrived, or is not arriving any more; where nothing arrives, after a pause.
+    /// Goes on when the next bytes to send have arrived, or are not arriving any more; where nothing arrives, after a
+    /// pause.
     private func later(_ body: @escaping @Sendable () -> Void) {
         turn += 1
         let mine = turn
@@ -130,18 +136,18 @@ final class BlockUpload: @unchecked Sendable {
         }
     }
 
-    /// What is relayed goes on in pieces, not segment by segment.
-    private var pieceEnd: UInt64 { min(position + Self.relayBytes, range.upperBound) }
+    /// Relayed bytes go on in sends of `relayBytes`, not segment by segment.
+    private var sendEnd: UInt64 { min(position + Self.relayBytes, range.upperBound) }
 
-    /// The block that the next piece waits for, and how many bytes of it; nil: it is not arriving.
+    /// The block that the next send waits for, and how many bytes of it; nil: it is not arriving.
     private func awaited() -> (Arrival, UInt64)? {
         let layout = model.shared.layout
-        for block in layout.blocks(file: file, range: position..<pieceEnd) {
+        for block in layout.blocks(file: file, range: position..<sendEnd) {
             switch model.shared.blockState(block) {
             case .held: continue
             case .arriving(let arrival):
                 let place = layout.place(of: block).range
-                let bytes = min(pieceEnd, place.upperBound) - place.lowerBound
+                let bytes = min(sendEnd, place.upperBound) - place.lowerBound
                 return arrival.bytes < bytes ? (arrival, bytes) : nil
             case .absent: return nil
             }
@@ -173,16 +179,21 @@ final class BlockUpload: @unchecked Sendable {
         guard ended != nil else { return }
         let descriptor = model.shared.files[file].openForReading()
         guard descriptor >= 0 else { return end(.notHere) }
-        handle = NIOFileHandle(_deprecatedTakingOwnershipOfDescriptor: descriptor)
-        // What lies in the kernel counts as sent here, so that little may lie there: the queue would begin the next upload, and tell
-        // peers that this node is idle, while a whole block still waits for the wire.
+        opened = OpenedFile(descriptor)
+        // Bytes in the kernel count as sent here, so few may lie there: else the queue would begin the next upload, and
+        // tell peers that this node is idle, while a complete block still waits for the wire.
         let unsent = min(512 << 10, max(16 << 10, model.shared.layout.blockBytes / 8))
-        _ = channel.setOption(ChannelOptions.Types.SocketOption(level: .tcp, name: .init(rawValue: TCP_NOTSENT_LOWAT)), value: SocketOptionValue(unsent))
+        _ = channel.setOption(
+            ChannelOptions.Types.SocketOption(level: .tcp, name: .init(rawValue: TCP_NOTSENT_LOWAT)),
+            value: SocketOptionValue(unsent))
         let size = model.shared.layout.fileSizes[file]
         let headers = HTTPHeaders([
-            ("Content-Length", "\(range.count)"), ("Content-Range", "bytes \(range.lowerBound)-\(range.upperBound - 1)/\(size)"),
+            ("Content-Length", "\(range.count)"),
+            ("Content-Range", "bytes \(range.lowerBound)-\(range.upperBound - 1)/\(size)"),
         ])
-        channel.write(HTTPServerResponsePart.head(HTTPResponseHead(version: .http1_1, status: .partialContent, headers: headers)), promise: nil)
+        channel.write(
+            HTTPServerResponsePart.head(HTTPResponseHead(version: .http1_1, status: .partialContent, headers: headers)),
+            promise: nil)
         waitedNanoseconds = 0
         pause = 1_000_000
         pump()
@@ -192,7 +203,9 @@ final class BlockUpload: @unchecked Sendable {
         guard ended != nil else { return }
         guard position < range.upperBound else { return end(.sent) }
         guard let end = available(), channel.isActive else { return self.end(.broken) }
-        guard end >= pieceEnd else {
+        // The bytes that are here go on alone when the rest of their send is late.
+        let isLate = end > position && waitedNanoseconds >= Self.watchedPause
+        guard end >= sendEnd || isLate else {
             // The fetch that brings the block has deadlines of its own; this one only bounds a mistake.
             guard waitedNanoseconds < 10 * Self.patience else { return self.end(.broken) }
             if let queued, !isPaused {
@@ -208,7 +221,7 @@ final class BlockUpload: @unchecked Sendable {
         waitedNanoseconds = 0
         pause = 1_000_000
         let isPaced = model.shared.paces
-        let length = min(end - position, isPaced ? Self.pacedPieceBytes : Self.pieceBytes)
+        let length = min(end - position, isPaced ? Self.pacedSendBytes : Self.sendBytes)
         let delay = isPaced ? model.shared.reserveUpload(bytes: Int(length)) : 0
         if delay > 0 {
             channel.eventLoop.scheduleTask(in: .nanoseconds(delay)) { self.send(length) }
@@ -218,35 +231,70 @@ final class BlockUpload: @unchecked Sendable {
     }
 
     private func send(_ length: UInt64) {
-        guard ended != nil, let handle else { return }
-        let part: IOData
-        if server.isEncrypted {
-            guard let buffer = read(length) else { return end(.broken) }
-            part = .byteBuffer(buffer)
-        } else {
-            part = .fileRegion(FileRegion(fileHandle: handle, readerIndex: Int(position), endIndex: Int(position + length)))
-        }
+        guard ended != nil, let opened else { return }
+        let deadline = channel.eventLoop.scheduleTask(in: Self.sendPatience) { self.end(.broken) }
+        let offset = position
         position += length
+        if model.shared.isOnDisk {
+            let (loop, allocator) = (channel.eventLoop, channel.allocator)
+            BlockingWork.shared.submit(.uploads) {
+                let buffer = opened.read(offset, length, allocator)
+                loop.execute { self.send(buffer.map { .byteBuffer($0) }, length, opened, deadline) }
+            }
+        } else if server.isEncrypted {
+            send(opened.read(offset, length, channel.allocator).map { .byteBuffer($0) }, length, opened, deadline)
+        } else {
+            send(.fileRegion(opened.region(offset, length)), length, opened, deadline)
+        }
+    }
+
+    /// - Parameter part: nil: it could not be read.
+    private func send(_ part: IOData?, _ length: UInt64, _ opened: OpenedFile, _ deadline: Scheduled<Void>) {
+        guard ended != nil, let part else {
+            deadline.cancel()
+            return end(.broken)
+        }
         let model = self.model
         channel.writeAndFlush(HTTPServerResponsePart.body(part)).whenComplete { result in
+            deadline.cancel()
+            // As long as the channel has the region.
+            withExtendedLifetime(opened) {}
             guard case .success = result else { return self.end(.broken) }
             model.shared.didServe(Int(length))
-            // A write that completes at once calls back at once: now and then back to the loop, so that the stack stays flat.
-            self.piecesInARow += 1
-            if self.piecesInARow % 8 == 0 {
+            // A write that completes at once calls back at once: now and then back to the loop, so that the stack stays
+            // flat.
+            self.sendsInARow += 1
+            if self.sendsInARow % 8 == 0 {
                 self.channel.eventLoop.execute { self.pump() }
             } else {
                 self.pump()
             }
         }
     }
+}
 
-    private func read(_ length: UInt64) -> ByteBuffer? {
-        var buffer = channel.allocator.buffer(capacity: Int(length))
-        let offset = off_t(position)
-        let count = try? handle?.withUnsafeFileDescriptor { descriptor in
+/// A file that bytes are sent from, closed when nobody uses it any more. To close the last descriptor of a file that
+/// was evicted takes as long as giving its pages back, so a thread for what blocks does it.
+private final class OpenedFile: Sendable {
+    private let handle: NIOFileHandle
+
+    /// Takes the descriptor over.
+    init(_ descriptor: Int32) { handle = NIOFileHandle(_deprecatedTakingOwnershipOfDescriptor: descriptor) }
+
+    deinit {
+        BlockingWork.shared.submit(.uploads) { [handle] in try? handle.close() }
+    }
+
+    func region(_ offset: UInt64, _ length: UInt64) -> FileRegion {
+        FileRegion(fileHandle: handle, readerIndex: Int(offset), endIndex: Int(offset + length))
+    }
+
+    /// Nil: not all bytes could be read.
+    func read(_ offset: UInt64, _ length: UInt64, _ allocator: ByteBufferAllocator) -> ByteBuffer? {
+        var buffer = allocator.buffer(capacity: Int(length))
+        let count = try? handle.withUnsafeFileDescriptor { descriptor in
             buffer.writeWithUnsafeMutableBytes(minimumWritableBytes: Int(length)) { bytes in
-                max(0, pread(descriptor, bytes.baseAddress, Int(length), offset))
+                max(0, pread(descriptor, bytes.baseAddress, Int(length), off_t(offset)))
             }
         }
         return count == Int(length) ? buffer : nil

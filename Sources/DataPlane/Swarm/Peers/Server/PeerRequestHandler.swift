@@ -16,13 +16,32 @@ final class PeerRequestHandler: ChannelInboundHandler, @unchecked Sendable {
     /// Requests that came before the one before was answered.
     private var pending: [HTTPRequestHead] = []
     private var isAnswering = false
+    /// Closes a connection that asks nothing, or does not end its request.
+    private var deadline: Scheduled<Void>?
+
+    /// Longer than the peers' engines keep an idle connection (118 s), so that none is closed under a request.
+    private static let idlePatience: TimeAmount = .seconds(150)
+    private static let requestPatience: TimeAmount = .seconds(10)
 
     init(server: PeerServer) { self.server = server }
+
+    func channelActive(context: ChannelHandlerContext) {
+        closes(after: Self.requestPatience, context)
+        context.fireChannelActive()
+    }
+
+    private func closes(after patience: TimeAmount, _ context: ChannelHandlerContext) {
+        deadline?.cancel()
+        deadline = context.eventLoop.scheduleTask(in: patience) { [channel = context.channel] in
+            channel.close(promise: nil)
+        }
+    }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         switch unwrapInboundIn(data) {
         case .head(let head):
             self.head = head
+            closes(after: Self.requestPatience, context)
             // A control connection's body never ends: it begins with the head.
             if head.method == .POST { beginControl(head, context) }
         case .body(let bytes): control?.link.take(bytes)
@@ -33,6 +52,7 @@ final class PeerRequestHandler: ChannelInboundHandler, @unchecked Sendable {
             }
             guard let head, head.method != .POST else { return }
             self.head = nil
+            deadline?.cancel()
             if isAnswering {
                 guard pending.count < 16 else { return context.close(promise: nil) }
                 pending.append(head)
@@ -43,10 +63,17 @@ final class PeerRequestHandler: ChannelInboundHandler, @unchecked Sendable {
     }
 
     func channelInactive(context: ChannelHandlerContext) {
+        deadline?.cancel()
         upload?.cancel()
         if let control { control.model.linkEnded(control.link) }
         control = nil
         context.fireChannelInactive()
+    }
+
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        // A request that waits for bytes to arrive here is silent for as long as they take.
+        if event is IdleStateHandler.IdleStateEvent, !isAnswering { return context.close(promise: nil) }
+        context.fireUserInboundEventTriggered(event)
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
@@ -103,7 +130,9 @@ final class PeerRequestHandler: ChannelInboundHandler, @unchecked Sendable {
         }
         let headers = HTTPHeaders([("Transfer-Encoding", "chunked")] + server.introduction.headers)
         context.writeAndFlush(
-            wrapOutboundOut(.head(HTTPResponseHead(version: head.version, status: .ok, headers: headers))), promise: nil)
+            wrapOutboundOut(.head(HTTPResponseHead(version: head.version, status: .ok, headers: headers))), promise: nil
+        )
+        deadline?.cancel()
         control = (link, model)
         model.linkOpened(link)
     }
@@ -111,7 +140,9 @@ final class PeerRequestHandler: ChannelInboundHandler, @unchecked Sendable {
     /// Where the asking node listens, as it says, or as far as can be seen.
     private func peer(_ head: HTTPRequestHead, _ context: ChannelHandlerContext) -> PeerAddress? {
         guard let text = head.headers.first(name: PeerHeader.address) else { return nil }
-        if text.hasPrefix(":"), let host = context.channel.remoteAddress?.ipAddress { return PeerAddress("[\(host)]\(text)") }
+        if text.hasPrefix(":"), let host = context.channel.remoteAddress?.ipAddress {
+            return PeerAddress("[\(host)]\(text)")
+        }
         return PeerAddress(text)
     }
 
@@ -136,7 +167,9 @@ final class PeerRequestHandler: ChannelInboundHandler, @unchecked Sendable {
         if status == .ok { headers.add(contentsOf: HTTPHeaders(server.introduction.headers)) }
         if extra.isEmpty { headers.add(name: "Content-Length", value: "\(body?.count ?? 0)") }
         if body != nil { headers.add(name: "Content-Type", value: "application/json") }
-        context.write(wrapOutboundOut(.head(HTTPResponseHead(version: request.version, status: status, headers: headers))), promise: nil)
+        context.write(
+            wrapOutboundOut(.head(HTTPResponseHead(version: request.version, status: status, headers: headers))),
+            promise: nil)
         if let body { context.write(wrapOutboundOut(.body(.byteBuffer(ByteBuffer(bytes: body)))), promise: nil) }
         finished(request, context)
     }
@@ -145,6 +178,6 @@ final class PeerRequestHandler: ChannelInboundHandler, @unchecked Sendable {
         context.writeAndFlush(wrapOutboundOut(.end(nil)), promise: nil)
         isAnswering = false
         guard request.isKeepAlive else { return context.close(promise: nil) }
-        if !pending.isEmpty { answer(pending.removeFirst(), context) }
+        if pending.isEmpty { closes(after: Self.idlePatience, context) } else { answer(pending.removeFirst(), context) }
     }
 }

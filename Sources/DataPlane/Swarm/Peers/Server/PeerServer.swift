@@ -5,12 +5,12 @@ internal import NIOSSL
 internal import SwarmPlan
 internal import Synchronization
 
-/// Serves peers over HTTP/1.1. Whoever has no right token gets 404 without a body for everything.
+/// Serves peers over HTTP/1.1. A client without a right token gets 404 without a body for everything.
 ///
 /// | request | answer |
 /// | --- | --- |
 /// | `GET /swarm/v1/models/<id>/map` | what is held, as JSON, for people; `HEAD`: whether the model is open here |
-/// | `GET /swarm/v1/models/<id>/files/<index>` with `Range` | 206, whole blocks; waits for one that is arriving; 416 when it is not here |
+/// | `GET /swarm/v1/models/<id>/files/<index>` with `Range` | 206, complete blocks; waits for arriving ones; else 416 |
 /// | `POST /swarm/v1/models/<id>/control` | frames in both directions (``ControlFrame``) |
 ///
 /// `<id>` is ``SwarmKey/modelID(_:)``.
@@ -19,6 +19,7 @@ final class PeerServer: Sendable {
     private let tls: NIOSSLContext?
     private let channels = Mutex<[any Channel]>([])
     private let uploads = Mutex(UploadQueue<UInt64>())
+    private let connections = Mutex(0)
     private let waiting = Mutex<(begin: [UInt64: @Sendable () -> Void], last: UInt64)>(([:], 0))
     /// Finds a model by its name and token.
     let admit: @Sendable (_ modelID: String, _ authorization: String?) -> ModelSwarm?
@@ -36,6 +37,24 @@ final class PeerServer: Sendable {
         self.loadChanged = loadChanged
     }
 
+    /// Each neighbour has a few; a caller who is no peer can have no more than all.
+    private static let maximumConnections = 4096
+    /// Without a byte in either direction, a connection that nobody is being served on is closed.
+    private static let idleTimeout = TimeAmount.seconds(120)
+
+    private struct TooManyConnections: Error {}
+
+    /// - Throws: when there are too many already; the channel is closed then.
+    private func count(_ channel: any Channel) throws {
+        let isTaken = connections.withLock { count in
+            guard count < Self.maximumConnections else { return false }
+            count += 1
+            return true
+        }
+        guard isTaken else { throw TooManyConnections() }
+        channel.closeFuture.whenComplete { _ in self.connections.withLock { $0 -= 1 } }
+    }
+
     var isEncrypted: Bool { tls != nil }
 
     /// - Returns: the port, where 0 let the kernel choose.
@@ -47,8 +66,13 @@ final class PeerServer: Sendable {
             .childChannelOption(.writeBufferWaterMark, value: .init(low: 256 << 10, high: 4 << 20))
             .childChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
-                    if let tls = self.tls { try channel.pipeline.syncOperations.addHandler(NIOSSLServerHandler(context: tls)) }
-                    try channel.pipeline.syncOperations.configureHTTPServerPipeline(withPipeliningAssistance: false, withErrorHandling: true)
+                    try self.count(channel)
+                    if let tls = self.tls {
+                        try channel.pipeline.syncOperations.addHandler(NIOSSLServerHandler(context: tls))
+                    }
+                    try channel.pipeline.syncOperations.configureHTTPServerPipeline(
+                        withPipeliningAssistance: false, withErrorHandling: true)
+                    try channel.pipeline.syncOperations.addHandler(IdleStateHandler(allTimeout: Self.idleTimeout))
                     try channel.pipeline.syncOperations.addHandler(PeerRequestHandler(server: self))
                 }
             }
@@ -63,7 +87,8 @@ final class PeerServer: Sendable {
 
     // MARK: Uploads
 
-    /// Queues a request whose bytes are there; `begin` is called when it is its turn, on any thread. Once for each: ``uploadEnded(_:)``.
+    /// Queues a request whose bytes are there; `begin` is called when it is its turn, on any thread. Once for each:
+    /// ``uploadEnded(_:)``.
     func queueUpload(block: Int, urgent: Bool, begin: @escaping @Sendable () -> Void) -> UInt64 {
         let id = waiting.withLock { waiting in
             waiting.last += 1

@@ -1,7 +1,8 @@
-/// Who says which digest a block has, and what that makes of bytes that come. A pure value.
+/// The digests that peers assert of blocks, and the verdicts on received bytes that follow. A pure value.
 ///
-/// Digests are asserted by peers with what they announce. The first assertion stands until the store, or two peers' equal bytes,
-/// say otherwise. Who asserted a wrong one, or serves bytes that do not have the digest that it asserted itself, is at fault.
+/// Digests are asserted by peers with what they announce. The first assertion stands until the store, or two peers'
+/// equal bytes, say otherwise. A peer that asserted a wrong one, or serves bytes that do not have the digest that it
+/// asserted itself, is at fault.
 public struct DigestBook: Sendable {
     /// Small numbers of peers, as the swarm gives them.
     public typealias Peer = Int
@@ -14,11 +15,11 @@ public struct DigestBook: Sendable {
     /// Assertions that differ from the one that stands.
     private var others: [Int: [Peer: UInt64]] = [:]
     private var disputed: Set<Int> = []
-    private var liars: Set<Peer> = []
+    private var sendersOfWrongBytes: Set<Peer> = []
 
     public init() {}
 
-    /// What bytes of a peer turned out to be.
+    /// The finding about bytes of a peer.
     public enum Verdict: Sendable, Equatable {
         case right
         /// Nobody has said what the block's digest is: wait for it.
@@ -32,7 +33,7 @@ public struct DigestBook: Sendable {
     }
 
     public mutating func asserted(_ block: Int, digest: UInt64, by peer: Peer) {
-        guard !liars.contains(peer) else { return }
+        guard !sendersOfWrongBytes.contains(peer) else { return }
         guard let entry = entries[block] else {
             entries[block] = Entry(digest: digest, asserter: peer)
             return
@@ -62,7 +63,8 @@ public struct DigestBook: Sendable {
 
     public mutating func dispute(_ blocks: Range<Int>) { disputed.formUnion(blocks) }
 
-    /// What the store says. Returns who said otherwise; their other assertions are void from now on.
+    /// Takes the digest that the store gave. Returns the peers that asserted another; their other assertions are void
+    /// from now on.
     public mutating func settled(_ block: Int, digest: UInt64) -> [Peer] {
         disputed.remove(block)
         var wrong: [Peer] = []
@@ -70,16 +72,16 @@ public struct DigestBook: Sendable {
         for (peer, other) in others[block] ?? [:] where other != digest { wrong.append(peer) }
         entries[block] = Entry(digest: digest, asserter: -1)
         others[block] = nil
-        let new = wrong.filter { $0 >= 0 && liars.insert($0).inserted }.sorted()
+        let new = wrong.filter { $0 >= 0 && sendersOfWrongBytes.insert($0).inserted }.sorted()
         for peer in new { forget(peer) }
         return new
     }
 
-    public func isLiar(_ peer: Peer) -> Bool { liars.contains(peer) }
+    public func sentWrongBytes(_ peer: Peer) -> Bool { sendersOfWrongBytes.contains(peer) }
 
     /// The peer is at fault for what it served: what it asserted is void.
     public mutating func distrust(_ peer: Peer) {
-        if liars.insert(peer).inserted { forget(peer) }
+        if sendersOfWrongBytes.insert(peer).inserted { forget(peer) }
     }
 
     private mutating func forget(_ peer: Peer) {

@@ -13,21 +13,29 @@ public struct Owner: Sendable, Hashable {
     }
 
     /// Labels of all that is made for it.
-    public var labels: [String: String] { [Names.managedByLabel: Names.managedBy, Names.uidLabel: uid] }
+    public var labels: [String: String] {
+        [
+            Names.managedByLabel: Names.managedBy, Names.uidLabel: uid, Names.nameLabel: name,
+            "app.kubernetes.io/name": "modelcache",
+            "app.kubernetes.io/part-of": "modelcache",
+        ]
+    }
 
     public static let apiVersion = "modelcache.io/v1alpha1"
     public static let kind = "ModelCache"
 
-    /// The ModelCache that controls an object, nil when none does or when the object's label names another: anybody who may make
-    /// Jobs or claims in a namespace may also write our labels on them.
+    /// The ModelCache that controls an object, nil when none does or when the object's label names another: anybody who
+    /// may make Jobs or claims in a namespace may also write our labels on them.
     static func controlling(_ references: [OwnerReference]?, label uid: String?) -> OwnerReference? {
         references?.first { reference in
-            (reference.controller ?? false) && reference.kind == kind && reference.apiVersion == apiVersion && reference.uid == uid
+            (reference.controller ?? false) && reference.kind == kind && reference.apiVersion == apiVersion
+                && reference.uid == uid
         }
     }
 
     public var reference: OwnerReference {
         OwnerReference(
-            apiVersion: Self.apiVersion, kind: Self.kind, name: name, uid: uid, controller: true, blockOwnerDeletion: true)
+            apiVersion: Self.apiVersion, kind: Self.kind, name: name, uid: uid, controller: true,
+            blockOwnerDeletion: true)
     }
 }

@@ -1,31 +1,42 @@
 public import AgentAPI
 public import Kubernetes
 
-/// The variables that tell a container where a ModelCache's source is and where its keys are: of warm-up Jobs and of injected pods.
+/// The variables that tell a container where a ModelCache's source is: of Jobs and of injected pods.
 public enum SourceEnvironment {
-    /// `OSS_PATH`, `OSS_ENDPOINT`, `OSS_REGION`, `MODELCACHE_INCLUDE` and the keys, as references to the Secret's entries, never
-    /// their values.
+    /// `OSS_PATH`, `OSS_ENDPOINT`, `OSS_REGION`, `MODELCACHE_INCLUDE`, `MODELCACHE_ADDRESSING` and
+    /// `MODELCACHE_REQUEST_PAYER`. No keys.
     ///
-    /// - Parameters:
-    ///   - source: with the endpoint filled in.
-    ///   - secret: names of the Secret's entries; nil: a public source.
-    ///   - keysAreOptional: a container starts without its Secret. A Job does not: it waits and says so.
-    public static func variables(source: CacheDefinition.Source, secret: SecretView?, keysAreOptional: Bool) -> [EnvVar] {
+    /// - Parameter source: with the endpoint filled in.
+    public static func variables(source: CacheDefinition.Source) -> [EnvVar] {
         var variables = [EnvVar(name: "OSS_PATH", value: source.uri)]
         if let endpoint = source.endpoint { variables.append(EnvVar(name: "OSS_ENDPOINT", value: endpoint)) }
         if let region = source.region { variables.append(EnvVar(name: "OSS_REGION", value: region)) }
         if !source.include.isEmpty {
             variables.append(EnvVar(name: "MODELCACHE_INCLUDE", value: source.include.joined(separator: ",")))
         }
-        guard let secret else { return variables }
-        func reference(_ variable: String, _ key: String, isOptional: Bool) {
-            let selector = KeySelector(name: secret.name, key: key, optional: isOptional ? true : nil)
-            variables.append(EnvVar(name: variable, valueFrom: EnvVarSource(secretKeyRef: selector)))
+        if let addressing = source.addressing {
+            variables.append(EnvVar(name: "MODELCACHE_ADDRESSING", value: addressing))
         }
-        reference("OSS_ACCESS_KEY_ID", secret.keys.keyID, isOptional: keysAreOptional)
-        reference("OSS_ACCESS_KEY_SECRET", secret.keys.secret, isOptional: keysAreOptional)
-        // A token may come and go with a rotation while the container is there.
-        reference("OSS_SESSION_TOKEN", secret.keys.token, isOptional: true)
+        if source.requesterPays == true {
+            variables.append(EnvVar(name: "MODELCACHE_REQUEST_PAYER", value: "requester"))
+        }
         return variables
+    }
+
+    /// References to the keys in a Secret, never their values, for a pod that asks for them. All are optional: a
+    /// missing Secret must not hold a pod back.
+    ///
+    /// Each family of entries has variables of its own name, of which the agent takes the first pair that is complete.
+    /// So the entries need not be known here. Those of ACK's OSS volumes (`akId`) are no variables.
+    public static func directKeys(secretName: String, source: CacheDefinition.Source) -> [EnvVar] {
+        var names = ["OSS_ACCESS_KEY_ID", "OSS_ACCESS_KEY_SECRET", "OSS_SESSION_TOKEN"]
+        if source.uri.lowercased().hasPrefix("s3:") {
+            names += ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"]
+        }
+        return names.map { name in
+            EnvVar(
+                name: name,
+                valueFrom: EnvVarSource(secretKeyRef: KeySelector(name: secretName, key: name, optional: true)))
+        }
     }
 }

@@ -1,4 +1,5 @@
 public import AgentAPI
+public import CRD
 public import Kubernetes
 
 /// A warm-up Job as the plan wants it; ``manifest(_:)`` makes the API object.
@@ -14,46 +15,55 @@ public struct WarmupJob: Sendable, Equatable {
     }
 }
 
-/// What all warm-up Jobs of one ModelCache have in common.
+/// The settings that all warm-up Jobs of one ModelCache share.
 public struct WarmupTemplate: Sendable, Equatable {
     public var owner: Owner
     public var spec: CacheSpec
     /// With the endpoint filled in.
     public var source: CacheDefinition.Source
-    /// Names of the Secret's entries; nil: anonymous.
-    public var secret: SecretView?
     public var image: String
+    /// Settings of the pods: the operator's with the ModelCache's own over them.
+    public var pods: PodTemplate
 
-    public init(owner: Owner, spec: CacheSpec, source: CacheDefinition.Source, secret: SecretView?, image: String) {
+    public init(
+        owner: Owner, spec: CacheSpec, source: CacheDefinition.Source, image: String,
+        pods: PodTemplate = PodTemplate()
+    ) {
         self.owner = owner
         self.spec = spec
         self.source = source
-        self.secret = secret
         self.image = image
+        self.pods = pods
     }
+
+    /// Two hours: twice the longest wait of ``Attempt/failureBackoff``, which counts from a failed Job.
+    private static let secondsKeptAfterEnd: Int32 = 7200
 
     /// Where the claim is mounted in the Job's pod.
     private static let mountPath = "/cache"
 
     /// The pod passes the `restricted` Pod Security Standard
-    /// (https://kubernetes.io/docs/concepts/security/pod-security-standards/) and carries the names of the Secret's entries,
-    /// never their values. It is pinned by node affinity, not by `nodeName`, so that the scheduler still minds taints and
-    /// resources.
+    /// (https://kubernetes.io/docs/concepts/security/pod-security-standards/) and mounts the Secret with the keys. It
+    /// is pinned by node affinity, not by `nodeName`, so that the scheduler still minds taints and resources.
     public func manifest(_ job: WarmupJob) -> Job {
         let pinned = NodeSelector(nodeSelectorTerms: [
-            NodeSelectorTerm(matchFields: [NodeSelectorRequirement(key: "metadata.name", operator: "In", values: [job.node])])
+            NodeSelectorTerm(matchFields: [
+                NodeSelectorRequirement(key: "metadata.name", operator: "In", values: [job.node])
+            ])
         ])
         let container = Container(
             name: "warm", image: image, imagePullPolicy: "IfNotPresent", command: ["/modelcache", "warm", "--json"],
             env: environment,
-            resources: ResourceRequirements(requests: ["cpu": "10m", "memory": "32Mi"], limits: ["memory": "128Mi"]),
+            resources: WarmupPod.resources(pods),
             volumeMounts: [
-                VolumeMount(name: "cache", mountPath: Self.mountPath, readOnly: true, mountPropagation: "HostToContainer"),
+                VolumeMount(
+                    name: "cache", mountPath: Self.mountPath, readOnly: true, mountPropagation: "HostToContainer"),
                 TokenVolume.mount,
-            ],
+            ] + (role == nil ? [] : [RoleTokenVolume.mount]) + [secret?.mount].compactMap { $0 },
             securityContext: SecurityContext(
-                runAsNonRoot: true, runAsUser: 65532, runAsGroup: 65532, allowPrivilegeEscalation: false,
-                readOnlyRootFilesystem: true, capabilities: Capabilities(drop: ["ALL"]),
+                runAsNonRoot: true, runAsUser: WarmupPod.user(pods), runAsGroup: WarmupPod.group(pods),
+                allowPrivilegeEscalation: false, readOnlyRootFilesystem: true,
+                capabilities: Capabilities(drop: ["ALL"]),
                 seccompProfile: SeccompProfile(type: "RuntimeDefault")),
             terminationMessagePolicy: "FallbackToLogsOnError")
         let pod = PodSpec(
@@ -64,13 +74,15 @@ public struct WarmupTemplate: Sendable, Equatable {
                     persistentVolumeClaim: PersistentVolumeClaimVolumeSource(
                         claimName: Names.claim(cache: owner.name, uid: owner.uid), readOnly: true)),
                 TokenVolume.volume,
-            ],
+            ] + (role == nil ? [] : [RoleTokenVolume.volume(source)]) + [secret?.volume].compactMap { $0 },
             restartPolicy: "Never", terminationGracePeriodSeconds: 5,
             affinity: Affinity(nodeAffinity: NodeAffinity(requiredDuringSchedulingIgnoredDuringExecution: pinned)),
-            tolerations: spec.placement.tolerations.isEmpty ? nil : spec.placement.tolerations,
+            tolerations: WarmupPod.tolerations(pods, placement: spec.placement),
+            serviceAccountName: role?.serviceAccount ?? pods.serviceAccountName,
             automountServiceAccountToken: false, enableServiceLinks: false,
-            securityContext: PodSecurityContext(
-                runAsNonRoot: true, runAsUser: 65532, runAsGroup: 65532, seccompProfile: SeccompProfile(type: "RuntimeDefault")))
+            securityContext: WarmupPod.securityContext(pods),
+            priorityClassName: pods.priorityClassName, imagePullSecrets: WarmupPod.pullSecrets(pods),
+            runtimeClassName: pods.runtimeClassName)
         return Job(
             metadata: ObjectMeta(
                 name: job.name, namespace: owner.namespace, labels: owner.labels,
@@ -82,15 +94,20 @@ public struct WarmupTemplate: Sendable, Equatable {
             spec: JobSpec(
                 parallelism: 1, completions: 1, activeDeadlineSeconds: spec.activeDeadlineSeconds.map { Int64($0) },
                 backoffLimit: Int32(clamping: spec.backoffLimit),
+                ttlSecondsAfterFinished: Self.secondsKeptAfterEnd,
                 template: PodTemplateSpec(
                     metadata: ObjectMeta(
-                        labels: owner.labels,
-                        annotations: [Names.nameAnnotation: owner.name, Names.nodeAnnotation: job.node]),
+                        labels: WarmupPod.labels(pods, owner: owner),
+                        annotations: WarmupPod.annotations(pods, owner: owner, node: job.node)),
                     spec: pod)))
     }
 
+    private var role: SourceRole.Assumed? { source.role?.assumed }
+    private var secret: SecretVolume? { spec.secretName.map { SecretVolume(name: $0) } }
+
     private var environment: [EnvVar] {
         [EnvVar(name: "MODELCACHE_SOCKET", value: "\(Self.mountPath)/.modelcache/agent.sock"), TokenVolume.variable]
-            + SourceEnvironment.variables(source: source, secret: secret, keysAreOptional: false)
+            + (role == nil ? [] : [EnvVar(name: "MODELCACHE_ROLE_TOKEN_FILE", value: RoleTokenVolume.path)])
+            + (secret?.variables ?? []) + SourceEnvironment.variables(source: source)
     }
 }

@@ -1,9 +1,9 @@
 /// Which nodes keep a pinned copy.
 ///
-/// The choice is stable: a seeder stays while it can, and a new one follows from the ModelCache's uid and the nodes alone
-/// (rendezvous hashing: each node draws a number from both names, the highest win), so two operators choose alike and the
-/// seeders of many ModelCaches spread over the nodes. Ahead of the draw count, in this order: the preferences of
-/// `spec.placement.affinity`, zones that have the fewest seeders, and a copy that is already there.
+/// The choice is stable: a seeder stays while it can, and a new one follows from the ModelCache's uid and the nodes
+/// alone (rendezvous hashing: each node draws a number from both names, the highest win), so two operators choose alike
+/// and the seeders of many ModelCaches spread over the nodes. Ahead of the draw count, in this order: the preferences
+/// of `spec.placement.affinity`, zones that have the fewest seeders, and a copy that is already there.
 public struct SeederChoice: Sendable {
     public struct Candidate: Sendable, Hashable {
         public var node: String
@@ -23,7 +23,8 @@ public struct SeederChoice: Sendable {
 
     /// - Parameters:
     ///   - count: how many are wanted; fewer come back when there are no more candidates.
-    ///   - keeping: the seeders there are, best first. Those are kept that `canStay`; when there are more than `count`, the last go.
+    ///   - keeping: the seeders there are, best first. Those are kept that `canStay`; when there are more than `count`,
+    ///     the last go.
     ///   - zones: the zone of every node in `keeping`.
     ///   - candidates: nodes that could become seeders now.
     /// - Returns: in the order of choice, the kept ones first.
@@ -32,7 +33,9 @@ public struct SeederChoice: Sendable {
         candidates: [Candidate]
     ) -> [String] {
         var chosen: [String] = []
-        for node in keeping where chosen.count < count && !chosen.contains(node) && canStay(node) { chosen.append(node) }
+        for node in keeping where chosen.count < count && !chosen.contains(node) && canStay(node) {
+            chosen.append(node)
+        }
         guard chosen.count < count else { return chosen }
         var seedersIn: [String: Int] = [:]
         for node in chosen { seedersIn[zone(node), default: 0] += 1 }
@@ -41,7 +44,9 @@ public struct SeederChoice: Sendable {
         while chosen.count < count {
             let best = rest.indices.max { left, right in
                 let (a, b) = (rest[left], rest[right])
-                if a.candidate.preference != b.candidate.preference { return a.candidate.preference < b.candidate.preference }
+                if a.candidate.preference != b.candidate.preference {
+                    return a.candidate.preference < b.candidate.preference
+                }
                 let (inA, inB) = (seedersIn[a.candidate.zone, default: 0], seedersIn[b.candidate.zone, default: 0])
                 if inA != inB { return inA > inB }
                 if a.candidate.hasCopy != b.candidate.hasCopy { return b.candidate.hasCopy }

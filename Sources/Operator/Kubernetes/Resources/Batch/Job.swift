@@ -17,15 +17,15 @@ public struct Job: MetadataResource, Hashable {
     }
 }
 
-/// What to run, how often, and when to give up.
+/// A Job's pods, their number, and when to give up.
 public struct JobSpec: Codable, Sendable, Hashable {
     public var parallelism: Int32?
     public var completions: Int32?
     public var activeDeadlineSeconds: Int64?
     public var backoffLimit: Int32?
-    /// Behind a feature gate before Kubernetes 1.21: an older server drops it.
+    /// Behind a feature gate before Kubernetes 1.21; an older server drops it.
     public var ttlSecondsAfterFinished: Int32?
-    /// Behind a feature gate before Kubernetes 1.22: an older server drops it.
+    /// Behind a feature gate before Kubernetes 1.22; an older server drops it.
     public var suspend: Bool?
     public var selector: LabelSelector?
     public var manualSelector: Bool?
@@ -48,9 +48,9 @@ public struct JobSpec: Codable, Sendable, Hashable {
     }
 }
 
-/// How far a Job is.
+/// The progress of a Job.
 public struct JobStatus: Codable, Sendable, Hashable {
-    /// "Complete" or "Failed" when it is over; "Suspended".
+    /// "Complete" or "Failed" when it has ended; "Suspended".
     public var conditions: [Condition]?
     public var startTime: Timestamp?
     public var completionTime: Timestamp?
@@ -72,7 +72,7 @@ public struct JobStatus: Codable, Sendable, Hashable {
 }
 
 extension Job {
-    /// The condition that ended the Job ("Complete" or "Failed" with status "True"), nil while it goes on.
+    /// The condition that ended the Job ("Complete" or "Failed" with status "True"); nil while it runs.
     public var finished: Condition? {
         status?.conditions?.first { ($0.type == "Complete" || $0.type == "Failed") && $0.status == "True" }
     }

@@ -1,4 +1,4 @@
-/// A Lease: who leads, since when, and until when without a renewal.
+/// A Lease: its holder, since when, and its duration without a renewal.
 public struct Lease: MetadataResource, Hashable {
     public static let group = "coordination.k8s.io"
     public static let version = "v1"
@@ -15,7 +15,7 @@ public struct Lease: MetadataResource, Hashable {
     }
 }
 
-/// As client-go's leader election writes it.
+/// The fields that client-go's leader election writes.
 public struct LeaseSpec: Codable, Sendable, Hashable {
     public var holderIdentity: String?
     public var leaseDurationSeconds: Int32?

@@ -1,4 +1,4 @@
-/// Where a pod may and would rather run, by its nodes. Affinity to other pods is not modelled.
+/// The nodes that a pod requires or prefers. Affinity to other pods is not modelled.
 public struct Affinity: Codable, Sendable, Hashable {
     public var nodeAffinity: NodeAffinity?
 
@@ -21,7 +21,7 @@ public struct NodeAffinity: Codable, Sendable, Hashable {
     }
 }
 
-/// Terms of which one must match.
+/// Terms; a node matches when one of them does.
 public struct NodeSelector: Codable, Sendable, Hashable {
     public var nodeSelectorTerms: [NodeSelectorTerm]
 
@@ -30,10 +30,10 @@ public struct NodeSelector: Codable, Sendable, Hashable {
     }
 }
 
-/// Requirements that must all match. A term without any matches no node.
+/// Requirements that must all match. An empty term matches no node.
 public struct NodeSelectorTerm: Codable, Sendable, Hashable {
     public var matchExpressions: [NodeSelectorRequirement]?
-    /// Against the node's fields; the API knows `metadata.name` alone.
+    /// Requirements on the node's fields; the API knows only `metadata.name`.
     public var matchFields: [NodeSelectorRequirement]?
 
     public init(
@@ -58,7 +58,7 @@ public struct NodeSelectorRequirement: Codable, Sendable, Hashable {
     }
 }
 
-/// A term that adds its weight to the nodes that match it.
+/// A term with a weight, which is added for the nodes that match.
 public struct PreferredSchedulingTerm: Codable, Sendable, Hashable {
     /// 1...100
     public var weight: Int32
@@ -70,7 +70,7 @@ public struct PreferredSchedulingTerm: Codable, Sendable, Hashable {
     }
 }
 
-/// What lets a pod run on a tainted node.
+/// Lets a pod run on a tainted node.
 public struct Toleration: Codable, Sendable, Hashable {
     /// Empty with `Exists`: every key.
     public var key: String?

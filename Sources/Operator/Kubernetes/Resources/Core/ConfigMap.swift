@@ -1,4 +1,4 @@
-/// A ConfigMap, text alone.
+/// A ConfigMap, without binary data.
 public struct ConfigMap: MetadataResource, Hashable {
     public static let group = ""
     public static let version = "v1"

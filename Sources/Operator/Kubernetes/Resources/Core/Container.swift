@@ -51,7 +51,7 @@ public struct EnvVar: Codable, Sendable, Hashable {
     }
 }
 
-/// Where a variable's value comes from.
+/// The source of a variable's value.
 public struct EnvVarSource: Codable, Sendable, Hashable {
     public var secretKeyRef: KeySelector?
     public var configMapKeyRef: KeySelector?
@@ -106,7 +106,7 @@ public struct ContainerPort: Codable, Sendable, Hashable {
     }
 }
 
-/// What a container asks for and what it may have at most.
+/// The resources that a container requests, and its limits.
 public struct ResourceRequirements: Codable, Sendable, Hashable {
     public var requests: [String: Quantity]?
     public var limits: [String: Quantity]?
@@ -117,7 +117,7 @@ public struct ResourceRequirements: Codable, Sendable, Hashable {
     }
 }
 
-/// Where a volume shows in a container.
+/// The mount point of a volume in a container.
 public struct VolumeMount: Codable, Sendable, Hashable {
     public var name: String
     public var mountPath: String
@@ -138,7 +138,7 @@ public struct VolumeMount: Codable, Sendable, Hashable {
     }
 }
 
-/// What a container may do.
+/// A container's security settings.
 public struct SecurityContext: Codable, Sendable, Hashable {
     public var runAsNonRoot: Bool?
     public var runAsUser: Int64?
@@ -165,7 +165,7 @@ public struct SecurityContext: Codable, Sendable, Hashable {
     }
 }
 
-/// Linux capabilities added to and taken from the runtime's default set.
+/// Linux capabilities added to and dropped from the runtime's default set.
 public struct Capabilities: Codable, Sendable, Hashable {
     public var add: [String]?
     public var drop: [String]?

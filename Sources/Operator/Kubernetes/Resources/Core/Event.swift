@@ -1,4 +1,4 @@
-/// A `core/v1` Event: what `kubectl describe` shows under an object.
+/// A `core/v1` Event, which `kubectl describe` shows under an object.
 public struct Event: MetadataResource, Hashable {
     public static let group = ""
     public static let version = "v1"
@@ -24,7 +24,8 @@ public struct Event: MetadataResource, Hashable {
     public var reportingInstance: String?
 
     public init(
-        metadata: ObjectMeta = ObjectMeta(), involvedObject: ObjectReference, reason: String? = nil, message: String? = nil,
+        metadata: ObjectMeta = ObjectMeta(), involvedObject: ObjectReference, reason: String? = nil,
+        message: String? = nil,
         type: String? = nil, source: EventSource? = nil, firstTimestamp: Timestamp? = nil,
         lastTimestamp: Timestamp? = nil, count: Int32? = nil, eventTime: MicroTime? = nil,
         series: EventSeries? = nil, action: String? = nil, related: ObjectReference? = nil,
@@ -48,7 +49,7 @@ public struct Event: MetadataResource, Hashable {
     }
 }
 
-/// Who reported an Event.
+/// The component that reported an Event.
 public struct EventSource: Codable, Sendable, Hashable {
     public var component: String?
     public var host: String?

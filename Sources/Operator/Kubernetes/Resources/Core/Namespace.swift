@@ -1,4 +1,4 @@
-/// A namespace. `status.phase` is "Terminating" while it is being emptied.
+/// A namespace. `status.phase` is "Terminating" while the server empties it.
 public struct Namespace: MetadataResource, Hashable {
     public static let group = ""
     public static let version = "v1"
@@ -26,7 +26,7 @@ public struct NamespaceSpec: Codable, Sendable, Hashable {
     }
 }
 
-/// Where the namespace is in its life.
+/// The phase of a namespace.
 public struct NamespaceStatus: Codable, Sendable, Hashable {
     public var phase: String?
 

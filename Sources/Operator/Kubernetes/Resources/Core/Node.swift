@@ -1,4 +1,4 @@
-/// A node, with what scheduling and reachability need of it.
+/// A node, with the fields that scheduling and reachability need.
 public struct Node: MetadataResource, Hashable {
     public static let group = ""
     public static let version = "v1"
@@ -17,7 +17,7 @@ public struct Node: MetadataResource, Hashable {
     }
 }
 
-/// What keeps pods away from a node.
+/// The settings that keep pods off a node.
 public struct NodeSpec: Codable, Sendable, Hashable {
     public var providerID: String?
     public var unschedulable: Bool?
@@ -46,7 +46,7 @@ public struct Taint: Codable, Sendable, Hashable {
     }
 }
 
-/// What the kubelet says of its node.
+/// The kubelet's report about its node.
 public struct NodeStatus: Codable, Sendable, Hashable {
     public var conditions: [Condition]?
     public var addresses: [NodeAddress]?
@@ -77,7 +77,7 @@ public struct NodeAddress: Codable, Sendable, Hashable {
 }
 
 extension Node {
-    /// Whether the kubelet reports itself ready. A node that has stopped reporting is "Unknown", so not ready.
+    /// Whether the kubelet reports the node ready. A node that has stopped reporting is "Unknown", so not ready.
     public var isReady: Bool {
         status?.conditions?.contains { $0.type == "Ready" && $0.status == "True" } ?? false
     }

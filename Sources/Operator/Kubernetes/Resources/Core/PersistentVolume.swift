@@ -10,14 +10,16 @@ public struct PersistentVolume: MetadataResource, Hashable {
     public var spec: PersistentVolumeSpec?
     public var status: PersistentVolumeStatus?
 
-    public init(metadata: ObjectMeta = ObjectMeta(), spec: PersistentVolumeSpec? = nil, status: PersistentVolumeStatus? = nil) {
+    public init(
+        metadata: ObjectMeta = ObjectMeta(), spec: PersistentVolumeSpec? = nil, status: PersistentVolumeStatus? = nil
+    ) {
         self.metadata = metadata
         self.spec = spec
         self.status = status
     }
 }
 
-/// What the volume offers and where it is.
+/// A volume's capacity, access and location.
 public struct PersistentVolumeSpec: Codable, Sendable, Hashable {
     public var capacity: [String: Quantity]?
     public var accessModes: [String]?
@@ -25,7 +27,7 @@ public struct PersistentVolumeSpec: Codable, Sendable, Hashable {
     public var persistentVolumeReclaimPolicy: String?
     public var storageClassName: String?
     public var volumeMode: String?
-    /// The claim it is reserved for or bound to.
+    /// The claim that it is reserved for or bound to.
     public var claimRef: ObjectReference?
     public var hostPath: HostPathVolumeSource?
     public var nodeAffinity: VolumeNodeAffinity?

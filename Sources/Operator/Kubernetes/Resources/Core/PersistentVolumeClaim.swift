@@ -11,7 +11,8 @@ public struct PersistentVolumeClaim: MetadataResource, Hashable {
     public var status: PersistentVolumeClaimStatus?
 
     public init(
-        metadata: ObjectMeta = ObjectMeta(), spec: PersistentVolumeClaimSpec? = nil, status: PersistentVolumeClaimStatus? = nil
+        metadata: ObjectMeta = ObjectMeta(), spec: PersistentVolumeClaimSpec? = nil,
+        status: PersistentVolumeClaimStatus? = nil
     ) {
         self.metadata = metadata
         self.spec = spec
@@ -19,14 +20,14 @@ public struct PersistentVolumeClaim: MetadataResource, Hashable {
     }
 }
 
-/// What is asked for. An empty `storageClassName` asks for no provisioner.
+/// The requested volume. An empty `storageClassName` requests no provisioner.
 public struct PersistentVolumeClaimSpec: Codable, Sendable, Hashable {
     public var accessModes: [String]?
     public var storageClassName: String?
     public var volumeMode: String?
-    /// The volume, when it is chosen beforehand or already bound.
+    /// The volume, when it was chosen in advance or is bound.
     public var volumeName: String?
-    /// Which volumes it may be bound to, when none is named.
+    /// The volumes that it may be bound to, when `volumeName` is unset.
     public var selector: LabelSelector?
     public var resources: ResourceRequirements?
 

@@ -1,4 +1,4 @@
-/// A pod: the template's specification and what became of it.
+/// A pod: its specification and its status.
 public struct Pod: MetadataResource, Hashable {
     public static let group = ""
     public static let version = "v1"
@@ -17,7 +17,7 @@ public struct Pod: MetadataResource, Hashable {
     }
 }
 
-/// What the kubelet and the scheduler say of a pod.
+/// The reports of the kubelet and the scheduler about a pod.
 public struct PodStatus: Codable, Sendable, Hashable {
     /// "Pending", "Running", "Succeeded", "Failed" or "Unknown".
     public var phase: String?
@@ -59,7 +59,7 @@ public struct PodIP: Codable, Sendable, Hashable {
     }
 }
 
-/// What became of one container.
+/// The status of one container.
 public struct ContainerStatus: Codable, Sendable, Hashable {
     public var name: String
     public var ready: Bool?
@@ -83,7 +83,7 @@ public struct ContainerStatus: Codable, Sendable, Hashable {
     }
 }
 
-/// Exactly one of the three is set; none means waiting.
+/// At most one of the three is set; none means waiting.
 public struct ContainerState: Codable, Sendable, Hashable {
     public var waiting: ContainerStateWaiting?
     public var running: ContainerStateRunning?
@@ -110,7 +110,7 @@ public struct ContainerStateWaiting: Codable, Sendable, Hashable {
     }
 }
 
-/// Since when it runs.
+/// When the container started.
 public struct ContainerStateRunning: Codable, Sendable, Hashable {
     public var startedAt: Timestamp?
 
@@ -119,7 +119,7 @@ public struct ContainerStateRunning: Codable, Sendable, Hashable {
     }
 }
 
-/// How it ended.
+/// How the container ended.
 public struct ContainerStateTerminated: Codable, Sendable, Hashable {
     public var exitCode: Int32
     public var signal: Int32?

@@ -1,4 +1,4 @@
-/// The pods that a Job makes.
+/// The template of a Job's pods.
 public struct PodTemplateSpec: Codable, Sendable, Hashable {
     public var metadata: ObjectMeta?
     public var spec: PodSpec?
@@ -18,7 +18,7 @@ public struct PodSpec: Codable, Sendable, Hashable {
     public var restartPolicy: String?
     public var terminationGracePeriodSeconds: Int64?
     public var activeDeadlineSeconds: Int64?
-    /// The node the scheduler chose. Setting it passes the scheduler by, with its taints and resources.
+    /// The node that the scheduler chose. Setting it bypasses the scheduler, and so its checks of taints and resources.
     public var nodeName: String?
     public var nodeSelector: [String: String]?
     public var affinity: Affinity?
@@ -30,6 +30,7 @@ public struct PodSpec: Codable, Sendable, Hashable {
     public var securityContext: PodSecurityContext?
     public var priorityClassName: String?
     public var imagePullSecrets: [LocalObjectReference]?
+    public var runtimeClassName: String?
 
     public init(
         containers: [Container], initContainers: [Container]? = nil, volumes: [Volume]? = nil,
@@ -38,7 +39,7 @@ public struct PodSpec: Codable, Sendable, Hashable {
         affinity: Affinity? = nil, tolerations: [Toleration]? = nil, serviceAccountName: String? = nil,
         automountServiceAccountToken: Bool? = nil, enableServiceLinks: Bool? = nil, hostNetwork: Bool? = nil,
         securityContext: PodSecurityContext? = nil, priorityClassName: String? = nil,
-        imagePullSecrets: [LocalObjectReference]? = nil
+        imagePullSecrets: [LocalObjectReference]? = nil, runtimeClassName: String? = nil
     ) {
         self.containers = containers
         self.initContainers = initContainers
@@ -57,6 +58,7 @@ public struct PodSpec: Codable, Sendable, Hashable {
         self.securityContext = securityContext
         self.priorityClassName = priorityClassName
         self.imagePullSecrets = imagePullSecrets
+        self.runtimeClassName = runtimeClassName
     }
 }
 
@@ -66,21 +68,23 @@ public struct PodSecurityContext: Codable, Sendable, Hashable {
     public var runAsUser: Int64?
     public var runAsGroup: Int64?
     public var fsGroup: Int64?
+    public var supplementalGroups: [Int64]?
     public var seccompProfile: SeccompProfile?
 
     public init(
         runAsNonRoot: Bool? = nil, runAsUser: Int64? = nil, runAsGroup: Int64? = nil, fsGroup: Int64? = nil,
-        seccompProfile: SeccompProfile? = nil
+        supplementalGroups: [Int64]? = nil, seccompProfile: SeccompProfile? = nil
     ) {
         self.runAsNonRoot = runAsNonRoot
         self.runAsUser = runAsUser
         self.runAsGroup = runAsGroup
         self.fsGroup = fsGroup
+        self.supplementalGroups = supplementalGroups
         self.seccompProfile = seccompProfile
     }
 }
 
-/// The system calls a container may make.
+/// The system calls that a container may make.
 public struct SeccompProfile: Codable, Sendable, Hashable {
     /// "RuntimeDefault", "Unconfined" or "Localhost".
     public var type: String

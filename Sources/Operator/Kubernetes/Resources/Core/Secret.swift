@@ -1,5 +1,7 @@
-/// A Secret. Printing it in any way shows its keys, never its values.
-public struct Secret: MetadataResource, Hashable, CustomStringConvertible, CustomDebugStringConvertible, CustomReflectable {
+/// A Secret. Printing it shows its keys, never its values.
+public struct Secret: MetadataResource, Hashable, CustomStringConvertible, CustomDebugStringConvertible,
+    CustomReflectable
+{
     public static let group = ""
     public static let version = "v1"
     public static let plural = "secrets"
@@ -8,9 +10,9 @@ public struct Secret: MetadataResource, Hashable, CustomStringConvertible, Custo
 
     public var metadata: ObjectMeta
     public var type: String?
-    /// Values as the server sends them, decoded from base64.
+    /// The values, which the server sends in base64.
     public var data: [String: Base64Data]?
-    /// Write-only convenience of the API: plain text that the server encodes.
+    /// Write-only: plain text that the server encodes.
     public var stringData: [String: String]?
     public var immutable: Bool?
 

@@ -11,7 +11,8 @@ public struct Volume: Codable, Sendable, Hashable {
     public init(
         name: String, persistentVolumeClaim: PersistentVolumeClaimVolumeSource? = nil,
         hostPath: HostPathVolumeSource? = nil, emptyDir: EmptyDirVolumeSource? = nil,
-        secret: SecretVolumeSource? = nil, configMap: ConfigMapVolumeSource? = nil, projected: ProjectedVolumeSource? = nil
+        secret: SecretVolumeSource? = nil, configMap: ConfigMapVolumeSource? = nil,
+        projected: ProjectedVolumeSource? = nil
     ) {
         self.name = name
         self.persistentVolumeClaim = persistentVolumeClaim
@@ -23,7 +24,7 @@ public struct Volume: Codable, Sendable, Hashable {
     }
 }
 
-/// A claim of the pod's own namespace.
+/// A claim in the pod's own namespace.
 public struct PersistentVolumeClaimVolumeSource: Codable, Sendable, Hashable {
     public var claimName: String
     public var readOnly: Bool?
@@ -34,10 +35,10 @@ public struct PersistentVolumeClaimVolumeSource: Codable, Sendable, Hashable {
     }
 }
 
-/// A path of the node.
+/// A path on the node.
 public struct HostPathVolumeSource: Codable, Sendable, Hashable {
     public var path: String
-    /// "Directory" makes a pod wait, with an error that names the path, until it is there.
+    /// With "Directory" a pod waits, with an error that names the path, until the directory exists.
     public var type: String?
 
     public init(path: String, type: String? = nil) {
@@ -46,7 +47,7 @@ public struct HostPathVolumeSource: Codable, Sendable, Hashable {
     }
 }
 
-/// A directory that lives as long as the pod.
+/// A directory that exists as long as the pod.
 public struct EmptyDirVolumeSource: Codable, Sendable, Hashable {
     public var medium: String?
     public var sizeLimit: Quantity?

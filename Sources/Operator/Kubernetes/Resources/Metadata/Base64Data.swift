@@ -1,6 +1,6 @@
 internal import FoundationEssentials
 
-/// Bytes that are base64 on the wire. Never shows them when printed: this is what a Secret holds.
+/// Bytes that are base64 on the wire. Printing never shows them, because a Secret holds such values.
 public struct Base64Data: Codable, Sendable, Hashable, CustomStringConvertible, CustomReflectable {
     public var bytes: [UInt8]
 
@@ -12,7 +12,7 @@ public struct Base64Data: Codable, Sendable, Hashable, CustomStringConvertible, 
         bytes = Array(text.utf8)
     }
 
-    /// The value as text, nil when it is not UTF-8.
+    /// The value as text; nil when it is not UTF-8.
     public var text: String? { String(validating: bytes, as: UTF8.self) }
 
     public var description: String { "<\(bytes.count) bytes>" }

@@ -1,5 +1,5 @@
-/// One condition of an object's status, as `metav1.Condition`. Types of core resources that have more
-/// fields are read with these alone.
+/// One condition of an object's status, as `metav1.Condition`. Core resources whose conditions have more fields are
+/// read with these alone.
 public struct Condition: Codable, Sendable, Hashable {
     public var type: String
     /// "True", "False" or "Unknown".

@@ -1,5 +1,5 @@
-/// Chooses objects by their labels, as `metav1.LabelSelector`: everything in it must hold. An empty selector
-/// chooses everything.
+/// Chooses objects by their labels, as `metav1.LabelSelector`: all its requirements must hold. An empty selector
+/// chooses all objects.
 public struct LabelSelector: Codable, Sendable, Hashable {
     public var matchLabels: [String: String]?
     public var matchExpressions: [LabelSelectorRequirement]?
@@ -9,13 +9,13 @@ public struct LabelSelector: Codable, Sendable, Hashable {
         self.matchExpressions = matchExpressions
     }
 
-    /// Whether an object with `labels` is chosen.
+    /// Whether the selector chooses an object with `labels`.
     public func matches(_ labels: [String: String]) -> Bool {
         (matchLabels ?? [:]).allSatisfy { labels[$0.key] == $0.value }
             && (matchExpressions ?? []).allSatisfy { $0.matches(labels) }
     }
 
-    /// The same as a query's text, for ``ListOptions/labelSelector``: "a=b,c in (d,e),!f".
+    /// The selector as query text, for ``ListOptions/labelSelector``: "a=b,c in (d,e),!f".
     public var queryText: String {
         let labels = (matchLabels ?? [:]).sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }
         return (labels + (matchExpressions ?? []).map(\.queryText)).joined(separator: ",")
@@ -25,7 +25,7 @@ public struct LabelSelector: Codable, Sendable, Hashable {
 /// One requirement on a label.
 public struct LabelSelectorRequirement: Codable, Sendable, Hashable {
     public var key: String
-    /// "In", "NotIn", "Exists" or "DoesNotExist". Any other never matches.
+    /// "In", "NotIn", "Exists" or "DoesNotExist". Any other operator never matches.
     public var `operator`: String
     public var values: [String]?
 
@@ -35,7 +35,7 @@ public struct LabelSelectorRequirement: Codable, Sendable, Hashable {
         self.values = values
     }
 
-    /// `NotIn` holds also for an object without the label
+    /// `NotIn` also holds for an object without the label
     /// (https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/#set-based-requirement).
     public func matches(_ labels: [String: String]) -> Bool {
         switch `operator` {

@@ -1,4 +1,4 @@
-/// Namespace and name: what tells one object of a kind from another.
+/// Namespace and name, which identify an object of a kind.
 public struct ObjectKey: Hashable, Sendable, Comparable, CustomStringConvertible {
     /// Empty for objects of cluster scope.
     public var namespace: String
@@ -9,7 +9,7 @@ public struct ObjectKey: Hashable, Sendable, Comparable, CustomStringConvertible
         self.name = name
     }
 
-    /// "namespace/name", or the name alone.
+    /// "namespace/name", or only the name.
     public var description: String { namespace.isEmpty ? name : "\(namespace)/\(name)" }
 
     public static func < (left: ObjectKey, right: ObjectKey) -> Bool {

@@ -1,17 +1,19 @@
-/// What every object carries, as `metav1.ObjectMeta`. Only what a controller needs: `managedFields`, the
-/// largest part of most objects, is never decoded.
+/// The metadata of every object, as `metav1.ObjectMeta`, as far as a controller needs it. `managedFields`, the largest
+/// part of most objects, is never decoded.
 public struct ObjectMeta: Codable, Sendable, Hashable {
     public var name: String?
     /// Prefix of a name that the server completes at creation.
     public var generateName: String?
     public var namespace: String?
     public var uid: String?
-    /// Opaque: equal or not, nothing else. Sent with an update or a patch it makes the write conditional.
+    /// Opaque: compare it for equality only. In an update or a patch it makes the write conditional.
     public var resourceVersion: String?
     public var generation: Int64?
     public var creationTimestamp: Timestamp?
-    /// Set when a deletion was asked for and finalizers still hold the object.
+    /// Set when a deletion was requested and finalizers still hold the object.
     public var deletionTimestamp: Timestamp?
+    /// The grace period of the deletion that was requested.
+    public var deletionGracePeriodSeconds: Int64?
     public var finalizers: [String]?
     public var labels: [String: String]?
     public var annotations: [String: String]?
@@ -20,7 +22,8 @@ public struct ObjectMeta: Codable, Sendable, Hashable {
     public init(
         name: String? = nil, generateName: String? = nil, namespace: String? = nil, uid: String? = nil,
         resourceVersion: String? = nil, generation: Int64? = nil, creationTimestamp: Timestamp? = nil,
-        deletionTimestamp: Timestamp? = nil, finalizers: [String]? = nil, labels: [String: String]? = nil,
+        deletionTimestamp: Timestamp? = nil, deletionGracePeriodSeconds: Int64? = nil,
+        finalizers: [String]? = nil, labels: [String: String]? = nil,
         annotations: [String: String]? = nil, ownerReferences: [OwnerReference]? = nil
     ) {
         self.name = name
@@ -31,6 +34,7 @@ public struct ObjectMeta: Codable, Sendable, Hashable {
         self.generation = generation
         self.creationTimestamp = creationTimestamp
         self.deletionTimestamp = deletionTimestamp
+        self.deletionGracePeriodSeconds = deletionGracePeriodSeconds
         self.finalizers = finalizers
         self.labels = labels
         self.annotations = annotations
@@ -38,7 +42,7 @@ public struct ObjectMeta: Codable, Sendable, Hashable {
     }
 }
 
-/// The object that owns another; the garbage collector deletes the owned one after it.
+/// The owner of an object; the garbage collector deletes the object after its owner.
 public struct OwnerReference: Codable, Sendable, Hashable {
     public var apiVersion: String
     public var kind: String

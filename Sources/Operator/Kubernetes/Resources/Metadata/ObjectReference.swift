@@ -1,4 +1,4 @@
-/// Points at any object, as an Event does, or a volume at its claim.
+/// Refers to any object, as an Event does, or a volume to its claim.
 public struct ObjectReference: Codable, Sendable, Hashable {
     public var apiVersion: String?
     public var kind: String?
@@ -22,7 +22,7 @@ public struct ObjectReference: Codable, Sendable, Hashable {
     }
 }
 
-/// An object of the same namespace, by name.
+/// An object in the same namespace, by name.
 public struct LocalObjectReference: Codable, Sendable, Hashable {
     public var name: String
 

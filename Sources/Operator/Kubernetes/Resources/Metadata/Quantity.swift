@@ -1,4 +1,4 @@
-/// `resource.Quantity`: an amount with a suffix, kept as it was written
+/// `resource.Quantity`: an amount with a suffix, kept as written
 /// (https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/).
 public struct Quantity: Codable, Sendable, Hashable, CustomStringConvertible, ExpressibleByStringLiteral {
     /// "500Mi", "2", "1e9", "100m".
@@ -10,11 +10,11 @@ public struct Quantity: Codable, Sendable, Hashable, CustomStringConvertible, Ex
 
     public var description: String { text }
 
-    /// The amount in whole units (bytes, cores, pods), rounded up as the API does; saturating. Nil when the text is
-    /// no quantity.
+    /// The amount in units (bytes, cores, pods), rounded up as the API does; saturating. Nil when the text is no
+    /// quantity.
     public var value: Int64? { scaled(by: 1) }
 
-    /// The amount in thousandths, as CPU is counted.
+    /// The amount in thousandths, the unit of CPU.
     public var milliValue: Int64? { scaled(by: 1_000) }
 
     public init(from decoder: any Decoder) throws {
@@ -38,7 +38,7 @@ public struct Quantity: Codable, Sendable, Hashable, CustomStringConvertible, Ex
         let number = text.prefix { "0123456789.+-".contains($0) }
         let suffix = text.dropFirst(number.count)
         guard let mantissa = Double(number), let multiplier = Self.multiplier(suffix) else { return nil }
-        // Whole numbers are the rule and are exact; fractions go through Double, exact up to 2^53.
+        // Integers are the rule and are exact; fractions go through Double, exact up to 2^53.
         if let whole = Int64(number), let exact = Int64(exactly: multiplier * factor) {
             let (product, overflow) = whole.multipliedReportingOverflow(by: exact)
             return overflow ? (whole < 0 ? .min : .max) : product

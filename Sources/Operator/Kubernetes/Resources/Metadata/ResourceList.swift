@@ -1,4 +1,4 @@
-/// One page of a list, or the whole of it.
+/// One page of a list, or all of it.
 public struct ResourceList<Resource: KubernetesResource>: Decodable, Sendable {
     public var metadata: ListMeta
     public var items: [Resource]
@@ -16,16 +16,16 @@ public struct ResourceList<Resource: KubernetesResource>: Decodable, Sendable {
     public init(from decoder: any Decoder) throws {
         let container = try decoder.container(keyedBy: CodingKeys.self)
         metadata = try container.decode(ListMeta.self, forKey: .metadata)
-        // A Go server writes an empty slice that was never made as null.
+        // A Go server writes a nil slice as null.
         items = try container.decodeIfPresent([Resource].self, forKey: .items) ?? []
     }
 }
 
-/// What a list says of itself.
+/// The metadata of a list.
 public struct ListMeta: Codable, Sendable, Hashable {
-    /// The version of the whole list: where a watch takes over.
+    /// The version of the list, from which a watch continues.
     public var resourceVersion: String?
-    /// Names the next page; absent or empty on the last.
+    /// The token of the next page; absent or empty on the last page.
     public var `continue`: String?
     public var remainingItemCount: Int64?
 

@@ -1,10 +1,9 @@
-/// The API server's own account of what happened, `metav1.Status`: the body of every refusal and of a watch's
-/// ERROR event.
+/// The API server's `metav1.Status`: the body of every refusal and of a watch's ERROR event.
 public struct Status: Codable, Sendable, Hashable {
     /// "Success" or "Failure".
     public var status: String?
     public var message: String?
-    /// The machine's word: "NotFound", "Conflict", "AlreadyExists", "Expired", "Invalid", ...
+    /// The reason for programs: "NotFound", "Conflict", "AlreadyExists", "Expired", "Invalid", ...
     public var reason: String?
     public var details: StatusDetails?
     /// The HTTP status.
@@ -24,13 +23,13 @@ public struct Status: Codable, Sendable, Hashable {
     }
 }
 
-/// What a `Status` is about.
+/// The object that a `Status` is about.
 public struct StatusDetails: Codable, Sendable, Hashable {
     public var name: String?
     public var group: String?
     public var kind: String?
     public var uid: String?
-    /// Each field at fault, for reason "Invalid".
+    /// Each invalid field, for reason "Invalid".
     public var causes: [StatusCause]?
     public var retryAfterSeconds: Int?
 
@@ -47,7 +46,7 @@ public struct StatusDetails: Codable, Sendable, Hashable {
     }
 }
 
-/// One field at fault.
+/// One invalid field.
 public struct StatusCause: Codable, Sendable, Hashable {
     /// "FieldValueInvalid", "FieldValueRequired", "ResourceVersionTooLarge", ...
     public var reason: String?

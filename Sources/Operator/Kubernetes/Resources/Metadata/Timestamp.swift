@@ -1,6 +1,7 @@
 public import FoundationEssentials
+internal import TextCoding
 
-/// `metav1.Time`: a moment in whole seconds, RFC 3339 in UTC on the wire. Eight bytes, compared as a number.
+/// `metav1.Time`: a moment in seconds, RFC 3339 in UTC on the wire. Eight bytes, compared as a number.
 public struct Timestamp: Codable, Sendable, Hashable, Comparable, CustomStringConvertible {
     public var secondsSinceEpoch: Int64
 
@@ -8,7 +9,7 @@ public struct Timestamp: Codable, Sendable, Hashable, Comparable, CustomStringCo
         self.secondsSinceEpoch = secondsSinceEpoch
     }
 
-    /// Fractions of a second are cut off, as the server does.
+    /// Cuts off fractions of a second, as the server does.
     public init(_ date: Date) {
         secondsSinceEpoch = Int64(date.timeIntervalSince1970.rounded(.down))
     }
@@ -39,7 +40,7 @@ public struct Timestamp: Codable, Sendable, Hashable, Comparable, CustomStringCo
     }
 }
 
-/// `metav1.MicroTime`: a moment in microseconds, as Leases and Events carry it.
+/// `metav1.MicroTime`: a moment in microseconds, for Leases and Events.
 public struct MicroTime: Codable, Sendable, Hashable, Comparable, CustomStringConvertible {
     public var microsecondsSinceEpoch: Int64
 
@@ -55,7 +56,7 @@ public struct MicroTime: Codable, Sendable, Hashable, Comparable, CustomStringCo
 
     public var date: Date { Date(timeIntervalSince1970: Double(microsecondsSinceEpoch) / 1_000_000) }
 
-    /// As on the wire, "2006-01-02T15:04:05.000000Z": always six digits, which older servers insist on.
+    /// As on the wire, "2006-01-02T15:04:05.000000Z": always six digits, which older servers require.
     public var description: String {
         let (seconds, micros) = microsecondsSinceEpoch.flooredDivision(by: 1_000_000)
         return RFC3339.text(secondsSinceEpoch: seconds, microseconds: micros)

@@ -2,8 +2,8 @@
 // (https://kubernetes.io/docs/concepts/scheduling-eviction/assign-pod-node/).
 
 extension NodeSelectorRequirement {
-    /// Against a set of labels or fields. An unknown operator, or a value that an operator cannot take, matches
-    /// nothing: the scheduler leaves such a term out.
+    /// Matches labels or fields. An unknown operator, or a value that an operator cannot take, matches nothing, because
+    /// the scheduler skips such a term.
     public func matches(_ labels: [String: String]) -> Bool {
         let found = labels[key]
         let values = values ?? []
@@ -18,7 +18,7 @@ extension NodeSelectorRequirement {
         case "DoesNotExist":
             return values.isEmpty && found == nil
         case "Gt", "Lt":
-            // Both sides are whole numbers; one value alone.
+            // Both sides must be integers, with one value.
             guard values.count == 1, let limit = Int64(values[0]), let number = found.flatMap({ Int64($0) }) else {
                 return false
             }
@@ -28,7 +28,7 @@ extension NodeSelectorRequirement {
         }
     }
 
-    /// The rules the scheduler checks before it evaluates anything.
+    /// The rules that the scheduler checks before it evaluates anything.
     fileprivate var isValid: Bool {
         let count = (values ?? []).count
         return switch `operator` {
@@ -39,14 +39,14 @@ extension NodeSelectorRequirement {
         }
     }
 
-    /// A field selector knows `metadata.name` with one value alone.
+    /// A field selector supports only `metadata.name` with one value.
     fileprivate var isValidField: Bool {
         key == "metadata.name" && (`operator` == "In" || `operator` == "NotIn") && (values ?? []).count == 1
     }
 }
 
 extension NodeSelectorTerm {
-    /// All requirements must hold. A term without any matches nothing, and so does one with an invalid requirement.
+    /// All requirements must hold. An empty term matches nothing, and so does one with an invalid requirement.
     public func matches(_ node: Node) -> Bool {
         let expressions = matchExpressions ?? []
         let fields = matchFields ?? []
@@ -59,14 +59,14 @@ extension NodeSelectorTerm {
 }
 
 extension NodeSelector {
-    /// One term is enough. Without terms nothing matches.
+    /// One matching term is enough. Without terms nothing matches.
     public func matches(_ node: Node) -> Bool {
         nodeSelectorTerms.contains { $0.matches(node) }
     }
 }
 
 extension NodeAffinity {
-    /// Whether the required rules allow the node; without any they do.
+    /// Whether the required rules allow the node. Without such rules they do.
     public func allows(_ node: Node) -> Bool {
         requiredDuringSchedulingIgnoredDuringExecution.map { $0.matches(node) } ?? true
     }
@@ -74,14 +74,14 @@ extension NodeAffinity {
     /// The sum of the weights of the preferred terms that match.
     public func preference(for node: Node) -> Int {
         (preferredDuringSchedulingIgnoredDuringExecution ?? []).reduce(0) { sum, term in
-            // The scheduler passes over a weight of zero; an empty preference matches nothing.
+            // The scheduler skips a weight of zero, and an empty preference matches nothing.
             term.preference.matches(node) ? sum + Int(term.weight) : sum
         }
     }
 }
 
 extension Node {
-    /// Whether a pod with this selector and affinity may be placed here, taints and resources left aside.
+    /// Whether a pod with this selector and affinity may run here. Ignores taints and resources.
     public func matches(nodeSelector: [String: String]?, affinity: NodeAffinity?) -> Bool {
         let labels = metadata.labels ?? [:]
         return (nodeSelector ?? [:]).allSatisfy { labels[$0.key] == $0.value } && affinity?.allows(self) ?? true

@@ -2,13 +2,13 @@
 // (https://kubernetes.io/docs/concepts/scheduling-eviction/taint-and-toleration/).
 
 extension Toleration {
-    /// An empty effect tolerates every effect, an empty key with `Exists` every key.
+    /// An empty effect tolerates every effect; an empty key with `Exists` tolerates every key.
     public func tolerates(_ taint: Taint) -> Bool {
         if let effect, !effect.isEmpty, effect != taint.effect { return false }
         if let key, !key.isEmpty, key != taint.key { return false }
         switch self.operator ?? "" {
         case "Exists": return true
-        // The server refuses an empty key here; the scheduler, asked all the same, looks at the value alone.
+        // The server refuses an empty key here; the scheduler would compare the value alone.
         case "", "Equal": return (value ?? "") == (taint.value ?? "")
         default: return false
         }
@@ -16,9 +16,9 @@ extension Toleration {
 }
 
 extension Node {
-    /// The first taint that keeps a pod with these tolerations from being placed here; nil when none does.
-    /// `PreferNoSchedule` keeps nobody away. A cordoned node (`unschedulable`) counts as tainted with
-    /// `node.kubernetes.io/unschedulable`, also before the taint is there.
+    /// The first taint that keeps a pod with these tolerations off this node; nil when none does. `PreferNoSchedule`
+    /// keeps no pod off. A cordoned node (`unschedulable`) counts as tainted with `node.kubernetes.io/unschedulable`,
+    /// even before it has the taint.
     public func untoleratedTaint(_ tolerations: [Toleration]) -> Taint? {
         let cordon = Taint(key: "node.kubernetes.io/unschedulable", effect: "NoSchedule")
         let taints = (spec?.taints ?? []) + (spec?.unschedulable == true ? [cordon] : [])
@@ -28,7 +28,7 @@ extension Node {
         }
     }
 
-    /// Whether a pod that runs here and has these tolerations is evicted sooner or later.
+    /// Whether a pod that runs here with these tolerations will be evicted.
     public func evicts(_ tolerations: [Toleration]) -> Bool {
         (spec?.taints ?? []).contains { taint in
             taint.effect == "NoExecute"

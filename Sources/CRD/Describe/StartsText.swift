@@ -1,0 +1,56 @@
+/// The text of `kubectl modelcache starts`.
+public enum StartsText {
+    /// One line a pod. A phase that the cluster does not tell is `-`; a `…` stands behind the one that goes on.
+    public static func table(_ starts: [PodStart]) -> [String] {
+        let header = [
+            "POD", "NODE", "TOTAL", "SCHEDULING", "VOLUMES+SANDBOX", "INIT", "CONTAINERS", "LOADING", "RESTARTS",
+        ]
+        let rows = starts.map { start in
+            [Texts.plain(start.pod), Texts.plain(start.node ?? "-"), duration(start.seconds, start.underWay != nil)]
+                + PodStart.Step.allCases.map { step in
+                    start.phases.first { $0.step == step }.map { duration($0.seconds, start.underWay == step) } ?? "-"
+                } + ["\(start.restarts)"]
+        }
+        return Texts.table([header] + rows)
+    }
+
+    /// One line a pod of whose start the agent has a record: the parts of the phase in which the pod loads its model,
+    /// where its bytes came from, and the longest waits.
+    public static func readings(_ starts: [PodStart]) -> [String] {
+        let header = [
+            "POD", "PHASE", "PROGRAM", "OPENING", "FIRST BYTE", "READING", "FINISHING", "CACHE", "PEERS", "STORE",
+            "WAITED FOR",
+        ]
+        let rows = starts.compactMap { start in
+            start.reading.map { reading -> [String] in
+                let last = start.underWay == reading.step ? reading.parts.last?.part : nil
+                let parts = PodStart.Reading.Part.allCases.map { part in
+                    reading.parts.first { $0.part == part }
+                        .map { seconds($0.milliseconds) + (last == part ? "…" : "") } ?? "-"
+                }
+                let bytes = [reading.cacheBytes, reading.peerBytes, reading.storeBytes].map(Texts.bytes)
+                return [Texts.plain(start.pod), reading.step == .initContainers ? "INIT" : "LOADING"] + parts + bytes
+                    + [waits(reading.waitMilliseconds)]
+            }
+        }
+        return rows.isEmpty ? [] : Texts.table([header] + rows)
+    }
+
+    /// The longest first.
+    private static func waits(_ milliseconds: [String: Int64]) -> String {
+        let waits = milliseconds.filter { $0.value > 0 }.sorted { ($1.value, $0.key) < ($0.value, $1.key) }
+        return waits.isEmpty
+            ? "-" : waits.map { "\(Texts.plain($0.key)) \(seconds($0.value))" }.joined(separator: ", ")
+    }
+
+    /// `0.4s`, `12s`, `3m20s`.
+    private static func seconds(_ milliseconds: Int64) -> String {
+        guard milliseconds < 9950 else { return Texts.duration((milliseconds + 500) / 1000) }
+        let tenths = (max(0, milliseconds) + 50) / 100
+        return "\(tenths / 10).\(tenths % 10)s"
+    }
+
+    private static func duration(_ seconds: Int64, _ goesOn: Bool) -> String {
+        Texts.duration(seconds) + (goesOn ? "…" : "")
+    }
+}

@@ -1,0 +1,241 @@
+// Sessions: the agent's unix sockets.
+//
+// - `SessionServer` accepts clients on one thread and reads their packets; `SessionCensus` bounds how many there are.
+// - `ModelSessions` keeps what each session has open, and answers it.
+// - `Packet` is agent_wire.h in Swift: decoding is total, for the bytes come from whoever can reach the socket.
+// - `AgentClient` and `SocketTrust` are the command's end.
+// Invariants: a packet is sent completely or not at all; nothing on the server's thread blocks.
+// Left to others: which model a caller may have (Models), who a caller is (NodeAPI).
+
+internal import Glibc
+internal import LinuxShim
+package import Logging
+internal import Models
+internal import Synchronization
+
+/// Receives what sessions say. Called on the server's thread, one call at a time: must not block.
+package protocol SessionHandler: AnyObject, Sendable {
+    func received(_ packet: Packet, from session: Session)
+    /// The last call for this session; its client is gone or was dismissed.
+    ///
+    /// - Parameter left: to be called once, on any thread, when nothing goes on for the session any more: until then it
+    ///   keeps its place in the census.
+    func ended(_ session: Session, left: @escaping @Sendable () -> Void)
+}
+
+/// The agent's unix sockets, its own and one for each ModelCache: accepts clients, reads packets, hands them to a
+/// ``SessionHandler``.
+///
+/// One thread polls all sessions, of which a machine has tens. Packets are few (a demand for each chunk somebody waits
+/// for) and the work they cause happens elsewhere.
+///
+/// A client that sends something that is no packet gets one `MC_ERROR` and is dismissed; the others never notice.
+package final class SessionServer: Sendable {
+    private struct State {
+        var listeners: [Int32: Listener] = [:]
+        var sessions: [Int32: Session] = [:]
+        var census = SessionCensus()
+        /// Taken out of use by another thread; closed by the one that polls them, which keeps their numbers from being
+        /// reused.
+        var closing: [Int32] = []
+        var isStopping = false
+        /// When it was last told that descriptors ran out.
+        var toldLack: ContinuousClock.Instant?
+    }
+    private struct Listener {
+        let path: String
+        let scope: SessionScope
+    }
+
+    private let wakeup: Int32
+    private let state = Mutex(State())
+    private let logger: Logger
+
+    /// Listens at the agent's own socket.
+    ///
+    /// - Throws: ``SocketError``.
+    package init(path: String, logger: Logger) throws(SocketError) {
+        self.logger = logger
+        wakeup = mc_eventfd()
+        guard wakeup >= 0 else { throw SocketError(operation: "eventfd", path: path, errno: -wakeup) }
+        try listen(at: path, for: .agent)
+    }
+
+    /// Binds `path` with mode 0666: who may open a model is decided by its credentials, not by the file's mode.
+    ///
+    /// A socket file that a dead agent left behind is replaced; the caller holds the root's lock.
+    ///
+    /// - Throws: ``SocketError``.
+    package func listen(at path: String, for scope: SessionScope) throws(SocketError) {
+        Self.unlink(path)
+        let volume = CacheSocket.volume(of: path)
+        let listener =
+            volume.map { mc_listen_beneath($0, CacheSocket.name, 1024, 0o666) }
+            ?? mc_seqpacket_listen(path, 1024, 0o666)
+        guard listener >= 0 else { throw SocketError(operation: "listen", path: path, errno: -listener) }
+        state.withLock { $0.listeners[listener] = Listener(path: path, scope: scope) }
+        _ = mc_eventfd_signal(wakeup)
+    }
+
+    /// No new client of this scope; those that are connected read end of file.
+    package func close(_ scope: SessionScope) {
+        let (sessions, paths) = state.withLock { state in
+            let closed = state.listeners.filter { $0.value.scope == scope }
+            for descriptor in closed.keys { state.listeners[descriptor] = nil }
+            state.closing += closed.keys
+            return (state.sessions.values.filter { $0.scope == scope }, closed.values.map(\.path))
+        }
+        // Not under the lock, for which the server's thread would wait: the cache may lie on a slow disk.
+        for path in paths { Self.unlink(path) }
+        for session in sessions { session.dismiss() }
+        _ = mc_eventfd_signal(wakeup)
+    }
+
+    /// Serves until ``stop()``. Blocks the calling thread.
+    package func run(handler: any SessionHandler) {
+        while true {
+            let (listeners, sessions, closing) = state.withLock { state in
+                defer { state.closing = [] }
+                return (state.listeners, Array(state.sessions.keys), state.closing)
+            }
+            for descriptor in closing { Glibc.close(descriptor) }
+            var polled = ([wakeup] + listeners.keys + sessions).map {
+                pollfd(fd: $0, events: Int16(POLLIN), revents: 0)
+            }
+            let count = poll(&polled, nfds_t(polled.count), -1)
+            if count < 0 && errno != EINTR { break }
+            if state.withLock({ $0.isStopping }) { break }
+            guard count > 0 else { continue }
+            for entry in polled where entry.revents != 0 {
+                if entry.fd == wakeup {
+                    _ = mc_eventfd_drain(wakeup)
+                } else if let listener = listeners[entry.fd] {
+                    accept(at: entry.fd, listener)
+                } else {
+                    serve(entry.fd, handler: handler)
+                }
+            }
+        }
+        let (left, listeners, closing) = state.withLock { state in
+            defer {
+                state.sessions.removeAll()
+                state.listeners.removeAll()
+                state.closing.removeAll()
+            }
+            return (Array(state.sessions.values), state.listeners, state.closing)
+        }
+        for session in left {
+            session.close()
+            handler.ended(session) {}
+        }
+        for (descriptor, listener) in listeners {
+            Self.unlink(listener.path)
+            Glibc.close(descriptor)
+        }
+        for descriptor in closing { Glibc.close(descriptor) }
+    }
+
+    /// Pods may be able to write where a cache's own socket lies: no link there is followed.
+    private static func unlink(_ path: String) {
+        if let volume = CacheSocket.volume(of: path) {
+            _ = mc_unlink_beneath(volume, CacheSocket.name, false)
+        } else {
+            Glibc.unlink(path)
+        }
+    }
+
+    /// Ends ``run(handler:)``: no new client, all sessions closed.
+    package func stop() {
+        state.withLock { $0.isStopping = true }
+        _ = mc_eventfd_signal(wakeup)
+    }
+
+    package var sessionCount: Int { state.withLock { $0.sessions.count } }
+
+    private func accept(at listening: Int32, _ listener: Listener) {
+        while true {
+            let descriptor = mc_accept(listening)
+            guard descriptor >= 0 else {
+                // Out of descriptors: the backlog waits; poll reports it again at once, so pause.
+                if descriptor == -EMFILE || descriptor == -ENFILE {
+                    tellLack(at: listener)
+                    usleep(100_000)
+                }
+                return
+            }
+            let session = Session(descriptor: descriptor, scope: listener.scope)
+            // A socket that was closed meanwhile has no clients.
+            let (isServed, refusal): (Bool, String?) = state.withLock { state in
+                guard state.listeners[listening] != nil else { return (false, nil) }
+                if let refusal = state.census.arrived(session.peer, session.scope) { return (false, refusal) }
+                state.sessions[descriptor] = session
+                return (true, nil)
+            }
+            if let refusal {
+                logger.warning(
+                    "client refused", metadata: ["pid": "\(session.peer.processID)", "reason": "\(refusal)"])
+                session.send(.error(code: AgentFailure.Code.capacity.rawValue, message: refusal))
+            }
+            if !isServed { session.close() }
+        }
+    }
+
+    /// Once a minute while it lasts: it is looked at ten times a second.
+    private func tellLack(at listener: Listener) {
+        let isDue = state.withLock { state in
+            if let told = state.toldLack, told.duration(to: .now) < .seconds(60) { return false }
+            state.toldLack = .now
+            return true
+        }
+        guard isDue else { return }
+        logger.error(
+            "out of file descriptors: clients wait; raise the agent's limit of open files",
+            metadata: ["socket": "\(listener.path)"])
+    }
+
+    private func serve(_ descriptor: Int32, handler: any SessionHandler) {
+        guard let session = state.withLock({ $0.sessions[descriptor] }) else { return }
+        // A bounded number of packets a turn, so that one client cannot keep the others waiting.
+        for _ in 0..<32 {
+            switch session.receive() {
+            case .packet(let packet):
+                handler.received(packet, from: session)
+            case .nothing:
+                return
+            case .malformed(let error):
+                logger.warning(
+                    "client dismissed", metadata: ["pid": "\(session.peer.processID)", "reason": "\(error)"])
+                session.send(.error(code: AgentFailure.Code.protocol.rawValue, message: "\(error)"))
+                end(session, handler: handler)
+                return
+            case .closed:
+                end(session, handler: handler)
+                return
+            }
+        }
+    }
+
+    private func end(_ session: Session, handler: any SessionHandler) {
+        guard state.withLock({ $0.sessions.removeValue(forKey: session.descriptor) }) != nil else { return }
+        session.close()
+        let (peer, scope) = (session.peer, session.scope)
+        handler.ended(session) { [weak self] in self?.state.withLock { $0.census.left(peer, scope) } }
+    }
+}
+
+extension SessionServer: CacheSockets {
+    package func listen(at path: String, forCache uid: String) throws { try listen(at: path, for: .cache(uid)) }
+
+    package func close(cache uid: String) { close(.cache(uid)) }
+}
+
+/// A call on a unix socket failed.
+package struct SocketError: Error, CustomStringConvertible {
+    package let operation: String
+    package let path: String
+    package let errno: Int32
+
+    package var description: String {
+        "\(path): \(operation) failed: \(String(cString: strerror(errno))); check that the folder exists and may be written, or set MODELCACHE_SOCKET"
+    }
+}

@@ -1,0 +1,33 @@
+/// A setting that is missing or wrong: which one, what it holds, and what to write instead.
+///
+/// `value` is shown to people, so it never holds a secret: whoever builds one for a key leaves it empty.
+public struct SettingError: Error, Sendable, Hashable, CustomStringConvertible {
+    /// The name the person knows the setting by, usually an environment variable.
+    public let field: String
+    /// The value that was found; nil when the setting is missing or secret.
+    public let value: String?
+    /// The fault of the value, as half a sentence.
+    public let problem: String
+    /// The remedy, as an imperative.
+    public let remedy: String
+
+    public init(field: String, value: String?, problem: String, remedy: String) {
+        self.field = field
+        self.value = value
+        self.problem = problem
+        self.remedy = remedy
+    }
+
+    /// One line: `OSS_PATH "models/x": has no scheme; write it as oss://bucket/prefix/`.
+    public var description: String {
+        let shown = value.map { " \"\(String($0.prefix(200)).oneLine)\"" } ?? ""
+        return "\(field)\(shown): \(problem); \(remedy)"
+    }
+}
+
+extension String {
+    /// The text without control characters, fit for a log line.
+    package var oneLine: String {
+        String(String.UnicodeScalarView(unicodeScalars.map { $0.value < 0x20 || $0.value == 0x7f ? " " : $0 }))
+    }
+}

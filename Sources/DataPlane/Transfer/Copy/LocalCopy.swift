@@ -1,0 +1,195 @@
+internal import ChunkStore
+internal import Logging
+internal import Synchronization
+
+/// Copies files of one fill from other caches of this node, on threads of its own: carries out what a ``CopyPlan``
+/// decides. The fill fetches what it does not copy.
+///
+/// A unit that a reader waits for has a thread for itself, so that it does not wait for the others. Any thread may call
+/// anything.
+final class LocalCopy: Sendable {
+    enum Event: Sendable {
+        /// Received.
+        case copied(file: Int, [CopiedChunk])
+        /// They are to be fetched; those that were received by then are not among them.
+        case missing(file: Int, chunks: [Int], isAwaited: Bool)
+        /// The last event of the file.
+        case ended(file: Int)
+    }
+    typealias Listener = @Sendable (Event) -> Void
+
+    private struct State {
+        var plan: CopyPlan
+        /// By the file's place. Each goes with its copy's end.
+        var donors: [Int: Donor]
+        var underWay = 0
+        var awaitedUnderWay = 0
+        var isStopped = false
+        var listener: Listener?
+        var waiters: [CheckedContinuation<Void, Never>] = []
+    }
+
+    /// Places of the files that are copied.
+    let files: Set<Int>
+    private let set: FileSet
+    private let blockBytes: UInt64
+    private let meter: FillMeter
+    private let logger: Logger
+    private let model: String
+    private let state: Mutex<State>
+
+    /// Nil: nothing can be copied.
+    ///
+    /// - Parameters:
+    ///   - donors: by ``CachedFile/fileIndex``.
+    ///   - blockBytes: of the digests that ``Event/copied(file:_:)`` tells; nil: of whole chunks.
+    init?(
+        _ set: FileSet, from donors: [UInt32: Donor], blockBytes: UInt64?, meter: FillMeter, logger: Logger,
+        model: String
+    ) {
+        var byPlace: [Int: Donor] = [:]
+        var planned: [CopyPlan.File] = []
+        for (place, file) in set.files.enumerated() where file.state == .filling {
+            guard let donor = donors[file.fileIndex], let unit = file.chunksOfCopy(from: donor.file) else { continue }
+            byPlace[place] = donor
+            planned.append(
+                CopyPlan.File(
+                    file: place, chunkCount: file.chunkCount, chunksOfUnit: unit,
+                    isMissing: { !file.isReceived($0) }))
+        }
+        let plan = CopyPlan(planned)
+        guard !plan.isOver else { return nil }
+        let files = plan.files
+        self.files = files
+        self.set = set
+        self.blockBytes = blockBytes ?? set.manifest.chunkBytes
+        self.meter = meter
+        self.logger = logger
+        self.model = model
+        state = Mutex(State(plan: plan, donors: byPlace.filter { files.contains($0.key) }))
+    }
+
+    /// To be called once. `listener` is called on any thread, one event after the other: it must be quick, and call
+    /// nothing here.
+    func start(_ listener: @escaping Listener) {
+        logger.info(
+            "files are copied from other caches of this node",
+            metadata: [
+                "model": "\(model)", "files": "\(files.count)",
+                "bytes": "\(files.reduce(0) { $0 + set.files[$1].size })",
+            ])
+        state.withLock { $0.listener = listener }
+        begin()
+    }
+
+    /// A reader waits for these chunks.
+    func demand(file: Int, chunks: Range<Int>) {
+        state.withLock { $0.plan.demanded(file: file, chunks: chunks) }
+        begin()
+    }
+
+    /// Nothing more is begun; ``finished()`` waits for what is under way.
+    func stop() {
+        state.withLock { state in
+            guard !state.isStopped else { return }
+            state.isStopped = true
+            tell(state.plan.stopped(), &state)
+        }
+        resumeWaiters()
+    }
+
+    /// Until nothing is copied any more.
+    func finished() async {
+        await withCheckedContinuation { continuation in
+            let isOver = state.withLock { state in
+                if !state.plan.isOver { state.waiters.append(continuation) }
+                return state.plan.isOver
+            }
+            if isOver { continuation.resume() }
+        }
+    }
+
+    // MARK: Units
+
+    /// Asks for threads. Each takes its unit when it comes to it, so that a reader's demand finds all units that nobody
+    /// copies yet, however long the threads are busy.
+    private func begin() {
+        let (awaited, others) = state.withLock { state in
+            guard state.listener != nil, !state.isStopped else { return (0, 0) }
+            let awaited = state.awaitedUnderWay == 0 && state.plan.mayHaveAwaited ? 1 : 0
+            let others = state.plan.mayHaveMore ? BlockingWork.Lane.copies.threads - state.underWay : 0
+            state.awaitedUnderWay += awaited
+            state.underWay += others
+            return (awaited, others)
+        }
+        for _ in 0..<awaited { BlockingWork.shared.submit(.demanded) { self.copyNext(isAwaited: true) } }
+        for _ in 0..<others { BlockingWork.shared.submit(.copies) { self.copyNext(isAwaited: false) } }
+    }
+
+    private func copyNext(isAwaited: Bool) {
+        let job = state.withLock { state -> (unit: CopyPlan.Unit, donor: CachedFile)? in
+            if !state.isStopped, let unit = isAwaited ? state.plan.nextAwaited() : state.plan.next(),
+                let donor = state.donors[unit.file]
+            {
+                return (unit, donor.file)
+            }
+            if isAwaited { state.awaitedUnderWay -= 1 } else { state.underWay -= 1 }
+            return nil
+        }
+        if let job { copy(job.unit, from: job.donor, isAwaited: isAwaited) }
+    }
+
+    private func copy(_ unit: CopyPlan.Unit, from donor: CachedFile, isAwaited: Bool) {
+        let file = set.files[unit.file]
+        let (end, copied) = Self.copy(unit, of: file, from: donor, blockBytes)
+        if end == .damaged {
+            logger.warning(
+                "a file of another cache of this node is damaged; its bytes are fetched",
+                metadata: ["model": "\(model)", "file": "\(file.key)", "other": "\(donor.key)"])
+        }
+        meter.copied(copied.reduce(0) { $0 + file.range(ofChunk: $1.chunk).count })
+        state.withLock { state in
+            if isAwaited { state.awaitedUnderWay -= 1 } else { state.underWay -= 1 }
+            if !copied.isEmpty { state.listener?(.copied(file: unit.file, copied)) }
+            tell(state.plan.ended(unit, end), &state)
+        }
+        resumeWaiters()
+        begin()
+    }
+
+    private static func copy(
+        _ unit: CopyPlan.Unit, of file: CachedFile, from donor: CachedFile, _ blockBytes: UInt64
+    ) -> (CopyPlan.End, [CopiedChunk]) {
+        // The fill meets the same error of this cache, and tells it.
+        guard let result = try? file.copy(unit.chunks, from: donor, blockBytes: blockBytes) else {
+            return (.impossible, [])
+        }
+        return switch result {
+        case .copied(let chunks): (.copied, chunks)
+        case .damaged: (.damaged, [])
+        case .gone: (.impossible, [])
+        }
+    }
+
+    private func tell(_ actions: [CopyPlan.Action], _ state: inout State) {
+        for action in actions {
+            switch action {
+            case .missing(let unit, let isAwaited):
+                let missing = unit.chunks.filter { !set.files[unit.file].isReceived($0) }
+                state.listener?(.missing(file: unit.file, chunks: missing, isAwaited: isAwaited))
+            case .ended(let file):
+                state.donors[file] = nil
+                state.listener?(.ended(file: file))
+            }
+        }
+    }
+
+    private func resumeWaiters() {
+        let waiters = state.withLock { state in
+            guard state.plan.isOver else { return [CheckedContinuation<Void, Never>]() }
+            defer { state.waiters = [] }
+            return state.waiters
+        }
+        for waiter in waiters { waiter.resume() }
+    }
+}

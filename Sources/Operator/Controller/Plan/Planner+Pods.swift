@@ -1,0 +1,90 @@
+internal import AgentAPI
+
+/// A pod that was given a ModelCache, is bound to a node and is not ready. Where its directory is missing the
+/// kubelet says only `hostPath type check failed`.
+public struct WaitingPod: Sendable, Hashable {
+    public var namespace: String
+    public var name: String
+    public var uid: String
+    public var node: String
+
+    public init(namespace: String, name: String, uid: String, node: String) {
+        self.namespace = namespace
+        self.name = name
+        self.uid = uid
+        self.node = node
+    }
+}
+
+extension Planner {
+    /// Events are kept for an hour; a pod that waits longer is told again.
+    private static let tellAgainInterval: Duration = .seconds(1800)
+    /// More pods are told by the condition.
+    private static let mostToldPods = 20
+
+    /// Tells the pods that wait on a node why the model's directory is not there.
+    mutating func tellPods(_ spec: CacheSpec, facts: ResolvedSource, selected: Set<String>) {
+        let waiting = Set(observed.waitingPods.map(\.uid))
+        memory.toldPods = memory.toldPods.filter { waiting.contains($0.key) }
+        var told = 0
+        for pod in observed.waitingPods.sorted(by: { ($0.node, $0.name) < ($1.node, $1.name) }) {
+            guard observed.reports[pod.node] == nil,
+                let (reason, why) = hindrance(on: pod.node, spec: spec, facts: facts, selected: selected)
+            else { continue }
+            if let last = memory.toldPods[pod.uid], now - last < Self.tellAgainInterval {
+                wake(at: last + Self.tellAgainInterval)
+                continue
+            }
+            guard told < Self.mostToldPods else { continue }
+            told += 1
+            memory.toldPods[pod.uid] = now
+            wake(at: now + Self.tellAgainInterval)
+            events.append(
+                PlannedEvent(
+                    isWarning: true, reason: reason,
+                    message: "ModelCache \(owner.name) is not on this pod's node: \(Words.line(why, limit: 700))",
+                    pod: pod))
+        }
+    }
+
+    /// Why the ModelCache's directory is missing on a node; nil while it may be on its way.
+    private mutating func hindrance(
+        on node: String, spec: CacheSpec, facts: ResolvedSource, selected: Set<String>
+    ) -> (reason: String, why: String)? {
+        guard selected.contains(node) else {
+            return observed.nodes[node] == nil
+                ? nil
+                : (
+                    "NodeNotSelected",
+                    "node \(node) does not match spec.placement; widen it, or give the pod a nodeSelector that agrees with it"
+                )
+        }
+        guard let agent = observed.agents[node] else {
+            return (
+                "NoAgent",
+                "node \(node) has no agent; see the DaemonSet modelcache-agent, its node selector and tolerations"
+            )
+        }
+        if let shortage = shortage(node, spec: spec, facts: facts, isPinned: false) {
+            if !picture.shortages.contains(where: { $0.node == node }),
+                !picture.shortagesOfPods.contains(where: { $0.node == node })
+            {
+                picture.shortagesOfPods.append(shortage)
+            }
+            return (
+                "InsufficientCapacity",
+                "node \(node) has no capacity for \(owner.namespace)/\(owner.name): free \(Words.bytes(shortage.free)), needed "
+                    + "\(Words.bytes(shortage.needed)); raise the agents' budget, delete a ModelCache, or choose another node"
+            )
+        }
+        if let refused = refused(by: node, agent: agent, spec: spec, facts: facts) {
+            return ("AgentRefused", "the agent on \(node) does not take it: \(refused.message)")
+        }
+        guard let end = agent.silenceEnds else { return nil }
+        guard now >= end else {
+            wake(at: end)
+            return nil
+        }
+        return ("AgentUnreachable", "the agent on \(node) does not answer: \(agent.reach.why ?? "no answer")")
+    }
+}

@@ -1,0 +1,91 @@
+internal import CRD
+internal import Kubernetes
+
+/// Carries a ``ListingJob`` out: makes the Job, waits for its pod's end as ``ListingWait`` says, and deletes it.
+struct ListingJobRunner: Sendable {
+    let client: KubernetesClient
+    let ends: ListingEnds
+
+    private enum Event: Sendable {
+        case ended(ListingEnd)
+        /// ``ListingWait/interval`` has passed.
+        case lookIsDue
+    }
+
+    /// Cancelled, it leaves no Job behind.
+    ///
+    /// - Parameter waiting: told why the Job does not start, while it does not.
+    /// - Throws: what the API server answered when the Job could not be looked at; `CancellationError`.
+    func message(of job: ListingJob, waiting: SourceResolver.Waiting) async throws -> Result<String, SourceFailure> {
+        // One of an operator before may be there, finished or not: its answer may be old.
+        try await delete(job.key)
+        let made: Job
+        do {
+            made = try await client.create(job.manifest)
+        } catch let error as KubernetesError {
+            // A quota, a policy: nothing that this operator changes by trying at once.
+            guard let refused = WriteRefused(error, what: "the Job \(job.key.name) that lists the source") else {
+                throw error
+            }
+            return .failure(SourceFailure(.storeError, refused.message))
+        }
+        do {
+            let result = try await outcome(of: job, uid: made.uid, waiting: waiting)
+            try? await delete(job.key, uid: made.uid)
+            return result
+        } catch is CancellationError {
+            // Of a task that is not cancelled.
+            Task { try? await delete(job.key, uid: made.uid) }
+            throw CancellationError()
+        }
+    }
+
+    private func outcome(of job: ListingJob, uid: String, waiting: SourceResolver.Waiting) async throws
+        -> Result<String, SourceFailure>
+    {
+        let (events, event) = AsyncStream.makeStream(of: Event.self)
+        let owner = ListingEnd.Owner(namespace: job.key.namespace, uid: uid)
+        ends.wait(for: owner) { event.yield(.ended($0)) }
+        defer { ends.leave(owner) }
+        return try await withThrowingTaskGroup(of: Void.self) { group in
+            defer { group.cancelAll() }
+            group.addTask {
+                while true {
+                    try await Task.sleep(for: ListingWait.interval)
+                    event.yield(.lookIsDue)
+                }
+            }
+            var wait = ListingWait(job: job.key.name, now: .now)
+            for await event in events {
+                switch event {
+                case .ended(let end): return wait.result(end)
+                case .lookIsDue:
+                    if let result = try await look(job.key, uid: uid, &wait, waiting: waiting) { return result }
+                }
+            }
+            throw CancellationError()
+        }
+    }
+
+    /// Nil: the wait goes on.
+    private func look(
+        _ key: ObjectKey, uid: String, _ wait: inout ListingWait, waiting: SourceResolver.Waiting
+    ) async throws -> Result<String, SourceFailure>? {
+        let examiner = JobExaminer(client: client)
+        let pods = try await examiner.pods(of: key, uid: uid)
+        if let end = pods.lazy.compactMap({ ListingEnd($0) }).first { return wait.result(end) }
+        if let failure = wait.expired(now: .now) { return .failure(failure) }
+        let found = try await examiner.examine(key, uid: uid, pods: pods, before: wait.examination)
+        if let why = wait.looked(found) { waiting(why) }
+        return nil
+    }
+
+    /// - Parameter uid: of the only Job that may be deleted; nil: any.
+    private func delete(_ key: ObjectKey, uid: String? = nil) async throws {
+        do {
+            _ = try await client.delete(Job.self, key, DeleteOptions(propagation: .background, uid: uid))
+        } catch let error as KubernetesError where error.isNotFound || (uid != nil && error.isConflict) {
+            return
+        }
+    }
+}

@@ -1,0 +1,65 @@
+import CRD
+import Foundation
+import Kubernetes
+
+/// Asks the operator that leads, through the API server's proxy to its pod
+/// (https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/pod-v1/, "get connect proxy path").
+struct OperatorReading {
+    let client: KubernetesClient
+    let systemNamespace: String
+
+    /// Why there is no answer, with the remedy.
+    struct Failure: Error, CustomStringConvertible {
+        let description: String
+    }
+
+    /// - Throws: ``Failure``, `KubernetesError`.
+    func nodes() async throws -> NodesReport { try await ask(NodesReport.path) }
+
+    /// - Parameter uid: a ModelCache's.
+    /// - Throws: ``Failure``, `KubernetesError`.
+    func readings(ofCache uid: String) async throws -> ReadingsReport { try await ask("\(ReadingsReport.path)/\(uid)") }
+
+    private func ask<Answer: Decodable>(_ path: String) async throws -> Answer {
+        let selector = "app.kubernetes.io/name=modelcache-operator"
+        let pods = try await client.listAll(
+            Pod.self, in: systemNamespace, ListOptions(labelSelector: selector)
+        ).items
+        guard !pods.isEmpty else {
+            throw Failure(
+                description:
+                    "no operator runs in the namespace \(systemNamespace); name its namespace with --system-namespace")
+        }
+        var reasons: [String] = []
+        for pod in pods where pod.isReady {
+            guard let port = Self.metricsPort(pod) else {
+                reasons.append("\(pod.objectKey.name) has no port named metrics: set --metrics-bind-address")
+                continue
+            }
+            do {
+                return try await answer(to: path, of: pod.objectKey.name, port: port)
+            } catch let error as KubernetesError where error.isForbidden {
+                throw error
+            } catch {
+                // One that does not lead, mostly.
+                reasons.append("\(pod.objectKey.name): \(error)")
+            }
+        }
+        throw Failure(
+            description: reasons.isEmpty
+                ? "no operator is ready: see kubectl get pods -n \(systemNamespace) -l \(selector)"
+                : "no operator that leads answers: \(reasons.joined(separator: "; "))")
+    }
+
+    private func answer<Answer: Decodable>(to path: String, of pod: String, port: Int) async throws -> Answer {
+        let path = "/api/v1/namespaces/\(systemNamespace)/pods/\(pod):\(port)/proxy\(path)"
+        return try JSONDecoder().decode(Answer.self, from: Data(try await client.raw(path)))
+    }
+
+    private static func metricsPort(_ pod: Pod) -> Int? {
+        for container in pod.spec?.containers ?? [] {
+            if let port = container.ports?.first(where: { $0.name == "metrics" }) { return Int(port.containerPort) }
+        }
+        return nil
+    }
+}

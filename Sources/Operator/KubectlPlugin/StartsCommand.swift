@@ -1,0 +1,129 @@
+import ArgumentParser
+import CRD
+import Foundation
+import Kubernetes
+
+struct StartsCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "starts", abstract: "How long each pod of a ModelCache took to be ready, and in which phase.",
+        usage: "kubectl modelcache starts <name> [<options>]",
+        discussion: """
+            The phases follow each other and add up to the time from the pod's creation until it was ready, or until \
+            now with an ellipsis. They come from the pod's status, in full seconds; a phase that the cluster does not \
+            tell is -, and its time is in the next one.
+
+            A second table cuts the phase in which the pod loads its model: what the agent of its node saw, where the \
+            bytes came from, and what the program waited for. The operator that leads asks the agents, through the API \
+            server: the caller needs get on pods/proxy and list on pods in the system namespace.
+
+            Examples:
+              kubectl modelcache starts gemma
+              kubectl modelcache starts gemma -n models -o json
+            """)
+
+    enum Output: String, ExpressibleByArgument {
+        case json
+    }
+
+    @Argument(help: "A ModelCache.")
+    var name: String
+
+    @OptionGroup var connection: ConnectionOptions
+
+    @Option(help: "Where operator and agents run.")
+    var systemNamespace = "modelcache-system"
+
+    @Option(
+        name: [.customShort("o"), .long], help: "json: the seconds of each phase, and milliseconds, bytes and waits.")
+    var output: Output?
+
+    private struct Report: Encodable {
+        let starts: [PodStart]
+        /// Why some starts have no ``PodStart/reading``.
+        let untold: [String]
+    }
+
+    func run() async throws {
+        try await connection.run { client, namespace in
+            let model = try await client.get(ModelCache.self, ObjectKey(namespace: namespace, name: name))
+            let now = Timestamp.now
+            let pods = try await client.listAll(
+                Pod.self, in: namespace, ListOptions(labelSelector: InjectionMark.label)
+            ).items
+                .filter { InjectionMark.cacheUIDs($0.metadata.annotations ?? [:]).contains(model.uid) }
+                .sorted { $0.age(now) == $1.age(now) ? $0.objectKey < $1.objectKey : $0.age(now) > $1.age(now) }
+            let (readings, untold) = pods.isEmpty ? ([:], []) : await readings(of: model, client)
+            let starts = pods.compactMap { $0.start(now: now, readings[$0.metadata.uid ?? ""]) }
+            if output == .json {
+                let encoder = JSONEncoder()
+                encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
+                let report = try encoder.encode(Report(starts: starts, untold: untold))
+                Terminal.write(String(decoding: report, as: UTF8.self) + "\n")
+            } else if starts.isEmpty {
+                Terminal.complain(
+                    "no pod in the namespace \(namespace) was given \(name); see kubectl modelcache why \(name)")
+            } else {
+                let readings = StartsText.readings(starts)
+                let lines = StartsText.table(starts) + (readings.isEmpty ? [] : [""] + readings)
+                Terminal.write(lines.map { $0 + "\n" }.joined())
+                for line in untold { Terminal.complain(line) }
+            }
+        }
+    }
+
+    /// By pods' uids, and why some are missing. The pods' phases are told without them.
+    private func readings(of model: ModelCache, _ client: KubernetesClient) async -> ([String: PodReading], [String]) {
+        do {
+            let report = try await OperatorReading(client: client, systemNamespace: systemNamespace)
+                .readings(ofCache: model.uid)
+            let silent = report.silent.sorted { $0.key < $1.key }.map {
+                Texts.plain("the agent on \($0.key) does not tell what its pods read: \($0.value)")
+            }
+            return (Dictionary(report.readings.map { ($0.podUID, $0) }, uniquingKeysWith: { _, last in last }), silent)
+        } catch {
+            let isForbidden = (error as? KubernetesError)?.isForbidden ?? false
+            let reason = isForbidden ? "you are not allowed to get pods/proxy in \(systemNamespace)" : "\(error)"
+            return ([:], [Texts.plain("no agent tells what its pods read: \(reason)")])
+        }
+    }
+}
+
+extension Pod {
+    /// In seconds.
+    fileprivate func age(_ now: Timestamp) -> Int64 {
+        now.secondsSinceEpoch - (metadata.creationTimestamp ?? now).secondsSinceEpoch
+    }
+
+    /// Nil for one that is over: it is not ready, and nothing of it goes on.
+    fileprivate func start(now: Timestamp, _ reading: PodReading?) -> PodStart? {
+        guard let created = metadata.creationTimestamp, status?.phase != "Succeeded", status?.phase != "Failed" else {
+            return nil
+        }
+        let containers = status?.containerStatuses ?? []
+        let starts = containers.compactMap { $0.state?.running?.startedAt }
+        // Before every container runs, or while one is made again, none of these moments is the last.
+        let allRun = !starts.isEmpty && starts.count == spec?.containers.count
+        let hasInitContainers = !(spec?.initContainers ?? []).isEmpty
+        var start = PodStart(
+            pod: objectKey.name, node: spec?.nodeName, created: created.secondsSinceEpoch,
+            ends: [
+                .scheduling: end("PodScheduled", absent: .ahead),
+                .volumesAndSandbox: end("PodReadyToStartContainers", absent: .untold),
+                .initContainers: hasInitContainers ? end("Initialized", absent: .ahead) : .untold,
+                .containers: allRun ? starts.max().map { .at($0.secondsSinceEpoch) } ?? .ahead : .ahead,
+                .loading: end("Ready", absent: .ahead),
+            ],
+            now: now.secondsSinceEpoch,
+            restarts: (containers + (status?.initContainerStatuses ?? [])).reduce(0) { $0 + Int($1.restartCount ?? 0) })
+        if let reading {
+            start.cut(InjectionMark.waits(metadata.annotations ?? [:]) ? .initContainers : .loading, by: reading)
+        }
+        return start
+    }
+
+    private func end(_ type: String, absent: PodStart.Moment) -> PodStart.Moment {
+        guard let condition = status?.conditions?.first(where: { $0.type == type }) else { return absent }
+        guard condition.status == "True", let moment = condition.lastTransitionTime else { return .ahead }
+        return .at(moment.secondsSinceEpoch)
+    }
+}

@@ -1,0 +1,141 @@
+import Admission
+import TestSupport
+import Testing
+
+@Suite struct ConnectionPaceTests {
+    private let limits = ConnectionPace.Limits()
+
+    private func pace(_ events: (inout ConnectionPace) -> Void = { _ in }) -> ConnectionPace {
+        var pace = ConnectionPace(limits: limits)
+        #expect(pace.connected() == .passAndCloseAfter(limits.firstHead))
+        events(&pace)
+        return pace
+    }
+
+    @Test func `a request and its answer keep the connection, and each step has its deadline`() {
+        var pace = pace()
+        for _ in 0..<3 {
+            #expect(pace.headArrived() == .passAndCloseAfter(limits.body))
+            #expect(pace.bodyArrived() == .pass)
+            #expect(pace.requestEnded() == .passAndCloseAfter(limits.answer))
+            #expect(pace.answerBegan(closes: false) == .pass)
+            #expect(pace.answerEnded() == .passAndCloseAfter(limits.nextHead))
+        }
+    }
+
+    @Test func `a request that is answered before its end is the connection's last, and the rest is thrown away`() {
+        var pace = pace { _ = $0.headArrived() }
+        #expect(pace.answerBegan(closes: false) == .passAndCloseAfter(limits.answer))
+        #expect(pace.closesAfterAnswer)
+        #expect(pace.bodyArrived() == .pass)
+        #expect(pace.answerEnded() == .dropAndCloseAfter(limits.linger))
+        #expect(pace.bodyArrived() == .drop)
+        #expect(pace.headArrived() == .drop)
+        #expect(pace.deadlinePassed() == .close)
+    }
+
+    @Test func `a second request before the first one's answer closes the connection`() {
+        var receiving = pace { _ = $0.headArrived() }
+        #expect(receiving.headArrived() == .close)
+        var answering = pace { pace in
+            _ = pace.headArrived()
+            _ = pace.requestEnded()
+        }
+        #expect(answering.headArrived() == .close)
+        #expect(answering.bodyArrived() == .drop)
+    }
+
+    @Test func `an answer that says close closes`() {
+        var pace = pace { pace in
+            _ = pace.headArrived()
+            _ = pace.requestEnded()
+        }
+        _ = pace.answerBegan(closes: true)
+        #expect(pace.answerEnded() == .close)
+    }
+
+    @Test(arguments: SeededRandom.seeds(50))
+    func `whatever comes in whatever order, a deadline is set until it is closed, and nothing passes afterwards`(seed: UInt64) {
+        var random = SeededRandom(seed: seed)
+        var pace = pace()
+        var isClosed = false
+        for _ in 0..<200 {
+            let action = switch Int.random(in: 0..<7, using: &random) {
+            case 0: pace.headArrived()
+            case 1: pace.bodyArrived()
+            case 2: pace.requestEnded()
+            case 3: pace.answerBegan(closes: random.chance(1, of: 3))
+            case 4, 5: pace.answerEnded()
+            default: random.chance(1, of: 20) ? pace.deadlinePassed() : pace.bodyArrived()
+            }
+            if isClosed { #expect(action == .drop || action == .close, "seed \(seed)") }
+            if action == .close { isClosed = true }
+            #expect(isClosed == (pace.state == .closed), "seed \(seed)")
+        }
+    }
+}
+
+@Suite struct GrantQueueTests {
+    @Test func `grants come in the order of asking, so a large request is not passed over`() {
+        var queue = GrantQueue(budgetBytes: 10, mostWaiting: 3)
+        #expect(queue.asked(for: 6, 1) == .granted)
+        #expect(queue.asked(for: 8, 2) == .waits)
+        #expect(queue.asked(for: 1, 3) == .waits, "four are free, but another asked first")
+        #expect(queue.asked(for: 11, 4) == .refused, "more than there is")
+        #expect(queue.asked(for: 1, 5) == .waits)
+        #expect(queue.asked(for: 1, 6) == .refused, "too many wait")
+        #expect(queue.returned(6) == [2, 3, 5])
+        #expect(queue.freeBytes == 0)
+    }
+
+    @Test func `a request that gives up makes way for those behind it`() {
+        var queue = GrantQueue(budgetBytes: 10, mostWaiting: 3)
+        _ = queue.asked(for: 6, 1)
+        _ = queue.asked(for: 8, 2)
+        _ = queue.asked(for: 4, 3)
+        #expect(queue.gaveUp(2) == [3])
+        #expect(queue.gaveUp(2) == nil)
+        #expect(queue.gaveUp(3) == nil, "it was granted")
+    }
+
+    @Test(arguments: SeededRandom.seeds(20))
+    func `no more than the budget is ever granted`(seed: UInt64) {
+        var random = SeededRandom(seed: seed)
+        var queue = GrantQueue(budgetBytes: 100, mostWaiting: 8)
+        var granted: [UInt64: Int] = [:], waiting: [UInt64: Int] = [:]
+        for ticket in 1...2000 as ClosedRange<UInt64> {
+            if random.chance(1, of: 2) {
+                let bytes = Int.random(in: 0...120, using: &random)
+                switch queue.asked(for: bytes, ticket) {
+                case .granted: granted[ticket] = bytes
+                case .waits: waiting[ticket] = bytes
+                case .refused: #expect(bytes > 100 || waiting.count == 8, "seed \(seed)")
+                }
+            } else if random.chance(1, of: 4), let one = waiting.keys.sorted().randomElement(using: &random) {
+                waiting[one] = nil
+                for next in queue.gaveUp(one) ?? [] { granted[next] = waiting.removeValue(forKey: next) }
+            } else if let one = granted.keys.sorted().randomElement(using: &random), let bytes = granted.removeValue(forKey: one) {
+                for next in queue.returned(bytes) { granted[next] = waiting.removeValue(forKey: next) }
+            }
+            #expect(granted.values.reduce(0, +) + queue.freeBytes == 100, "seed \(seed)")
+            #expect(queue.waitingCount == waiting.count, "seed \(seed)")
+        }
+    }
+
+    @Test func `a budget answers those who wait when bytes come back or patience ends`() async {
+        let budget = MemoryBudget(bytes: 10, mostWaiting: 4, patience: .milliseconds(50))
+        #expect(await budget.take(10))
+        #expect(await budget.take(1) == false)
+        budget.giveBack(10)
+        #expect(await budget.take(10))
+        let patient = MemoryBudget(bytes: 10, mostWaiting: 4, patience: .seconds(60))
+        #expect(await patient.take(10))
+        async let waits = patient.take(4)
+        patient.giveBack(10)
+        #expect(await waits)
+        #expect(await patient.take(6))
+        let cancelled = Task { await patient.take(1) }
+        cancelled.cancel()
+        #expect(await cancelled.value == false)
+    }
+}

@@ -1,0 +1,109 @@
+"""docs/get-started-kubernetes.md, command by command: from a cluster without ModelCache to the first token.
+
+It runs before the tests that share one installation (files run in the order of their names) and leaves nothing of its own behind.
+"""
+import json
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import time
+import urllib.request
+
+import pytest
+
+from support.cluster import PATIENCE, REPOSITORY
+from support.installation import SYSTEM, Installation
+from support.models import NODES, Model
+from support.pods import GEMMA, LLAMA_IMAGE
+from support.system import ACCESS_KEY, SECRET, Store, paths
+
+sys.path.insert(0, str(REPOSITORY / "Tests/Shared"))
+from guide import Guide  # noqa: E402
+
+REGISTRY = "registry.example.com/ai"
+# What this reader has in place of a registry: an engine that builds with hack/images and pushes straight to the nodes.
+PODMAN = f"""#!/bin/bash
+set -euo pipefail
+case $1 in
+build) [ -e "$3" ] && [ "$4" = -t ] && [ "$6" = . ] ;;
+push)
+    image=${{2##*/}} image=${{image%%:*}}
+    hack/cluster load-image "$("{REPOSITORY}/hack/images" "$image" 2>/dev/null | awk 'END {{ print $NF }}')"
+    for node in {' '.join(NODES)}; do
+        hack/cluster on "$node" ctr -n k8s.io images tag --force "docker.io/modelcache/$image:dev" "$2"
+    done
+    ;;
+esac >/dev/null
+"""
+
+
+@pytest.fixture
+def environment(cluster, tmp_path):
+    """A person's: the cluster's kubeconfig, kubectl with the plugin, helm, and the engine."""
+    (tmp_path / "podman").write_text(PODMAN)
+    (tmp_path / "podman").chmod(0o755)
+    programs = (cluster.state / "programs").read_text().strip()
+    return {"KUBECONFIG": str(cluster.kubeconfig), "HOME": str(tmp_path),
+            "PATH": f"{tmp_path}:{paths.DIST / 'bin'}:{programs}:{pathlib.Path(sys.executable).parent}:{os.environ['PATH']}"}
+
+
+@pytest.fixture
+def minio(cluster, tmp_path):
+    """A store with MinIO's region, which the guide need not name."""
+    one = Store({"models": paths.models()}, tmp_path / "store.log", address=cluster.host_address, options=("--region", "us-east-1"))
+    yield one
+    one.stop()
+
+
+@pytest.fixture
+def guide(cluster, minio, environment, monkeypatch):
+    monkeypatch.chdir(REPOSITORY)
+    # What an interrupted run left would be in helm's way.
+    if cluster.get("namespace", SYSTEM):
+        Installation(cluster).remove()
+        cluster.kubectl("delete", "namespace", SYSTEM, "--ignore-not-found", f"--timeout={PATIENCE:g}s")
+    cluster.load_image(archive_of("llama.cpp"))
+    yield Guide(REPOSITORY / "docs/get-started-kubernetes.md", {
+        "agent.cacheMemory=32Gi": "agent.cacheMemory=640Mi", "label node NODE ": "label node node-1 ",
+        "AWS_ACCESS_KEY_ID=...": f"AWS_ACCESS_KEY_ID={ACCESS_KEY}", "AWS_SECRET_ACCESS_KEY=...": f"AWS_SECRET_ACCESS_KEY={SECRET}",
+        "s3://models/qwen/": "s3://models/gemma/", "http://minio.storage.svc:9000": minio.endpoint, "{minio.storage.svc}": f"{{{cluster.host_address}}}", "get modelcaches --watch": "get modelcaches",
+        "ghcr.io/ggml-org/llama.cpp:server": LLAMA_IMAGE, "qwen-00001-of-00015.gguf": GEMMA,
+    }, environment)
+    # Pods that use a model end first, as docs/how-to.md says; then its commands.
+    cluster.kubectl("delete", "deployment", "qwen", "-n", "models", "--ignore-not-found", check=False)
+    remove = Guide(REPOSITORY / "docs/how-to.md", {"delete namespace modelcache-system": "delete namespace modelcache-system --wait=false"}, environment)
+    remove.blocks = [block for block in remove.blocks if "helm uninstall" in block]
+    remove.run()
+    cluster.kubectl("delete", "namespace", "models", "--ignore-not-found", "--wait=false", check=False)
+    cluster.kubectl("label", "node", "node-1", "modelcache.io/agent-", check=False)
+
+
+def archive_of(name: str) -> str:
+    table = subprocess.run([REPOSITORY / "hack/images", name], check=True, text=True, stdout=subprocess.PIPE).stdout
+    return table.split()[-1]
+
+
+def first_token(cluster) -> str:
+    [pod] = cluster.items("pods", "-n", "models", "-l", "app=qwen")
+    request = urllib.request.Request(f"http://{pod['status']['podIP']}:8080/completion", headers={"Content-Type": "application/json"},
+                                     data=json.dumps({"prompt": "The sky is", "n_predict": 1, "temperature": 0}).encode())
+    with urllib.request.urlopen(request, timeout=120) as answer:
+        return json.load(answer)["content"]
+
+
+# Images are made, and loaded into three nodes: seconds, or minutes beside other work.
+@pytest.mark.timeout(1800)
+def test_a_reader_of_the_guide_comes_from_helm_install_to_the_first_token(cluster, guide):
+    guide.run()
+    installed = time.monotonic()
+    assert "Phase:          Succeeded" in guide.run()
+    assert "qwen" in guide.run()
+    Model(cluster, "models", "qwen").wait(lambda status: status.get("phase") == "Ready", "Ready")
+    guide.run()
+    token = first_token(cluster)
+    took = time.monotonic() - installed
+    assert re.search(r"\w", token)
+    assert guide.run() and guide.over
+    print(f"\nhelm install to the first token: {took:.1f} s; blocks: {', '.join(f'{one:.1f}' for one in guide.seconds)} s")

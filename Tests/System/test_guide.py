@@ -1,0 +1,50 @@
+"""docs/get-started-standalone.md, command by command, as a reader types them."""
+import pathlib
+import sys
+
+import pytest
+
+from content import fifteen_shards
+from support import paths
+from support.processes import clean_environment, free_port
+from support.store import ACCESS_KEY, REGION, SECRET
+
+sys.path.insert(0, str(paths.REPOSITORY / "Tests/Shared"))
+from guide import Guide  # noqa: E402
+
+# Which file llama-server would load first, and what stands for it: a program that reads the file whole.
+SHARD = "x-00001-of-00015.gguf"
+
+
+@pytest.fixture
+def guide(place, store, bucket, work, monkeypatch):
+    monkeypatch.chdir(paths.REPOSITORY)
+    for name in ("bin", "lib"):
+        (work / "local" / name).mkdir(parents=True)
+    environment = clean_environment(**{name: str(value) for name, value in place.settings().items() if name != "MODELCACHE_AGENT"})
+    # A reader types slower than a script.
+    started = "&\nuntil modelcache status; do sleep 0.1; done\n"
+    return Guide(paths.REPOSITORY / "docs/get-started-standalone.md", {
+        # It is built, and nothing is written outside the test's folder.
+        "hack/build\n": "", "sudo cp dist/": f"cp {paths.DIST}/", "/usr/local/": f"{work}/local/", "/tmp/model/": f"{work}/model/", "/etc/modelcache.secret": f"{work}/secret",
+        "OSS_ACCESS_KEY_ID=...": f"OSS_ACCESS_KEY_ID={ACCESS_KEY}", "OSS_ACCESS_KEY_SECRET=...": f"OSS_ACCESS_KEY_SECRET={SECRET}",
+        "OSS_REGION=cn-beijing": f"OSS_REGION={REGION}", "oss-cn-beijing-internal.aliyuncs.com": store.endpoint, "oss://bucket/": "oss://models/",
+        "llama-server -m ": "sha256sum ", "DeepSeek-00001-of-00015.gguf": SHARD,
+        "agent --http 127.0.0.1:9417 &\n": f"agent --http 127.0.0.1:{free_port()} {started}",
+        "--http :9417 --peers static:10.0.0.11,10.0.0.12\n": f"--http 127.0.0.1:{free_port()} --peer-address 127.0.0.1:{free_port()} --peers static:127.0.0.2 {started}",
+        " --watch": "",
+    }, environment | {"PATH": f"{work}/local/bin:{environment['PATH']}"})
+
+
+def test_a_reader_of_the_guide_reads_the_model_with_each_of_its_commands(guide, bucket, place):
+    model = fifteen_shards(bucket)
+    guide.run()
+    assert SHARD in guide.run()
+    assert model.digests[SHARD] in guide.run()
+    assert model.digests[SHARD] in guide.run()
+    place.close()
+    said = guide.run()
+    assert "deepseek/" in said
+    place.close()
+    guide.run()
+    assert guide.over

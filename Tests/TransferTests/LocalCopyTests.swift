@@ -1,0 +1,224 @@
+import ChunkStore
+import ChunkStoreTestSupport
+import Foundation
+import Logging
+import ObjectStore
+import RangeTransfer
+import Swarm
+import TestSupport
+import Testing
+import Transfer
+
+/// Fills whose files lie in another cache of the node.
+@Suite(.serialized) struct LocalCopyTests {
+    private let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+    private let folder: TemporaryFolder
+    private let pool = StagingPool(limitBytes: 16 << 20)
+    private let files = ["a": 9_000_000, "b": 5 << 20, "c": 3]
+
+    init() throws { folder = try TemporaryFolder() }
+
+    /// A complete cache with the files' bytes.
+    private func donor(chunkBytes: UInt64 = 2 << 20) async throws -> FakeCache {
+        let cache = try FakeCache(folder: folder.file("donor"), files: files, prefix: "v1/", chunkBytes: chunkBytes)
+        await ModelFill(
+            model: cache.model, source: FakeSource(cache.contents), pool: pool, limits: FillLimits(maximumTransfers: 4), logger: logger
+        ).run()
+        try #require(cache.model.files.allSatisfy { $0.isVerified })
+        return cache
+    }
+
+    private func cache(_ name: String = "cache", chunkBytes: UInt64 = 2 << 20) throws -> FakeCache {
+        try FakeCache(folder: folder.file(name), files: files, prefix: "v2/", chunkBytes: chunkBytes)
+    }
+
+    private func donors(_ cache: FakeCache, for own: FakeCache, keys: Set<String>) -> [UInt32: Donor] {
+        let loan = CacheLoan(cache.model)
+        let theirs = Dictionary(uniqueKeysWithValues: cache.model.files.map { ($0.key, $0) })
+        return Dictionary(
+            uniqueKeysWithValues: own.model.files.filter { keys.contains($0.key) }.compactMap { file in
+                theirs[file.key].map { (file.fileIndex, Donor($0, loan: loan)) }
+            })
+    }
+
+    private func fill(_ cache: FakeCache, _ source: FakeSource, donors: [UInt32: Donor]) -> ModelFill {
+        ModelFill(
+            model: cache.model, source: source, pool: pool, limits: FillLimits(maximumTransfers: 4), donors: donors, logger: logger)
+    }
+
+    /// Right, published, and nothing left behind.
+    private func expectRight(_ cache: FakeCache, _ source: FakeSource) throws {
+        for file in cache.model.files {
+            #expect(file.state == .complete, "\(file.key): \(file.message)")
+            let bytes = try Data(contentsOf: URL(filePath: "\(cache.model.directory)/\(file.key)"))
+            #expect([UInt8](bytes) == cache.contents[file.key], "\(file.key)")
+        }
+        #expect(pool.usedBytes == 0 && source.inFlight == 0 && source.complaints.isEmpty, "\(source.complaints)")
+    }
+
+    @Test(arguments: [(2, 2), (2, 8), (8, 2)] as [(UInt64, UInt64)])
+    func `equal files are copied and only the others are fetched, whatever the chunks`(theirs: UInt64, ours: UInt64) async throws {
+        let donor = try await donor(chunkBytes: theirs << 20)
+        let cache = try cache(chunkBytes: ours << 20)
+        let source = FakeSource(cache.contents)
+        let fill = fill(cache, source, donors: donors(donor, for: cache, keys: ["a", "c"]))
+        await fill.run()
+        try expectRight(cache, source)
+        #expect(Set(source.requests.map(\.key)) == ["b"])
+        #expect(fill.meter.copiedBytes == 9_000_003 && fill.meter.receivedBytes == 5 << 20)
+        #expect(donor.model.usage.inUse == 0, "the loan has ended")
+    }
+
+    @Test func `a chunk that is damaged in the other cache is fetched and never shown`() async throws {
+        let donor = try await donor()
+        let cache = try cache()
+        let handle = try FileHandle(forUpdating: URL(filePath: "\(donor.model.directory)/a"))
+        try handle.seek(toOffset: (2 << 20) + 5)
+        try handle.write(contentsOf: [0xee])
+        try handle.close()
+        let source = FakeSource(cache.contents)
+        let fill = fill(cache, source, donors: donors(donor, for: cache, keys: ["a", "b", "c"]))
+        await fill.run()
+        try expectRight(cache, source)
+        #expect(source.requests.map { [$0.offset, $0.length] } == [[2 << 20, 2 << 20]])
+        #expect(cache.model.files[0].epoch == 1 && fill.meter.refilledFiles == 0, "no reader saw a wrong byte")
+    }
+
+    @Test func `when the other cache is evicted in the middle the rest is fetched`() async throws {
+        let donor = try await donor()
+        let cache = try cache()
+        let source = FakeSource(cache.contents)
+        let fill = fill(cache, source, donors: donors(donor, for: cache, keys: ["a", "b", "c"]))
+        let busy = BusyThreads(.copies)
+        let run = Task { await fill.run() }
+        await fill.demand(file: 0, offset: 4 << 20, length: 1)
+        let file = cache.model.files[0]
+        try await eventually("a demand does not wait for other copies") { file.isVisible(2) }
+        try donor.root.evict(donor.model)
+        busy.release()
+        await run.value
+        try expectRight(cache, source)
+        #expect(source.requests.allSatisfy { $0.key != "a" || $0.offset != 4 << 20 }, "what was copied is not fetched")
+        #expect(fill.meter.copiedBytes >= 2 << 20 && fill.meter.receivedBytes == 9_000_003 + (5 << 20) - fill.meter.copiedBytes)
+    }
+
+    @Test func `a reader that waits for what cannot be copied gets it from the store before all else`() async throws {
+        let donor = try await donor()
+        let cache = try cache()
+        let donors = donors(donor, for: cache, keys: ["a"])
+        try donor.root.evict(donor.model)
+        let source = FakeSource(cache.contents) { _, range in range.key == "a" ? .none : .hangs }
+        let fill = fill(cache, source, donors: donors)
+        let run = Task { await fill.run() }
+        await fill.demand(file: 0, offset: 6 << 20, length: 1)
+        let file = cache.model.files[0]
+        try await eventually("the demanded chunk is there") { file.isVisible(3) }
+        await fill.stop()
+        await run.value
+        #expect(pool.usedBytes == 0 && source.inFlight == 0)
+    }
+
+    @Test func `a stop ends the copy, and the next fill goes on`() async throws {
+        let donor = try await donor()
+        let cache = try cache()
+        let source = FakeSource(cache.contents)
+        let busy = BusyThreads(.copies)
+        let stopped = fill(cache, source, donors: donors(donor, for: cache, keys: ["a", "b", "c"]))
+        let run = Task { await stopped.run() }
+        await stopped.demand(file: 0, offset: 0, length: 1)
+        try await eventually("the first chunk is copied") { cache.model.files[0].isReceived(0) }
+        await stopped.stop()
+        busy.release()
+        await run.value
+        #expect(stopped.failure == nil && cache.model.files[0].state == .filling && donor.model.usage.inUse == 0)
+        let next = fill(cache, source, donors: donors(donor, for: cache, keys: ["a", "b", "c"]))
+        await next.run()
+        try expectRight(cache, source)
+        #expect(source.requests.isEmpty)
+    }
+
+    @Test func `a fill that is stopped before it runs ends`() async throws {
+        let donor = try await donor()
+        let cache = try cache()
+        let fill = fill(cache, FakeSource(cache.contents), donors: donors(donor, for: cache, keys: ["a"]))
+        await fill.stop()
+        await fill.run()
+        #expect(fill.failure == nil && cache.model.files[0].state == .filling)
+    }
+
+    @Test func `two caches are filled from one at the same time`() async throws {
+        let donor = try await donor()
+        let caches = try [cache("first"), cache("second")]
+        let sources = caches.map { FakeSource($0.contents) }
+        let fills = zip(caches, sources).map { fill($0, $1, donors: donors(donor, for: $0, keys: ["a", "b", "c"])) }
+        await withTaskGroup(of: Void.self) { group in for fill in fills { group.addTask { await fill.run() } } }
+        for (cache, source) in zip(caches, sources) {
+            try expectRight(cache, source)
+            #expect(source.requests.isEmpty)
+        }
+        #expect(donor.model.usage.inUse == 0)
+    }
+
+    @Test func `a store that is away fails what only it has, and what is copied is complete`() async throws {
+        let donor = try await donor()
+        let cache = try cache()
+        let source = FakeSource(cache.contents) { _, _ in .fails(StoreError(.wrongSecret, detail: "refused", status: 403), after: 0) }
+        let fill = fill(cache, source, donors: donors(donor, for: cache, keys: ["a", "c"]))
+        await fill.run()
+        #expect(cache.model.files.map(\.state) == [.complete, .failed, .complete])
+    }
+
+    // MARK: Together with other nodes
+
+    private func swarmFill(_ cache: FakeCache, _ source: FakeSource, donors: [UInt32: Donor]) async throws -> (SwarmFill, Swarm) {
+        let peers = folder.file("peers")
+        try "".write(toFile: peers, atomically: true, encoding: .utf8)
+        let swarm = try Swarm(
+            SwarmConfiguration(peers: .file(peers), listen: PeerAddress(host: "127.0.0.1", port: 0)),
+            secrets: { [Array("a secret of thirty-two bytes, at least".utf8)] }, logger: logger)
+        try await swarm.start()
+        let fill = SwarmFill(
+            model: cache.model, source: source, swarm: swarm, peerEngine: try TransferEngine(TransferEngineConfiguration(threads: 1)),
+            pool: pool, limits: FillLimits(maximumTransfers: 8), donors: donors, logger: logger)
+        return (fill, swarm)
+    }
+
+    @Test func `a node of a swarm copies what it has and shares it`() async throws {
+        let donor = try await donor()
+        let cache = try cache()
+        let source = FakeSource(cache.contents)
+        let (fill, swarm) = try await swarmFill(cache, source, donors: donors(donor, for: cache, keys: ["a", "c"]))
+        await fill.run()
+        try expectRight(cache, source)
+        #expect(Set(source.requests.map(\.key)) == ["b"])
+        let report = await fill.report()
+        #expect(report.heldBlocks == report.blocks && fill.meter.copiedBytes == 9_000_003)
+        await fill.close()
+        await swarm.shutDown()
+    }
+
+    @Test func `a node of a swarm fetches what a cache that is gone had, and a damaged chunk`() async throws {
+        let donor = try await donor()
+        let cache = try cache()
+        let handle = try FileHandle(forUpdating: URL(filePath: "\(donor.model.directory)/a"))
+        try handle.seek(toOffset: (2 << 20) + 5)
+        try handle.write(contentsOf: [0xee])
+        try handle.close()
+        let source = FakeSource(cache.contents)
+        let busy = BusyThreads(.copies)
+        let (fill, swarm) = try await swarmFill(cache, source, donors: donors(donor, for: cache, keys: ["a", "b", "c"]))
+        let run = Task { await fill.run() }
+        // The damaged one and a right one, for readers.
+        await fill.demand(file: 0, offset: 2 << 20, length: 1)
+        await fill.demand(file: 0, offset: 4 << 20, length: 1)
+        let file = cache.model.files[0]
+        try await eventually("both are visible") { file.isVisible(1) && file.isVisible(2) }
+        try donor.root.evict(donor.model)
+        busy.release()
+        await run.value
+        try expectRight(cache, source)
+        #expect(file.epoch == 1 && source.requests.allSatisfy { $0.key != "a" || !(4 << 20..<6 << 20).contains($0.offset) })
+        await fill.close()
+        await swarm.shutDown()
+    }
+}
