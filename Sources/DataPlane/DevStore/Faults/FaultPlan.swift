@@ -24,6 +24,9 @@ package struct FaultPlan: Sendable, Codable, Equatable {
         bandwidth = try values.decodeIfPresent(Double.self, forKey: .bandwidth)
         connectionBandwidth = try values.decodeIfPresent(Double.self, forKey: .connectionBandwidth)
     }
+
+    /// Whether a rule holds responses back.
+    package var holds: Bool { rules.contains { $0.action.held == true } }
 }
 
 /// One rule: every given condition must hold. The first matching rule that is not used up acts.
@@ -105,6 +108,8 @@ package struct FaultAction: Sendable, Codable, Equatable {
     package var bytesPerSecond: Double?
     /// Wait before the head of the response.
     package var delayMs: Double?
+    /// Wait before the head of the response for as long as a rule of the plan holds: until another plan is set.
+    package var held: Bool?
     /// Leave out the CRC-64 header, or send a wrong one.
     package var dropCRC: Bool?
     package var wrongCRC: Bool?

@@ -81,15 +81,23 @@ final class RequestHandler: ChannelInboundHandler, @unchecked Sendable {
         }.whenComplete { result in
             switch result {
             case .success(let (exchange, response)):
-                if let delay = response.fault?.delayMs {
-                    channel.eventLoop.scheduleTask(in: .nanoseconds(Int64(delay * 1e6))) {
-                        self.send(response, exchange, head, channel)
-                    }
-                } else {
-                    self.send(response, exchange, head, channel)
-                }
+                self.send(response, exchange, head, channel, after: response.fault?.delayMs)
             case .failure: channel.close(promise: nil)
             }
+        }
+    }
+
+    /// After so many milliseconds, and when the plan holds it back no more.
+    private func send(
+        _ response: StoreResponse, _ exchange: StoreService.Exchange?, _ request: HTTPRequestHead,
+        _ channel: any Channel, after milliseconds: Double?
+    ) {
+        let isHeld = response.fault?.held == true && channel.isActive && server.service.faults.plan.holds
+        guard let wait = milliseconds ?? (isHeld ? 10 : nil) else {
+            return send(response, exchange, request, channel)
+        }
+        channel.eventLoop.scheduleTask(in: .nanoseconds(Int64(wait * 1e6))) {
+            self.send(response, exchange, request, channel, after: nil)
         }
     }
 
