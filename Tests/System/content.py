@@ -80,7 +80,7 @@ READ_AND_STAY = """
 import hashlib, sys, time
 with open(sys.argv[1], 'rb') as f: data = f.read()
 print(hashlib.sha256(data).hexdigest(), flush=True)
-time.sleep(60)
+time.sleep(600)
 """
 MAP_AND_STAY = """
 import hashlib, mmap, os, sys, time
@@ -88,6 +88,6 @@ fd = os.open(sys.argv[1], os.O_RDONLY)
 mapped = mmap.mmap(fd, 0, flags=mmap.MAP_SHARED, prot=mmap.PROT_READ)
 for at in range(0, len(mapped), 4096): mapped[at]
 print('touched', flush=True)
-end = time.monotonic() + 60
+end = time.monotonic() + 600
 while time.monotonic() < end: mapped[12345]
 """

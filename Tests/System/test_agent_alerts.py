@@ -57,8 +57,8 @@ def test_a_file_that_differed_from_the_stores_checksum(place, scraped, store, bu
 
 
 def test_a_program_that_still_waits_for_bytes(place, scraped, store, bucket):
-    model = one_file(bucket, mebibytes=40)
-    store.faults(bandwidth=0.5e6)
+    model = one_file(bucket, mebibytes=100)
+    store.faults(bandwidth=0.5e6)  # three minutes and a half
     metrics, prometheus = scraped()
     load = loading(place, store.environment(model.prefix))
     try:

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from content import MAP_ALL, MAP_AND_STAY, MIB, PYTHON, READ_AND_STAY, digest, fifteen_shards, one_file
+from content import MAP_ALL, MIB, PYTHON, fifteen_shards, one_file
 from support import paths
 from support.processes import Running, wait_until
 
@@ -46,8 +46,8 @@ def test_kill_9_of_the_agent_in_mid_load_costs_the_reader_nothing(kind, who, pla
 # semantics 8
 def test_an_agent_that_is_gone_for_good_ends_the_wait_with_a_message(kind, status, place, agent, store, bucket, work):
     model = one_file(bucket, mebibytes=40)
-    store.faults(bandwidth=5e6)
-    one = agent("--connections", "2")  # few: the first chunks are soon whole
+    store.faults({"match": {"ranged": True, "range": f"{24 * MIB}-"}, "action": {"held": True}})
+    one = agent()
     environment = place.preloaded(
         store.environment(model.prefix), work / "model", MODELCACHE_AGENT="/nonexistent/modelcache", MODELCACHE_AGENT_DEADLINE_SECONDS=3)
     reader = Running([*READERS[kind], work / "model/model.gguf"], place.log("reader"), environment=environment)
@@ -80,9 +80,12 @@ def test_a_stopped_agent_that_goes_on_serves_who_asked_meanwhile(kind, place, ag
 # semantics 8
 def test_an_agent_that_stays_stopped_ends_the_program_at_one_deadline(kind, place, agent, store, bucket, work):
     model = one_file(bucket, mebibytes=4)
-    agent().process.signal(signal.SIGSTOP)
+    one = agent()
+    one.process.signal(signal.SIGSTOP)
     environment = place.preloaded(store.environment(model.prefix), work / "model", MODELCACHE_DEADLINE_SECONDS=6)
     result = place.run(*READERS[kind], work / "model/model.gguf", environment=environment, seconds=120)
+    # While it is stopped it hears of no other signal.
+    one.kill()
     assert result.returncode == 69 and b"has not opened the model for 6 s" in result.stderr, result
 
 
@@ -90,7 +93,7 @@ def test_an_agent_that_stays_stopped_ends_the_program_at_one_deadline(kind, plac
 # semantics 8
 def test_a_stopped_agent_in_mid_load_costs_the_reader_nothing_when_it_goes_on(kind, place, agent, store, bucket, work):
     model = one_file(bucket, mebibytes=40)
-    store.faults(bandwidth=12e6)
+    store.faults({"match": {"ranged": True, "range": f"{24 * MIB}-"}, "action": {"held": True}})
     one = agent()
     environment = place.preloaded(store.environment(model.prefix), work / "model", MODELCACHE_AGENT_DEADLINE_SECONDS=1)
     reader = Running([*READERS[kind], work / "model/model.gguf"], place.log("reader"), environment=environment)
@@ -98,6 +101,7 @@ def test_a_stopped_agent_in_mid_load_costs_the_reader_nothing_when_it_goes_on(ki
     one.process.signal(signal.SIGSTOP)
     time.sleep(3)  # longer than an agent may be gone
     assert reader.alive(), reader.output()
+    store.faults()
     one.process.signal(signal.SIGCONT)
     assert reader.wait(120) == 0, reader.output()
     assert model.digests["model.gguf"] in reader.output() and "libossc_preload" not in reader.output(), reader.output()
@@ -121,16 +125,17 @@ def test_sigterm_keeps_the_bytes_and_the_next_agent_goes_on(place, agent, store,
     first = agent()
     environment = store.environment(model.prefix) | {k: str(v) for k, v in place.settings().items()}
     job = Running([paths.MODELCACHE, "warm"], place.log("warm"), environment=environment)
-    wait_until(lambda: present(place) > 15 * MIB, 120, "a third is there")
+    others = model.bytes - model.sizes[model.names[-1]]
+    wait_until(lambda: present(place) >= others, 120, "all but the last shard is there")
     asked = time.monotonic()
     first.process.signal(signal.SIGTERM)
     assert first.process.wait(120) == 0, first.process.output()
-    assert time.monotonic() - asked < 20
+    assert time.monotonic() - asked < 30, "a pod has so long (terminationGracePeriodSeconds)"
     assert job.wait(120) in (1, 69), "a client of an agent that ends must not claim success"
     store.faults()
     second = agent()
     kept = present(place)
-    assert kept > 12 * MIB
+    assert kept >= others
     served = store.requests()["bytesServed"]
     result = place.modelcache("warm", environment=environment)
     assert result.returncode == 0, result.stderr
@@ -182,7 +187,8 @@ def test_ten_processes_that_start_together_share_one_agent_and_one_download(plac
     for name, reader in zip(model.names, readers):
         assert reader.wait(120) == 0, reader.output()
         assert model.digests[name] in reader.output()
-    assert len(place.agents()) == 1
+    # Those that found the socket taken end by themselves.
+    wait_until(lambda: len(place.agents()) == 1, 120, "one agent is left")
     result = place.modelcache("warm", environment=store.environment(model.prefix))
     assert result.returncode == 0
     assert store.requests()["bytesServed"] < model.bytes + 1 * MIB

@@ -209,7 +209,7 @@ def test_a_medium_that_fills_up_is_the_caches_failure(place, node, store, bucket
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=96m", "modelcache-test", place.root], check=True)
     try:
         model = one_file(bucket)
-        store.faults(bandwidth=5e6)
+        store.faults({"match": {"ranged": True, "range": f"{20 * MIB}-"}, "action": {"held": True}})
         audit = place.folder / "audit.log"
         _, orders = node("--medium", "directory", MODELCACHE_AUDIT_PATH=audit)
         uid = new_uid()
@@ -219,14 +219,15 @@ def test_a_medium_that_fills_up_is_the_caches_failure(place, node, store, bucket
         job = Running([view.modelcache, "warm", "--json"], place.log("warm"), environment=view.environment(store), prefix=view.prefix)
         wait_until(lambda: orders.cache(uid)["bytesCached"] > 4 * MIB, 120, "something is there")
         subprocess.run(["dd", "if=/dev/zero", f"of={place.root}/filler", "bs=1M"], check=False, stderr=subprocess.DEVNULL)
-        assert job.wait(120) == 1, job.output()
-        failed = orders.cache(uid)
-        assert failed["state"] == "Failed" and failed["error"]["code"] == "InsufficientCapacity", failed
-        (place.root / "filler").unlink()
         store.faults()
+        assert job.wait(120) == 1, job.output()
+        failed = wait_until(lambda: (lambda c: c if c["state"] == "Failed" else None)(orders.cache(uid)), 120, "the cache has failed")
+        assert failed["error"]["code"] == "InsufficientCapacity", failed
+        (place.root / "filler").unlink()
         again = place.run(*view.prefix, view.modelcache, "warm", environment=view.environment(store))
         assert again.returncode == 0, again
         assert orders.cache(uid)["state"] == "Ready"
+        wait_until(lambda: audit.read_text().count("\n") >= 3, 120, "the last event is written")
         assert [json.loads(line)["event"] for line in audit.read_text().splitlines()] == ["open", "failed", "filled"]
     finally:
         subprocess.run(["umount", "-l", place.root], check=False)

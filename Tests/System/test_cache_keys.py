@@ -47,7 +47,7 @@ def warm_without_keys(place, view, store, model):
 
 def test_a_reader_without_keys_waits_for_a_job_and_reads_what_its_keys_bring(place, store, cold):
     model, orders, uid, view, _ = cold
-    store.faults(bandwidth=5e6)
+    store.faults({"match": {"ranged": True}, "action": {"held": True}})
     reader = Running(["sha256sum", view.path / "model.gguf"], place.log("reader"), environment=view.preloaded(store, model, **NO_KEYS), prefix=view.prefix)
     alone = warm_without_keys(place, view, store, model)
     assert alone.returncode == 69 and LACKS in alone.stderr, alone
@@ -55,10 +55,10 @@ def test_a_reader_without_keys_waits_for_a_job_and_reads_what_its_keys_bring(pla
     assert orders.cache(uid)["state"] == "Prepared" and store.requests()["requests"] == 0, store.requests()
     job = Job(place, view, store, model)
     missing = job.start()
-    assert missing.wait(60) == 78 and "there is no Secret oss" in missing.output(), missing.output()
+    assert missing.wait(120) == 78 and "there is no Secret oss" in missing.output(), missing.output()
     job.write(akId=ACCESS_KEY, akSecret="mistaken-5f1d")
     wrong = job.start()
-    assert wrong.wait(60) == 78 and "mistaken-5f1d" not in wrong.output(), wrong.output()
+    assert wrong.wait(120) == 78 and "mistaken-5f1d" not in wrong.output(), wrong.output()
     assert LACKS in warm_without_keys(place, view, store, model).stderr, "keys that the store refuses open nothing"
     job.write(akSecret=SECRET)
     right = job.start()

@@ -69,17 +69,18 @@ def assert_no_secret(cloud, *texts):
 def test_a_role_is_renewed_while_a_fill_lasts(place, agent, cloud, bucket):
     cloud = cloud(session_seconds=6)
     model = make_model(bucket, "m/", MODEL)
-    # About nine seconds, one chunk after the other: each asks for the credentials of its moment.
+    # One request after the other, nine seconds in all: each asks for the credentials of its moment.
     cloud.store.faults(bandwidth=2.4 * MIB)
     one = agent(MODELCACHE_CONNECTIONS=1)
-    result = place.modelcache("warm", environment=cloud.rrsa(model.prefix))
-    assert result.returncode == 0, result.stderr.decode()
-    model.assert_whole(result.stdout.decode().splitlines()[-1])
-    assert cloud.store.exchanges()["AssumeRoleWithOIDC"] >= 2
+    job = Running([paths.MODELCACHE, "warm"], place.log("warm"), cloud.rrsa(model.prefix) | {k: str(v) for k, v in place.settings().items()})
+    wait_until(lambda: cloud.store.exchanges().get("AssumeRoleWithOIDC", 0) >= 2, 120, "the role is assumed again")
+    cloud.store.faults()
+    assert job.wait(120) == 0, job.output()
+    model.assert_whole(job.output().splitlines()[-1])
     status = place.status()
     assert [role["provider"] for role in status["credentials"]] in ([], ["ram-role"])
     assert status["renewals"]["ram-role"]["fetched"] >= 2
-    assert_no_secret(cloud, one.process.output(), json.dumps(status), result.stderr.decode())
+    assert_no_secret(cloud, one.process.output(), json.dumps(status), job.output())
 
 
 def test_a_role_that_is_withdrawn_ends_the_fill_and_is_named(place, agent, cloud, bucket):
@@ -88,7 +89,7 @@ def test_a_role_that_is_withdrawn_ends_the_fill_and_is_named(place, agent, cloud
     cloud.store.faults(bandwidth=MIB)
     agent(MODELCACHE_CONNECTIONS=1)
     warm = Running([paths.MODELCACHE, "warm"], place.log("warm"), cloud.rrsa(model.prefix) | {k: str(v) for k, v in place.settings().items()})
-    wait_until(lambda: cloud.store.exchanges().get("AssumeRoleWithOIDC"), 60, "the role is assumed")
+    wait_until(lambda: cloud.store.exchanges().get("AssumeRoleWithOIDC"), 120, "the role is assumed")
     cloud.store.identity(cloud.plan | {"roles": []})
     assert warm.wait(120) == 1
     output = warm.output()
@@ -258,15 +259,17 @@ def test_a_modelcache_is_read_by_its_role_with_the_jobs_token(place, node, cloud
     assert result.returncode == 78 and RAM_ROLE.encode() in result.stderr and b"EntityNotExist.Role" in result.stderr, result
     cloud.store.identity(cloud.plan)
 
-    # About twelve seconds: longer than a session, whose renewal needs the later token.
-    cloud.store.faults(bandwidth=1.8 * MIB)
+    # Twenty seconds: longer than a session, whose renewal needs the later token.
+    cloud.store.faults(bandwidth=MIB)
     job = Running([*view.prefix, view.modelcache, "warm"], place.log("job"), pod.environment(True))
-    wait_until(lambda: cloud.store.exchanges().get("AssumeRoleWithOIDC"), 60, "the role is assumed")
-    status = place.status()
+    status = wait_until(lambda: (lambda s: s if s["credentials"] else None)(place.status()), 120, "the role is assumed")
     assert [(role["provider"], role["principal"]) for role in status["credentials"]] == [("ram-role", f"RAM role {RAM_ROLE}")]
     pod.write_role_token(later_key)
-    wait_until(lambda: one.process.output().count("a token for the role of a ModelCache was handed over") == 2, 60, "the later token is handed over")
+    wait_until(lambda: one.process.output().count("a token for the role of a ModelCache was handed over") == 2, 120, "the later token is handed over")
     pathlib.Path(cloud.plan["keysFile"]).write_text(json.dumps({"keys": [later_key.public]}))
+    first = cloud.store.exchanges()["AssumeRoleWithOIDC"]
+    wait_until(lambda: cloud.store.exchanges()["AssumeRoleWithOIDC"] > first or not job.alive(), 120, "the session is renewed")
+    cloud.store.faults()
     assert job.wait(120) == 0, job.output()
     exchanges = cloud.store.exchanges()
     assert exchanges["AssumeRoleWithOIDC"] >= 2 and exchanges["AssumeRoleWithOIDC refused"] == 1, exchanges

@@ -106,7 +106,7 @@ def test_a_file_in_memory_that_nobody_wrote_to_keeps_its_name_through_a_restart(
 @pytest.mark.parametrize("medium", MEDIA)
 def test_chunks_of_a_file_that_is_not_complete_are_checked_too(medium, place, agent, store, bucket, work):
     model = one_file(bucket, mebibytes=40)
-    store.faults(bandwidth=8e6)
+    store.faults({"match": {"ranged": True, "range": f"{28 * MIB}-"}, "action": {"held": True}})
     one = agent("--medium", MEDIA[medium], "--connections", "2")
     environment = place.preloaded(store.environment(model.prefix), work / "model", MODELCACHE_AGENT="/nonexistent/modelcache")
     reader = Running(["sha256sum", work / "model/model.gguf"], place.log("reader"), environment=environment)
@@ -169,22 +169,23 @@ def test_healthz_answers_while_a_large_cache_is_checked(place, agent, store, buc
     model = make_model(bucket, "large/", {f"{i}.gguf": 200 * MIB for i in range(4)})
     one = agent("--medium", "disk")
     warmed(place, store, model)
-    one.stop()
-    one = agent("--medium", "disk")
-    probe = f"http://{one.http}/healthz"
+    # Of probes that wait for the check one at most is answered before it ends; a machine that is away for a moment may look so too.
+    for _ in range(5):
+        one.stop()
+        one = agent("--medium", "disk")
+        if answers_while_it_checks(one) > 3:
+            return
+    raise AssertionError("probes wait for the check")
 
-    def listens() -> bool:
+
+def answers_while_it_checks(agent) -> int:
+    answered, start = 0, time.monotonic()
+    while "model checked" not in agent.process.output():
+        assert time.monotonic() < start + 120, "the check does not end"
         with contextlib.suppress(urllib.error.URLError):
-            return urllib.request.urlopen(probe, timeout=60).status == 200
-    wait_until(listens, 120, "the agent's HTTP port listens")
-    slowest, start = 0.0, time.monotonic()
-    while "model checked" not in one.process.output():
-        began = time.monotonic()
-        assert began < start + 120, "the check does not end"
-        urllib.request.urlopen(probe, timeout=60).read()
-        slowest = max(slowest, time.monotonic() - began)
-    # A busy machine lengthens both.
-    assert slowest < max(0.5, (time.monotonic() - start) / 2), f"{slowest:.3f} s"
+            urllib.request.urlopen(f"http://{agent.http}/healthz", timeout=120).read()
+            answered += 1
+    return answered
 
 
 READS_ON_DEMAND = """

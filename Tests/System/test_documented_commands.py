@@ -19,7 +19,7 @@ def settings_as_text(place, environment: dict[str, str], model_directory: pathli
     return "\n".join(lines) + "\n"
 
 
-def shell(script: str, seconds: float = 60) -> subprocess.CompletedProcess:
+def shell(script: str, seconds: float = 240) -> subprocess.CompletedProcess:
     return subprocess.run(["bash", "-c", script], env=clean_environment(), stdin=subprocess.DEVNULL,
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=seconds, check=False, text=True)
 
@@ -33,7 +33,7 @@ def test_the_documented_command_works_with_no_agent_running(place, store, bucket
     result = shell(script)
     assert result.returncode == 0, result.stderr
     assert [line.split()[0] for line in result.stdout.splitlines()] == [model.digests[n] for n in ("x-00001-of-00015.gguf", "x-00015-of-00015.gguf")]
-    assert len(place.agents()) == 1
+    wait_until(lambda: len(place.agents()) == 1, 120, "one agent is left")
     assert (work / "model").is_symlink()
 
 
@@ -137,7 +137,8 @@ def test_every_file_has_its_name_and_size_at_once_under_the_preload(place, agent
 # semantics 1, 2
 def test_without_the_preload_only_whole_verified_files_are_seen(place, agent, store, bucket):
     model = fifteen_shards(bucket)
-    store.faults(bandwidth=12e6)
+    # The last shard comes when a moment in between has been seen.
+    store.faults({"match": {"key": f"*{model.names[-1]}", "ranged": True}, "action": {"held": True}}, bandwidth=16e6)
     agent()
     job = Running([paths.MODELCACHE, "warm"], place.log("warm"),
                   environment=store.environment(model.prefix) | {k: str(v) for k, v in place.settings().items()})
@@ -151,9 +152,11 @@ def test_without_the_preload_only_whole_verified_files_are_seen(place, agent, st
                 assert digest(folder / name) == model.digests[name]
                 checked.add(name)
         counts.append(len(names))
+        if len(names) == 14:
+            store.faults(bandwidth=16e6)
     assert job.wait(120) == 0, job.output()
     assert counts == sorted(counts)
-    assert any(0 < count < 15 for count in counts), "the test saw no moment in between"
+    assert 14 in counts, "the test saw no moment in between"
     model.assert_whole(folder)
 
 
@@ -172,11 +175,12 @@ def test_a_mapped_file_is_right_from_first_to_last_byte_while_it_arrives(faults,
 def test_the_end_of_a_file_is_read_before_its_middle_has_come(place, agent, store, bucket, work):
     """A demand overtakes the prefetch: the bytes in the middle of the ninth of ten files do not wait for the eight before."""
     model = make_model(bucket, "m/", {f"{i}.gguf": 24 * MIB for i in range(10)})
-    store.faults(bandwidth=20e6)  # all of it takes 12.6 s, the first eight files 10 s
+    store.faults(bandwidth=10e6)  # the first eight files take 20 s
     agent()
     environment = place.preloaded(store.environment(model.prefix), work / "model")
-    started = time.monotonic()
     result = place.run("dd", f"if={work}/model/8.gguf", "bs=1M", "skip=12", "count=1", "status=none", environment=environment)
-    seconds = time.monotonic() - started
+    keys = store.requests()["keys"]
     assert result.stdout == (bucket / "m/8.gguf").read_bytes()[12 * MIB:13 * MIB]
-    assert seconds < 8, f"a demand in the middle of the ninth file took {seconds:.1f} s"
+    # In bytes, which no slow machine changes.
+    before = sum(keys.get(f"models/m/{i}.gguf", {"bytes": 0})["bytes"] for i in range(8))
+    assert before < 6 * 24 * MIB, f"a demand in the middle of the ninth file came after {before} bytes of those before"

@@ -34,16 +34,21 @@ def test_a_demanded_model_is_not_late_beside_a_fill_that_saturates_the_link(in_f
     with wire.open_model(place, store.environment("large/")):
         wait_until(lambda: store.requests()["bytesServed"] > 4 * MIB, 120, "the large fill runs")
         with wire.open_model(place, store.environment("small/")) as reader:
-            before, = sent(store, "large/")
             reader.send(wire.demand(0, 0, 4 * MIB))
+            before, = sent(store, "large/")
+            # Of the large model, at each look at which the small one was not sent yet: what came after that no look may count.
+            large = [before]
 
-            def both_when_small_is_sent() -> list[int] | None:
+            def is_small_sent() -> bool:
                 now = sent(store, "small/", "large/")
-                return now if now[0] >= 4 * MIB else None
-            _, large = wait_until(both_when_small_is_sent, 120, "the small model is sent")
+                if now[0] < 4 * MIB:
+                    large.append(now[1])
+                return now[0] >= 4 * MIB
+            wait_until(is_small_sent, 120, "the small model is sent")
             wait_until(lambda: complete(place, "small/"), 120, "the small model is complete")
-    # At most 1.5 times what the small model takes alone at half the link: in bytes, which no slow machine changes.
-    assert large - before < (2 * 1.5 - 1) * 4 * MIB, large - before
+    # At half the link it is 4 MiB, and 6 MB more for every second in which the agent does not run. Transfers that nobody holds back bring
+    # what they have in hand, 26 MiB and more.
+    assert large[-1] - before < 18 * MIB, large[-1] - before
 
 
 def test_a_fill_goes_on_while_another_model_is_read_all_the_time(place, agent, store, bucket):
@@ -61,7 +66,8 @@ def test_a_fill_goes_on_while_another_model_is_read_all_the_time(place, agent, s
         wait_until(read_on, 45, "the fill that nobody waits for goes on")
         assert not complete(place, "read/")
         # Of the first breath's length depends how much it is; a reader that takes all of the link leaves 0.04.
-        assert received(place, "large/") > 0.1 * received(place, "read/")
+        models = {m["source"].split("/")[-2]: m["originBytes"] for m in place.status()["models"]}
+        assert models["large"] > 0.1 * models["read"], models
 
 
 EVICTIONS = {
@@ -94,7 +100,7 @@ def test_evicting_by_force_is_quick_for_a_fill(name, second, place, agent, store
         took = time.monotonic() - began
         assert gone.returncode == 0, gone.stderr.decode()
         # The command's own start is in it. Each fill would last for half a minute.
-        assert took < 10, took
+        assert took < 20, took
         for other in others[1:]:
             other.close()
 
@@ -108,7 +114,7 @@ def test_an_object_that_the_store_breaks_off_at_one_place_ends_in_a_minute_with_
     with wire.open_model(place, store.environment("m/")):
         wait_until(lambda: place.status()["models"][0]["phase"] == "failed", 170, "the load has failed")
         # Half a minute of pauses and the requests between them; a machine at rest needs 40 s.
-        assert time.monotonic() - began < 120
+        assert time.monotonic() - began < 150
         model = place.status()["models"][0]
         assert "bad.gguf" in model["message"] and "no new byte" in model["message"], model
         assert model["completeFiles"] == 1, "the other file is complete"

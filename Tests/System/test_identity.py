@@ -87,7 +87,8 @@ def test_only_a_token_of_the_caches_own_namespace_opens_it(place, node, store, b
 
 def test_keys_are_rotated_under_a_reader_and_a_restarted_agent_still_verifies(place, node, store, bucket, container, key):
     model = one_file(bucket)
-    store.faults(bandwidth=12e6)
+    # The reader waits for the second half while the keys change.
+    store.faults({"match": {"ranged": True, "range": f"{20 * MIB}-"}, "action": {"held": True}})
     first, orders = node(MODELCACHE_KEY_WAIT_SECONDS=1)
     uid = new_uid()
     newer = Key("key-3")
@@ -125,6 +126,8 @@ def test_keys_are_rotated_under_a_reader_and_a_restarted_agent_still_verifies(pl
     _, orders = node(MODELCACHE_KEY_WAIT_SECONDS=1)
     assert orders.cache(uid)["callersDigest"] in digests and orders.cache(uid)["namespace"] == "team"
     assert opens(newer.token()) and not opens(old) and not opens(newer.token("other-team")) and not opens("")
+    assert reader.alive(), reader.output()
+    store.faults()
     assert reader.wait(120) == 0 and model.digests["model.gguf"] in reader.output(), reader.output()
     big = definition(store, model.prefix, model.bytes, callers=callers(key) | {"keys": "x" * (65 << 10)})
     answer = orders.put(new_uid(), big)
@@ -184,7 +187,7 @@ def test_llama_server_in_a_pod_streams_and_starts_again_without_an_agent(place, 
     answer = plain.complete()
     plain.stop()
     size = gemma.stat().st_size
-    store.faults(bandwidth=60e6)
+    store.faults({"match": {"ranged": True, "range": f"{size // 2}-"}, "action": {"held": True}})
     agent, orders = node()
     uid = new_uid()
     assert orders.put(uid, definition(store, "gemma/", size, callers=callers(key))).status == 200
@@ -207,6 +210,7 @@ def test_llama_server_in_a_pod_streams_and_starts_again_without_an_agent(place, 
 
     first = start()
     wait_until(lambda: 0 < orders.cache(uid)["bytesCached"] < size and orders.cache(uid)["users"] > 0, 120, "it reads while the model arrives")
+    store.faults()
     first.wait_ready(120)
     assert first.complete() == answer
     wait_until(lambda: orders.cache(uid)["state"] == "Ready", 120, "the model is whole")

@@ -213,11 +213,12 @@ def ctr(folder):
                               text=True, capture_output=True, timeout=120, env=environment).stdout
 
     try:
-        for _ in range(200):
+        deadline = time.monotonic() + 120
+        while True:
             with contextlib.suppress(subprocess.CalledProcessError):
                 call("version")
                 break
-            assert daemon.poll() is None, (place / "log").read_text()[-3000:]
+            assert daemon.poll() is None and time.monotonic() < deadline, (place / "log").read_text()[-3000:]
             time.sleep(0.05)
         yield call
     finally:

@@ -84,7 +84,7 @@ def test_a_modelcache_may_have_a_store_at_an_ipv6_address(place, node, store6, b
     answer = orders.put(uid, definition(store6, model.prefix, model.bytes))
     assert answer.status == 200, answer
     socket = place.root / "caches" / uid / ".modelcache" / "agent.sock"
-    wait_until(socket.exists, 30, "the cache's socket is there")
+    wait_until(socket.exists, 120, "the cache's socket is there")
     result = place.modelcache("warm", "--socket", socket, environment=store6.environment(model.prefix))
     assert result.returncode == 0, result.stderr.decode()
     model.assert_whole(result.stdout.decode().splitlines()[-1])

@@ -85,7 +85,7 @@ def test_llama_server_is_ready_with_the_wire_and_a_second_one_at_once(place, age
     seconds = first.wait_ready(120)
     wire = gemma.stat().st_size / CAP
     # Measured exactly by hack/bench load; here the machine is busy.
-    assert seconds < wire * 1.25 + 2 * usual + 20, f"ready after {seconds:.1f} s, the wire needs {wire:.1f} s, a plain file {usual:.1f} s"
+    assert seconds < wire * 1.25 + 2 * usual + 60, f"ready after {seconds:.1f} s, the wire needs {wire:.1f} s, a plain file {usual:.1f} s"
     assert first.complete() == answer
     served = store.requests()["bytesServed"]
     second = server(work / "model/gemma.gguf", environment)

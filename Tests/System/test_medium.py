@@ -63,7 +63,7 @@ def test_a_medium_too_small_for_the_model_is_said_before_a_byte_is_read(place, a
 def test_a_medium_that_fills_up_in_mid_load_fails_the_load_and_leaves_no_short_file(place, agent, store, bucket, mounted, work):
     mounted("size=64m")
     model = one_file(bucket, mebibytes=40)
-    store.faults(bandwidth=5e6)
+    store.faults({"match": {"ranged": True, "range": f"{20 * MIB}-"}, "action": {"held": True}})
     running = agent("--medium", "directory")
     environment = place.preloaded(store.environment(model.prefix), work / "model")
     reader = Running(["sha256sum", work / "model/model.gguf"], place.log("reader"), environment=environment)
@@ -76,15 +76,15 @@ def test_a_medium_that_fills_up_in_mid_load_fails_the_load_and_leaves_no_short_f
                 file.flush()
     except OSError:
         pass
+    store.faults()
     assert reader.wait(120) == 1, reader.output()
     assert "space" in reader.output(), reader.output()
-    cached = place.status()["models"][0]
-    assert cached["phase"] == "failed" and "space" in cached["message"]
+    cached = wait_until(lambda: (lambda m: m if m["phase"] == "failed" else None)(place.status()["models"][0]), 120, "the load has failed")
+    assert "space" in cached["message"]
     assert not (pathlib.Path(cached["directory"]) / "model.gguf").exists()
     running.process.must_live()
     # Once there is room, the next call completes it.
     junk.unlink()
-    store.faults()
     result = place.modelcache("warm", environment=store.environment(model.prefix))
     assert result.returncode == 0, result.stderr
     model.assert_whole(result.stdout.decode().splitlines()[-1])

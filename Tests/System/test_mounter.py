@@ -1,5 +1,6 @@
 """An agent with a mounter beside it, as the DaemonSet's two containers: it mounts nothing itself, has next to no capability, and
 sees the mounter's mounts by propagation alone."""
+import contextlib
 import os
 import pathlib
 import subprocess
@@ -49,8 +50,10 @@ def rights(pid: int) -> set[tuple]:
     names = ("CapPrm", "CapEff", "CapBnd", "CapInh", "CapAmb", "NoNewPrivs")
     found = set()
     for thread in pathlib.Path(f"/proc/{pid}/task").iterdir():
-        fields = dict(line.split(":\t", 1) for line in (thread / "status").read_text().splitlines() if ":\t" in line)
-        found.add(tuple(int(fields[name], 16) for name in names))
+        # A thread may end meanwhile.
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            fields = dict(line.split(":\t", 1) for line in (thread / "status").read_text().splitlines() if ":\t" in line)
+            found.add(tuple(int(fields[name], 16) for name in names))
     return found
 
 
@@ -82,6 +85,7 @@ def test_an_agent_of_root_keeps_two_capabilities_and_makes_grows_serves_and_remo
     assert reader.wait(120) == 0 and model.digests["model.gguf"] in reader.output(), reader.output()
     assert orders.delete(uid).status == 204
     assert not folder.exists() and mounts_below(folder) == []
+    wait_until(lambda: '"unmount caches/' in pod.mounter.output(), 120, "the mounter tells the last order")
     said = pod.mounter.output()
     assert [said.count(f'"{verb}') for verb in ("mount caches/", "enlarge caches/", "unmount caches/", "fault device")] == [1, 1, 1, 1], said
     assert resident_anonymous_bytes(pod.mounter.pid) < 24 * MIB

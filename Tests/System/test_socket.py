@@ -125,7 +125,7 @@ def test_a_subscriber_that_never_reads_does_not_hold_the_others_up(place, agent,
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_a_client_that_dies_while_it_waits_is_forgotten_and_the_load_goes_on(number, place, agent, store, bucket, work):
     model = one_file(bucket, mebibytes=30)
-    store.faults(bandwidth=5e6)
+    store.faults({"match": {"ranged": True, "range": f"{16 * MIB}-"}, "action": {"held": True}})
     agent()
     environment = place.preloaded(store.environment(model.prefix), work / "model")
     victim = Running(["sha256sum", work / "model/model.gguf"], place.log("victim"), environment=environment)

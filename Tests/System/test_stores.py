@@ -125,7 +125,7 @@ def test_offsets_past_four_gibibytes_are_right(place, agent, store, bucket):
             file.seek(offset)
             file.write(text)
     agent("--medium", "memory")
-    cached = warm(place, store.environment("large/"), seconds=120) / "large.bin"
+    cached = warm(place, store.environment("large/"), seconds=270) / "large.bin"
     assert cached.stat().st_size == size
     with open(cached, "rb") as file:
         for offset, text in marks.items():
@@ -255,18 +255,22 @@ def credentials_file(path: pathlib.Path, key: str, secret: str, token: str, expi
 
 def test_a_credentials_file_is_read_again_when_it_expires_in_mid_load(place, agent, bucket, work):
     model = one_file(bucket, mebibytes=40)
-    running_agent = agent()
-    first = int(time.time()) + 6
+    running_agent = agent("--connections", "2")  # so that requests remain to be signed
+    first = int(time.time()) + 12
     store = Store({"models": bucket}, place.log("store"), options=(
         "--key", f"STS.first:secret-one:token-one:{first}", "--key", f"STS.second:secret-two:token-two:{first + 3600}"))
     file = work / "credentials.json"
     try:
-        store.faults(bandwidth=5e6)  # the load takes 8 s, the first token lives for 6
+        # The second half comes when the first token has expired.
+        store.faults({"match": {"ranged": True, "range": f"{20 * MIB}-"}, "action": {"held": True}})
         credentials_file(file, "STS.first", "secret-one", "token-one", first)
         environment = store.environment(model.prefix, OSS_ACCESS_KEY_ID=None, OSS_ACCESS_KEY_SECRET=None, OSS_CREDENTIALS_FILE=file)
         job = Running([paths.MODELCACHE, "warm"], place.log("warm"), environment=environment | {k: str(v) for k, v in place.settings().items()})
         wait_until(lambda: store.requests()["bytesServed"] > 0, 120, "the load has begun")
         credentials_file(file, "STS.second", "secret-two", "token-two", first + 3600)
+        wait_until(lambda: time.time() > first + 1, 120, "the first token has expired")
+        assert job.alive(), job.output()
+        store.faults()
         assert job.wait(120) == 0, job.output()
         model.assert_whole(pathlib.Path(job.output().splitlines()[-1]))
         for secret in ("secret-one", "secret-two", "token-one", "token-two"):

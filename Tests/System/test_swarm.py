@@ -24,7 +24,7 @@ def test_nodes_that_start_together_read_the_store_once(swarm):
 
 
 def test_messages_and_requests_are_marked_urgent_on_the_wire_and_the_models_bytes_are_not(swarm):
-    world = swarm(2, "6MB")
+    world = swarm(2, "2MB")
     for i in range(2):
         world.network.shape(i, 50)
     nodes = world.start(0, 1)
@@ -39,8 +39,9 @@ def test_messages_and_requests_are_marked_urgent_on_the_wire_and_the_models_byte
 
     # From the end that dialled: messages and requests. From the other: messages, and blocks.
     urgent = f"{URGENT_CLASS:#x}"
-    wait_until(lambda: set(marks(False)) == {urgent}, 60, "all that was dialled is marked")
-    wait_until(lambda: urgent in marks(True) and set(marks(True)) != {urgent}, 60, "messages of who listens are marked, blocks are not")
+    wait_until(lambda: set(marks(False)) == {urgent}, 120, "all that was dialled is marked")
+    wait_until(lambda: urgent in marks(True) and set(marks(True)) != {urgent}, 120, "messages of who listens are marked, blocks are not")
+    world.store.faults()
     world.check(*nodes)
     for i in range(2):
         urgent_bytes, others = world.network.received(i)

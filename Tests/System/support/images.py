@@ -56,4 +56,4 @@ def run(root: pathlib.Path, *command: str, user="65532:65532", **environment: st
     """
     return subprocess.run(
         ["unshare", "--mount", "--net", "--pid", "--fork", "sh", "-euc", script, "sh", root, user, *command],
-        text=True, capture_output=True, timeout=60, env={"PATH": os.environ["PATH"], "HOME": "/tmp", **environment})
+        text=True, capture_output=True, timeout=180, env={"PATH": os.environ["PATH"], "HOME": "/tmp", **environment})

@@ -27,7 +27,7 @@ from .store import Store
 
 SOURCE = pathlib.Path(__file__).resolve().parents[1] / "steps/steps.c"
 # Far longer than anything here takes; what takes so long hangs.
-PATIENCE = 40.0
+PATIENCE = 120.0
 # The files of a model by version: the same, replaced with the same size, replaced with another, gone, new, and empty ones.
 VERSIONS = {
     1: {"a/weights.gguf": ("w", 4 * MIB + 12345), "config.json": ("c1", 700), "head.gguf": ("h1", 2 * MIB + 77), "old/gone.bin": ("o", 3000), "empty": ("", 0)},
@@ -229,7 +229,7 @@ class Run:
         self.folders += 1
         folder = self.place.folder / f"m{self.folders}"
         environment = self.place.preloaded(
-            self.world.store.environment(prefix), folder, MODELCACHE_AGENT="/nonexistent/modelcache", MODELCACHE_AGENT_DEADLINE_SECONDS=30)
+            self.world.store.environment(prefix), folder, MODELCACHE_AGENT="/nonexistent/modelcache", MODELCACHE_AGENT_DEADLINE_SECONDS=90)
         self.readers.append((prefix, Running(["sha256sum", *(folder / n for n in names)], self.place.log("reader"), environment=environment)))
 
     def order(self, method: str, *arguments: object, **changes: object) -> int | None:
@@ -308,7 +308,7 @@ class Run:
         """Every model that was asked for can be had, by its plain names and by the library."""
         for prefix in self.used:
             expected = self.world.files(prefix, self.versions[prefix])
-            deadline = time.monotonic() + 6
+            deadline = time.monotonic() + 60
             while True:
                 result = self.warm(prefix)
                 if result is None or result.returncode != 0:

@@ -84,7 +84,7 @@ class Store:
         request = urllib.request.Request(
             f"http://127.0.0.1:{self._admin_port}/{what}", method=method, data=None if body is None else json.dumps(body).encode(),
             headers={"Content-Type": "application/json"})
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=120) as answer:
             return json.loads(answer.read() or b"{}")
 
     def stop(self) -> None:

@@ -42,7 +42,7 @@ class Swarm:
                         self.work / "proxy.log", prefix=self.network.inside(number))
         self.stack.callback(proxy.stop)
         wait_until(lambda: subprocess.run([*self.network.inside(number), "curl", "-s", "-o", "/dev/null", f"http://{address}:{PORT}/"],
-                                          check=False).returncode == 0, 15, "the proxy answers")
+                                          check=False).returncode == 0, 120, "the proxy answers")
         return node
 
     def start(self, *numbers: int, **settings: object) -> list[Node]:
