@@ -159,7 +159,7 @@ int main(int c, char **v)
 }""".replace("CALL", call))
     subprocess.run(["gcc", "-O1", "-o", tmp_path / "fail", tmp_path / "fail.c"], check=True)
     world.agent("--only-demands")
-    assert only(world.run(tmp_path / "fail", world.model + "/a.bin", world.source + "/a.bin", timeout=30, MODELCACHE_FAULTS="userfaultfd")) == "right"
+    assert only(world.run(tmp_path / "fail", world.model + "/a.bin", world.source + "/a.bin", MODELCACHE_FAULTS="userfaultfd")) == "right"
 
 
 @faults
@@ -276,6 +276,6 @@ def test_a_working_directory_in_a_cache_that_went_shows_no_holes(world, how):
     reader = subprocess.Popen([sys.executable, "-c", program, world.model], env=world.environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert reader.stdout.readline() == "there\n"
     subprocess.run(["umount", "-l", world.cache], check=True)
-    out, _ = reader.communicate("\n", timeout=60)
+    out, _ = reader.communicate("\n", timeout=120)
     world.mounted = False
     assert out == "ENOENT\n"

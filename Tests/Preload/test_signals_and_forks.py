@@ -31,7 +31,7 @@ def test_async_signal_safe_functions_stay_so(world, programs, alternate):
     seed = str(random.randrange(1 << 30))
     print("seed", seed)
     for turn in range(3):
-        r = world.run(programs["handler"], str(int(seed) + turn), "1500", alternate, world.model + "/a.bin", world.source + "/a.bin", timeout=60)
+        r = world.run(programs["handler"], str(int(seed) + turn), "1500", alternate, world.model + "/a.bin", world.source + "/a.bin")
         assert r.returncode == 0 and b"signals" in r.stdout and r.stderr == b"", (r.returncode, r.stdout, r.stderr)
         assert int(r.stdout.split()[0]) > 0, r.stdout
 
@@ -39,14 +39,14 @@ def test_async_signal_safe_functions_stay_so(world, programs, alternate):
 def test_a_handler_opens_the_model_first(world, programs):
     world.agent("--only-demands")
     program = "import os,signal,sys\nsignal.signal(signal.SIGALRM,lambda *_: (os.write(1,os.read(os.open(sys.argv[1],0),5)),os._exit(0)))\nsignal.setitimer(signal.ITIMER_REAL,0.05)\nopen(sys.argv[1],'rb').read()\nwhile True: pass"
-    r = world.run(sys.executable, "-c", program, world.model + "/a.bin", timeout=60)
+    r = world.run(sys.executable, "-c", program, world.model + "/a.bin")
     assert r.stdout == open(world.source + "/a.bin", "rb").read(5), r.stderr
 
 
 @pytest.mark.parametrize("kind", ["fork", "_Fork", "clone"])
 def test_children_of_a_threaded_program_open_read_and_map(world, programs, kind):
     world.agent("--only-demands")
-    r = world.run(programs["forks"], kind, world.model + "/a.bin", world.source + "/a.bin", timeout=100)
+    r = world.run(programs["forks"], kind, world.model + "/a.bin", world.source + "/a.bin")
     assert r.returncode == 0, (r.returncode, r.stdout, r.stderr)
 
 

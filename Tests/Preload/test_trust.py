@@ -84,7 +84,7 @@ def run(place, program, root, **more):
         if not os.path.exists(place + "/modelcache"):
             pytest.fail(f"{COMMAND} is not built")
         command = [place + "/modelcache", "warm", "--source", "oss://b/p/"]
-    return subprocess.run(command, env=e, user=VICTIM, group=VICTIM, extra_groups=[], capture_output=True, timeout=60)
+    return subprocess.run(command, env=e, user=VICTIM, group=VICTIM, extra_groups=[], capture_output=True, timeout=120)
 
 
 both = pytest.mark.parametrize("program", ["library", "command"])
