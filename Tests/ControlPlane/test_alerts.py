@@ -201,7 +201,7 @@ def test_a_certificate_that_nobody_renewed(watched):
 def test_the_probe_of_helm_test_tells_an_operator_from_none(watched, there):
     w, _ = watched
     port = w.operator.metrics_port if there else free_port()
-    result = subprocess.run([PROGRAM, "probe", f"http://127.0.0.1:{port}", "--timeout=1s"], text=True, capture_output=True, check=False, timeout=60)
+    result = subprocess.run([PROGRAM, "probe", f"http://127.0.0.1:{port}", "--timeout=1s"], text=True, capture_output=True, check=False, timeout=180)
     if there:
         assert result.returncode == 0 and result.stdout.startswith("operator ") and result.stdout.endswith(" is ready\n"), result.stderr
     else:

@@ -93,7 +93,7 @@ def test_a_kill_after_each_of_its_writes_ends_in_the_same_state_without_a_second
     w.start_operator(leader_elect=False)
     w.apply()
     w.until_ready()
-    time.sleep(1)
+    until_quiet(w, 2)
     want, total = w.end_state(), len(w.proxy.writes)
     w.operator.stop()
     assert 6 <= total <= 60, describe(w.proxy.writes)
@@ -116,10 +116,10 @@ def test_a_kill_after_each_of_its_writes_ends_in_the_same_state_without_a_second
         w.operator.close()
         w.start_operator(leader_elect=False)
         w.until_ready(name)
-        got = w.until(lambda: (state := w.end_state(name)) and state["phase"] == "Ready" and state)
+        w.until(lambda name=name: all((got := w.end_state(name))[part] == want[part] for part in ("phase", "conditions", "nodes")) and got["volumes"] == 1,
+                f"the state after write {n} is {want}")
         created = [j for j in w.jobs() if j["metadata"]["annotations"]["modelcache.io/name"] == name]
         assert len(created) == 3 and len({j["metadata"]["annotations"]["modelcache.io/node"] for j in created}) == 3, (n, [j["metadata"]["name"] for j in created])
-        assert got["conditions"] == want["conditions"] and got["nodes"] == want["nodes"] and got["volumes"] == 1, (n, got, want)
         w.kubectl("delete", "modelcache", name, "-n", w.namespace, "--wait=false")
         w.until(lambda name=name: w.get(name) is None, f"{name} is gone")
         w.operator.stop()
@@ -573,7 +573,7 @@ def test_nodes_without_capacity_are_left_in_peace_and_their_pods_are_told(w):
 
 def test_jobs_that_do_not_start_give_their_places_to_others_and_say_why(w):
     w.kubelets.starts = lambda node: node != "node-0"
-    w.start_operator("--warmup-start-deadline=5s")
+    w.start_operator("--warmup-start-deadline=10s")
     w.apply(warmup__parallelism=1)
     w.until(lambda: w.status().get("nodes", {}).get("ready") == 2, "the others are warmed")
     w.until(lambda: "node-0" in w.condition("Degraded").get("message", ""))
@@ -690,7 +690,7 @@ def test_sources_that_do_not_answer_delay_no_other_namespace(w):
     w.until(lambda: (w.kubectl.get("modelcache", "quick", "-n", other) or {}).get("status", {}).get("source", {}).get("digest"), seconds=120)
     began = time.monotonic()
     w.operator.stop()
-    assert time.monotonic() - began < 8
+    assert time.monotonic() - began < 20
     lease = w.kubectl.get("lease", "modelcache-operator", "-n", "modelcache-system")
     assert not lease["spec"].get("holderIdentity")
     w.start_operator(through_proxy=False)

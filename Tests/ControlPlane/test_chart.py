@@ -17,7 +17,7 @@ OF_HELM = {"app.kubernetes.io/managed-by", "app.kubernetes.io/instance", "app.ku
 
 
 def helm(*arguments, check=True) -> str:
-    result = subprocess.run([HELM, *map(str, arguments)], text=True, capture_output=True, check=False, timeout=60)
+    result = subprocess.run([HELM, *map(str, arguments)], text=True, capture_output=True, check=False, timeout=180)
     if check:
         assert result.returncode == 0, result.stderr
         return result.stdout
@@ -70,7 +70,7 @@ def kustomized(plane_of_nobody, tmp_path_factory):
 def plane_of_nobody():
     """kubectl without a server: kustomize needs none."""
     kubectl = planes.assets() / "kubectl"
-    return lambda *arguments: subprocess.run([kubectl, *arguments], text=True, stdout=subprocess.PIPE, check=True, timeout=60).stdout
+    return lambda *arguments: subprocess.run([kubectl, *arguments], text=True, stdout=subprocess.PIPE, check=True, timeout=180).stdout
 
 
 def test_the_templates_are_those_of_config():

@@ -132,7 +132,7 @@ def test_the_proxy_ends_watches(control_plane, kubectl, namespace, proxy, end):
 
     def watch():
         url = f"{proxy.url}/api/v1/namespaces/{namespace}/configmaps?watch=true"
-        with fetch(url, control_plane, control_plane.admin_token, 30) as answer:
+        with fetch(url, control_plane, control_plane.admin_token, 240) as answer:
             try:
                 for line in answer:
                     lines.append(line)

@@ -31,7 +31,7 @@ def plugin(control_plane, namespace):
         # Through kubectl itself, which finds plugins in the PATH.
         environment = os.environ | {"PATH": f"{PLUGIN.parent}:{os.environ['PATH']}", "KUBECONFIG": str(control_plane.kubectl.kubeconfig)}
         done = subprocess.run(
-            [control_plane.kubectl.program, "modelcache", *arguments, "-n", namespace], capture_output=True, text=True, timeout=60, env=environment)
+            [control_plane.kubectl.program, "modelcache", *arguments, "-n", namespace], capture_output=True, text=True, timeout=180, env=environment)
         assert done.returncode == code, done.stdout + done.stderr
         return done.stdout + done.stderr
 
@@ -195,9 +195,9 @@ def test_delete_all_waits_for_the_operator_and_gives_up_when_it_may(plugin, kube
     apply(kubectl, namespace)
     apply(kubectl, namespace, "two")
     hold(kubectl, namespace, "one")
-    said = plugin("delete-all", "--timeout", "1s", code=1)
+    said = plugin("delete-all", "--timeout", "6s", code=1)
     assert f"{namespace}/one: deleting" in said and f"{namespace}/two: deleting" in said
-    assert f"still there after 1.0 seconds: {namespace}/one;" in said and "--then-force" in said
+    assert f"still there after 6.0 seconds: {namespace}/one;" in said and "--then-force" in said
     assert kubectl.get("modelcache", "two", "-n", namespace) is None
     said = plugin("delete-all", "--timeout=0s", "--then-force=true")
     assert f"giving up the copies of {namespace}/one" in said

@@ -36,7 +36,7 @@ class Store:
         self._process = subprocess.Popen(
             [PROGRAM.with_name("modelcache-devstore"), "--port", "0", "--bucket", f"models={folder / 'models'}", "--key", f"{ACCESS_KEY}:{ACCESS_SECRET}",
              "--region", REGION, "--bandwidth", "1MB", "--ready-file", ready], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 120
         while not ready.exists() or not ready.read_text().strip():
             assert self._process.poll() is None and time.monotonic() < deadline, "the store did not start"
             time.sleep(0.05)
@@ -44,7 +44,7 @@ class Store:
 
     def close(self) -> None:
         self._process.terminate()
-        self._process.wait(30)
+        self._process.wait(120)
 
 
 class Agents:
@@ -74,7 +74,7 @@ class Agents:
         for one in self._processes:
             one.terminate()
         for one in self._processes:
-            one.wait(30)
+            one.wait(120)
         self._log.close()
 
 
@@ -128,9 +128,16 @@ def test_the_file_is_what_its_description_gives():
 
 def test_every_query_has_an_answer(scraped):
     prometheus, _ = scraped
-    empty = [f"{title}: {query}" for title, query in QUERIES if not prometheus.query(asked(query))]
-    assert not empty, "\n".join(empty)
+    until_none(lambda: [f"{title}: {query}" for title, query in QUERIES if not prometheus.query(asked(query))])
     assert len(QUERIES) > 30
+
+
+def until_none(lacking) -> None:
+    """Rates are of the last seconds: on a machine that was busy in them they have no value."""
+    deadline = time.monotonic() + 60
+    while lacks := lacking():
+        assert time.monotonic() < deadline, "\n".join(lacks)
+        time.sleep(0.5)
 
 
 def test_every_variable_has_values(scraped):
@@ -138,12 +145,13 @@ def test_every_variable_has_values(scraped):
     for variable in DASHBOARD["templating"]["list"]:
         if variable["type"] == "query":
             metric, label = re.fullmatch(r"label_values\((.*), (\w+)\)", variable["query"]).groups()
-            assert prometheus.query(f"count by ({label}) ({re.sub(r'[$](namespace|name)', '.*', metric)})"), variable["name"]
+            query = f"count by ({label}) ({re.sub(r'[$](namespace|name)', '.*', metric)})"
+            until_none(lambda query=query, name=variable["name"]: [] if prometheus.query(query) else [name])
 
 
 def test_promtool_finds_no_fault_in_an_agents_metrics(scraped):
     _, agents = scraped
-    with urllib.request.urlopen(f"http://{agents.metrics[0]}/metrics", timeout=10) as answer:
+    with urllib.request.urlopen(f"http://{agents.metrics[0]}/metrics", timeout=60) as answer:
         check_metrics(answer.read().decode())
 
 

@@ -48,7 +48,7 @@ def test_documented_objects_are_taken(control_plane, definition, namespace):
     for where, one in every:
         taken = subprocess.run(
             [control_plane.kubectl.program, "--kubeconfig", control_plane.admin_kubeconfig, "apply", "--dry-run=server", "--validate=true", "-f", "-"],
-            input=with_names(one, namespace), text=True, capture_output=True, check=False, timeout=60)
+            input=with_names(one, namespace), text=True, capture_output=True, check=False, timeout=180)
         if taken.returncode:
             wrong.append(f"{where}: {taken.stderr.strip()}")
     assert not wrong, "\n".join(wrong)

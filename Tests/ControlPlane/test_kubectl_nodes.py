@@ -21,7 +21,7 @@ def w(own_control_plane):
 
 
 def plugin(w, *arguments, code=0):
-    done = subprocess.run([PLUGIN, "nodes", *arguments, "--kubeconfig", w.proxy.kubeconfig()], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([PLUGIN, "nodes", *arguments, "--kubeconfig", w.proxy.kubeconfig()], capture_output=True, text=True, timeout=180)
     assert done.returncode == code, done.stdout + done.stderr
     return done.stdout + done.stderr
 

@@ -22,7 +22,7 @@ def w(own_control_plane):
 
 def plugin(w, *arguments):
     done = subprocess.run(
-        [PLUGIN, "starts", "qwen", "-n", w.namespace, *arguments, "--kubeconfig", w.proxy.kubeconfig()], capture_output=True, text=True, timeout=60)
+        [PLUGIN, "starts", "qwen", "-n", w.namespace, *arguments, "--kubeconfig", w.proxy.kubeconfig()], capture_output=True, text=True, timeout=180)
     assert done.returncode == 0, done.stdout + done.stderr
     return done
 

@@ -6,6 +6,7 @@ import time
 import pytest
 
 from support.operator_process import PROGRAM, Operator
+from support.webhook import until
 
 LEASE_SECONDS, RETRY_SECONDS = 15, 2
 
@@ -20,9 +21,9 @@ class Replicas:
     def __init__(self, plane, namespace, folder):
         self.plane, self.namespace, self.folder, self.all = plane, namespace, folder, []
 
-    def start(self) -> Operator:
+    def start(self, *flags) -> Operator:
         log = self.folder / f"operator-{len(self.all)}.log"
-        self.all.append(Operator(self.plane.admin_kubeconfig, log, f"--system-namespace={self.namespace}", f"--namespace={self.namespace}"))
+        self.all.append(Operator(self.plane.admin_kubeconfig, log, f"--system-namespace={self.namespace}", f"--namespace={self.namespace}", *flags))
         return self.all[-1]
 
     def leads(self, one) -> bool:
@@ -70,8 +71,12 @@ def test_sigterm_hands_over_before_the_lease_runs_out(replicas):
     assert time.monotonic() - began < LEASE_SECONDS - RETRY_SECONDS
     spec = replicas.lease()["spec"]
     assert spec["leaseTransitions"] == 1 and spec["leaseDurationSeconds"] == LEASE_SECONDS
-    events = replicas.plane.kubectl.get("events", "-n", replicas.namespace)["items"]
-    leaders = [event for event in events if event["reason"] == "LeaderElection"]
+
+    def told():
+        return [event for event in replicas.plane.kubectl.get("events", "-n", replicas.namespace)["items"] if event["reason"] == "LeaderElection"]
+
+    until(lambda: len(told()) >= 2, "both leaders are told")
+    leaders = told()
     assert len(leaders) == 2 and all("became leader" in event["message"] for event in leaders)
     assert all(event["involvedObject"]["kind"] == "Lease" and event["source"]["component"] == "modelcache-operator" for event in leaders)
 
@@ -110,18 +115,19 @@ def test_an_api_server_gone_for_a_minute_ends_the_leader_and_nobody_else(own_con
     prepare(own_control_plane, "system")
     replicas = Replicas(own_control_plane, "system", tmp_path)
     try:
-        first = replicas.start()
+        # A Lease of 30 s that its holder must have renewed for 10: a machine that is busy for some seconds makes no difference.
+        first = replicas.start("--leader-elect-lease-duration=30s")
         replicas.wait_until_leads(first)
-        second = replicas.start().ready()
+        second = replicas.start("--leader-elect-lease-duration=30s").ready()
         began = time.monotonic()
         own_control_plane.api_server.freeze()
         try:
             assert first.process.wait(120) == 1
             ended = time.monotonic() - began
-            assert ended < LEASE_SECONDS, "before another may lead"
+            assert ended < 30, "before another may lead"
             assert "leader election lost" in first.last_words() and "not renewed" in first.last_words()
             # Started again while the server is away, it waits.
-            third = replicas.start()
+            third = replicas.start("--leader-elect-lease-duration=30s")
             time.sleep(max(1, 60 - (time.monotonic() - began)))
             assert second.alive and third.alive
         finally:

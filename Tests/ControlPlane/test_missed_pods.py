@@ -7,6 +7,7 @@ import time
 import pytest
 
 from support.operator_process import PROGRAM, Operator
+from support.webhook import until
 
 PLUGIN = PROGRAM.parent / "kubectl-modelcache"
 MANY = 25
@@ -73,8 +74,7 @@ def test_a_missed_pod_gets_one_event_and_why_names_it(control_plane, kubectl, na
     kubectl("apply", "-f", "-", input=json.dumps({
         "apiVersion": "v1", "kind": "List", "items": [pod(namespace, name) for name in sorted(many)]}))
     wait_for(kubectl, namespace, many)
-    metrics = first.metrics()
-    assert f"modelcache_missed_pods {MANY + 2}" in metrics
+    until(lambda: f"modelcache_missed_pods {MANY + 2}\n" in first.metrics(), "all are counted")
 
     # A new leader tells nothing twice.
     first.close()
@@ -95,7 +95,7 @@ def test_a_missed_pod_gets_one_event_and_why_names_it(control_plane, kubectl, na
         "apiVersion": "modelcache.io/v1alpha1", "kind": "ModelCache", "metadata": {"name": "gemma", "namespace": namespace},
         "spec": {"source": {"uri": "oss://models/gemma/", "region": "cn-test"}}})
     why = subprocess.run(
-        [PLUGIN, "why", "gemma", "-n", namespace], capture_output=True, text=True, timeout=60,
+        [PLUGIN, "why", "gemma", "-n", namespace], capture_output=True, text=True, timeout=180,
         env=os.environ | {"KUBECONFIG": str(control_plane.admin_kubeconfig)}).stdout
     assert f"{MANY + 2} pods that name it were created without the webhook" in why, why
     assert f"kubectl -n {namespace} delete pod late many-0" in why

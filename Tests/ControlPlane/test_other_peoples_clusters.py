@@ -112,7 +112,7 @@ def test_an_address_without_a_host_is_every_address_of_both_families(w):
         for host in ("[::1]", "127.0.0.1") if family[0].endswith("=:0") else ("[::1]",):
             for port, line in zip(ports, lines):
                 path = "/metrics" if "metrics-bind-address" in line else "/healthz"
-                with urllib.request.urlopen(f"http://{host}:{port}{path}", timeout=10) as answer:
+                with urllib.request.urlopen(f"http://{host}:{port}{path}", timeout=60) as answer:
                     assert answer.status == 200
         one.stop()
 

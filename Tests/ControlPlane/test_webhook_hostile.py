@@ -10,7 +10,7 @@ import time
 import pytest
 
 from support import webhook as hooks
-from support.webhook import SYSTEM_NAMESPACE, Direct, is_injected, pod
+from support.webhook import Direct, is_injected, pod, until
 from test_webhook import cluster, world  # noqa: F401 (fixtures)
 
 MIB = 1 << 20
@@ -169,7 +169,7 @@ def test_chunked_bodies_without_end(world, operator, chunk):  # noqa: F811
 def is_well_while_attacked(world) -> None:  # noqa: F811
     assert world.operator.alive, world.operator.last_words()
     assert world.resident.most() < MOST_RESIDENT, world.resident.most()
-    assert world.operator.is_ready()
+    until(world.operator.is_ready, "it is ready")
 
 
 SLOW = {
@@ -187,7 +187,7 @@ def test_a_caller_that_stops_in_the_middle_is_disconnected(world, operator, word
         began = time.monotonic()
         while one.recv(65536):
             pass
-        assert time.monotonic() - began < 20
+        assert time.monotonic() - began < 40
     is_well(world)
 
 
@@ -198,7 +198,7 @@ def test_a_caller_that_sends_a_byte_now_and_then_is_disconnected(world, operator
             for byte in SLOW["half a head"] + b"X: " + b"x" * 200:
                 one.sendall(bytes([byte]))
                 time.sleep(0.2)
-        assert time.monotonic() - began < 20
+        assert time.monotonic() - began < 40
 
 
 def test_more_connections_than_are_taken(world, operator):  # noqa: F811

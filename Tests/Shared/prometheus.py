@@ -29,7 +29,7 @@ def program(name: str) -> str:
 
 
 def promtool(*arguments: object, text: str | None = None) -> subprocess.CompletedProcess:
-    return subprocess.run([program("promtool"), *map(str, arguments)], input=text, text=True, capture_output=True, check=False, timeout=60)
+    return subprocess.run([program("promtool"), *map(str, arguments)], input=text, text=True, capture_output=True, check=False, timeout=180)
 
 
 def check_metrics(text: str) -> None:

@@ -38,7 +38,7 @@ def serve(w, **operators):
         if not seen.path.startswith(PODS) or not rest:
             return None
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{operators[name].metrics_port}{rest}", timeout=10) as got:
+            with urllib.request.urlopen(f"http://127.0.0.1:{operators[name].metrics_port}{rest}", timeout=60) as got:
                 return Answer(got.status, text=got.read().decode())
         except urllib.error.HTTPError as error:
             return Answer(error.code, text=error.read().decode())

@@ -14,33 +14,34 @@ VERDICT_PATH, DELETION_PATH = "/validate-modelcache", "/validate-deletion"
 
 
 def configuration(port: int) -> dict:
-    """That of config/webhook, but by URL: an API server without a cluster's network reaches no Service."""
+    """That of config/webhook, but by URL: an API server without a cluster's network reaches no Service. And with all the time that an API
+    server gives: a machine that is busy for three seconds would make pods without their models."""
     return {
         "apiVersion": "admissionregistration.k8s.io/v1", "kind": "MutatingWebhookConfiguration", "metadata": {"name": CONFIGURATION},
         "webhooks": [{
             "name": "pods.modelcache.io", "clientConfig": {"url": f"https://127.0.0.1:{port}{PATH}"},
             "rules": [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"], "scope": "Namespaced"}],
             "objectSelector": {"matchExpressions": [{"key": "modelcache.io/inject", "operator": "Exists"}]},
-            "failurePolicy": "Ignore", "timeoutSeconds": 3, "sideEffects": "None", "reinvocationPolicy": "IfNeeded", "admissionReviewVersions": ["v1"],
+            "failurePolicy": "Ignore", "timeoutSeconds": 30, "sideEffects": "None", "reinvocationPolicy": "IfNeeded", "admissionReviewVersions": ["v1"],
         }],
     }
 
 
 def validating_configuration(port: int) -> dict:
-    """That of config/webhook for ModelCaches and what they need, by URL."""
+    """That of config/webhook for ModelCaches and what they need, by URL and as patient."""
     return {
         "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingWebhookConfiguration", "metadata": {"name": CONFIGURATION},
         "webhooks": [{
             "name": "modelcaches.modelcache.io", "clientConfig": {"url": f"https://127.0.0.1:{port}{VERDICT_PATH}"},
             "rules": [{"apiGroups": ["modelcache.io"], "apiVersions": ["v1alpha1"], "operations": ["CREATE", "UPDATE"], "resources": ["modelcaches"],
                        "scope": "Namespaced"}],
-            "failurePolicy": "Ignore", "timeoutSeconds": 3, "sideEffects": "None", "admissionReviewVersions": ["v1"],
+            "failurePolicy": "Ignore", "timeoutSeconds": 30, "sideEffects": "None", "admissionReviewVersions": ["v1"],
         }, {
             "name": "deletions.modelcache.io", "clientConfig": {"url": f"https://127.0.0.1:{port}{DELETION_PATH}"},
             "rules": [{"apiGroups": [group], "apiVersions": ["v1"], "operations": ["DELETE"], "resources": [resource], "scope": "Cluster"}
                       for group, resource in (("", "namespaces"), ("apiextensions.k8s.io", "customresourcedefinitions"))],
             "objectSelector": {"matchLabels": {"app.kubernetes.io/name": "modelcache"}},
-            "failurePolicy": "Ignore", "timeoutSeconds": 3, "sideEffects": "None", "admissionReviewVersions": ["v1"],
+            "failurePolicy": "Ignore", "timeoutSeconds": 30, "sideEffects": "None", "admissionReviewVersions": ["v1"],
         }],
     }
 
