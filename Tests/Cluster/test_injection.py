@@ -17,8 +17,8 @@ from support.webhook import CreationStream, certificates, expired_certificates, 
 SPACE, OTHER_SPACE = "inject-models", "inject-other"
 # Nothing is warmed before a pod asks.
 COLD = {"warmup": {"mode": "OnDemand"}, "placement": {"seeders": 0}}
-# 253 MB at this rate take twenty seconds: long enough to disturb a load in its middle.
-SLOW = {"warmup": {"mode": "OnDemand", "maxBytesPerSecond": "12Mi"}, "placement": {"seeders": 0}}
+# 253 MB at this rate take thirty seconds: long enough to disturb a load in its middle.
+SLOW = {"warmup": {"mode": "OnDemand", "maxBytesPerSecond": "8Mi"}, "placement": {"seeders": 0}}
 
 
 @pytest.fixture(scope="module", autouse=True)

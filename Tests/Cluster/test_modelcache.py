@@ -14,10 +14,10 @@ from support.system import ACCESS_KEY, SECRET, Running, paths
 SPACE, OTHER_SPACE = "show-models", "show-other"
 # Without another ModelCache of the same objects, whose copies would be taken.
 LONE_SPACE = "show-lone"
-# 253 MB at this rate take twelve seconds: long enough to disturb a fill in its middle.
-SLOW = {"maxBytesPerSecond": "20Mi"}
-# Thirty seconds, for much to be looked at before the disturbance.
-SLOWER = {"maxBytesPerSecond": "8Mi"}
+# 253 MB at this rate take thirty seconds: long enough to disturb a fill in its middle, also where a look takes some seconds.
+SLOW = {"maxBytesPerSecond": "8Mi"}
+# A minute, for much to be looked at before the disturbance.
+SLOWER = {"maxBytesPerSecond": "4Mi"}
 # How often three nodes together may read a model. Its owner alone reads a block; on a machine so busy that an owner is late by
 # seconds, another stands in for it.
 SHARED = 1.25
