@@ -127,7 +127,7 @@ private final class Sink: EventSink {
     private func recorder() -> EventRecorder {
         EventRecorder(
             sink: sink, component: "operator", instance: "pod-1", metrics: metrics, logger: logger,
-            patience: .init(attempts: 3, pause: .milliseconds(1), longestPause: .milliseconds(2), lastWords: .seconds(1)))
+            patience: .init(attempts: 3, pause: .milliseconds(1), longestPause: .milliseconds(2), lastWords: .seconds(30)))
     }
 
     /// Runs the recorder until `isDone`.

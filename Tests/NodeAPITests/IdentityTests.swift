@@ -281,7 +281,7 @@ private let now = TestCluster.now
 
     @Test func patienceEndsAndSoDoesTheRoomForThoseWhoWait() async throws {
         let refusals = CallerRefusals()
-        let identity = CallerIdentity(refusals: refusals, patience: .milliseconds(500), now: { now })
+        let identity = CallerIdentity(refusals: refusals, patience: .seconds(2), now: { now })
         let guarded = cache(try cluster.policy())
         let token = try cluster.token(header: ["kid": "rsa-2"])
         let waited = CallerRefusals()

@@ -1,5 +1,6 @@
 import Foundation
 import ObjectStore
+import TestSupport
 import Testing
 import TextCoding
 
@@ -24,10 +25,8 @@ import TextCoding
             kill(server, SIGKILL)
             waitpid(server, nil, 0)
         }
-        for _ in 0..<200 {
-            let error = try await Fixture.client("http://127.0.0.1:\(port)").fetch().error
-            guard error?.kind == .connectionRefused else { break }
-            try await Task.sleep(for: .milliseconds(20))
+        try await eventually("the server listens") {
+            try await Fixture.client("http://127.0.0.1:\(port)").fetch().error?.kind != .connectionRefused
         }
         try await body(port, certificates.authority, certificates.stranger)
     }

@@ -90,10 +90,10 @@ import Testing
         try await withServer(
             { _, answer in
                 await answer.head()
-                try? await Task.sleep(for: .milliseconds(3000))
+                try? await Task.sleep(for: .milliseconds(6500))
                 await answer.write(eventJSON("ADDED", podJSON("a", version: 1)))
                 await answer.end()
-            }, options: { $0.requestTimeout = .milliseconds(1500) }
+            }, options: { $0.requestTimeout = .seconds(5) }
         ) { _, client in
             var count = 0
             for try await _ in try await client.watch(Pod.self) { count += 1 }
