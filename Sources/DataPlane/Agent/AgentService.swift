@@ -39,34 +39,57 @@ public struct AgentService: Sendable {
         // A connection, a socket and two files for each chunk in flight: the soft limit of 1024 is soon reached.
         _ = mc_raise_open_file_limit()
         let audit = AuditLog(try options.auditPath.map { try LogFile.open($0, setting: "auditPath") })
-        // Models and caches in memory share a root.
         let lock = try RootLock(root: options.root)
         let mounter = options.mounter.map { MounterClient(socket: $0) }
         try await mounter?.answers(within: Self.mounterPatience)
+        let (registry, server) = try open(lock, mounter, audit)
+        do {
+            await registry.recoverCaches()
+            if let peers = options.peers {
+                try await Self.join(peers, options: options, registry: registry, logger: logger)
+            }
+            let group = try group(registry, server, mounter)
+            if let proxies = options.proxies.summary {
+                logger.notice("stores are reached through a proxy", metadata: ["proxies": "\(proxies)"])
+            }
+            logger.notice(
+                "agent ready",
+                metadata: ["socket": "\(options.socket)", "root": "\(options.root)", "pid": "\(getpid())"])
+            ready()
+            try await group.run()
+        } catch {
+            await registry.close()
+            throw error
+        }
+        await registry.close()
+        logger.notice("agent ended")
+    }
+
+    /// The caches that are there, and the socket, at which nobody is served yet.
+    private func open(
+        _ lock: RootLock, _ mounter: MounterClient?, _ audit: AuditLog
+    ) throws -> (ModelRegistry, SessionServer) {
         var medium = MediumOptions(preference: options.mediumPreference)
         if let mounter { medium.mounts = mounter }
+        // Models and caches in memory share a root, and its lock.
         let root = try CacheDirectory(
             root: options.root, .models, medium: medium, visibility: options.visibility, lock: lock)
-        let registry: ModelRegistry
-        let server: SessionServer
         do {
             let volumes = try Self.volumes(options, medium, lock)
-            server = try SessionServer(path: options.socket, logger: logger)
-            registry = ModelRegistry(
+            let server = try SessionServer(path: options.socket, logger: logger)
+            let registry = ModelRegistry(
                 options: options.registry, root: root, volumes: volumes, sockets: server, logger: logger, audit: audit)
+            return (registry, server)
         } catch {
             root.close()
             throw error
         }
-        await registry.recoverCaches()
-        if let peers = options.peers {
-            do {
-                try await Self.join(peers, options: options, registry: registry, logger: logger)
-            } catch {
-                await registry.close()
-                throw error
-            }
-        }
+    }
+
+    /// All that runs until the end: the socket, the upkeep and the HTTP servers.
+    private func group(
+        _ registry: ModelRegistry, _ server: SessionServer, _ mounter: MounterClient?
+    ) throws -> ServiceGroup {
         let started = ContinuousClock.now
         let refusals = CallerRefusals()
         let status: @Sendable () async -> AgentStatus = { [options] in
@@ -77,11 +100,10 @@ public struct AgentService: Sendable {
         }
         let sessions = ModelSessions(
             registry: registry, callers: CallerIdentity(refusals: refusals, patience: options.keyPatience),
-            faultDevice: try mounter?.faultDevice() ?? open("/dev/userfaultfd", O_RDWR | O_CLOEXEC), logger: logger,
-            status: status)
-        let socketThread = SocketThread(server: server, handler: sessions)
+            faultDevice: try mounter?.faultDevice() ?? Glibc.open("/dev/userfaultfd", O_RDWR | O_CLOEXEC),
+            logger: logger, status: status)
         var services: [any Service] = [
-            socketThread,
+            SocketThread(server: server, handler: sessions),
             Upkeep(registry: registry, sessions: sessions, server: server, options: options, logger: logger),
         ]
         if let address = options.http {
@@ -96,7 +118,7 @@ public struct AgentService: Sendable {
         if let address = options.metricsAddress {
             services.append(try StatusServer(metricsAt: address, status: status, logger: logger).service)
         }
-        let group = ServiceGroup(
+        return ServiceGroup(
             configuration: ServiceGroupConfiguration(
                 services: services.map {
                     ServiceGroupConfiguration.ServiceConfiguration(
@@ -104,20 +126,6 @@ public struct AgentService: Sendable {
                         failureTerminationBehavior: .gracefullyShutdownGroup)
                 },
                 gracefulShutdownSignals: [.sigterm, .sigint], logger: logger))
-        if let proxies = options.proxies.summary {
-            logger.notice("stores are reached through a proxy", metadata: ["proxies": "\(proxies)"])
-        }
-        logger.notice(
-            "agent ready", metadata: ["socket": "\(options.socket)", "root": "\(options.root)", "pid": "\(getpid())"])
-        ready()
-        do {
-            try await group.run()
-        } catch {
-            await registry.close()
-            throw error
-        }
-        await registry.close()
-        logger.notice("agent ended")
     }
 
     /// Takes part in the swarms of the other nodes that `peers` names.

@@ -61,6 +61,8 @@ package final class Mounter: Sendable {
             let connection = mc_accept(listener)
             if connection < 0 {
                 if isStopping.withLock({ $0 }) { return }
+                // Out of descriptors: the client waits in the backlog, and would be reported again at once.
+                if connection == -EMFILE || connection == -ENFILE { usleep(100_000) }
                 continue
             }
             serve(connection)

@@ -13,91 +13,103 @@ package enum MetricsText {
     }
 
     package static func encode(_ status: AgentStatus, naming: Naming = .everybody) -> String {
-        var text = ""
+        ofAgent(status) + credentials(status, naming)
+            + modelFamilies.map { one in
+                family(one.name, one.type, one.help, status.models.map { (labels($0, naming), one.value($0)) })
+            }.joined()
+            + peerFaults(status, naming)
+    }
+
+    private static func ofAgent(_ status: AgentStatus) -> String {
         // Whole seconds: the same at each scrape.
         let startTime = (Date().timeIntervalSince1970 - status.uptimeSeconds).rounded()
-        func family(_ name: String, _ type: String, _ help: String, _ samples: [Sample]) {
-            text += Self.family(name, type, help, samples)
+        func gauge(_ name: String, _ help: String, _ value: Double?) -> String {
+            family(name, "gauge", help, value.map { [([], $0)] } ?? [])
         }
-        func perModel(_ name: String, _ type: String, _ help: String, _ value: (ModelStatus) -> Double) {
-            family(name, type, help, status.models.map { (labels($0, naming), value($0)) })
-        }
-        family(
+        return family(
             "modelcache_build_info", "gauge", "Always 1: the agent's release and medium.",
             [([("version", status.version), ("medium", status.medium)], 1)])
-        family(
-            "process_start_time_seconds", "gauge", "Start time of the process since unix epoch in seconds.",
-            [([], startTime)])
-        family(
-            "modelcache_budget_bytes", "gauge", "Most bytes the agent may cache now.",
-            [([], Double(status.budgetBytes))])
-        family("modelcache_cached_bytes", "gauge", "Bytes of objects in the cache.", [([], Double(status.cachedBytes))])
-        family(
-            "modelcache_held_bytes", "gauge",
-            "Bytes that no eviction frees. The budget less these is free for another model.",
-            status.heldBytes.map { [([], Double($0))] } ?? [])
-        family(
-            "modelcache_in_flight_bytes", "gauge", "Bytes staged between network and cache.",
-            [([], Double(status.inFlightBytes))])
-        family(
-            "modelcache_in_flight_limit_bytes", "gauge", "The bound on staged bytes.",
-            [([], Double(status.inFlightLimitBytes))])
-        family("modelcache_sessions", "gauge", "Clients on the socket.", [([], Double(status.sessions))])
-        family(
-            "modelcache_callers_refused_total", "counter",
-            "Callers that ModelCaches' sockets turned away, by the check that they failed.",
-            (status.refusedCallers ?? [:]).sorted { $0.key < $1.key }.map { ([("check", $0.key)], Double($0.value)) })
-        text += credentials(status, naming)
-        perModel("modelcache_model_bytes", "gauge", "Size of the model.") { Double($0.totalBytes) }
-        perModel("modelcache_model_present_bytes", "gauge", "Bytes of the model in the cache.") {
-            Double($0.presentBytes)
+            + gauge("process_start_time_seconds", "Start time of the process since unix epoch in seconds.", startTime)
+            + gauge("modelcache_budget_bytes", "Most bytes the agent may cache now.", Double(status.budgetBytes))
+            + gauge("modelcache_cached_bytes", "Bytes of objects in the cache.", Double(status.cachedBytes))
+            + gauge(
+                "modelcache_held_bytes",
+                "Bytes that no eviction frees. The budget less these is free for another model.",
+                status.heldBytes.map(Double.init))
+            + gauge(
+                "modelcache_in_flight_bytes", "Bytes staged between network and cache.", Double(status.inFlightBytes))
+            + gauge(
+                "modelcache_in_flight_limit_bytes", "The bound on staged bytes.", Double(status.inFlightLimitBytes))
+            + gauge("modelcache_sessions", "Clients on the socket.", Double(status.sessions))
+            + family(
+                "modelcache_callers_refused_total", "counter",
+                "Callers that ModelCaches' sockets turned away, by the check that they failed.",
+                (status.refusedCallers ?? [:]).sorted { $0.key < $1.key }
+                    .map { ([("check", $0.key)], Double($0.value)) })
+    }
+
+    /// A family with one sample for each model.
+    private struct ModelFamily: Sendable {
+        let name: String
+        let type: String
+        let help: String
+        let value: @Sendable (ModelStatus) -> Double
+
+        static func gauge(_ name: String, _ help: String, _ value: @escaping @Sendable (ModelStatus) -> Double) -> Self
+        {
+            ModelFamily(name: name, type: "gauge", help: help, value: value)
         }
-        perModel("modelcache_model_files", "gauge", "Files of the model.") { Double($0.files) }
-        perModel("modelcache_model_complete_files", "gauge", "Files that are whole and verified.") {
-            Double($0.completeFiles)
+
+        static func counter(_ name: String, _ help: String, _ value: @escaping @Sendable (ModelStatus) -> Double)
+            -> Self
+        {
+            ModelFamily(name: name, type: "counter", help: help, value: value)
         }
-        perModel("modelcache_model_failed", "gauge", "1 when the model cannot be completed.") {
-            $0.phase == .failed ? 1 : 0
-        }
-        perModel("modelcache_model_users", "gauge", "Clients that hold the model.") { Double($0.users) }
-        perModel("modelcache_origin_bytes_total", "counter", "Body bytes received from the store.") {
-            Double($0.originBytes)
-        }
-        perModel("modelcache_peer_received_bytes_total", "counter", "Body bytes received from other nodes.") {
+    }
+
+    private static let modelFamilies: [ModelFamily] = [
+        .gauge("modelcache_model_bytes", "Size of the model.") { Double($0.totalBytes) },
+        .gauge("modelcache_model_present_bytes", "Bytes of the model in the cache.") { Double($0.presentBytes) },
+        .gauge("modelcache_model_files", "Files of the model.") { Double($0.files) },
+        .gauge("modelcache_model_complete_files", "Files that are whole and verified.") { Double($0.completeFiles) },
+        .gauge("modelcache_model_failed", "1 when the model cannot be completed.") { $0.phase == .failed ? 1 : 0 },
+        .gauge("modelcache_model_users", "Clients that hold the model.") { Double($0.users) },
+        .counter("modelcache_origin_bytes_total", "Body bytes received from the store.") { Double($0.originBytes) },
+        .counter("modelcache_peer_received_bytes_total", "Body bytes received from other nodes.") {
             Double($0.peerBytes)
-        }
-        perModel("modelcache_copied_bytes_total", "counter", "Bytes copied from other caches of this node.") {
+        },
+        .counter("modelcache_copied_bytes_total", "Bytes copied from other caches of this node.") {
             Double($0.copiedBytes ?? 0)
-        }
-        perModel("modelcache_peer_sent_bytes_total", "counter", "Body bytes sent to other nodes.") {
-            Double($0.servedBytes)
-        }
-        perModel(
-            "modelcache_peer_control_bytes_total", "counter",
-            "Bytes of messages sent to other nodes about who holds what."
-        ) { Double($0.controlBytes ?? 0) }
-        perModel("modelcache_peer_wrong_blocks_total", "counter", "Blocks that other nodes sent or described wrongly.")
-        { Double($0.wrongPeerBlocks) }
-        family(
-            "modelcache_peer_faults_total", "counter", "The same, by the node that did.",
-            naming == .nobody
-                ? []
-                : status.models.flatMap { model in
-                    (model.wrongPeers ?? [:]).sorted { $0.key < $1.key }.map {
-                        (labels(model, naming) + [("peer", $0.key)], Double($0.value))
-                    }
-                })
-        perModel("modelcache_origin_requests_total", "counter", "Ranged GETs sent to the store.") {
-            Double($0.requests)
-        }
-        perModel("modelcache_origin_retries_total", "counter", "Ranged GETs repeated.") { Double($0.retries) }
-        perModel("modelcache_origin_throttled_total", "counter", "Answers of the store that asked for fewer requests.")
-        { Double($0.throttled) }
-        perModel("modelcache_refilled_files_total", "counter", "Files read again because their digest was wrong.") {
+        },
+        .counter("modelcache_peer_sent_bytes_total", "Body bytes sent to other nodes.") { Double($0.servedBytes) },
+        .counter(
+            "modelcache_peer_control_bytes_total", "Bytes of messages sent to other nodes about who holds what."
+        ) { Double($0.controlBytes ?? 0) },
+        .counter("modelcache_peer_wrong_blocks_total", "Blocks that other nodes sent or described wrongly.") {
+            Double($0.wrongPeerBlocks)
+        },
+        .counter("modelcache_origin_requests_total", "Ranged GETs sent to the store.") { Double($0.requests) },
+        .counter("modelcache_origin_retries_total", "Ranged GETs repeated.") { Double($0.retries) },
+        .counter("modelcache_origin_throttled_total", "Answers of the store that asked for fewer requests.") {
+            Double($0.throttled)
+        },
+        .counter("modelcache_refilled_files_total", "Files read again because their digest was wrong.") {
             Double($0.refilledFiles)
+        },
+        .gauge("modelcache_transfers_in_flight", "Ranged GETs under way.") { Double($0.transfersInFlight) },
+    ]
+
+    /// Nodes' names are shown to those alone who may read models' names.
+    private static func peerFaults(_ status: AgentStatus, _ naming: Naming) -> String {
+        let models = naming == .nobody ? [] : status.models
+        let samples = models.flatMap { model in
+            (model.wrongPeers ?? [:]).sorted { $0.key < $1.key }.map { fault -> Sample in
+                (labels(model, naming) + [("peer", fault.key)], Double(fault.value))
+            }
         }
-        perModel("modelcache_transfers_in_flight", "gauge", "Ranged GETs under way.") { Double($0.transfersInFlight) }
-        return text
+        return family(
+            "modelcache_peer_faults_total", "counter", "Wrong blocks as above, by the node that sent or described them.",
+            samples)
     }
 
     private typealias Sample = (labels: [(String, String)], value: Double)
