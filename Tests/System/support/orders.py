@@ -25,8 +25,8 @@ class Answer:
 class Orders:
     """Signs as Sources/DataPlane/AgentAPI/RequestSignature.swift does."""
 
-    def __init__(self, address: str, secret: str, node: str = NODE):
-        self.address, self.secret, self.node = address, secret, node
+    def __init__(self, address: str, secret: str, node: str = NODE, patience: float = 60):
+        self.address, self.secret, self.node, self.patience = address, secret, node, patience
 
     def sign(self, method: str, target: str, body: bytes = b"", skew: float = 0) -> str:
         timestamp = int(time.time() + skew)
@@ -39,7 +39,7 @@ class Orders:
         headers = {}
         if authorization is not None:
             headers["Authorization"] = authorization or self.sign(method, target, body, skew)
-        connection = http.client.HTTPConnection(self.address, timeout=60)
+        connection = http.client.HTTPConnection(self.address, timeout=self.patience)
         try:
             connection.request(method, target, body=body or None, headers=headers)
             answer = connection.getresponse()

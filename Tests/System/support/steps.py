@@ -190,6 +190,11 @@ class Run:
         return self.over.exists()
 
     @property
+    def waits(self) -> bool:
+        """An agent without descriptors takes no client: those that come wait until it has some."""
+        return self.fault is not None and (self.fault.what, self.fault.error) == ("fail-on", "EMFILE") and not self.is_over
+
+    @property
     def alive(self) -> bool:
         return self.agent is not None and self.agent.process.alive()
 
@@ -206,8 +211,7 @@ class Run:
 
     def command(self, arguments: list[str], environment: dict[str, str] | None = None, watched: bool = False) -> subprocess.CompletedProcess | None:
         environment = environment or self.environment("")
-        # An agent without descriptors takes no client; those that came wait for it.
-        waits = self.fault is not None and (self.fault.what, self.fault.error) == ("fail-on", "EMFILE") and not self.is_over
+        waits = self.waits
         try:
             result = self.place.run(*(self.prefix if watched else ()), paths.MODELCACHE, *arguments, environment=environment, seconds=3 if waits else PATIENCE)
         except subprocess.TimeoutExpired:
@@ -237,6 +241,7 @@ class Run:
         if not self.alive:
             return None
         try:
+            self.orders.patience = 3 if self.waits else 60
             return getattr(self.orders, method)(*arguments, **changes).status
         except (OSError, http.client.HTTPException):
             return None
