@@ -1,4 +1,5 @@
 import ChunkStore
+import Crypto
 import Foundation
 import Synchronization
 import Testing
@@ -223,5 +224,64 @@ import Testing
         model.files[0].fail(reason: "the store is away")
         #expect(!model.files[0].failedForItsName && model.files[0].completeWithFreeName() == nil)
         #expect(model.files[0].state == .failed)
+    }
+
+    @Test func `a file that waits for its name is read once, however often the name is taken again`() throws {
+        let scratch = Scratch()
+        let root = try root(scratch)
+        defer { root.close() }
+        var entry = ManifestFile(key: "x", size: UInt64(bytes.count), etag: "e")
+        // Unlike the CRC-64 it is computed from the bytes.
+        entry.checksums = .init(sha256: SHA256.hash(data: bytes).map { String(format: "%02x", $0) }.joined())
+        let model = try root.open(try Manifest(identity: identity, files: [entry], chunkBytes: 2 << 20))
+        let file = model.files[0]
+        let foreign = "/models/\(model.id)/x"
+        try scratch.write("precious", to: foreign)
+        try fillAll(file, from: bytes, pool: pool)
+        let taken = ChunkStoreError.nameTaken(path: scratch.path + foreign)
+        #expect(throws: taken) { try file.complete() }
+        // Whoever reads it again finds that it is not the object.
+        let handle = try FileHandle(forUpdating: URL(fileURLWithPath: "\(model.directory)/.partial/x"))
+        try handle.write(contentsOf: [bytes[0] ^ 1])
+        try handle.close()
+        for _ in 0..<2 {
+            file.fail(reason: "its name is taken")
+            #expect(file.failedForItsName)
+            file.resume()
+            #expect(throws: taken) { try file.complete() }
+        }
+        file.fail(reason: "its name is taken")
+        try FileManager.default.removeItem(atPath: scratch.path + foreign)
+        #expect(file.completeWithFreeName() == true && file.isVerified)
+    }
+
+    @Test func `a file that lost a chunk after its name was taken has not failed for its name`() throws {
+        let scratch = Scratch()
+        let root = try root(scratch)
+        defer { root.close() }
+        let model = try root.open(try manifest([("x", bytes)]))
+        let file = model.files[0]
+        try scratch.write("precious", to: "/models/\(model.id)/x")
+        try fillAll(file, from: bytes, pool: pool)
+        #expect(throws: ChunkStoreError.self) { try file.complete() }
+        let handle = try FileHandle(forUpdating: URL(fileURLWithPath: "\(model.directory)/.partial/x"))
+        try handle.write(contentsOf: [bytes[0] ^ 1])
+        try handle.close()
+        #expect(file.check(0, blockBytes: file.chunkBytes) == .wrong)
+        file.fail(reason: "the store is away")
+        try FileManager.default.removeItem(atPath: "\(model.directory)/x")
+        #expect(!file.failedForItsName && file.completeWithFreeName() == nil)
+        #expect(file.state == .failed && file.message == "the store is away")
+    }
+
+    @Test func `a failure of a closed file is not taken back`() throws {
+        let scratch = Scratch()
+        let root = try root(scratch)
+        defer { root.close() }
+        let model = try root.open(try manifest([("x", bytes)]))
+        model.files[0].fail(reason: "the model was evicted")
+        try root.evict(model)
+        model.files[0].resume()
+        #expect(model.files[0].state == .failed && model.files[0].message == "the model was evicted")
     }
 }

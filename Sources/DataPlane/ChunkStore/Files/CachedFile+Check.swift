@@ -118,7 +118,7 @@ extension CachedFile {
             guard completing.changes == before, !isClosed, awaitsChecksAlone else { return }
             do throws(ChunkStoreError) { try publish(record: map.record) } catch {
                 guard case .nameTaken = error else { return }
-                completing.isNameTaken = true
+                completing.nameTakenAt = completing.changes
                 failLocked("\(error)", &completing)
             }
         }

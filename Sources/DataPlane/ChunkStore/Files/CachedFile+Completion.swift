@@ -8,7 +8,7 @@ extension CachedFile {
     /// When all chunks are received: checks those that are unchecked, verifies, then publishes, or invalidates (first
     /// mismatch) or fails (second). Blocking, so on ``BlockingWork``: MD5 and CRC-64/NVME read the file, a disk is
     /// synced. Meanwhile no lock is held, and the file may fail or close. Again on a complete file: `.published`. A
-    /// file verified before a restart is not read again for its digest.
+    /// file that was verified before a restart, or when its name was taken, is not read again for its digest.
     ///
     /// - Parameter stop: ends it within the time of a 2 MiB read; the file stays as it is.
     /// Errors: `.notComplete`, also when a chunk was found wrong or could not be read back: it is missing then, and
@@ -32,7 +32,7 @@ extension CachedFile {
     /// The result of a look at the bytes, and which bytes those were.
     private struct Finding {
         enum Result {
-            /// Before this agent.
+            /// Earlier, and nothing has changed since.
             case recorded(Verification)
             case verified(Verification)
             case unreadable(chunk: Int, path: String, why: String)
@@ -84,7 +84,7 @@ extension CachedFile {
         map.state == .complete ? try paths.isPublished() : false
     }
 
-    /// How a file that is complete was found to be before a restart.
+    /// How a file that is complete was found to be before a restart, or when its name was taken.
     private func recorded(_ checksums: ObjectChecksums) -> Verification? {
         guard map.receivedCount == chunkCount else { return nil }
         return switch map.record {
@@ -109,10 +109,13 @@ extension CachedFile {
             return .doubted("\(key): its entity tag is not its MD5; that need not be wrong, so it is read once more")
         case .verified?, .unverifiable?:
             if try !isPublished() {
-                do throws(ChunkStoreError) {
-                    try publish(record: verification == .verified ? .verified : .unverifiable)
-                } catch {
-                    if case .nameTaken = error { completing.isNameTaken = true }
+                let record: PresenceMap.Record = verification == .verified ? .verified : .unverifiable
+                do throws(ChunkStoreError) { try publish(record: record) } catch {
+                    if case .nameTaken = error {
+                        completing.nameTakenAt = completing.changes
+                        // The bytes stay what they were found to be: once the name is free they are not read again.
+                        map.record = record
+                    }
                     throw error
                 }
             }
@@ -243,6 +246,7 @@ extension CachedFile {
     }
 
     func failLocked(_ reason: String, _ completing: inout Completing) {
+        completing.hasFailedForName = completing.nameTakenAt == completing.changes
         completing.changes += 1
         map.setMessage(reason)
         map.state = .failed
@@ -252,7 +256,7 @@ extension CachedFile {
     /// The file is complete, and failed because something that is not ours had its name. Takes no lock that is held
     /// while bytes are read.
     public var failedForItsName: Bool {
-        map.state == .failed && !isClosed && completing.withLock { $0.isNameTaken }
+        map.state == .failed && !isClosed && completing.withLock { $0.hasFailedForName }
     }
 
     /// Once its name is free, a file that failed for it is completed as by ``complete(until:)``. It fails again where
@@ -278,13 +282,13 @@ extension CachedFile {
         do throws(ChunkStoreError) { return try paths.foreignName() == nil } catch { return false }
     }
 
-    /// Takes a failure back: the file may be filled again, its chunks kept. Nothing if it did not fail. Waits for a
-    /// name that is given or taken, as ``fail(reason:)`` does.
+    /// Takes a failure back: the file may be filled again, its chunks kept. Nothing if it did not fail, or is closed:
+    /// nobody fills it any more. Waits for a name that is given or taken, as ``fail(reason:)`` does.
     public func resume() {
         completing.withLock { completing in
-            guard map.state == .failed else { return }
+            guard map.state == .failed, !isClosed else { return }
             completing.mismatches = 0
-            completing.isNameTaken = false
+            completing.hasFailedForName = false
             map.state = .filling
             map.setMessage("")
             announce()
@@ -302,6 +306,7 @@ extension CachedFile {
         completing.changes += 1
         nextFill()
         map.state = .filling
+        map.record = .nothing
         map.forgetAll()
         recount()
     }

@@ -48,10 +48,12 @@ public final class CachedFile: Sendable {
         /// How often the medium could not read back what was written.
         var mediumFaults = 0
         var tag = TagEvidence()
-        /// It was complete and could not be published: something else had its name.
-        var isNameTaken = false
         /// Counts what makes a verification that is under way worthless: bytes that may become others, and a failure.
         var changes = 0
+        /// `changes` when it was complete and could not be published, since something else had its name.
+        var nameTakenAt: Int?
+        /// It failed as it was at ``nameTakenAt``.
+        var hasFailedForName = false
     }
     /// Held while the file changes its state or name, never while its bytes are read or synced: an eviction waits for
     /// it.
