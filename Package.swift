@@ -314,7 +314,8 @@ let package = Package(
         .testTarget(
             name: "ModelsTests",
             dependencies: [
-                "TestSupport", "AgentAPI", "ChunkStore", "ChunkStoreTestSupport", "DevStore", "Models", "Transfer",
+                "TestSupport", "AgentAPI", "ChunkStore", "ChunkStoreTestSupport", "DevStore", "Models", "ObjectStore",
+                "RangeTransfer", "Swarm", "Transfer",
                 .product(name: "Logging", package: "swift-log"),
             ], swiftSettings: strict),
         .testTarget(

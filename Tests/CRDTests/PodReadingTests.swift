@@ -25,7 +25,7 @@ import Testing
     ) -> PodReading {
         PodReading(
             node: "node-1", podUID: "u", openedAt: opened, answeredMilliseconds: answered, firstByteMilliseconds: firstByte,
-            completeMilliseconds: complete, endedMilliseconds: ended, totalBytes: 1_000_000, cacheBytes: 200_000, peerBytes: 300_000,
+            completeMilliseconds: complete, endedMilliseconds: ended, totalBytes: 1_000_000, cacheBytes: 200_000, copiedBytes: 40_000, peerBytes: 300_000,
             storeBytes: 500_000, waitMilliseconds: ["store": 12_300, "memory": 400])
     }
 
@@ -91,8 +91,8 @@ import Testing
         ])
         let words = lines.map { $0.split(separator: " ").joined(separator: " ") }
         #expect(words.count == 2)
-        #expect(words.first == "POD PHASE PROGRAM OPENING FIRST BYTE READING FINISHING CACHE PEERS STORE WAITED FOR")
-        #expect(words.last == "one LOADING 2.5s 0.5s - 21s 9.0s 200 kB 300 kB 500 kB store 12s, memory 0.4s")
+        #expect(words.first == "POD PHASE PROGRAM OPENING FIRST BYTE READING FINISHING CACHE COPIED PEERS STORE WAITED FOR")
+        #expect(words.last == "one LOADING 2.5s 0.5s - 21s 9.0s 200 kB 40 kB 300 kB 500 kB store 12s, memory 0.4s")
         #expect(StartsText.readings([]).isEmpty)
     }
 }

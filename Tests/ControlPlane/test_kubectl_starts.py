@@ -59,7 +59,7 @@ def test_starts_cuts_the_loading_of_a_pod_by_what_its_agent_saw(w):
     assert "reading" not in starts["untold"] and report["untold"] == []
     lines = [line.split() for line in plugin(w).stdout.splitlines()]
     assert ["told", "node-0", "1m35s", "2s", "5s", "-", "13s", "1m15s", "1"] in lines
-    assert "told LOADING 2.5s 0.5s 1.0s 40s 31s 53 MB 0 B 200 MB store 30s, opening 0.5s".split() in lines
+    assert "told LOADING 2.5s 0.5s 1.0s 40s 31s 53 MB 0 B 0 B 200 MB store 30s, opening 0.5s".split() in lines
 
     w.agents.by_node["node-1"].silent = True
     w.until(lambda: "the agent on node-1 does not tell" in plugin(w).stderr, "the silent agent is named")

@@ -9,11 +9,19 @@ private let begin = ContinuousClock.now
 
 private func at(_ seconds: Double) -> ContinuousClock.Instant { begin + .milliseconds(Int64(seconds * 1000)) }
 
+private func supply(
+    store: Int64 = 0, peers: Int64 = 0, copied: Int64 = 0, _ waits: [DemandWait: Duration] = [:]
+) -> ReaderSupply {
+    ReaderSupply(storeBytes: store, peerBytes: peers, copiedBytes: copied, waits: DemandWaits(waits))
+}
+
 private func progress(
-    present: Int64 = 0, store: Int64 = 0, peers: Int64 = 0, complete: Bool = false, _ waits: [DemandWait: Duration] = [:]
+    present: Int64 = 0, store: Int64 = 0, peers: Int64 = 0, copied: Int64 = 0, complete: Bool = false,
+    _ waits: [DemandWait: Duration] = [:]
 ) -> ReaderProgress {
     ReaderProgress(
-        totalBytes: 1000, presentBytes: present, storeBytes: store, peerBytes: peers, isComplete: complete, waits: DemandWaits(waits))
+        totalBytes: 1000, presentBytes: present, isComplete: complete,
+        supply: supply(store: store, peers: peers, copied: copied, waits))
 }
 
 @Suite struct ReaderTimesTests {
@@ -22,12 +30,12 @@ private func progress(
     @Test mutating func `a start has its times, bytes and waits`() {
         times.isAdmitted(at(0.5))
         times.isAnswered(progress(present: 100, store: 50, peers: 7), at(2))
-        times.waits(progress(present: 100, store: 50, peers: 7), at(3))
+        times.waits(supply(store: 50, peers: 7), at(3))
         // Of another thread: the pod waits already.
-        times.waits(progress(), at(4))
+        times.waits(supply(), at(4))
         times.isServed(at(5))
-        times.waitsNoMore(progress(present: 500, store: 400, peers: 57, [.store: .seconds(3), .memory: .seconds(1)]), at(7))
-        times.completes(progress(present: 1000, store: 850, peers: 107, complete: true), at(9))
+        times.waitsNoMore(supply(store: 400, peers: 57, [.store: .seconds(3), .memory: .seconds(1)]), at(7))
+        times.completes(progress(present: 1000, store: 850, peers: 107, copied: 30, complete: true), at(9))
         times.completes(progress(present: 1000, store: 9999, complete: true), at(11))
         times.ends(at(60))
         let start = times.start(progress(present: 1000, store: 9999, complete: true), at(70))
@@ -35,6 +43,7 @@ private func progress(
         #expect(start.admittedMilliseconds == 500 && start.answeredMilliseconds == 2000 && start.firstByteMilliseconds == 5000)
         #expect(start.completeMilliseconds == 9000 && start.endedMilliseconds == 60_000 && start.observedMilliseconds == 70_000)
         #expect(start.totalBytes == 1000 && start.cacheBytes == 100 && start.storeBytes == 800 && start.peerBytes == 100)
+        #expect(start.copiedBytes == 30)
         #expect(start.waitMilliseconds == ["keys": 500, "opening": 1500, "store": 3000, "memory": 1000])
     }
 
@@ -42,7 +51,7 @@ private func progress(
         times.isAdmitted(at(0))
         #expect(times.start(nil, at(3)).waitMilliseconds == ["opening": 3000])
         times.isAnswered(progress(present: 100), at(4))
-        times.waits(progress(present: 100), at(5))
+        times.waits(supply(), at(5))
         let start = times.start(progress(present: 400, peers: 300, [.peers: .seconds(2)]), at(7))
         #expect(start.waitMilliseconds == ["opening": 4000, "peers": 2000])
         #expect(start.firstByteMilliseconds == nil && start.completeMilliseconds == nil && start.peerBytes == 300)
@@ -61,11 +70,24 @@ private func progress(
     @Test mutating func `the cause of a wait between two looks is where bytes came from`() {
         times.isAdmitted(at(0))
         times.isAnswered(progress(), at(0))
-        times.waits(progress(), at(1))
-        times.waitsNoMore(progress(store: 10, peers: 90), at(1.03))
-        times.waits(progress(store: 10, peers: 90), at(2))
-        times.waitsNoMore(progress(store: 50, peers: 90), at(2.04))
-        #expect(times.start(nil, at(3)).waitMilliseconds == ["peers": 30, "store": 40])
+        times.waits(supply(), at(1))
+        times.waitsNoMore(supply(store: 10, peers: 90), at(1.03))
+        times.waits(supply(store: 10, peers: 90), at(2))
+        times.waitsNoMore(supply(store: 50, peers: 90), at(2.04))
+        times.waits(supply(store: 50, peers: 90), at(2.5))
+        times.waitsNoMore(supply(store: 60, peers: 95, copied: 11), at(2.55))
+        #expect(times.start(nil, at(3)).waitMilliseconds == ["peers": 30, "store": 40, "copy": 50])
+    }
+
+    @Test mutating func `bytes and waits of a copy are told as those of a copy`() {
+        times.isAdmitted(at(0))
+        times.isAnswered(progress(present: 100), at(0))
+        times.waits(supply(), at(1))
+        times.waitsNoMore(supply(store: 100, copied: 500, [.copy: .seconds(3), .store: .seconds(1)]), at(5))
+        times.completes(progress(present: 1000, store: 150, copied: 750, complete: true), at(6))
+        let start = times.start(nil, at(7))
+        #expect(start.cacheBytes + start.copiedBytes + start.storeBytes + start.peerBytes == start.totalBytes)
+        #expect(start.waitMilliseconds == ["copy": 3000, "store": 1000])
     }
 }
 

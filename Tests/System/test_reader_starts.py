@@ -72,3 +72,24 @@ def test_each_pods_start_has_its_times_its_bytes_and_its_waits(kind, place, node
     assert second["completeMilliseconds"] == second["firstByteMilliseconds"] == second["answeredMilliseconds"], second
     assert second["waitMilliseconds"].keys() <= {"keys", "opening"}, second
     assert second["openedAt"] >= first["openedAt"] + first["completeMilliseconds"], (first, second)
+
+
+def test_a_start_tells_what_was_copied_from_another_cache_of_the_node(place, node, store, bucket, container):
+    key = Key("key-1")
+    model = one_file(bucket, mebibytes=24)
+    _, orders = node()
+    uids = [new_uid(), new_uid()]
+    for number, uid in enumerate(uids):
+        answer = orders.put(uid, definition(store, model.prefix, model.bytes, name=f"n{number}", callers=callers(key)))
+        assert answer.status == 200, answer
+        view = container(volume(place, uid))
+        token = view.programs / f"token-{number}"
+        token.write_text(key.token(**{"kubernetes.io": {"namespace": "team", "pod": {"name": "pod", "uid": f"uid-{number}"}}}))
+        job = Running([view.modelcache, "warm"], place.log("warm"), prefix=view.prefix,
+                      environment=view.environment(store, model, MODELCACHE_TOKEN_FILE=token))
+        assert job.wait(120) == 0, job.output()
+    first, second = (orders.request("GET", f"/v1/caches/{uid}/readers").json["readers"][0] for uid in uids)
+    assert first["copiedBytes"] == 0 and first["storeBytes"] + first["cacheBytes"] > 0, first
+    # A part may have been copied before the agent answered.
+    assert second["storeBytes"] == second["peerBytes"] == 0 and second["totalBytes"] == model.bytes, second
+    assert second["copiedBytes"] + second["cacheBytes"] > 0, second

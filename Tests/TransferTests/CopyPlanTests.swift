@@ -49,6 +49,47 @@ import Transfer
         #expect(plan.isOver && missing == 20)
     }
 
+    @Test func `what is taken back comes from the end, and is not copied`() throws {
+        var plan = CopyPlan([.init(file: 1, chunkCount: 5, chunksOfUnit: 1), .init(file: 3, chunkCount: 9, chunksOfUnit: 2)])
+        #expect(plan.chunks == .init(waiting: 14, underWay: 0))
+        plan.demanded(file: 3, chunks: 6..<7)
+        // In the order of a copy the middle of the last file is the end.
+        let taken = plan.takenBack(chunks: 3)
+        #expect(taken == [
+            .missing(.init(file: 3, chunks: 6..<8), isAwaited: true), .missing(.init(file: 3, chunks: 4..<6), isAwaited: false),
+        ])
+        #expect(plan.chunks == .init(waiting: 10, underWay: 0) && !plan.isAwaited)
+        let demanded = plan.nextAwaited()
+        #expect(demanded == nil, "it is fetched")
+        let order = units(&plan)
+        #expect(order.map(\.chunks) == [0..<1, 0..<2, 4..<5, 8..<9, 1..<2, 2..<3, 3..<4, 2..<4])
+        #expect(plan.chunks == .init(waiting: 0, underWay: 10))
+        let nothing = plan.takenBack(chunks: 9)
+        #expect(nothing.isEmpty)
+    }
+
+    @Test func `a file of which all is taken back has ended`() {
+        var plan = CopyPlan([.init(file: 0, chunkCount: 2, chunksOfUnit: 1)])
+        let actions = plan.takenBack(chunks: 100)
+        #expect(actions.last == .ended(file: 0) && actions.count == 3 && plan.isOver)
+    }
+
+    @Test func `a reader waits for a copy until that ends`() throws {
+        var plan = CopyPlan([.init(file: 0, chunkCount: 9, chunksOfUnit: 1)])
+        let next = plan.next()
+        let first = try #require(next)
+        plan.demanded(file: 0, chunks: 0..<2)
+        let awaited = plan.nextAwaited()
+        let second = try #require(awaited)
+        #expect(second.chunks == 1..<2 && plan.isAwaited)
+        _ = plan.ended(first, .copied)
+        #expect(plan.isAwaited)
+        _ = plan.ended(second, .copied)
+        #expect(!plan.isAwaited)
+        plan.demanded(file: 0, chunks: 0..<2)
+        #expect(!plan.isAwaited, "they are there")
+    }
+
     @Test func `each unit is copied or told missing once, and each file ends once, whatever happens`() {
         for seed in SeededRandom.seeds(60) {
             var random = SeededRandom(seed: seed)
@@ -75,6 +116,7 @@ import Transfer
                 switch Int.random(in: 0..<12, using: &random) {
                 case 0: plan.demanded(file: Int.random(in: 0...4, using: &random), chunks: 0..<Int.random(in: 1...12, using: &random))
                 case 1 where random.chance(1, of: 6): take(plan.stopped())
+                case 1: take(plan.takenBack(chunks: Int.random(in: 1...4, using: &random)))
                 case 2...6: if let unit = random.chance(1, of: 3) ? plan.nextAwaited() : plan.next() { underWay.append(unit) }
                 default:
                     guard let index = underWay.indices.randomElement(using: &random) else { continue }
@@ -84,6 +126,7 @@ import Transfer
                     take(plan.ended(unit, end))
                 }
             }
+            #expect(plan.chunks == .init(waiting: 0, underWay: 0) && !plan.isAwaited, "seed \(seed)")
             #expect(underWay.isEmpty && ended.sorted() == counts.keys.sorted(), "seed \(seed)")
             for (file, count) in counts { #expect(settled[file]?.sorted() == Array(0..<count), "seed \(seed)") }
         }

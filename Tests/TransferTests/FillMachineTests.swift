@@ -328,6 +328,23 @@ private struct World {
         #expect(world.machine.demandWait(now: world.now) == nil)
     }
 
+    @Test func `where no reader waits for a fetch the cause is the copy`() {
+        var world = World([3, 1], copying: [0])
+        world.demand(0, 0..<3)
+        #expect(world.machine.demandWait(now: world.now) == nil)
+        #expect(world.machine.demandWait(copyIsAwaited: true, now: world.now) == .copy)
+        world.demand(1, 0..<1)
+        #expect(world.machine.demandWait(copyIsAwaited: true, now: world.now) == .memory)
+    }
+
+    @Test func `chunks that a copy gives up are fetched in their order`() {
+        var world = World([9], copying: [0])
+        world.handle(.lost((2..<6).map { ChunkAddress(file: 0, chunk: $0) }, isAwaited: false))
+        world.grantAll()
+        let begun = world.parts.sorted { $0.key < $1.key }.flatMap { Array($0.value.run.chunks) }
+        #expect(begun == [2, 3, 4, 5] && world.complaint == nil)
+    }
+
     @Test func `a wait that the store asks for is honoured`() {
         var world = World([1])
         world.grantAll()

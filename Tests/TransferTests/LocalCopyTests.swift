@@ -32,18 +32,20 @@ import Transfer
         try FakeCache(folder: folder.file(name), files: files, prefix: "v2/", chunkBytes: chunkBytes)
     }
 
-    private func donors(_ cache: FakeCache, for own: FakeCache, keys: Set<String>) -> [UInt32: Donor] {
-        let loan = CacheLoan(cache.model)
+    private func donors(_ cache: FakeCache, for own: FakeCache, keys: Set<String>) -> [UInt32: CachedFile] {
         let theirs = Dictionary(uniqueKeysWithValues: cache.model.files.map { ($0.key, $0) })
         return Dictionary(
             uniqueKeysWithValues: own.model.files.filter { keys.contains($0.key) }.compactMap { file in
-                theirs[file.key].map { (file.fileIndex, Donor($0, loan: loan)) }
+                theirs[file.key].map { (file.fileIndex, $0) }
             })
     }
 
-    private func fill(_ cache: FakeCache, _ source: FakeSource, donors: [UInt32: Donor]) -> ModelFill {
+    private func fill(
+        _ cache: FakeCache, _ source: FakeSource, donors: [UInt32: CachedFile], pace: CopyPace = CopyPace()
+    ) -> ModelFill {
         ModelFill(
-            model: cache.model, source: source, pool: pool, limits: FillLimits(maximumTransfers: 4), donors: donors, logger: logger)
+            model: cache.model, source: source, pool: pool, limits: FillLimits(maximumTransfers: 4), donors: donors, pace: pace,
+            logger: logger)
     }
 
     /// Right, published, and nothing left behind.
@@ -66,7 +68,6 @@ import Transfer
         try expectRight(cache, source)
         #expect(Set(source.requests.map(\.key)) == ["b"])
         #expect(fill.meter.copiedBytes == 9_000_003 && fill.meter.receivedBytes == 5 << 20)
-        #expect(donor.model.usage.inUse == 0, "the loan has ended")
     }
 
     @Test func `a chunk that is damaged in the other cache is fetched and never shown`() async throws {
@@ -130,7 +131,7 @@ import Transfer
         await stopped.stop()
         busy.release()
         await run.value
-        #expect(stopped.failure == nil && cache.model.files[0].state == .filling && donor.model.usage.inUse == 0)
+        #expect(stopped.failure == nil && cache.model.files[0].state == .filling)
         let next = fill(cache, source, donors: donors(donor, for: cache, keys: ["a", "b", "c"]))
         await next.run()
         try expectRight(cache, source)
@@ -156,7 +157,42 @@ import Transfer
             try expectRight(cache, source)
             #expect(source.requests.isEmpty)
         }
-        #expect(donor.model.usage.inUse == 0)
+    }
+
+    @Test func `files of a donor that brings nothing are fetched, and what was copied is not`() async throws {
+        let donor = try await donor()
+        let cache = try cache()
+        let source = FakeSource(cache.contents)
+        let busy = BusyThreads(.copies)
+        let file = cache.model.files[0]
+        // A stalled disk of which only demands bring anything.
+        let fill = fill(
+            cache, source, donors: donors(donor, for: cache, keys: ["a", "b", "c"]), pace: CopyPace(patience: .milliseconds(200)))
+        await fill.demand(file: 0, offset: 4 << 20, length: 1)
+        let run = Task { await fill.run() }
+        try await eventually("the demanded chunk is there") { file.isVisible(2) }
+        await run.value
+        busy.release()
+        try expectRight(cache, source)
+        #expect(fill.meter.copiedBytes + fill.meter.receivedBytes == 9_000_003 + (5 << 20), "nothing came twice")
+    }
+
+    @Test func `a reader's wait for a copy is told as that`() async throws {
+        let donor = try await donor()
+        let cache = try cache()
+        let copies = BusyThreads(.copies)
+        let demands = BusyThreads(.demanded)
+        let fill = fill(
+            cache, FakeSource(cache.contents), donors: donors(donor, for: cache, keys: ["a", "b", "c"]),
+            pace: CopyPace(patience: .seconds(3600)))
+        await fill.demand(file: 0, offset: 0, length: 1)
+        let run = Task { await fill.run() }
+        try await eventually("it is counted") { fill.meter.waits[.copy] > .zero }
+        let waits = fill.meter.waits
+        #expect(waits.total == waits[.copy])
+        demands.release()
+        copies.release()
+        await run.value
     }
 
     @Test func `a store that is away fails what only it has, and what is copied is complete`() async throws {
@@ -170,7 +206,9 @@ import Transfer
 
     // MARK: Together with other nodes
 
-    private func swarmFill(_ cache: FakeCache, _ source: FakeSource, donors: [UInt32: Donor]) async throws -> (SwarmFill, Swarm) {
+    private func swarmFill(
+        _ cache: FakeCache, _ source: FakeSource, donors: [UInt32: CachedFile], pace: CopyPace = CopyPace()
+    ) async throws -> (SwarmFill, Swarm) {
         let peers = folder.file("peers")
         try "".write(toFile: peers, atomically: true, encoding: .utf8)
         let swarm = try Swarm(
@@ -179,7 +217,7 @@ import Transfer
         try await swarm.start()
         let fill = SwarmFill(
             model: cache.model, source: source, swarm: swarm, peerEngine: try TransferEngine(TransferEngineConfiguration(threads: 1)),
-            pool: pool, limits: FillLimits(maximumTransfers: 8), donors: donors, logger: logger)
+            pool: pool, limits: FillLimits(maximumTransfers: 8), donors: donors, pace: pace, logger: logger)
         return (fill, swarm)
     }
 
@@ -218,6 +256,41 @@ import Transfer
         await run.value
         try expectRight(cache, source)
         #expect(file.epoch == 1 && source.requests.allSatisfy { $0.key != "a" || !(4 << 20..<6 << 20).contains($0.offset) })
+        await fill.close()
+        await swarm.shutDown()
+    }
+
+    @Test func `a node of a swarm fetches what a donor that brings nothing has`() async throws {
+        let donor = try await donor()
+        let cache = try cache()
+        let source = FakeSource(cache.contents)
+        let busy = BusyThreads(.copies)
+        let (fill, swarm) = try await swarmFill(
+            cache, source, donors: donors(donor, for: cache, keys: ["a", "b", "c"]), pace: CopyPace(patience: .milliseconds(200)))
+        await fill.run()
+        busy.release()
+        try expectRight(cache, source)
+        #expect(fill.meter.copiedBytes == 0)
+        await fill.close()
+        await swarm.shutDown()
+    }
+
+    @Test func `in a swarm a reader's wait for a copy is told as that`() async throws {
+        let donor = try await donor()
+        let cache = try cache()
+        let copies = BusyThreads(.copies)
+        let demands = BusyThreads(.demanded)
+        let (fill, swarm) = try await swarmFill(
+            cache, FakeSource(cache.contents), donors: donors(donor, for: cache, keys: ["a", "b", "c"]),
+            pace: CopyPace(patience: .seconds(3600)))
+        let run = Task { await fill.run() }
+        await fill.demand(file: 0, offset: 4 << 20, length: 1)
+        try await eventually("it is counted") { fill.meter.waits[.copy] > .zero }
+        let waits = fill.meter.waits
+        #expect(waits.total == waits[.copy])
+        demands.release()
+        copies.release()
+        await run.value
         await fill.close()
         await swarm.shutDown()
     }

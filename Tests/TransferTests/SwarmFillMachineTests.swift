@@ -218,6 +218,7 @@ private struct World {
         #expect(world.machine.demandWait(now: world.now) == nil, "nobody waits")
         world.handle(.demanded([0, 1, 2]))
         #expect(world.machine.demandWait(now: world.now) == .peers, "nobody was asked yet")
+        #expect(world.machine.demandWait(copyIsAwaited: true, now: world.now) == .copy)
         let peers = world.ask(0)
         #expect(world.machine.demandWait(now: world.now) == .memory)
         world.grantAll()

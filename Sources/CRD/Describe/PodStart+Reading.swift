@@ -32,6 +32,7 @@ extension PodStart {
         public var parts: [Share]
         public var totalBytes: Int64
         public var cacheBytes: Int64
+        public var copiedBytes: Int64
         public var peerBytes: Int64
         public var storeBytes: Int64
         /// The time that the program waited, by cause.
@@ -54,6 +55,7 @@ extension PodStart {
             parts = []
             totalBytes = record.totalBytes
             cacheBytes = record.cacheBytes
+            copiedBytes = record.copiedBytes
             peerBytes = record.peerBytes
             storeBytes = record.storeBytes
             waitMilliseconds = record.waitMilliseconds

@@ -18,8 +18,8 @@ public enum StartsText {
     /// where its bytes came from, and the longest waits.
     public static func readings(_ starts: [PodStart]) -> [String] {
         let header = [
-            "POD", "PHASE", "PROGRAM", "OPENING", "FIRST BYTE", "READING", "FINISHING", "CACHE", "PEERS", "STORE",
-            "WAITED FOR",
+            "POD", "PHASE", "PROGRAM", "OPENING", "FIRST BYTE", "READING", "FINISHING", "CACHE", "COPIED", "PEERS",
+            "STORE", "WAITED FOR",
         ]
         let rows = starts.compactMap { start in
             start.reading.map { reading -> [String] in
@@ -28,7 +28,8 @@ public enum StartsText {
                     reading.parts.first { $0.part == part }
                         .map { seconds($0.milliseconds) + (last == part ? "…" : "") } ?? "-"
                 }
-                let bytes = [reading.cacheBytes, reading.peerBytes, reading.storeBytes].map(Texts.bytes)
+                let bytes = [reading.cacheBytes, reading.copiedBytes, reading.peerBytes, reading.storeBytes]
+                    .map(Texts.bytes)
                 return [Texts.plain(start.pod), reading.step == .initContainers ? "INIT" : "LOADING"] + parts + bytes
                     + [waits(reading.waitMilliseconds)]
             }

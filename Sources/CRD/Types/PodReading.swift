@@ -1,4 +1,7 @@
-/// One pod's start with one ModelCache, as its node's agent saw it.
+/// One pod's start with one ModelCache, as its node's agent saw it: what the operator tells of an agent's record.
+///
+/// It stands beside the agents' own record, for the two are read by parties of different releases: the operator reads
+/// any agent's, and `kubectl modelcache` any operator's, and knows no agent.
 ///
 /// All times but ``openedAt`` are milliseconds since then, by the agent's own clock. Nil: it has not happened, or the
 /// agent does not know.
@@ -17,8 +20,10 @@ public struct PodReading: Codable, Sendable, Equatable {
     /// No process of the pod has the model open any more.
     public var endedMilliseconds: Int64?
     public var totalBytes: Int64
-    /// Were on the node when the agent answered.
+    /// Were in the cache when the agent answered.
     public var cacheBytes: Int64
+    /// Were copied from other caches of the node until the model was complete.
+    public var copiedBytes: Int64
     /// Came from other nodes until the model was complete.
     public var peerBytes: Int64
     /// Came from the store until the model was complete.
@@ -29,8 +34,8 @@ public struct PodReading: Codable, Sendable, Equatable {
     public init(
         node: String, podUID: String, openedAt: Int64, answeredMilliseconds: Int64? = nil,
         firstByteMilliseconds: Int64? = nil, completeMilliseconds: Int64? = nil, endedMilliseconds: Int64? = nil,
-        totalBytes: Int64 = 0, cacheBytes: Int64 = 0, peerBytes: Int64 = 0, storeBytes: Int64 = 0,
-        waitMilliseconds: [String: Int64] = [:]
+        totalBytes: Int64 = 0, cacheBytes: Int64 = 0, copiedBytes: Int64 = 0, peerBytes: Int64 = 0,
+        storeBytes: Int64 = 0, waitMilliseconds: [String: Int64] = [:]
     ) {
         self.node = node
         self.podUID = podUID
@@ -41,6 +46,7 @@ public struct PodReading: Codable, Sendable, Equatable {
         self.endedMilliseconds = endedMilliseconds
         self.totalBytes = totalBytes
         self.cacheBytes = cacheBytes
+        self.copiedBytes = copiedBytes
         self.peerBytes = peerBytes
         self.storeBytes = storeBytes
         self.waitMilliseconds = waitMilliseconds

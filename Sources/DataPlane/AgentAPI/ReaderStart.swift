@@ -25,12 +25,14 @@ public struct ReaderStart: Codable, Equatable, Sendable {
     public var totalBytes: Int64
     /// Were here when the agent answered.
     public var cacheBytes: Int64
+    /// Were copied from other caches of the node until the model was complete.
+    public var copiedBytes: Int64
     /// Came from other nodes until the model was complete, repeated ones included.
     public var peerBytes: Int64
     /// Came from the store until the model was complete, repeated ones included.
     public var storeBytes: Int64
-    /// The time that the program waited, by cause: `keys`, `opening`, `store`, `peers`, `memory`, `queue`, `check`.
-    /// Waits of several threads at once count once.
+    /// The time that the program waited, by cause: `keys`, `opening`, `store`, `peers`, `copy`, `memory`, `queue`,
+    /// `check`. Waits of several threads at once count once.
     public var waitMilliseconds: [String: Int64]
 
     public init(pod: String, podUID: String, openedAt: Int64, observedMilliseconds: Int64) {
@@ -40,6 +42,7 @@ public struct ReaderStart: Codable, Equatable, Sendable {
         self.observedMilliseconds = observedMilliseconds
         totalBytes = 0
         cacheBytes = 0
+        copiedBytes = 0
         peerBytes = 0
         storeBytes = 0
         waitMilliseconds = [:]
@@ -59,6 +62,7 @@ public struct ReaderStart: Codable, Equatable, Sendable {
         observedMilliseconds = container.tolerated(.observedMilliseconds) ?? 0
         totalBytes = container.tolerated(.totalBytes) ?? 0
         cacheBytes = container.tolerated(.cacheBytes) ?? 0
+        copiedBytes = container.tolerated(.copiedBytes) ?? 0
         peerBytes = container.tolerated(.peerBytes) ?? 0
         storeBytes = container.tolerated(.storeBytes) ?? 0
         waitMilliseconds = container.tolerated(.waitMilliseconds) ?? [:]

@@ -4,6 +4,8 @@ public enum DemandWait: String, Sendable, Hashable, CaseIterable {
     case store
     /// Other nodes.
     case peers
+    /// Another cache of this node, which has the bytes.
+    case copy
     /// Staging memory, which all fills of the agent share.
     case memory
     /// The agent's own queue: as many transfers as are useful are under way, or the rate limit is reached.

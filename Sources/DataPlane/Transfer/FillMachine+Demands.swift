@@ -67,8 +67,11 @@ extension FillMachine {
     }
 
     /// The cause for which readers wait now; nil: nobody waits for a chunk that is missing.
-    package mutating func demandWait(now: Instant) -> DemandWait? {
-        guard phase == .filling, planner.hasDemands else { return nil }
+    ///
+    /// - Parameter copyIsAwaited: a reader waits for chunks that are copied.
+    package mutating func demandWait(copyIsAwaited: Bool = false, now: Instant) -> DemandWait? {
+        guard phase == .filling else { return nil }
+        guard planner.hasDemands else { return copyIsAwaited ? .copy : nil }
         let underWay = records.values.count { $0.isDemanded }
         if underWay > 0 { return .store }
         // Those that failed are not ready before their pause is over.

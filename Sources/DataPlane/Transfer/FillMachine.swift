@@ -236,7 +236,8 @@ package struct FillMachine: Sendable {
         case .fileChecked(let file, let result): checked(file, result, now)
         case .lost(let all, let isAwaited):
             let addresses = all.filter { !failedFiles.contains($0.file) }
-            for address in addresses { planner.lost(address) }
+            // The planner hands out the last one first, and a fetch goes on with those that follow.
+            for address in addresses.reversed() { planner.lost(address) }
             for address in addresses where isAwaited {
                 demanded(address.file, address.chunk..<address.chunk + 1, nil, now)
             }

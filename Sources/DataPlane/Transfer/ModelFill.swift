@@ -55,7 +55,7 @@ public actor ModelFill {
     /// - Parameter donors: files of other caches, by the ``CachedFile/fileIndex`` of those that they are copied to.
     public init(
         model: CachedModel, client: StoreClient, pool: StagingPool, limits: FillLimits, prefetches: Bool = true,
-        donors: [UInt32: Donor] = [:], logger: Logger
+        donors: [UInt32: CachedFile] = [:], logger: Logger
     ) {
         self.init(
             model: model, source: StoreSource(client: client), pool: pool, limits: limits, prefetches: prefetches,
@@ -65,14 +65,16 @@ public actor ModelFill {
     /// From any source; tests put their own in the store's place.
     package init(
         model: CachedModel, source: any RangeSource, pool: StagingPool, limits: FillLimits, prefetches: Bool = true,
-        donors: [UInt32: Donor] = [:], logger: Logger
+        donors: [UInt32: CachedFile] = [:], pace: CopyPace = CopyPace(), logger: Logger
     ) {
         self.model = model
         self.source = source
         self.pool = pool
         self.logger = logger
         set = model.current
-        copy = LocalCopy(set, from: donors, blockBytes: nil, meter: meter, logger: logger, model: model.id)
+        copy = LocalCopy(
+            set, from: donors, pace: prefetches ? pace : nil, blockBytes: nil, meter: meter, logger: logger,
+            model: model.id)
         let files = set.files
         machine = FillMachine(
             names: files.map(\.key), chunkCounts: files.map(\.chunkCount), chunkBytes: set.manifest.chunkBytes,
@@ -169,9 +171,9 @@ public actor ModelFill {
             handle(.progressed(parts.mapValues { $0.sink.progress }))
             handle(.tick(receivedBytes: meter.receivedBytes))
             let now = ContinuousClock.now
-            meter.sample(
-                inFlight: machine.transfersInFlight, wait: machine.demandWait(now: now), partialBytes: partialBytes,
-                now: now)
+            copy?.look(now: now)
+            let wait = machine.demandWait(copyIsAwaited: copy?.isAwaited == true, now: now)
+            meter.sample(inFlight: machine.transfersInFlight, wait: wait, partialBytes: partialBytes, now: now)
         }
     }
 

@@ -54,7 +54,7 @@ package enum DonorChoice {
     package static func donors(
         for places: some Sequence<Int>, of own: CacheContents, among others: [CacheContents]
     ) -> [Int: Donor] {
-        // By what every donor needs, so that a model of many equal sizes costs no more than another.
+        // By what every donor needs: the owner and the checksum.
         var byChecksum: [ObjectChecksums.Deciding: [Donor]] = [:]
         for (cache, other) in others.enumerated() where other.owner == own.owner {
             for file in other.verified.sorted() {
@@ -64,24 +64,26 @@ package enum DonorChoice {
         }
         var chosen: [Int: Donor] = [:]
         for place in places {
-            let file = own.files[place]
-            chosen[place] = file.checksums.deciding.flatMap { byChecksum[$0] }?.first {
-                mayGive(others[$0.cache].files[$0.file], of: others[$0.cache], for: file, of: own)
+            let mine = own.files[place]
+            // Without a checksum the store has described nothing, and nothing could be verified.
+            guard mine.size > 0, let checksum = mine.checksums.deciding else { continue }
+            // Alone it is enough for some.
+            let isEnough = own.owner != .agent && checksum.isCollisionResistant
+            chosen[place] = byChecksum[checksum]?.first {
+                let other = others[$0.cache]
+                let theirs = other.files[$0.file]
+                return theirs.size == mine.size
+                    && (isEnough || isOneObject(mine, own.identity, theirs, other.identity))
             }
         }
         return chosen
     }
 
-    private static func mayGive(
-        _ theirs: ManifestFile, of other: CacheContents, for mine: ManifestFile, of own: CacheContents
+    /// Whether one store made the same tag for both.
+    private static func isOneObject(
+        _ mine: ManifestFile, _ here: SourceIdentity, _ theirs: ManifestFile, _ there: SourceIdentity
     ) -> Bool {
-        // Without a checksum the store has described nothing, and nothing could be verified.
-        guard own.owner == other.owner, mine.size > 0, mine.size == theirs.size,
-            let checksum = mine.checksums.deciding, checksum == theirs.checksums.deciding
-        else { return false }
-        let (here, there) = (own.identity, other.identity)
-        let isOneBucket = here.endpoint == there.endpoint && here.bucket == there.bucket
-        if isOneBucket, !mine.etag.isEmpty, mine.etag == theirs.etag { return true }
-        return own.owner != .agent && checksum.isCollisionResistant
+        here.endpoint == there.endpoint && here.bucket == there.bucket && !mine.etag.isEmpty
+            && mine.etag == theirs.etag
     }
 }

@@ -1,10 +1,10 @@
 internal import ChunkStore
-internal import Transfer
 
 /// Files that a fill need not fetch, since another cache of the node has their bytes.
 extension ModelRegistry {
-    /// By the ``CachedFile/fileIndex`` of the file that each is copied to.
-    func donors(for model: OpenModel, _ name: ModelName) -> [UInt32: Donor] {
+    /// By the ``CachedFile/fileIndex`` of the file that each is copied to. To lend a file is no use of its cache: an
+    /// eviction ends the copy, and the fill fetches the rest.
+    func donors(for model: OpenModel, _ name: ModelName) -> [UInt32: CachedFile] {
         let set = model.cached.current
         let lacking = set.files.indices.filter {
             set.files[$0].state == .filling && set.files[$0].receivedChunks < set.files[$0].chunkCount
@@ -15,14 +15,8 @@ extension ModelRegistry {
         let choice = DonorChoice.donors(
             for: lacking, of: CacheContents(owner, set),
             among: zip(others, sets).map { CacheContents($0.owner, $1) })
-        var loans: [Int: CacheLoan] = [:]
-        var donors: [UInt32: Donor] = [:]
-        for (place, donor) in choice {
-            let loan = loans[donor.cache] ?? CacheLoan(others[donor.cache].cached)
-            loans[donor.cache] = loan
-            donors[set.files[place].fileIndex] = Donor(sets[donor.cache].files[donor.file], loan: loan)
-        }
-        return donors
+        return Dictionary(
+            uniqueKeysWithValues: choice.map { (set.files[$0].fileIndex, sets[$1.cache].files[$1.file]) })
     }
 
     /// Models that are open and stay so; those in memory first, for they are read the quickest.

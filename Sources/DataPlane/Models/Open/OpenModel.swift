@@ -1,12 +1,12 @@
-internal import AgentAPI
+package import AgentAPI
 package import ChunkStore
 internal import Foundation
-internal import Logging
-internal import ObjectStore
+package import Logging
+package import ObjectStore
 internal import RangeTransfer
 internal import Swarm
 internal import Synchronization
-internal import Transfer
+package import Transfer
 
 /// One caller's use of an open model, from ``ModelRegistry/open(_:)`` until ``ModelRegistry/release(_:)``.
 package struct ModelHold: Sendable {
@@ -21,7 +21,7 @@ package struct ModelHold: Sendable {
     }
 
     /// The pod's start is recorded until the hold is released.
-    func read(by reader: PodReader) -> ModelHold {
+    package func read(by reader: PodReader) -> ModelHold {
         var hold = self
         hold.reader = reader
         reader.reads(hold)
@@ -46,8 +46,8 @@ package final class OpenModel: Sendable {
         var fill: (any Fill)?
         /// Of the fill that runs.
         var inbox: FillInbox?
-        /// Hold the engines of the fill's clients open; the last client's is the last.
-        var leases: [EnginePool.Lease] = []
+        /// Hold the engines of the fill's clients open, by engine.
+        var leases: [ObjectIdentifier: any Sendable] = [:]
         /// This node's part in the model's swarm: outlives its fill, to serve what is whole.
         var node: SwarmFill?
         var run: Task<Void, Never>?
@@ -69,6 +69,8 @@ package final class OpenModel: Sendable {
         var losses: Task<Void, Never>?
         /// A chunk was lost while the fill ran, which may have been ending.
         var hasLost = false
+        /// A file was published aside from fills, and `node` does not offer it to others.
+        var hasUnoffered = false
     }
     private struct Counters {
         var bytes: Int64 = 0
@@ -102,7 +104,7 @@ package final class OpenModel: Sendable {
     }
     private let state = Mutex(State())
 
-    init(cached: CachedModel, source: String) {
+    package init(cached: CachedModel, source: String) {
         self.cached = cached
         self.source = source
         // Weak: the model outlives its place in the registry only as long as somebody reads.
@@ -114,7 +116,7 @@ package final class OpenModel: Sendable {
     /// Until ``release(_:)`` the model is in use.
     ///
     /// - Parameter lost: called for each chunk that is lost while anybody holds the model; the first holder's.
-    func hold(_ query: SourceQuery, lost: @escaping @Sendable () async -> Void) -> ModelHold {
+    package func hold(_ query: SourceQuery, lost: @escaping @Sendable () async -> Void) -> ModelHold {
         cached.retain()
         return state.withLock { state in
             state.lastHolder += 1
@@ -128,7 +130,7 @@ package final class OpenModel: Sendable {
     }
 
     /// Once for each ``hold(_:lost:)``.
-    func release(_ hold: ModelHold) {
+    package func release(_ hold: ModelHold) {
         let losses: Task<Void, Never>? = state.withLock { state in
             precondition(state.holders.removeValue(forKey: hold.number) != nil, "released twice")
             guard state.holders.isEmpty else { return nil }
@@ -140,7 +142,7 @@ package final class OpenModel: Sendable {
     }
 
     /// The settings of those who hold the model, the latest first.
-    var holders: [SourceQuery] {
+    package var holders: [SourceQuery] {
         state.withLock { state in state.holders.sorted { $0.key > $1.key }.map(\.value) }
     }
 
@@ -154,33 +156,47 @@ package final class OpenModel: Sendable {
     ///   - ended: true: a chunk was lost that the fill may not have heard of.
     func fill(
         client: StoreClient, lease: EnginePool.Lease, pool: StagingPool, peers: PeerLink?, limits: FillLimits,
-        prefetches: Bool, donors: [UInt32: Donor], logger: Logger,
+        prefetches: Bool, donors: [UInt32: CachedFile], logger: Logger,
         ended: @escaping @Sendable (Bool) -> Void
+    ) {
+        fill(client: client, lease: lease, engine: ObjectIdentifier(lease.value), ended: ended) {
+            guard let peers else {
+                return ModelFill(
+                    model: cached, client: client, pool: pool, limits: limits, prefetches: prefetches, donors: donors,
+                    logger: logger)
+            }
+            return SwarmFill(
+                model: cached, client: client, swarm: peers.swarm, peerEngine: peers.engine, pool: peers.pool,
+                limits: limits, prefetches: prefetches, donors: donors, logger: logger)
+        }
+    }
+
+    /// Starts the fill that `make` gives, or hands a running one the newer client. Nothing where every file is complete
+    /// or an update is under way.
+    ///
+    /// - Parameters:
+    ///   - lease: keeps the client's engine open until the fill has ended.
+    ///   - ended: true: a chunk was lost that the fill may not have heard of.
+    package func fill(
+        client: StoreClient, lease: any Sendable, engine: ObjectIdentifier, ended: @escaping @Sendable (Bool) -> Void,
+        make: () -> any Fill
     ) {
         let running: FillInbox? = state.withLock { state in
             if let inbox = state.inbox {
                 // Transfers under way still use the former ones.
-                if !state.leases.contains(where: { $0.value === lease.value }) { state.leases.append(lease) }
+                if state.leases[engine] == nil { state.leases[engine] = lease }
                 return inbox
             }
             guard !state.isUpdating, cached.files.contains(where: { $0.state != .complete }) else { return nil }
-            let fill: any Fill
-            if let peers {
-                let node = SwarmFill(
-                    model: cached, client: client, swarm: peers.swarm, peerEngine: peers.engine, pool: peers.pool,
-                    limits: limits, prefetches: prefetches, donors: donors,
-                    logger: logger)
+            let fill = make()
+            if let node = fill as? SwarmFill {
                 retire(&state)
                 state.node = node
-                fill = node
-            } else {
-                fill = ModelFill(
-                    model: cached, client: client, pool: pool, limits: limits, prefetches: prefetches, donors: donors,
-                    logger: logger)
+                state.hasUnoffered = false
             }
             state.fill = fill
             state.inbox = FillInbox(fill)
-            state.leases = [lease]
+            state.leases = [engine: lease]
             state.lastFailure = nil
             state.hasLost = false
             state.run = Task {
@@ -193,13 +209,13 @@ package final class OpenModel: Sendable {
     }
 
     /// Until ``updateEnded()`` no fill begins: its files change or fail.
-    func updateBegins() { state.withLock { $0.isUpdating = true } }
+    package func updateBegins() { state.withLock { $0.isUpdating = true } }
 
-    func updateEnded() { state.withLock { $0.isUpdating = false } }
+    package func updateEnded() { state.withLock { $0.isUpdating = false } }
 
     /// Whether files that failed may be tried again now. While the others still fill, not at every opening: each try
     /// ends the transfers that are under way.
-    func mayRevive(now: ContinuousClock.Instant = .now) -> Bool {
+    package func mayRevive(now: ContinuousClock.Instant = .now) -> Bool {
         state.withLock { state in
             if state.fill != nil, let last = state.revivedAt, last.duration(to: now) < Self.revivalInterval {
                 return false
@@ -209,14 +225,16 @@ package final class OpenModel: Sendable {
         }
     }
 
-    private static let revivalInterval: Duration = .seconds(30)
+    package static let revivalInterval: Duration = .seconds(30)
 
-    /// Serves a model that is whole to other nodes, unless it is served already.
+    /// Serves a model that is whole to other nodes, unless all of it is served already.
     func share(peers: PeerLink, limits: FillLimits, logger: Logger) {
         let node: SwarmFill? = state.withLock { state in
-            guard state.node == nil, state.fill == nil,
+            guard state.node == nil || state.hasUnoffered, state.fill == nil, !state.isUpdating,
                 cached.files.allSatisfy({ $0.state == .complete || $0.awaitsChecksAlone })
             else { return nil }
+            retire(&state)
+            state.hasUnoffered = false
             let node = SwarmFill(
                 model: cached, client: nil, swarm: peers.swarm, peerEngine: peers.engine, pool: peers.pool,
                 limits: limits, logger: logger)
@@ -256,14 +274,14 @@ package final class OpenModel: Sendable {
         return hasLost
     }
 
-    private func take(_ leases: inout [EnginePool.Lease]) -> [EnginePool.Lease] {
-        defer { leases = [] }
+    private func take(_ leases: inout [ObjectIdentifier: any Sendable]) -> [ObjectIdentifier: any Sendable] {
+        defer { leases = [:] }
         return leases
     }
 
     /// Whether chunks are missing that nobody fetches. A fill that runs hears of each loss itself; should it be ending
     /// just now, its end tells.
-    func needsFill() -> Bool {
+    package func needsFill() -> Bool {
         state.withLock { state in
             guard state.fill == nil else {
                 state.hasLost = true
@@ -276,10 +294,10 @@ package final class OpenModel: Sendable {
     package var isFilling: Bool { state.withLock { $0.fill != nil } }
 
     /// The failure that ended the last fill early; nil while one runs.
-    var fillFailure: FillFailure? { state.withLock { $0.fill?.failure ?? $0.lastFailure } }
+    package var fillFailure: FillFailure? { state.withLock { $0.fill?.failure ?? $0.lastFailure } }
 
     /// The code of the first file that failed; nil: none has.
-    var failureCode: AgentErrorCode? {
+    package var failureCode: AgentErrorCode? {
         guard let failed = cached.files.first(where: { $0.state == .failed }) else { return nil }
         return failed.failedForItsName ? .volumeFailed : AgentErrorCode(fillFailure)
     }
@@ -293,22 +311,28 @@ package final class OpenModel: Sendable {
     /// Bytes received from the store since this object was made.
     var originBytes: Int64 { state.withLock { $0.pastCounters.bytes + ($0.fill?.meter.receivedBytes ?? 0) } }
 
-    /// The fill as the record of a reader's start needs it.
-    var progress: ReaderProgress {
+    /// The fills as the record of a reader's start needs them.
+    package var supply: ReaderSupply {
         let (fill, past) = state.withLock { ($0.fill, $0.pastCounters) }
         var counters = past
         if let meter = fill?.meter { counters.add(meter) }
-        let statistics = cached.statistics
-        return ReaderProgress(
-            totalBytes: Int64(clamping: statistics.totalBytes), presentBytes: Int64(clamping: statistics.receivedBytes),
-            storeBytes: counters.bytes, peerBytes: counters.peerBytes,
-            isComplete: statistics.completeFiles == statistics.files, waits: counters.waits,
+        return ReaderSupply(
+            storeBytes: counters.bytes, peerBytes: counters.peerBytes, copiedBytes: counters.copiedBytes,
+            waits: counters.waits,
             // Bytes that a fill does not lack are checked; without one nobody brings those that are missing.
             idleCause: fill == nil ? .queue : .check)
     }
 
+    /// With a look at every file.
+    package var progress: ReaderProgress {
+        let statistics = cached.statistics
+        return ReaderProgress(
+            totalBytes: Int64(clamping: statistics.totalBytes), presentBytes: Int64(clamping: statistics.receivedBytes),
+            isComplete: statistics.completeFiles == statistics.files, supply: supply)
+    }
+
     /// From now on, for the fill that runs.
-    func limit(bytesPerSecond: Int64?) {
+    package func limit(bytesPerSecond: Int64?) {
         let (inbox, node) = state.withLock { ($0.inbox, $0.node) }
         if let inbox { return inbox.limit(bytesPerSecond: bytesPerSecond) }
         if let node { Task { await node.limit(bytesPerSecond: bytesPerSecond) } }
@@ -316,13 +340,16 @@ package final class OpenModel: Sendable {
 
     /// Waiting readers hear that nothing more comes. Blocks on the file system. No fill may go on: it would take the
     /// files' failure for one of the cache.
-    func failFilling(reason: String) {
+    package func failFilling(reason: String) {
         for file in cached.files where file.state == .filling { file.fail(reason: reason) }
     }
 
     /// Publishes files that failed because something else had their names, where these are free now. Quick: the work
     /// is done on threads of its own, one turn at a time. To be called now and then.
-    func publishWithFreeNames(logger: Logger) {
+    ///
+    /// - Parameter published: called once for each turn that published a file. Other nodes are not offered it before
+    ///   ``share(peers:limits:logger:)``, for its fill took it for failed.
+    package func publishWithFreeNames(logger: Logger, published: @escaping @Sendable () -> Void) {
         let files = cached.files.filter(\.failedForItsName)
         let begins = state.withLock { state in
             guard !files.isEmpty, !state.isNaming, !state.isUpdating else { return false }
@@ -331,13 +358,19 @@ package final class OpenModel: Sendable {
         }
         guard begins else { return }
         BlockingWork.shared.submit(.completion) { [self] in
+            var hasPublished = false
             for file in files {
                 guard let isPublished = file.completeWithFreeName() else { continue }
+                if isPublished { hasPublished = true }
                 logger.notice(
                     "what had the name of a complete file is gone",
                     metadata: ["model": "\(cached.id)", "file": "\(file.key)", "published": "\(isPublished)"])
             }
-            state.withLock { $0.isNaming = false }
+            state.withLock { state in
+                state.isNaming = false
+                if hasPublished { state.hasUnoffered = true }
+            }
+            if hasPublished { published() }
         }
     }
 
@@ -354,15 +387,15 @@ package final class OpenModel: Sendable {
     }
 
     /// Every file is complete and verified.
-    var isComplete: Bool { cached.files.allSatisfy { $0.state == .complete } }
+    package var isComplete: Bool { cached.files.allSatisfy { $0.state == .complete } }
 
-    var hasFailed: Bool { cached.files.contains { $0.state == .failed } }
+    package var hasFailed: Bool { cached.files.contains { $0.state == .failed } }
 
     /// Tells the fill to end; ``stopFill()`` waits for it.
     func endFill() async { await state.withLock { $0.fill }?.stop() }
 
     /// Stops the fill and waits until nothing writes to the files any more: not for the check of a file.
-    func stopFill() async {
+    package func stopFill() async {
         let (fill, run, node) = state.withLock { ($0.fill, $0.run, $0.node) }
         await fill?.stop()
         await run?.value

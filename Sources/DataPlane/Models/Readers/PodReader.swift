@@ -38,6 +38,18 @@ package final class PodReader: Sendable {
         var holds: Set<UInt64> = []
         var awaited: [Awaited] = []
         weak var model: OpenModel?
+        /// Files before it were complete at the last look.
+        var unfinished = 0
+
+        /// Whether every file is complete. It goes on where the last look ended, so that all looks until then cost the
+        /// number of files.
+        mutating func isComplete(_ files: [CachedFile]) -> Bool {
+            while unfinished < files.count, files[unfinished].state == .complete { unfinished += 1 }
+            guard unfinished >= files.count else { return false }
+            // One may have been found damaged meanwhile.
+            unfinished = 0
+            return files.allSatisfy { $0.state == .complete }
+        }
     }
 
     /// Threads of a pod that wait at a time; what more of them wait for adds nothing to the time that the pod waits.
@@ -81,13 +93,13 @@ package final class PodReader: Sendable {
     }
 
     /// The hold is about to be released.
-    func leaves(_ hold: ModelHold) {
-        let progress = hold.model.progress
+    package func leaves(_ hold: ModelHold) {
+        let supply = hold.model.supply
         let isLast = state.withLock { state in
             state.holds.remove(hold.number)
             let wasWaiting = !state.awaited.isEmpty
             state.awaited.removeAll { $0.hold == hold.number }
-            if wasWaiting, state.awaited.isEmpty { state.times.waitsNoMore(progress, .now) }
+            if wasWaiting, state.awaited.isEmpty { state.times.waitsNoMore(supply, .now) }
             guard state.holds.isEmpty else { return false }
             if state.openings == 0 { state.times.ends(.now) }
             return true
@@ -106,12 +118,12 @@ package final class PodReader: Sendable {
             hold: hold.number, file: cached, next: Int(offset / cached.chunkBytes),
             end: Int(last / cached.chunkBytes) + 1)
         if range.look() { return }
-        let progress = hold.model.progress
+        let supply = hold.model.supply
         state.withLock { state in
             let isKnown = state.awaited.contains { $0.file === cached && $0.end == range.end && $0.next == range.next }
             guard !isKnown, state.awaited.count < Self.mostAwaited else { return }
             state.awaited.append(range)
-            state.times.waits(progress, .now)
+            state.times.waits(supply, .now)
         }
         // It may have come meanwhile.
         look()
@@ -120,8 +132,9 @@ package final class PodReader: Sendable {
     /// A chunk came, a file was published, or one failed.
     private func look() {
         guard let model = state.withLock({ $0.awaited.isEmpty && $0.times.isComplete ? nil : $0.model }) else { return }
-        let progress = model.progress
-        state.withLock { state in
+        let supply = model.supply
+        let files = model.cached.files
+        let isComplete = state.withLock { state in
             let now = ContinuousClock.now
             if !state.awaited.isEmpty {
                 for index in state.awaited.indices.reversed() {
@@ -131,9 +144,13 @@ package final class PodReader: Sendable {
                     if state.awaited[index].next > next { state.times.isServed(now) }
                     if isOver { state.awaited.remove(at: index) }
                 }
-                if state.awaited.isEmpty { state.times.waitsNoMore(progress, now) }
+                if state.awaited.isEmpty { state.times.waitsNoMore(supply, now) }
             }
-            if progress.isComplete { state.times.completes(progress, now) }
+            return !state.times.isComplete && state.isComplete(files)
+        }
+        if isComplete {
+            let progress = model.progress
+            state.withLock { $0.times.completes(progress, .now) }
         }
     }
 

@@ -14,29 +14,51 @@ package struct ReaderArrival: Sendable {
     }
 }
 
-/// A model's fill at one moment. Counters only grow.
-package struct ReaderProgress: Sendable, Equatable {
-    package var totalBytes: Int64
-    package var presentBytes: Int64
+/// The bytes that a model's fills have brought by one moment, and the waits of its readers. Counters only grow. To read
+/// them costs no look at the files.
+package struct ReaderSupply: Sendable, Equatable {
     package var storeBytes: Int64
     package var peerBytes: Int64
-    package var isComplete: Bool
+    /// From other caches of this node.
+    package var copiedBytes: Int64
     /// Of all readers of the model.
     package var waits: DemandWaits
     /// The cause of a wait in which nothing that is missing is demanded from the fill.
     package var idleCause: DemandWait
 
     package init(
-        totalBytes: Int64, presentBytes: Int64, storeBytes: Int64 = 0, peerBytes: Int64 = 0, isComplete: Bool = false,
-        waits: DemandWaits = DemandWaits(), idleCause: DemandWait = .check
+        storeBytes: Int64 = 0, peerBytes: Int64 = 0, copiedBytes: Int64 = 0, waits: DemandWaits = DemandWaits(),
+        idleCause: DemandWait = .check
     ) {
-        self.totalBytes = totalBytes
-        self.presentBytes = presentBytes
         self.storeBytes = storeBytes
         self.peerBytes = peerBytes
-        self.isComplete = isComplete
+        self.copiedBytes = copiedBytes
         self.waits = waits
         self.idleCause = idleCause
+    }
+
+    /// Where most bytes came from since `former`.
+    fileprivate func mainCause(since former: ReaderSupply) -> DemandWait {
+        let (store, peers, copied) = (
+            storeBytes - former.storeBytes, peerBytes - former.peerBytes, copiedBytes - former.copiedBytes
+        )
+        if copied > max(store, peers) { return .copy }
+        return peers > store ? .peers : .store
+    }
+}
+
+/// A model at one moment.
+package struct ReaderProgress: Sendable, Equatable {
+    package var totalBytes: Int64
+    package var presentBytes: Int64
+    package var isComplete: Bool
+    package var supply: ReaderSupply
+
+    package init(totalBytes: Int64, presentBytes: Int64, isComplete: Bool, supply: ReaderSupply) {
+        self.totalBytes = totalBytes
+        self.presentBytes = presentBytes
+        self.isComplete = isComplete
+        self.supply = supply
     }
 }
 
@@ -60,7 +82,7 @@ package struct ReaderTimes: Sendable {
     /// At completion.
     private var after: ReaderProgress?
     /// The wait that goes on.
-    private var wait: (since: Instant, at: ReaderProgress)?
+    private var wait: (since: Instant, at: ReaderSupply)?
     private var waits = DemandWaits()
 
     package init(_ pod: CallerPod, _ arrival: ReaderArrival) {
@@ -91,16 +113,16 @@ package struct ReaderTimes: Sendable {
     }
 
     /// Some bytes that the pod asks for are missing.
-    package mutating func waits(_ progress: ReaderProgress, _ now: Instant) {
-        if wait == nil { wait = (now, progress) }
+    package mutating func waits(_ supply: ReaderSupply, _ now: Instant) {
+        if wait == nil { wait = (now, supply) }
     }
 
     /// Bytes that the pod waited for have come.
     package mutating func isServed(_ now: Instant) { firstByte = firstByte ?? now }
 
     /// Nothing that the pod asked for is missing any more.
-    package mutating func waitsNoMore(_ progress: ReaderProgress, _ now: Instant) {
-        waits = waits(until: progress, now)
+    package mutating func waitsNoMore(_ supply: ReaderSupply, _ now: Instant) {
+        waits = waits(until: supply, now)
         wait = nil
     }
 
@@ -115,13 +137,12 @@ package struct ReaderTimes: Sendable {
 
     // MARK: Report
 
-    private func waits(until progress: ReaderProgress, _ now: Instant) -> DemandWaits {
+    private func waits(until supply: ReaderSupply, _ now: Instant) -> DemandWaits {
         guard let wait else { return waits }
-        let isFromPeers = progress.peerBytes - wait.at.peerBytes > progress.storeBytes - wait.at.storeBytes
         return waits
             + .shares(
-                of: wait.since.duration(to: now), sampled: progress.waits - wait.at.waits,
-                unsampled: isFromPeers ? .peers : .store, rest: progress.idleCause)
+                of: wait.since.duration(to: now), sampled: supply.waits - wait.at.waits,
+                unsampled: supply.mainCause(since: wait.at), rest: supply.idleCause)
     }
 
     /// - Parameter progress: of now; nil: the model is not known any more.
@@ -138,15 +159,16 @@ package struct ReaderTimes: Sendable {
             let last = after ?? progress ?? before
             start.totalBytes = last.totalBytes
             start.cacheBytes = before.presentBytes
-            start.storeBytes = max(0, last.storeBytes - before.storeBytes)
-            start.peerBytes = max(0, last.peerBytes - before.peerBytes)
+            start.storeBytes = max(0, last.supply.storeBytes - before.supply.storeBytes)
+            start.peerBytes = max(0, last.supply.peerBytes - before.supply.peerBytes)
+            start.copiedBytes = max(0, last.supply.copiedBytes - before.supply.copiedBytes)
         }
         start.waitMilliseconds = waitMilliseconds(progress, now)
         return start
     }
 
     private func waitMilliseconds(_ progress: ReaderProgress?, _ now: Instant) -> [String: Int64] {
-        let waits = progress.map { self.waits(until: $0, now) } ?? self.waits
+        let waits = progress.map { self.waits(until: $0.supply, now) } ?? self.waits
         var all = Dictionary(uniqueKeysWithValues: DemandWait.allCases.map { ($0.rawValue, waits[$0]) })
         let end = ended ?? now
         all["keys"] = arrival.instant.duration(to: admitted ?? end)

@@ -88,7 +88,7 @@ extension ModelRegistry {
         let everyModel = models.values + caches.values.compactMap(\.model)
         for model in everyModel where model.cached.medium != .disk { model.cached.beat() }
         saveUse(everyModel.map(\.cached))
-        for model in everyModel { model.publishWithFreeNames(logger: logger) }
+        publishWithFreeNames()
         sources.engines.sweep()
         let now = Self.wallClockSeconds
         for cache in caches.values where cache.isIdle(now: now) {
@@ -103,6 +103,14 @@ extension ModelRegistry {
             requestEviction(
                 of: name, by: .upkeep, force: false, reason: "the model was evicted because nobody used it; start again"
             )
+        }
+    }
+
+    private func publishWithFreeNames() {
+        var named: [(ModelName, OpenModel)] = models.map { (.source($0.key), $0.value) }
+        for (uid, cache) in caches { if let model = cache.model { named.append((.cache(uid), model)) } }
+        for (name, model) in named {
+            model.publishWithFreeNames(logger: logger) { [weak self] in Task { await self?.offer(model, name) } }
         }
     }
 

@@ -280,7 +280,17 @@ extension ModelRegistry {
             guard let model else { return }
             let event = model.isComplete ? "filled" : model.fillFailure != nil ? "failed" : "unfinished"
             audit.record(event: event, model: id, source: source, bytes: cached.statistics.receivedBytes)
-            if hasLost { Task { await self?.chunkWasLost(model, request.name) } }
+            Task {
+                await self?.offer(model, request.name)
+                if hasLost { await self?.chunkWasLost(model, request.name) }
+            }
         }
+    }
+
+    /// Offers the model to other nodes, should it be whole: also files that were published beside a fill.
+    func offer(_ model: OpenModel, _ name: ModelName) {
+        guard let peers, mayRefill(model, name) else { return }
+        let limit: Int64? = if case .cache(let uid) = name { caches[uid]?.definition.bandwidthLimit } else { nil }
+        model.share(peers: peers, limits: FillLimits(maximumTransfers: 1, bytesPerSecond: limit), logger: logger)
     }
 }

@@ -9,8 +9,8 @@ private let openingRetry = RetryPolicy(
     maximumAttempts: 6, baseDelay: .milliseconds(200), maximumDelay: .seconds(3), deadline: .seconds(20))
 
 /// A caller's settings. A ``SourceRequest`` is made from them at any time, with the credentials of that time.
-struct SourceQuery: Sendable {
-    var variables: [String: String]
+package struct SourceQuery: Sendable {
+    package var variables: [String: String]
     /// Nil: the model that `variables` name.
     var name: ModelName?
     /// Patterns of the ModelCache; nil: the caller's own.
@@ -23,6 +23,10 @@ struct SourceQuery: Sendable {
     var needsKeys = false
     /// Most bytes a second for the fill; nil: no limit.
     var bytesPerSecond: Int64?
+}
+
+extension SourceQuery {
+    package init(variables: [String: String]) { self.init(variables: variables, name: nil) }
 }
 
 /// The parts that every request for a source shares.

@@ -3,12 +3,18 @@
 /// A *unit* is a run of chunks that is copied and checked as one. Units that readers wait for come in the order of the
 /// demands; beside them all come in the order in which a fill fetches: head and tail of each file, then file by file.
 ///
-/// Guarantees: a unit is handed out once; each unit that was not copied is told as ``Action/missing(_:isAwaited:)``
-/// once; ``Action/ended(file:)`` is told once for each file, after all else of it, when nothing of it is under way.
+/// Guarantees: a unit is handed out once; each unit that was not copied, or was taken back before it was handed out, is
+/// told as ``Action/missing(_:isAwaited:)`` once; ``Action/ended(file:)`` is told once for each file, after all else of
+/// it, when nothing of it is under way.
 package struct CopyPlan: Sendable {
     package struct Unit: Sendable, Hashable {
         package let file: Int
         package let chunks: Range<Int>
+
+        package init(file: Int, chunks: Range<Int>) {
+            self.file = file
+            self.chunks = chunks
+        }
     }
 
     /// A file that is to be copied.
@@ -39,9 +45,20 @@ package struct CopyPlan: Sendable {
     }
 
     package enum Action: Sendable, Hashable {
-        /// Not copied, and not tried again: it is to be fetched.
+        /// Not copied, and never will be: it is to be fetched.
         case missing(Unit, isAwaited: Bool)
         case ended(file: Int)
+    }
+
+    /// Chunks of units that are to be copied; some of them may be there.
+    package struct Left: Sendable, Hashable {
+        package var waiting: Int
+        package var underWay: Int
+
+        package init(waiting: Int, underWay: Int) {
+            self.waiting = waiting
+            self.underWay = underWay
+        }
     }
 
     private struct Copy: Sendable {
@@ -49,7 +66,8 @@ package struct CopyPlan: Sendable {
         let chunksOfUnit: Int
         /// Numbers of units.
         var waiting: Set<Int>
-        var underWay = 0
+        var underWay: Set<Int> = []
+        /// Those of both that a reader waits for.
         var awaited: Set<Int> = []
         var damaged = 0
 
@@ -65,6 +83,8 @@ package struct CopyPlan: Sendable {
     private var copies: [Int: Copy] = [:]
     private var order: [(file: Int, unit: Int)] = []
     private var cursor = 0
+    /// Units from here on were taken back.
+    private var end = 0
     private var demands: [(file: Int, unit: Int)] = []
 
     package init(_ files: [File]) {
@@ -76,6 +96,7 @@ package struct CopyPlan: Sendable {
             var copy = Copy(chunkCount: file.chunkCount, chunksOfUnit: file.chunksOfUnit, waiting: [])
             for number in 0..<count where copy.unit(number, of: file.file).chunks.contains(where: file.isMissing) {
                 copy.waiting.insert(number)
+                chunks.waiting += copy.unit(number, of: file.file).chunks.count
                 switch number {
                 case 0: heads.append((file.file, number))
                 case count - 1: tails.append((file.file, number))
@@ -85,6 +106,7 @@ package struct CopyPlan: Sendable {
             if !copy.waiting.isEmpty { copies[file.file] = copy }
         }
         order = heads + tails + rest
+        end = order.count
     }
 
     // MARK: Questions
@@ -95,7 +117,10 @@ package struct CopyPlan: Sendable {
     /// Whether ``nextAwaited()`` may have a unit.
     package var mayHaveAwaited: Bool { !demands.isEmpty }
     /// Whether ``next()`` may have a unit.
-    package var mayHaveMore: Bool { cursor < order.count }
+    package var mayHaveMore: Bool { cursor < end }
+    /// Whether a reader waits for a unit.
+    package var isAwaited: Bool { copies.values.contains { !$0.awaited.isEmpty } }
+    package private(set) var chunks = Left(waiting: 0, underWay: 0)
 
     // MARK: Events
 
@@ -105,8 +130,8 @@ package struct CopyPlan: Sendable {
         let within = chunks.clamped(to: 0..<copy.chunkCount)
         guard !within.isEmpty else { return }
         for number in within.lowerBound / copy.chunksOfUnit...(within.upperBound - 1) / copy.chunksOfUnit
-        where copy.awaited.insert(number).inserted && copy.waiting.contains(number) {
-            demands.append((file, number))
+        where copy.waiting.contains(number) || copy.underWay.contains(number) {
+            if copy.awaited.insert(number).inserted, copy.waiting.contains(number) { demands.append((file, number)) }
         }
         copies[file] = copy
     }
@@ -122,7 +147,7 @@ package struct CopyPlan: Sendable {
 
     /// The next unit in order, which is under way from now on; nil: there is none.
     package mutating func next() -> Unit? {
-        while cursor < order.count {
+        while cursor < end {
             let next = order[cursor]
             cursor += 1
             if let unit = begin(next.file, next.unit) { return unit }
@@ -131,21 +156,48 @@ package struct CopyPlan: Sendable {
     }
 
     private mutating func begin(_ file: Int, _ number: Int) -> Unit? {
-        guard copies[file]?.waiting.remove(number) != nil else { return nil }
-        copies[file]?.underWay += 1
-        return copies[file]?.unit(number, of: file)
+        guard let unit = taken(file, number) else { return nil }
+        copies[file]?.underWay.insert(number)
+        chunks.underWay += unit.chunks.count
+        return unit
+    }
+
+    /// Out of those that wait; nil: it does not.
+    private mutating func taken(_ file: Int, _ number: Int) -> Unit? {
+        guard copies[file]?.waiting.remove(number) != nil, let unit = copies[file]?.unit(number, of: file) else {
+            return nil
+        }
+        chunks.waiting -= unit.chunks.count
+        return unit
     }
 
     package mutating func ended(_ unit: Unit, _ end: End) -> [Action] {
-        guard var copy = copies[unit.file], copy.underWay > 0 else { preconditionFailure("a unit's copy ends once") }
-        let number = unit.chunks.lowerBound / copy.chunksOfUnit
-        copy.underWay -= 1
+        guard var copy = copies[unit.file],
+            copy.underWay.remove(unit.chunks.lowerBound / copy.chunksOfUnit) != nil
+        else { preconditionFailure("a unit's copy ends once") }
+        chunks.underWay -= unit.chunks.count
         if end == .damaged { copy.damaged += 1 }
+        let isAwaited = copy.awaited.remove(unit.chunks.lowerBound / copy.chunksOfUnit) != nil
         copies[unit.file] = copy
         var actions: [Action] = []
-        if end != .copied { actions.append(.missing(unit, isAwaited: copy.awaited.contains(number))) }
+        if end != .copied { actions.append(.missing(unit, isAwaited: isAwaited)) }
         if end == .impossible || copy.damaged > Self.mostDamagedUnits { actions += giveUp(unit.file) }
         return actions + endIfOver(unit.file)
+    }
+
+    /// So many chunks, or a few more, are not to be copied: of the units that wait those at the end of the order.
+    package mutating func takenBack(chunks count: Int) -> [Action] {
+        var actions: [Action] = []
+        var left = count
+        while left > 0, cursor < end {
+            end -= 1
+            let file = order[end].file
+            guard let unit = taken(file, order[end].unit) else { continue }
+            left -= unit.chunks.count
+            actions.append(missing(unit, order[end].unit))
+            actions += endIfOver(file)
+        }
+        return actions
     }
 
     /// Nothing more is begun.
@@ -154,15 +206,19 @@ package struct CopyPlan: Sendable {
     }
 
     private mutating func giveUp(_ file: Int) -> [Action] {
-        guard let copy = copies[file] else { return [] }
-        copies[file]?.waiting = []
-        return copy.waiting.sorted().map {
-            .missing(copy.unit($0, of: file), isAwaited: copy.awaited.contains($0))
+        var actions: [Action] = []
+        for number in copies[file]?.waiting.sorted() ?? [] {
+            if let unit = taken(file, number) { actions.append(missing(unit, number)) }
         }
+        return actions
+    }
+
+    private mutating func missing(_ unit: Unit, _ number: Int) -> Action {
+        .missing(unit, isAwaited: copies[unit.file]?.awaited.remove(number) != nil)
     }
 
     private mutating func endIfOver(_ file: Int) -> [Action] {
-        guard let copy = copies[file], copy.waiting.isEmpty, copy.underWay == 0 else { return [] }
+        guard let copy = copies[file], copy.waiting.isEmpty, copy.underWay.isEmpty else { return [] }
         copies[file] = nil
         return [.ended(file: file)]
     }

@@ -21,7 +21,10 @@ final class LocalCopy: Sendable {
     private struct State {
         var plan: CopyPlan
         /// By the file's place. Each goes with its copy's end.
-        var donors: [Int: Donor]
+        var donors: [Int: CachedFile]
+        /// Nil: nothing is taken back.
+        var pace: CopyPace?
+        var hasTakenBack = false
         var underWay = 0
         var awaitedUnderWay = 0
         var isStopped = false
@@ -41,16 +44,17 @@ final class LocalCopy: Sendable {
     /// Nil: nothing can be copied.
     ///
     /// - Parameters:
-    ///   - donors: by ``CachedFile/fileIndex``.
+    ///   - donors: by ``CachedFile/fileIndex``. Their caches may be evicted meanwhile.
+    ///   - pace: nil: nobody fetches what takes long to copy.
     ///   - blockBytes: of the digests that ``Event/copied(file:_:)`` tells; nil: of whole chunks.
     init?(
-        _ set: FileSet, from donors: [UInt32: Donor], blockBytes: UInt64?, meter: FillMeter, logger: Logger,
-        model: String
+        _ set: FileSet, from donors: [UInt32: CachedFile], pace: CopyPace?, blockBytes: UInt64?, meter: FillMeter,
+        logger: Logger, model: String
     ) {
-        var byPlace: [Int: Donor] = [:]
+        var byPlace: [Int: CachedFile] = [:]
         var planned: [CopyPlan.File] = []
         for (place, file) in set.files.enumerated() where file.state == .filling {
-            guard let donor = donors[file.fileIndex], let unit = file.chunksOfCopy(from: donor.file) else { continue }
+            guard let donor = donors[file.fileIndex], let unit = file.chunksOfCopy(from: donor) else { continue }
             byPlace[place] = donor
             planned.append(
                 CopyPlan.File(
@@ -66,7 +70,7 @@ final class LocalCopy: Sendable {
         self.meter = meter
         self.logger = logger
         self.model = model
-        state = Mutex(State(plan: plan, donors: byPlace.filter { files.contains($0.key) }))
+        state = Mutex(State(plan: plan, donors: byPlace.filter { files.contains($0.key) }, pace: pace))
     }
 
     /// To be called once. `listener` is called on any thread, one event after the other: it must be quick, and call
@@ -86,6 +90,36 @@ final class LocalCopy: Sendable {
     func demand(file: Int, chunks: Range<Int>) {
         state.withLock { $0.plan.demanded(file: file, chunks: chunks) }
         begin()
+    }
+
+    /// Whether a reader waits for what is copied.
+    var isAwaited: Bool { state.withLock { $0.plan.isAwaited } }
+
+    /// Lets the fill fetch what takes longer to copy (``CopyPace``). To be called several times a second.
+    func look(now: ContinuousClock.Instant) {
+        if state.withLock({ $0.plan.isOver }) { return }
+        let missing = set.files.reduce(0) { $1.state == .filling ? $0 + $1.chunkCount - $1.receivedChunks : $0 }
+        let chunkBytes = set.manifest.chunkBytes
+        let fetched = meter.receivedBytes + meter.peerBytes
+        let isFirst = state.withLock { state in
+            guard !state.isStopped, !state.plan.isOver, var pace = state.pace else { return false }
+            let chunks = state.plan.chunks
+            let look = CopyPace.Look(
+                copiedBytes: meter.copiedBytes, fetchedBytes: fetched, copyBytes: UInt64(chunks.waiting) * chunkBytes,
+                fetchBytes: UInt64(max(0, missing - chunks.waiting - chunks.underWay)) * chunkBytes)
+            let bytes = pace.bytesToFetch(look, now: now)
+            state.pace = pace
+            guard bytes > 0 else { return false }
+            tell(state.plan.takenBack(chunks: Int((bytes + chunkBytes - 1) / chunkBytes)), &state)
+            defer { state.hasTakenBack = true }
+            return !state.hasTakenBack
+        }
+        if isFirst {
+            logger.notice(
+                "a copy from another cache of this node takes long; a part of it is fetched",
+                metadata: ["model": "\(model)"])
+        }
+        resumeWaiters()
     }
 
     /// Nothing more is begun; ``finished()`` waits for what is under way.
@@ -131,7 +165,7 @@ final class LocalCopy: Sendable {
             if !state.isStopped, let unit = isAwaited ? state.plan.nextAwaited() : state.plan.next(),
                 let donor = state.donors[unit.file]
             {
-                return (unit, donor.file)
+                return (unit, donor)
             }
             if isAwaited { state.awaitedUnderWay -= 1 } else { state.underWay -= 1 }
             return nil

@@ -103,7 +103,7 @@ public actor SwarmFill: Fill {
     /// - Parameter donors: files of other caches, by the ``CachedFile/fileIndex`` of those that they are copied to.
     public init(
         model: CachedModel, client: StoreClient?, swarm: Swarm, peerEngine: TransferEngine, pool: StagingPool,
-        limits: FillLimits, prefetches: Bool = true, donors: [UInt32: Donor] = [:], logger: Logger
+        limits: FillLimits, prefetches: Bool = true, donors: [UInt32: CachedFile] = [:], logger: Logger
     ) {
         self.init(
             model: model, source: client.map { StoreSource(client: $0) }, swarm: swarm, peerEngine: peerEngine,
@@ -113,7 +113,8 @@ public actor SwarmFill: Fill {
     /// From any source; tests put their own in the store's place.
     package init(
         model: CachedModel, source: (any RangeSource)?, swarm: Swarm, peerEngine: TransferEngine, pool: StagingPool,
-        limits: FillLimits, prefetches: Bool = true, donors: [UInt32: Donor] = [:], logger: Logger
+        limits: FillLimits, prefetches: Bool = true, donors: [UInt32: CachedFile] = [:], pace: CopyPace = CopyPace(),
+        logger: Logger
     ) {
         self.model = model
         store = source
@@ -124,7 +125,8 @@ public actor SwarmFill: Fill {
         shared = SharedModel(model)
         set = shared.set
         copy = LocalCopy(
-            set, from: donors, blockBytes: shared.layout.blockBytes, meter: meter, logger: logger, model: model.id)
+            set, from: donors, pace: prefetches ? pace : nil, blockBytes: shared.layout.blockBytes, meter: meter,
+            logger: logger, model: model.id)
         var configuration = SwarmPlannerConfiguration(
             me: SwarmPeer(0), blockCount: shared.layout.count, blockBytes: Int(shared.layout.blockBytes),
             seed: .random(in: .min ... .max))
@@ -314,9 +316,9 @@ public actor SwarmFill: Fill {
     private func look() {
         guard !isClosed else { return }
         let now = ContinuousClock.now
-        meter.sample(
-            inFlight: machine.transfersInFlight, wait: machine.demandWait(now: now), partialBytes: partialBytes,
-            now: now)
+        copy?.look(now: now)
+        let wait = machine.demandWait(copyIsAwaited: copy?.isAwaited == true, now: now)
+        meter.sample(inFlight: machine.transfersInFlight, wait: wait, partialBytes: partialBytes, now: now)
         hand(.fetches(.progressed(parts.mapValues(\.arrival.bytes))))
         hand(.fetches(.tick(isComplete: set.files.allSatisfy { $0.state != .filling })))
         if nextTick <= instant {

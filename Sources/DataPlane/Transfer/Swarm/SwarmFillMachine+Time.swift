@@ -38,7 +38,9 @@ extension SwarmFillMachine {
 
     /// The cause for which readers wait now; nil: nobody waits for a block that is missing. Of several sources it is
     /// the one that most blocks come from.
-    package mutating func demandWait(now: Instant) -> DemandWait? {
+    ///
+    /// - Parameter copyIsAwaited: a reader waits for blocks that are copied.
+    package mutating func demandWait(copyIsAwaited: Bool = false, now: Instant) -> DemandWait? {
         guard phase == .filling else { return nil }
         let wanted = records.filter { isWanted($0.value) }
         var fromStore = 0
@@ -52,6 +54,7 @@ extension SwarmFillMachine {
             return bucket.isOpen(now: now) ? .memory : .queue
         }
         if !wanted.isEmpty { return .check }
+        if copyIsAwaited { return .copy }
         // The planner has not found a source for them, or waits for the node that reads them.
         return demanded.isEmpty ? nil : .peers
     }

@@ -76,7 +76,7 @@ extension PodReading {
             node: node, podUID: start.podUID, openedAt: start.openedAt,
             answeredMilliseconds: start.answeredMilliseconds, firstByteMilliseconds: start.firstByteMilliseconds,
             completeMilliseconds: start.completeMilliseconds, endedMilliseconds: start.endedMilliseconds,
-            totalBytes: start.totalBytes, cacheBytes: start.cacheBytes, peerBytes: start.peerBytes,
-            storeBytes: start.storeBytes, waitMilliseconds: start.waitMilliseconds)
+            totalBytes: start.totalBytes, cacheBytes: start.cacheBytes, copiedBytes: start.copiedBytes,
+            peerBytes: start.peerBytes, storeBytes: start.storeBytes, waitMilliseconds: start.waitMilliseconds)
     }
 }
