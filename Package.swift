@@ -304,7 +304,7 @@ let package = Package(
         .testTarget(name: "RangeTransferTests", dependencies: ["TestSupport", "RangeTransfer"], swiftSettings: strict),
         .testTarget(
             name: "ObjectStoreTests",
-            dependencies: ["TestSupport", "ObjectStore", "RangeTransfer", "TextCoding", "TLSPeer"],
+            dependencies: ["TestSupport", "ObjectStore", "RangeTransfer", "TextCoding", "TLSPeer", "TLSShim"],
             swiftSettings: strict),
         .testTarget(name: "ChunkStoreTests", dependencies: ["TestSupport", "ChunkStore", "Checksum", "AgentWire", "LinuxShim", "TextCoding"], swiftSettings: strict),
         .testTarget(

@@ -13,6 +13,7 @@ struct Certificates {
     var stranger: String { folder.file("stranger.pem") }
     var store: String { folder.file("store.pem") }
     var key: String { folder.file("store.key") }
+    var authorityKey: String { folder.file("authority.key") }
 
     /// - Parameter name: a subjectAltName, such as `IP:127.0.0.1`.
     init(for name: String = "IP:127.0.0.1") throws {
@@ -44,6 +45,15 @@ struct Certificates {
         let failed = posix_spawn(&child, "/bin/sh", &actions, nil, &words, environ)
         guard failed == 0 else { throw POSIXError(POSIXErrorCode(rawValue: failed) ?? .EIO) }
         return child
+    }
+
+    /// Makes a folder that trusts the certificate, as `openssl rehash` prepares it, and gives the path of both.
+    func trusting(_ certificate: String) throws -> (folder: String, file: String) {
+        let path = folder.file("trusted")
+        try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: false)
+        try FileManager.default.copyItem(atPath: certificate, toPath: "\(path)/one.pem")
+        try run(["rehash", path])
+        return (path, "\(path)/one.pem")
     }
 
     private func run(_ arguments: [String]) throws {

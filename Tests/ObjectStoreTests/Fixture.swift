@@ -19,12 +19,13 @@ enum Fixture {
 
     /// The timeouts are longer than a busy machine needs; a test of a stall gives its own.
     static func engine(
-        _ sources: [String] = [], threads: Int = 2, authorityFile: String? = nil, connectTimeout: Duration = .seconds(30),
-        stallTimeout: Duration = .seconds(60)
+        _ sources: [String] = [], threads: Int = 2, authorityFile: String? = nil, authorityFolder: String? = nil,
+        verifiesHostName: Bool = true, connectTimeout: Duration = .seconds(30), stallTimeout: Duration = .seconds(60)
     ) throws -> TransferEngine {
         try TransferEngine(
             TransferEngineConfiguration(
-                threads: threads, sourceAddresses: sources, authorityFile: authorityFile, connectTimeout: connectTimeout,
+                threads: threads, sourceAddresses: sources, authorityFile: authorityFile,
+                authorityFolder: authorityFolder, verifiesHostName: verifiesHostName, connectTimeout: connectTimeout,
                 stallTimeout: stallTimeout))
     }
 

@@ -79,29 +79,39 @@ final class SecureResponder: Sendable {
 
     /// Gets the request's number, from 0, over all connections. Returns whether the connection stays open.
     typealias Handler = @Sendable (Int, Line) -> Bool
+    /// Gets a connection's number, from 0, and its socket before TLS. Returns whether TLS begins; else the connection is
+    /// closed.
+    typealias Greeting = @Sendable (Int, Int32) -> Bool
 
     let port: UInt16
     private let count = Atomic<Int>(0)
     private let listener: Int32
     private let certificates: Certificates
     private let minor: Int32
+    private let greeting: Greeting
 
     var endpoint: String { "https://127.0.0.1:\(port)" }
     var requests: Int { count.load(ordering: .sequentiallyConsistent) }
 
     /// - Parameter minor: TLS 1.x alone.
-    init(_ certificates: Certificates, minor: Int32 = 3, _ handler: @escaping Handler) throws {
+    init(
+        _ certificates: Certificates, minor: Int32 = 3, _ handler: @escaping Handler,
+        greeting: @escaping Greeting = { _, _ in true }
+    ) throws {
         (listener, port) = try Responder.bindLoopback()
-        (self.certificates, self.minor) = (certificates, minor)
+        (self.certificates, self.minor, self.greeting) = (certificates, minor, greeting)
         guard listen(listener, 512) == 0 else { throw POSIXError(POSIXErrorCode(rawValue: errno) ?? .EIO) }
         Thread.detachNewThread { [self] in
             // Tickets of one connection are good at the next: they share the context.
             guard let context = tls_peer_context_new(certificates.store, certificates.key, minor) else { return }
             let shared = UInt(bitPattern: context)
+            var connections = 0
             while case let descriptor = accept(listener, nil, nil), descriptor >= 0 {
+                let connection = connections
+                connections += 1
                 Thread.detachNewThread { [self] in
                     defer { close(descriptor) }
-                    guard let peer = tls_peer_new(OpaquePointer(bitPattern: shared)) else { return }
+                    guard greeting(connection, descriptor), let peer = tls_peer_new(OpaquePointer(bitPattern: shared)) else { return }
                     defer { tls_peer_free(peer) }
                     let line = Line(peer, descriptor)
                     while line.takesRequest() {

@@ -1,7 +1,10 @@
 #include "tlspeer.h"
 
+#include <malloc.h>
 #include <openssl/bio.h>
+#include <openssl/pem.h>
 #include <openssl/ssl.h>
+#include <openssl/x509.h>
 #include <stdlib.h>
 
 struct tls_peer {
@@ -69,5 +72,25 @@ size_t tls_peer_take(tls_peer *peer, void *buffer, size_t size)
     int count = BIO_read(peer->to_client, buffer, (int)size);
     return count > 0 ? (size_t)count : 0;
 }
+
+bool tls_peer_shorten(const char *certificate, const char *key, long seconds)
+{
+    BIO *file = BIO_new_file(certificate, "r");
+    BIO *key_file = BIO_new_file(key, "r");
+    X509 *read = file == NULL ? NULL : PEM_read_bio_X509(file, NULL, NULL, NULL);
+    EVP_PKEY *signer = key_file == NULL ? NULL : PEM_read_bio_PrivateKey(key_file, NULL, NULL, NULL);
+    BIO *written = NULL;
+    bool done = read != NULL && signer != NULL && X509_gmtime_adj(X509_getm_notAfter(read), seconds) != NULL &&
+        X509_sign(read, signer, EVP_sha256()) > 0 && (written = BIO_new_file(certificate, "w")) != NULL &&
+        PEM_write_bio_X509(written, read) == 1;
+    BIO_free(written);
+    EVP_PKEY_free(signer);
+    X509_free(read);
+    BIO_free(key_file);
+    BIO_free(file);
+    return done;
+}
+
+size_t tls_peer_heap_bytes(void) { return mallinfo2().uordblks; }
 
 bool tls_peer_was_resumed(const tls_peer *peer) { return SSL_session_reused(peer->ssl) == 1; }

@@ -1,5 +1,6 @@
 import CurlShim
 import Glibc
+import TLSShim
 
 /// libcurl's verdict on a transfer, in our words.
 struct CurlFailure {
@@ -51,7 +52,7 @@ struct CurlFailure {
             return TransferError(
                 .certificate, detail: "the certificate of \(host) is not trusted: \(reason)",
                 remedy: Self.trustRemedy(reason, isProxied: proxy != nil))
-        case CURLE_SSL_CONNECT_ERROR:
+        case CURLE_SSL_CONNECT_ERROR where isMismatch:
             return TransferError(.tls, detail: "no TLS with \(host): \(reason)")
         case CURLE_PARTIAL_FILE:
             return TransferError(.malformedResponse, detail: "\(host) closed before the answer's end: \(reason)")
@@ -64,6 +65,14 @@ struct CurlFailure {
             return TransferError(.notHTTP, detail: "\(host) does not speak HTTP: \(reason)")
         default: return TransferError(.connectionLost, detail: "the connection to \(host) broke: \(reason)")
         }
+    }
+
+    /// Whether TLS failed for good, and not because the connection broke. OpenSSL's number stands in the text
+    /// ("error:0A00010B:SSL routines::wrong version number") where the socket is not the reason.
+    private var isMismatch: Bool {
+        guard let mark = text.firstRange(of: "error:") else { return false }
+        let digits = text[mark.upperBound...].prefix { $0.isHexDigit }
+        return mc_tls_is_mismatch(UInt(digits, radix: 16) ?? 0)
     }
 
     /// The failures that are the proxy's own; nil: the proxy did its part.

@@ -25,6 +25,9 @@ struct DirectConnection {
         case again
         /// The certificate; in words.
         case untrusted(String)
+        /// Nothing in common, or no TLS at the other end; in words.
+        case mismatch(String)
+        /// The connection broke, or the server did not like the session; in words.
         case failed(String)
     }
 
@@ -82,6 +85,7 @@ struct DirectConnection {
         case 0: return nil
         case MC_TLS_AGAIN: return .again
         case MC_TLS_UNTRUSTED: return .untrusted(problem(tls))
+        case MC_TLS_MISMATCH: return .mismatch(problem(tls))
         default: return .failed(problem(tls))
         }
     }
@@ -119,8 +123,12 @@ struct DirectConnection {
         }
     }
 
-    /// A session that another connection to the origin may resume; the caller frees it.
-    func takeSession() -> OpaquePointer? { tls.flatMap(mc_tls_take_session) }
+    /// A session that another connection to the origin may resume, which the caller frees, and its end in seconds
+    /// since 1970.
+    func takeSession() -> (session: OpaquePointer, end: Int)? {
+        guard let tls, let session = mc_tls_take_session(tls) else { return nil }
+        return (session, mc_tls_session_end(tls))
+    }
 
     /// The authorities by which its server was verified; nil without TLS.
     var trustContext: OpaquePointer? { tls.flatMap(mc_tls_context_of) }

@@ -103,7 +103,8 @@ final class DirectExchange {
             case nil: opened(now: .now)
             case .again: return .waits
             case .untrusted(let text): return .failed(CURLE_PEER_FAILED_VERIFICATION, text)
-            case .failed(let text): return .failed(CURLE_SSL_CONNECT_ERROR, text)
+            case .mismatch(let text): return .failed(CURLE_SSL_CONNECT_ERROR, text)
+            case .failed(let text): return .failed(CURLE_RECV_ERROR, text)
             }
         }
         sending: while sent < request.count {
@@ -119,6 +120,9 @@ final class DirectExchange {
         }
         return rests ? .waits : receive(scratch)
     }
+
+    /// Whether the server has not answered anything on a connection of its own.
+    var isUnanswered: Bool { !isReused && bytesIn == 0 }
 
     private func opened(now: ContinuousClock.Instant) {
         isOpen = true

@@ -10,36 +10,22 @@ struct HandlePool {
 
     let sources: SourceAddresses
     private var idle: [[UnsafeMutableRawPointer]]
-    private var handles: [Int]
     private var active: [Int]
 
     init(_ sources: SourceAddresses) {
         self.sources = sources
         self.idle = Array(repeating: [], count: sources.addresses.count)
-        self.handles = Array(repeating: 0, count: sources.addresses.count)
-        self.active = handles
+        self.active = Array(repeating: 0, count: sources.addresses.count)
     }
 
-    /// A handle for a transfer, or nil without memory. `give` takes it back.
-    mutating func take() -> Entry? {
-        let choices = idle.indices.filter { !idle[$0].isEmpty }
-        let source: Int
-        let handle: UnsafeMutableRawPointer
-        if !choices.isEmpty, case let chosen = sources.dealTransfer(own: active, among: choices),
-            let last = idle[chosen].popLast()
-        {
-            (source, handle) = (chosen, last)
-        } else {
-            source = sources.dealHandle(own: handles)
-            guard let made = curl_easy_init() else {
-                sources.dropHandle(source)
-                return nil
-            }
-            handles[source] += 1
-            handle = made
+    /// A handle for a transfer of so many bytes, or nil without memory. `give` takes it back.
+    mutating func take(for bytes: UInt64) -> Entry? {
+        let source = sources.deal(bytes, own: active)
+        guard let handle = idle[source].popLast() ?? curl_easy_init() else {
+            sources.end(source)
+            return nil
         }
         active[source] += 1
-        sources.begin(source)
         return Entry(handle: handle, source: source)
     }
 
@@ -52,11 +38,7 @@ struct HandlePool {
     /// Frees the idle handles.
     mutating func drain() {
         for source in idle.indices {
-            for handle in idle[source] {
-                curl_easy_cleanup(handle)
-                sources.dropHandle(source)
-            }
-            handles[source] -= idle[source].count
+            for handle in idle[source] { curl_easy_cleanup(handle) }
             idle[source] = []
         }
     }

@@ -4,19 +4,13 @@ internal import TextCoding
 
 /// The addresses of `HTTP_SOURCE_IP`, and how connections are dealt over them.
 ///
-/// A handle of a worker is given an address for life, and so are the connections it makes: libcurl reuses a connection
-/// only for the address it left from. A new handle takes the address with the fewest handles, of the engine first and
-/// then of the worker, so handles differ by one at most; a transfer takes an idle handle of the address with the fewest
-/// transfers, so the traffic follows. Test: `connections leave from both addresses evenly`.
+/// A transfer is given an address (`AddressShares`), then one of its worker's handles of that address, which has it for
+/// life, and so have the connections it makes: libcurl reuses a connection only for the address it left from. Test:
+/// `connections leave from both addresses evenly`.
 final class SourceAddresses: Sendable {
-    private struct Counts {
-        var handles: [Int]
-        var active: [Int]
-    }
-
     /// Index in, address out; one nil address when the kernel is to choose.
     let addresses: [String?]
-    private let counts: Mutex<Counts>
+    private let shares: Mutex<AddressShares>
 
     /// Throws for the first address that is malformed or not on this machine, and names it.
     init(_ addresses: [String], field: String = "HTTP_SOURCE_IP") throws(SettingError) {
@@ -36,32 +30,12 @@ final class SourceAddresses: Sendable {
         var seen: Set<String> = []
         let distinct = addresses.filter { seen.insert($0).inserted }
         self.addresses = distinct.isEmpty ? [nil] : distinct
-        let zeros = [Int](repeating: 0, count: max(distinct.count, 1))
-        self.counts = Mutex(Counts(handles: zeros, active: zeros))
+        shares = Mutex(AddressShares(addresses: self.addresses.count))
     }
 
-    /// The address for a new handle of a worker that has `own` handles of each.
-    func dealHandle(own: [Int]) -> Int {
-        counts.withLock { counts in
-            let chosen = Self.leastUsed(own: own, all: counts.handles, among: own.indices)
-            counts.handles[chosen] += 1
-            return chosen
-        }
-    }
-
-    func dropHandle(_ index: Int) { counts.withLock { $0.handles[index] -= 1 } }
-
-    /// The address for a transfer of a worker that has `own` transfers of each, and idle handles of `choices` alone.
-    func dealTransfer(own: [Int], among choices: [Int]) -> Int {
-        counts.withLock { Self.leastUsed(own: own, all: $0.active, among: choices) }
-    }
-
-    func begin(_ index: Int) { counts.withLock { $0.active[index] += 1 } }
-    func end(_ index: Int) { counts.withLock { $0.active[index] -= 1 } }
-
-    private static func leastUsed(own: [Int], all: [Int], among choices: some Collection<Int>) -> Int {
-        choices.min { (all[$0], own[$0], $0) < (all[$1], own[$1], $1) } ?? 0
-    }
+    /// The address for a transfer of a worker that has `own` transfers of each; `end` when it has ended.
+    func deal(_ bytes: UInt64, own: [Int]) -> Int { shares.withLock { $0.deal(bytes, own: own) } }
+    func end(_ index: Int) { shares.withLock { $0.end(index) } }
 
     /// Whether a socket can be bound to it is the kernel's to say: an address of 127.0.0.0/8, or of a local route, is
     /// on no interface's list and yet this machine's own.

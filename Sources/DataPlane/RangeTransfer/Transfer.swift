@@ -101,6 +101,9 @@ final class Transfer: AnswerReceiver, @unchecked Sendable {
         }
     }
 
+    /// As far as the request says.
+    var expectedBytes: UInt64 { if case .range(let range, _) = body { range.length } else { 0 } }
+
     /// Whether the body goes to a sink, which may be asked for memory to receive into.
     var takesPlainBody: Bool { delivers }
 

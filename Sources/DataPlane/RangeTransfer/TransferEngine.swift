@@ -5,7 +5,7 @@
 // - `Worker` is one thread: a curl_multi, idle connections, handles bound to source addresses (`SourceAddresses`).
 // - `Transfer` is one exchange. `RangeCheck` decides from the head whether the body is the requested range.
 // - `DirectExchange` speaks HTTP on a socket that libcurl connected, and receives into the sink's memory.
-// - `TLSTrust` has the authorities and sessions for its TLS.
+// - `TLSTrust` has the authorities (`AuthorityWatch` sees them change) and sessions (`SessionShelf`) for its TLS.
 // Invariants: nothing of a response reaches a sink before its head is right; a completion is called exactly once.
 // Left to others: signatures, the meaning of a status, retries, and how many requests are in flight.
 
@@ -83,7 +83,9 @@ public final class TransferEngine: Sendable {
     public init(_ configuration: TransferEngineConfiguration = TransferEngineConfiguration()) throws(SettingError) {
         self.configuration = configuration
         let sources = try SourceAddresses(configuration.sourceAddresses)
-        let authorities = try Authorities(file: configuration.authorityFile, folder: configuration.authorityFolder)
+        let authorities = try Authorities(
+            file: configuration.authorityFile, folder: configuration.authorityFolder,
+            verifiesHostName: configuration.verifiesHostName)
         let trust = TLSTrust(authorities, verifiesHostName: configuration.verifiesHostName)
         let cores = sysconf(Int32(_SC_NPROCESSORS_ONLN))
         let count = max(1, min(configuration.threads ?? min(max(cores / 2, 2), 8), 64))

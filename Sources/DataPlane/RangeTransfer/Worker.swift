@@ -163,7 +163,7 @@ final class Worker: @unchecked Sendable {
     }
 
     private func start(_ transfer: Transfer) {
-        guard let entry = pool.take() else {
+        guard let entry = pool.take(for: transfer.expectedBytes) else {
             load.wrappingSubtract(1, ordering: .relaxed)
             return transfer.finish(
                 with: TransferError(.outOfMemory, detail: "out of memory", remedy: "give the process more"))
@@ -280,14 +280,13 @@ final class Worker: @unchecked Sendable {
         }
     }
 
-    /// As ``TLSTrust``: where any name will do, public authorities must not.
+    /// libcurl would keep authorities for a day and sessions without an end, also when the file has changed. Now it
+    /// reads them for each of its connections; most that it makes are the engine's own before TLS.
     private func setAuthorities(on handle: UnsafeMutableRawPointer) {
-        if let file = authorities.file { mc_curl_set_string(handle, CURLOPT_CAINFO, file) }
-        if !configuration.verifiesHostName {
-            mc_curl_set_string(handle, CURLOPT_CAPATH, nil)
-        } else if let folder = authorities.folder {
-            mc_curl_set_string(handle, CURLOPT_CAPATH, folder)
-        }
+        mc_curl_set_string(handle, CURLOPT_CAINFO, authorities.file)
+        mc_curl_set_string(handle, CURLOPT_CAPATH, authorities.folder)
+        mc_curl_set_long(handle, CURLOPT_CA_CACHE_TIMEOUT, 0)
+        mc_curl_set_long(handle, CURLOPT_SSL_SESSIONID_CACHE, 0)
     }
 
     /// An empty CURLOPT_PROXY and CURLOPT_NOPROXY keep libcurl from reading the environment itself.
@@ -371,6 +370,7 @@ final class Worker: @unchecked Sendable {
         forget(exchange)
         active[transfer.identifier] = nil
         if case .done = outcome { trust.keepSession(of: exchange.connection) }
+        if case .failed = outcome { forgetSessions(of: exchange) }
         if case .done(reusable: true) = outcome {
             idle.give(exchange.connection, now: .now)
         } else {
@@ -437,7 +437,13 @@ final class Worker: @unchecked Sendable {
         idle.prune(now: now)
     }
 
+    private func forgetSessions(of exchange: DirectExchange) {
+        guard exchange.connection.isSecure, exchange.isUnanswered else { return }
+        trust.forgetSessions(of: exchange.connection.origin)
+    }
+
     private func timeOut(_ exchange: DirectExchange, _ text: String) {
+        forgetSessions(of: exchange)
         active[exchange.transfer.identifier] = nil
         forget(exchange)
         exchange.connection.end()

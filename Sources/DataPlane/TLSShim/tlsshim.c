@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 
 struct mc_tls {
     SSL *ssl;
@@ -31,8 +32,17 @@ struct mc_tls {
     /* The most bytes that the caller can use. */
     size_t wanted;
     SSL_SESSION *session;
-    /* MC_TLS_FAILED or MC_TLS_UNTRUSTED once the connection is broken; OpenSSL must not be called again then. */
+    /* mc_tls_session_end. */
+    time_t session_end;
+    /* The handshake may fail because of the session that it offered. */
+    bool offers_session;
+    /* MC_TLS_FAILED, ... once the connection is broken; OpenSSL must not be called again then. */
     int failure;
+    /* The socket takes no more. The answer to an earlier part may still be there to be read. */
+    bool cannot_send;
+    /* OpenSSL's error of the last refusal, 0 without; and whether the socket refused. */
+    unsigned long error;
+    bool is_at_socket;
     /* The last read found that no complete record is there. */
     bool is_dry;
     bool has_ended;
@@ -177,7 +187,8 @@ static bool set_host(mc_tls *tls, bool verifies_host)
 }
 
 mc_tls *mc_tls_new(
-    mc_tls_context *context, int socket, const char *host, bool verifies_host, mc_tls_session *session)
+    mc_tls_context *context, int socket, const char *host, bool verifies_host, mc_tls_session *session,
+    time_t session_end)
 {
     size_t length = strlen(host);
     /* The root's dot is no part of a certificate's name. */
@@ -201,14 +212,15 @@ mc_tls *mc_tls_new(
     SSL_set_app_data(tls->ssl, tls);
     SSL_set_connect_state(tls->ssl);
     /* One that does not fit is no problem: the handshake is a complete one then. */
-    if (session != NULL) SSL_set_session(tls->ssl, session);
+    tls->offers_session = session != NULL && SSL_set_session(tls->ssl, session) == 1;
+    if (tls->offers_session) tls->session_end = session_end;
     ERR_clear_error();
     return tls;
 }
 
 void mc_tls_end(mc_tls *tls)
 {
-    if (tls->failure == 0 && SSL_is_init_finished(tls->ssl)) SSL_shutdown(tls->ssl);
+    if (tls->failure == 0 && !tls->cannot_send && SSL_is_init_finished(tls->ssl)) SSL_shutdown(tls->ssl);
     ERR_clear_error();
     SSL_free(tls->ssl);
     SSL_SESSION_free(tls->session);
@@ -219,8 +231,11 @@ void mc_tls_end(mc_tls *tls)
 /* The meaning of OpenSSL's refusal of `call`. `number`: errno right after it. */
 static int refused(mc_tls *tls, int result, const char *call, int number)
 {
+    int kind = SSL_get_error(tls->ssl, result);
     tls->wants_output = false;
-    switch (SSL_get_error(tls->ssl, result)) {
+    tls->error = 0;
+    tls->is_at_socket = kind == SSL_ERROR_SYSCALL;
+    switch (kind) {
     case SSL_ERROR_WANT_WRITE:
         tls->wants_output = true;
         return MC_TLS_AGAIN;
@@ -228,16 +243,82 @@ static int refused(mc_tls *tls, int result, const char *call, int number)
     case SSL_ERROR_ZERO_RETURN: tls->has_ended = true; return 0;
     default: break;
     }
-    unsigned long error = ERR_get_error();
+    tls->error = ERR_get_error();
     char words[256] = "the connection was closed";
-    if (error != 0) {
-        ERR_error_string_n(error, words, sizeof words);
+    if (tls->error != 0) {
+        ERR_error_string_n(tls->error, words, sizeof words);
     } else if (number != 0) {
         snprintf(words, sizeof words, "%s", strerror(number));
     }
     snprintf(tls->problem, sizeof tls->problem, "OpenSSL %s: %s", call, words);
     ERR_clear_error();
     return tls->failure = MC_TLS_FAILED;
+}
+
+bool mc_tls_is_mismatch(unsigned long error)
+{
+    if (ERR_GET_LIB(error) != ERR_LIB_SSL) return false;
+    switch (ERR_GET_REASON(error)) {
+    /* Another version, or no TLS at all. */
+    case SSL_R_WRONG_VERSION_NUMBER:
+    case SSL_R_UNSUPPORTED_PROTOCOL:
+    case SSL_R_UNKNOWN_PROTOCOL:
+    case SSL_R_NO_PROTOCOLS_AVAILABLE:
+    case SSL_R_TLSV1_ALERT_PROTOCOL_VERSION:
+    /* No cipher, key or extension that both accept; servers of TLS 1.2 say it also for want of a certificate. */
+    case SSL_R_SSLV3_ALERT_HANDSHAKE_FAILURE:
+    case SSL_R_TLSV1_ALERT_INSUFFICIENT_SECURITY:
+    case SSL_R_DH_KEY_TOO_SMALL:
+    case SSL_R_WRONG_SIGNATURE_TYPE:
+    case SSL_R_UNSAFE_LEGACY_RENEGOTIATION_DISABLED:
+    /* The server is not the host that we name. */
+    case SSL_R_TLSV1_UNRECOGNIZED_NAME:
+    /* The server wants a certificate of ours. */
+    case SSL_R_TLSV13_ALERT_CERTIFICATE_REQUIRED:
+    case SSL_R_SSLV3_ALERT_BAD_CERTIFICATE:
+    case SSL_R_TLSV1_ALERT_UNKNOWN_CA:
+    case SSL_R_TLSV1_ALERT_ACCESS_DENIED: return true;
+    default: return false;
+    }
+}
+
+/* Until when the handshake that is complete lets sessions of the connection be resumed. 0: not at all. */
+static time_t end_of_sessions(SSL *ssl)
+{
+    STACK_OF(X509) *chain = SSL_get0_verified_chain(ssl);
+    time_t now = time(NULL);
+    long long left = chain != NULL ? MC_TLS_SESSION_SECONDS : 0;
+    for (int i = 0; chain != NULL && i < sk_X509_num(chain); i++) {
+        int days = 0, seconds = 0;
+        if (!ASN1_TIME_diff(&days, &seconds, NULL, X509_get0_notAfter(sk_X509_value(chain, i)))) return 0;
+        long long valid = days * 86400LL + seconds;
+        if (valid < left) left = valid;
+    }
+    return left > 0 ? now + (time_t)left : 0;
+}
+
+/* The meaning of OpenSSL's refusal of the handshake. */
+static int refused_handshake(mc_tls *tls, int result, int number)
+{
+    int meaning = refused(tls, result, "SSL_connect", number);
+    if (meaning == 0) {
+        snprintf(tls->problem, sizeof tls->problem, "OpenSSL SSL_connect: the server ended the handshake");
+        return MC_TLS_FAILED;
+    }
+    if (meaning != MC_TLS_FAILED) return meaning;
+    long verdict = SSL_get_verify_result(tls->ssl);
+    if (verdict == X509_V_OK)
+        /* Without the session the next handshake may succeed. */
+        return !tls->offers_session && mc_tls_is_mismatch(tls->error) ? MC_TLS_MISMATCH : MC_TLS_FAILED;
+    if (verdict == X509_V_ERR_HOSTNAME_MISMATCH || verdict == X509_V_ERR_IP_ADDRESS_MISMATCH) {
+        snprintf(
+            tls->problem, sizeof tls->problem,
+            "SSL: no alternative certificate subject name matches target host name '%s'", tls->host);
+    } else {
+        snprintf(
+            tls->problem, sizeof tls->problem, "SSL certificate problem: %s", X509_verify_cert_error_string(verdict));
+    }
+    return MC_TLS_UNTRUSTED;
 }
 
 ssize_t mc_tls_handshake(mc_tls *tls)
@@ -248,29 +329,19 @@ ssize_t mc_tls_handshake(mc_tls *tls)
     int result = SSL_do_handshake(tls->ssl);
     if (result == 1) {
         tls->wants_output = false;
+        /* One that was resumed has verified nothing: its own sessions end when the first one does. */
+        if (!SSL_session_reused(tls->ssl)) tls->session_end = end_of_sessions(tls->ssl);
         return 0;
     }
-    int meaning = refused(tls, result, "SSL_connect", errno);
-    if (meaning == 0) {
-        snprintf(tls->problem, sizeof tls->problem, "OpenSSL SSL_connect: the server ended the handshake");
-        return tls->failure = MC_TLS_FAILED;
-    }
-    long verdict = SSL_get_verify_result(tls->ssl);
-    if (meaning != MC_TLS_FAILED || verdict == X509_V_OK) return meaning;
-    if (verdict == X509_V_ERR_HOSTNAME_MISMATCH || verdict == X509_V_ERR_IP_ADDRESS_MISMATCH) {
-        snprintf(
-            tls->problem, sizeof tls->problem,
-            "SSL: no alternative certificate subject name matches target host name '%s'", tls->host);
-    } else {
-        snprintf(
-            tls->problem, sizeof tls->problem, "SSL certificate problem: %s", X509_verify_cert_error_string(verdict));
-    }
-    return tls->failure = MC_TLS_UNTRUSTED;
+    int meaning = refused_handshake(tls, result, errno);
+    if (meaning != MC_TLS_AGAIN) tls->failure = meaning;
+    return meaning;
 }
 
 ssize_t mc_tls_send(mc_tls *tls, const void *bytes, size_t size)
 {
     if (tls->failure != 0) return tls->failure;
+    if (tls->cannot_send) return MC_TLS_FAILED;
     size_t count = 0;
     ERR_clear_error();
     errno = 0;
@@ -280,6 +351,10 @@ ssize_t mc_tls_send(mc_tls *tls, const void *bytes, size_t size)
         return (ssize_t)count;
     }
     int meaning = refused(tls, result, "SSL_write", errno);
+    if (meaning == MC_TLS_FAILED && tls->is_at_socket) {
+        tls->failure = 0;
+        tls->cannot_send = true;
+    }
     if (meaning != 0) return meaning;
     snprintf(tls->problem, sizeof tls->problem, "OpenSSL SSL_write: the connection was closed");
     return tls->failure = MC_TLS_FAILED;
@@ -346,11 +421,22 @@ bool mc_tls_is_quiet(mc_tls *tls)
 {
     char byte;
     size_t count;
-    if (tls->failure != 0 || tls->has_ended) return false;
+    if (tls->failure != 0 || tls->cannot_send || tls->has_ended) return false;
+    /* OpenSSL would make a buffer of 17 KB to find that nothing came. */
+    if (tls->left == 0 && !SSL_has_pending(tls->ssl)) {
+        ssize_t came;
+        do came = recv(tls->socket, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+        while (came < 0 && errno == EINTR);
+        if (came <= 0) return came < 0 && errno == EAGAIN;
+    }
+    /* A session ticket perhaps, or new keys; or the server's goodbye. */
     ERR_clear_error();
     errno = 0;
     int result = SSL_peek_ex(tls->ssl, &byte, 1, &count);
-    return result != 1 && refused(tls, result, "SSL_peek", errno) == MC_TLS_AGAIN;
+    bool is_quiet = result != 1 && refused(tls, result, "SSL_peek", errno) == MC_TLS_AGAIN;
+    keep(tls);
+    mc_tls_rest(tls);
+    return is_quiet && tls->failure == 0;
 }
 
 const char *mc_tls_problem(const mc_tls *tls) { return tls->problem; }
@@ -367,6 +453,8 @@ mc_tls_session *mc_tls_take_session(mc_tls *tls)
     ERR_clear_error();
     return copy;
 }
+
+time_t mc_tls_session_end(const mc_tls *tls) { return tls->session_end; }
 
 const mc_tls_context *mc_tls_context_of(const mc_tls *tls) { return SSL_get_SSL_CTX(tls->ssl); }
 

@@ -14,6 +14,9 @@ tls_peer_context *tls_peer_context_new(const char *certificate, const char *key,
 tls_peer *tls_peer_new(tls_peer_context *context);
 void tls_peer_free(tls_peer *peer);
 
+/* Lets a certificate end in so many seconds, and signs it again with the key of its authority. PEM files. */
+bool tls_peer_shorten(const char *certificate, const char *key, long seconds);
+
 /* Takes what the client sent. */
 void tls_peer_feed(tls_peer *peer, const void *bytes, size_t size);
 /* The client's plain bytes; -1: none are there yet. */
@@ -27,5 +30,7 @@ void tls_peer_say_goodbye(tls_peer *peer);
 /* The next bytes for the client; 0: none. */
 size_t tls_peer_take(tls_peer *peer, void *buffer, size_t size);
 bool tls_peer_was_resumed(const tls_peer *peer);
+/* How much of the process's heap is in use. */
+size_t tls_peer_heap_bytes(void);
 
 #endif
