@@ -246,7 +246,7 @@ let package = Package(
         .executableTarget(
             name: "KubectlPlugin",
             dependencies: [
-                "CRD", "Kubernetes", "ModelCacheClient", "TextCoding",
+                "AgentAPI", "CRD", "Kubernetes", "ModelCacheClient", "TextCoding",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
             ],
@@ -279,7 +279,7 @@ let package = Package(
         .executableTarget(
             name: "DevStoreCommand",
             dependencies: [
-                "DevStore",
+                "AgentAPI", "DevStore",
                 .product(name: "NIOSSL", package: "swift-nio-ssl"),
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],

@@ -54,7 +54,7 @@ enum Documents {
                 nodes: NodesStatus(
                     desired: 2, ready: 1, warming: 1, failed: 0, summary: "1/2",
                     details: [NodeDetail(name: "node-1", state: .warming, percent: 42, message: "waits")]),
-                seeders: ["node-2"], copies: ["node-1", "node-2"],
+                seeders: ["node-2"], copies: ["node-1", "node-2"], departed: DepartedNodes(names: ["node-3"], leftOut: 1),
                 progress: ProgressStatus(
                     bytesCached: 1, bytesTotal: 2, bytesPerSecond: 3, remainingSeconds: 4, percent: 50, summary: "50%"),
                 traffic: TrafficStatus(originBytes: 5, peerBytes: 6, copiedBytes: 7)))

@@ -396,6 +396,22 @@ def test_a_job_that_fails_to_its_limit_is_told_with_the_agents_words(w):
     assert len(w.jobs()) == 3
 
 
+def test_an_eviction_that_another_operator_began_is_ended_and_not_carried_out_again(w):
+    w.start_operator()
+    w.apply()
+    w.until_ready()
+    request = "node-0@2026-01-02T03:04:05Z"
+    w.kubectl("annotate", "modelcache", "qwen", "-n", w.namespace, f"modelcache.io/evict-requested={request}", f"modelcache.io/evict-begun={request}")
+    w.until(lambda: w.events("EvictionInterrupted"), "the request is told to be interrupted")
+    w.until(lambda: not [one for one in w.get()["metadata"].get("annotations", {}) if "evict" in one], "both annotations are gone")
+    assert w.copies()["node-0"] == "Ready" and not w.events("Evicted")
+    # The same words again are another request, which leaves no mark either.
+    w.kubectl("annotate", "modelcache", "qwen", "-n", w.namespace, f"modelcache.io/evict-requested={request}")
+    w.until(lambda: w.events("Evicted"), "the copy is dropped")
+    w.until(lambda: not [one for one in w.get()["metadata"].get("annotations", {}) if "evict" in one], "both annotations are gone")
+    w.until_ready()
+
+
 def test_a_job_somebody_deletes_is_made_again_while_it_is_needed(w):
     w.kubelets.fill_seconds = lambda node: 6
     w.start_operator()

@@ -262,9 +262,10 @@ def test_names_labels_and_accounts_can_be_chosen():
     every = [one for one in yaml.safe_load_all(text) if one]
     own = {(one["kind"], one["metadata"]["name"]): one for one in every}
     # Those that the programs know by name.
-    kept = {"modelcache-webhook", "modelcache-operator"}
+    kept = {"modelcache-webhook", "modelcache-operator", "modelcache-reader"}
     assert {name for kind, name in own if not name.startswith("mc-")} - {"modelcaches.modelcache.io"} == kept
-    assert {kind for kind, name in own if name in kept} == {"Service", "MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"}
+    assert {kind for kind, name in own if name in kept} == {
+        "Service", "MutatingWebhookConfiguration", "ValidatingWebhookConfiguration", "ServiceAccount", "Role"}
     unlabelled = [key for key, one in own.items() if one["metadata"].get("labels", {}).get("team") != "ai" and key[0] != "CustomResourceDefinition"]
     assert not unlabelled
     agent, operator = own["DaemonSet", "mc-agent"]["spec"]["template"], own["Deployment", "mc-operator"]["spec"]["template"]

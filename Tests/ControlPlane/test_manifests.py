@@ -189,6 +189,8 @@ def test_with_a_mounter_only_that_container_is_privileged_and_it_has_neither_key
     assert all(os.path.dirname(socket) == one["mounter"]["mountPath"] for one in mounts) and mounts[0]["mounter"]["readOnly"] is True
     plain = yaml.safe_load((CONFIG / "agent/daemonset.yaml").read_text())["spec"]["template"]["spec"]["containers"][0]
     assert agent["args"] == [*plain["args"], "--mounter", socket]
+    # A pod whose mounter is away is not ready; its agent serves other nodes still.
+    assert find(objects, "Service", "modelcache-agents")["spec"]["publishNotReadyAddresses"] is True
     said = applied("apply", "--dry-run=server", "-f", "-", input=yaml.safe_dump(find(objects, "DaemonSet", "modelcache-agent")))
     assert "daemonset.apps/modelcache-agent" in said
 
@@ -214,6 +216,7 @@ ALLOWED = [
     *((verb, "modelcaches.modelcache.io", "models") for verb in ("get", "list", "watch", "patch")),
     ("patch", "modelcaches.modelcache.io/status", "models"),
     ("update", "modelcaches.modelcache.io/finalizers", "models"),
+    ("create", "tokenreviews.authentication.k8s.io", None),
     *((verb, "nodes", None) for verb in ("list", "watch")),
     *((verb, "jobs.batch", "models") for verb in ("list", "watch", "create", "delete")),
     *((verb, "persistentvolumeclaims", "models") for verb in ("get", "list", "watch", "create", "delete")),
@@ -284,7 +287,7 @@ def test_in_the_namespaced_variant_jobs_of_other_namespaces_are_out_of_reach(pla
     """The rules are compared as data: applying them would change what the other tests ask about."""
     [cluster] = [one for one in built["namespaced"] if one["kind"] == "ClusterRole" and one["metadata"]["name"] == "modelcache-operator"]
     assert {resource for rule in cluster["rules"] for resource in rule.get("resources", [])} == {
-        "nodes", "persistentvolumes", "mutatingwebhookconfigurations", "validatingwebhookconfigurations"}
+        "tokenreviews", "nodes", "persistentvolumes", "mutatingwebhookconfigurations", "validatingwebhookconfigurations"}
     default = find(built["default"], "ClusterRole", "modelcache-operator")
     [role] = [one for one in built["namespaced"] if one["kind"] == "Role" and one["metadata"]["namespace"] == "models"]
     assert rights(cluster) | rights(role) == rights(default)

@@ -13,6 +13,7 @@ import pytest
 
 from support import webhook as hooks
 from support.control_plane import REPOSITORY, free_port
+from support.operator_answers import ask
 from support.proxy import Refusal
 from support.stand_in import Cache
 from support.webhook import SYSTEM_NAMESPACE, Pods, is_injected, pod, until
@@ -114,6 +115,7 @@ def test_every_right_is_used_and_none_is_missing(own):
     w.kubectl("patch", "secret", hooks.SECRET, "-n", SYSTEM_NAMESPACE, "--type=merge", "-p", '{"stringData":{"tls.key":"garbage"}}')
     until(lambda: "PRIVATE KEY" in hooks.secret(w.kubectl)["tls.key"], "a new key")
     w.until(lambda: gone not in w.agents.by_node["node-1"].caches, "the copy that nobody wants is dropped")
+    assert ask(operator, "/nodes", "no token").status == 401
     w.kubelets.paused = True
     w.add_node("node-2")
     w.until(lambda: "node-2" in w.condition("Degraded").get("message", ""), "a Job without pods is looked into")

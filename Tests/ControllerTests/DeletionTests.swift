@@ -95,7 +95,7 @@ import Testing
         world.nodes["node-2"] = nil
         world.agents["node-2"] = nil
         world.run(seconds: 5)
-        #expect(world.status?.copies == ["node-1", "node-2"])
+        #expect(world.status?.copies == ["node-1"] && world.status?.departed == DepartedNodes(names: ["node-2"]))
         world.crash()
         world.deletedAt = world.now
         world.run(seconds: 5) { $0.isGone }
@@ -115,16 +115,17 @@ import Testing
         world.nodes["node-2"] = nil
         world.agents["node-2"] = nil
         world.run(seconds: 5)
-        #expect(world.status?.copies == ["node-1", "node-2"])
+        #expect(world.status?.copies == ["node-1"] && world.status?.departed == DepartedNodes(names: ["node-2"]))
         world.addNode("node-2", agent: false)
         world.run(seconds: 5)
         #expect(world.status?.copies == ["node-1", "node-2"], "nobody has looked yet")
         world.agents["node-2"] = FakeWorld.Agent(budget: 1)
         world.run(seconds: 5)
-        #expect(world.status?.copies == ["node-1"])
+        #expect(world.status?.copies == ["node-1"] && world.status?.departed == nil)
     }
 
-    @Test func `Of the nodes that left the cluster the last twenty are remembered`() {
+    @Test(arguments: [false, true])
+    func `Of the nodes that left the cluster the last twenty are remembered, and the others counted`(restarts: Bool) {
         var world = ready(["node-1"])
         for number in 100..<130 {
             world.addNode("node-\(number)")
@@ -133,9 +134,43 @@ import Testing
             world.nodes["node-\(number)"] = nil
             world.agents["node-\(number)"] = nil
             world.run(seconds: 5)
+            if restarts { world.crash() }
         }
         let names = (110..<130).reversed().map { "node-\($0)" }
-        #expect(world.status?.copies == ["node-1"] + names)
+        #expect(world.status?.copies == ["node-1"])
+        #expect(world.status?.departed == DepartedNodes(names: names, leftOut: 10))
+        world.deletedAt = world.now
+        world.run(seconds: 10) { $0.isGone }
+        #expect(world.events.last?.message.hasSuffix("; 10 nodes left the cluster with a copy earlier") == true)
+    }
+
+    @Test(arguments: [false, true])
+    func `However many nodes have a copy, one that leaves with its own is remembered`(restarts: Bool) {
+        var world = ready((1...150).map { "node-\($0)" })
+        world.run(seconds: 5)
+        let (named, unnamed) = ("node-1", "node-99")
+        #expect(world.status?.copies?.contains(named) == true && world.status?.copies?.contains(unnamed) == false)
+        for node in [named, unnamed] {
+            world.nodes[node] = nil
+            world.agents[node] = nil
+        }
+        world.run(seconds: 5)
+        #expect(world.status?.copies?.count == ModelCacheStatus.maximumCopies)
+        #expect(world.status?.departed == DepartedNodes(names: [named, unnamed]))
+        if restarts { world.crash() }
+        world.deletedAt = world.now
+        world.run(seconds: 60) { $0.isGone }
+        #expect(world.events.last?.message.contains("left on node-1, node-99, which left the cluster") == true)
+    }
+
+    @Test func `What a release before this one wrote of nodes that left is taken over`() {
+        var world = ready(["node-1"])
+        world.run(seconds: 5)
+        world.crash()
+        world.status?.copies = ["node-1", "node-9", "node-8"]
+        world.run(seconds: 5)
+        #expect(world.status?.copies == ["node-1"])
+        #expect(world.status?.departed == DepartedNodes(names: ["node-8", "node-9"]))
     }
 
     @Test func `Of more copies than the status names, those out of reach are named`() {

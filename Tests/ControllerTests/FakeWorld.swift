@@ -38,6 +38,9 @@ struct FakeWorld {
     var deletedAt: WallTime?
     var isGone = false
     var eviction: RequestedEviction?
+    var evictionBegun: String?
+    /// Nodes whose copy was dropped on a person's request.
+    var refreshed: [String] = []
     var status: ModelCacheStatus?
     var nodes: [String: NodeView] = [:]
     var agents: [String: Agent] = [:]
@@ -178,6 +181,7 @@ struct FakeWorld {
         observed.ordered = Set(ordered.keys)
         observed.waitingPods = waitingPods
         observed.forcesEviction = forcesEviction
+        observed.evictionBegun = evictionBegun
         return observed
     }
 
@@ -244,10 +248,15 @@ struct FakeWorld {
         case .refresh(let node):
             guard !isLost(node) else { return }
             let isDone = agents[node].map { $0.isReachable && $0.caches[Self.uid]?.users ?? 0 == 0 } ?? false
-            if isDone { agents[node]?.caches[Self.uid] = nil }
+            if isDone {
+                agents[node]?.caches[Self.uid] = nil
+                refreshed.append(node)
+            }
             memory.refresh?.nodes[node] = isDone
+        case .beginEviction(let requested): evictionBegun = requested.text
         case .clearEvictionRequest:
             eviction = nil
+            evictionBegun = nil
             memory.refresh = nil
         case .deleteJob(let job): jobs[job.name] = nil
         case .examineJob(let job):

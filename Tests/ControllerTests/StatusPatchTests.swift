@@ -20,7 +20,7 @@ import Testing
             source: maybe(SourceStatus(totalBytes: 1, files: 2, digest: maybe("sha256:aa"), region: maybe("cn-a"))),
             medium: maybe(.disk),
             nodes: maybe(NodesStatus(desired: Int.random(in: 0...1, using: &draw), summary: maybe("1/2"), details: details)),
-            seeders: some(["a", "b"]), progress: maybe(ProgressStatus(remainingSeconds: maybe(3), summary: maybe("4%"))),
+            seeders: some(["a", "b"]), departed: maybe(DepartedNodes(names: some(["a", "b"]), leftOut: Int.random(in: 0...1, using: &draw))), progress: maybe(ProgressStatus(remainingSeconds: maybe(3), summary: maybe("4%"))),
             traffic: maybe(TrafficStatus(originBytes: Int64.random(in: 0...1, using: &draw))))
     }
 

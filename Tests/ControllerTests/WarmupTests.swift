@@ -225,6 +225,27 @@ import Testing
         #expect(world.madeJobs.count { $0 == "node-2" } == 1)
     }
 
+    @Test(arguments: 0..<4)
+    func `An operator that ends during an eviction does not carry it out twice, and its successor says so`(after reconciles: Int) {
+        var world = FakeWorld(nodes: ["node-1"])
+        world.run { $0.isReady }
+        world.run(seconds: 5)
+        world.events = []
+        world.eviction = RequestedEviction(node: "node-1", text: "node-1@2026-01-01T00:00:00Z")
+        for _ in 0..<reconciles { world.reconcile() }
+        world.crash()
+        world.run { $0.eviction == nil && $0.isReady }
+        #expect(world.eviction == nil && world.evictionBegun == nil && world.isReady)
+        // Before it began, and after it ended, nothing is uncertain.
+        let isInterrupted = reconciles == 1 || reconciles == 2
+        #expect(world.events.contains { $0.reason == "EvictionInterrupted" } == isInterrupted)
+        #expect(world.refreshed == (reconciles == 1 ? [] : ["node-1"]))
+        // The same words again are another request.
+        world.eviction = RequestedEviction(node: "node-1", text: "node-1@2026-01-01T00:00:00Z")
+        world.run { $0.eviction == nil && $0.isReady }
+        #expect(world.refreshed.count == (reconciles == 1 ? 1 : 2))
+    }
+
     @Test func suspendedAndEvictedPromisesNoMemory() {
         var world = FakeWorld(nodes: ["node-1"])
         world.run { $0.isReady }

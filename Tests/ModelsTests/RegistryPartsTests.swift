@@ -6,6 +6,13 @@ import Synchronization
 import TestSupport
 import Testing
 
+@Suite struct PatienceTests {
+    @Test func `an agent whose mounter hangs says so while the operator listens still`() {
+        // An order mounts, and takes back a mount that does not show.
+        #expect(MounterClient.patience * 2 + .seconds(2) <= CachePath.orderPatience)
+    }
+}
+
 @Suite struct CapacityBookTests {
     private let policy = EvictionPolicy(budgetBytes: 100, expireSeconds: nil)
 

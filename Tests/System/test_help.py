@@ -1,4 +1,4 @@
-"""`--help` of every program and verb on a terminal of 80 columns, and that of the doctor on a file that is not there."""
+"""`--help` of every program and verb on a terminal of 80 columns, their release, and that of the doctor on a file that is not there."""
 import json
 import re
 import subprocess
@@ -8,6 +8,7 @@ import pytest
 from support import paths
 from support.processes import clean_environment
 
+RELEASE = re.search(r'version = "(.+)"', (paths.REPOSITORY / "Sources/DataPlane/AgentAPI/Release.swift").read_text())[1]
 PROGRAMS = ("modelcache", "modelcache-devstore", "modelcache-operator", "kubectl-modelcache")
 
 
@@ -40,6 +41,13 @@ def test_help_fills_80_columns_and_breaks_no_line_twice(page):
     # An example that is too long would be broken where no shell goes on.
     examples = [line for line in prose if line.startswith("  ")]
     assert len(examples) or "EXAMPLE" not in text
+
+
+@pytest.mark.parametrize("program, argument", [*((program, "--version") for program in PROGRAMS), ("kubectl-modelcache", "version")])
+def test_every_program_says_the_one_release(program, argument):
+    result = subprocess.run([paths.MODELCACHE.with_name(program), argument], env=clean_environment(), text=True, capture_output=True,
+                            check=False, timeout=120)
+    assert (result.returncode, result.stdout, result.stderr) == (0, RELEASE + "\n", "")
 
 
 @pytest.mark.parametrize("named, words", [(None, "there is no /etc/oss-connector/config.json"), ("config.json", "config.json")])

@@ -3,13 +3,14 @@ sees the mounter's mounts by propagation alone."""
 import contextlib
 import os
 import pathlib
+import signal
 import subprocess
 
 import pytest
 
 from content import MAP_ALL, MIB, one_file
 from support import paths
-from support.orders import definition, new_uid
+from support.orders import Orders, definition, new_uid
 from support.pod import SYSTEM_PYTHON, mounts_below, volume
 from support.processes import Running, clean_environment, resident_anonymous_bytes, wait_until
 
@@ -128,6 +129,45 @@ def test_a_dead_mounter_is_named_and_a_new_one_mends_it_while_readers_go_on(pod,
     wait_until(lambda: orders.put(second, definition(store, model.prefix, model.bytes, name="second")).status == 200, 60, "the new mounter serves")
     assert mounts_below(volume(place, second)) == [str(volume(place, second))]
     assert orders.delete(first).status == 204 and orders.delete(second).status == 204
+
+
+def test_an_agent_that_starts_while_its_mounter_is_away_serves_what_is_mounted(pod, place, store, bucket, container):
+    model = one_file(bucket, mebibytes=8)
+    pod.mount()
+    agent, orders = pod.agent()
+    uid, late = new_uid(), new_uid()
+    assert orders.put(uid, definition(store, model.prefix, model.bytes)).status == 200
+    view = container(volume(place, uid))
+    assert place.run(*view.prefix, view.modelcache, "warm", environment=view.environment(store)).returncode == 0
+    for process in (pod.mounter, agent):
+        process.kill()
+        process.process.wait(60)
+    agent, orders = pod.agent()
+    assert wait_until(lambda: orders.cache(uid), 120, "it is taken up")["state"] == "Ready"
+    # Its readers may be given no fault device yet, and read all the same.
+    reader = Running([SYSTEM_PYTHON, "-c", MAP_ALL, view.path / "model.gguf"], place.log("reader"),
+                     environment=view.preloaded(store, model), prefix=view.prefix)
+    assert reader.wait(120) == 0 and model.digests["model.gguf"] in reader.output(), reader.output()
+    refused = orders.put(late, definition(store, model.prefix, model.bytes, name="late"))
+    assert refused.status >= 500 and f"no mounter responds at {pod.socket}" in refused.json["message"], refused
+    assert "before the mounter is back" in agent.process.output()
+    pod.mount()
+    wait_until(lambda: "the mounter responds" in agent.process.output(), 60, "the agent finds the new mounter by itself")
+    assert orders.put(late, definition(store, model.prefix, model.bytes, name="late")).status == 200
+    assert orders.delete(uid).status == 204 and orders.delete(late).status == 204
+
+
+def test_a_mounter_that_hangs_is_named_while_the_operator_still_listens(pod, place, store, bucket):
+    model = one_file(bucket, mebibytes=4)
+    pod.mount()
+    _, orders = pod.agent()
+    os.kill(pod.mounter.pid, signal.SIGSTOP)
+    try:
+        operator = Orders(orders.address, orders.secret, patience=15)
+        refused = operator.put(new_uid(), definition(store, model.prefix, model.bytes))
+    finally:
+        os.kill(pod.mounter.pid, signal.SIGCONT)
+    assert refused.status >= 500 and "no response within 6 s" in refused.json["message"], refused
 
 
 def test_mounts_that_do_not_reach_the_agent_are_said_and_taken_back(pod, place, store, bucket):

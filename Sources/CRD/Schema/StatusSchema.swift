@@ -19,7 +19,15 @@ enum StatusSchema {
             "copies": .list(
                 "Nodes that have bytes of the model, or had when their agent last answered.",
                 of: .text("", length: 1...253), atMost: ModelCacheStatus.maximumCopies),
-            "progress": progress, "traffic": traffic,
+            "departed": departed, "progress": progress, "traffic": traffic,
+        ])
+
+    private static let departed: SchemaNode = .fields(
+        "Nodes that left the cluster with a copy, or lost the label of agents.",
+        [
+            "names": .list(
+                "The latest first.", of: .text("", length: 1...253), atMost: DepartedNodes.maximumNames),
+            "leftOut": .whole("How many left before these.", count),
         ])
 
     /// The bounds of metav1.Condition.

@@ -1,9 +1,12 @@
-/// A person's request to evict copies now: an annotation that the operator carries out once and then removes.
+/// A person's request to evict copies now: an annotation that the operator carries out at most once and then removes.
 ///
 /// Copies return where the spec requires them (Eager nodes, seeders), so this refreshes them. With `suspend: true` they
 /// do not return.
 public struct EvictionRequest: Sendable, Equatable {
     public static let annotationKey = "modelcache.io/evict-requested"
+    /// Annotation with the request that an operator has begun to carry out, so that another process of it does not
+    /// carry it out again. It goes with the request.
+    public static let begunKey = "modelcache.io/evict-begun"
     /// Annotation of a ModelCache that is being deleted: with the value `true` its copies go though somebody reads
     /// them. Readers keep the bytes that they have; reads of other bytes fail.
     public static let forceKey = "modelcache.io/force-evict"

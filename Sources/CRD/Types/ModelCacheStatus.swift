@@ -17,21 +17,21 @@ public struct ModelCacheStatus: Codable, Sendable, Equatable {
     /// Names of the nodes that keep a pinned full copy.
     public var seeders: [String]
     /// Names of the nodes that have bytes of the model, or had when their agent last answered, sorted, at most
-    /// ``maximumCopies``: of more, those whose agent cannot be asked come first. After them, the latest first, at most
-    /// ``maximumDepartedCopies`` nodes that have left the cluster since. An operator that starts during a deletion goes
-    /// by it. Nil: written by an earlier release.
+    /// ``maximumCopies``: of more, those whose agent cannot be asked come first. An operator that starts during a
+    /// deletion goes by it. Nil: written by an earlier release.
     public var copies: [String]?
+    /// The nodes that left the cluster with a copy; nil: none.
+    public var departed: DepartedNodes?
     public var progress: ProgressStatus?
     public var traffic: TrafficStatus?
 
     public static let maximumCopies = 100
-    public static let maximumDepartedCopies = 20
 
     public init(
         observedGeneration: Int64? = nil, phase: Phase? = nil, conditions: [Condition] = [],
         source: SourceStatus? = nil,
         medium: Cache.Medium? = nil, nodes: NodesStatus? = nil, seeders: [String] = [],
-        copies: [String]? = nil, progress: ProgressStatus? = nil,
+        copies: [String]? = nil, departed: DepartedNodes? = nil, progress: ProgressStatus? = nil,
         traffic: TrafficStatus? = nil
     ) {
         self.observedGeneration = observedGeneration
@@ -42,12 +42,14 @@ public struct ModelCacheStatus: Codable, Sendable, Equatable {
         self.nodes = nodes
         self.seeders = seeders
         self.copies = copies
+        self.departed = departed
         self.progress = progress
         self.traffic = traffic
     }
 
     enum CodingKeys: String, CodingKey, CaseIterable {
-        case observedGeneration, phase, conditions, source, medium, nodes, seeders, copies, progress, traffic
+        case observedGeneration, phase, conditions, source, medium, nodes, seeders, copies, departed,
+            progress, traffic
     }
 
     public init(from decoder: any Decoder) throws {
@@ -60,6 +62,7 @@ public struct ModelCacheStatus: Codable, Sendable, Equatable {
         self.nodes = try container.decodeIfPresent(NodesStatus.self, forKey: .nodes)
         self.seeders = try container.decode(.seeders, or: [])
         self.copies = try container.decodeIfPresent([String].self, forKey: .copies)
+        self.departed = try container.decodeIfPresent(DepartedNodes.self, forKey: .departed)
         self.progress = try container.decodeIfPresent(ProgressStatus.self, forKey: .progress)
         self.traffic = try container.decodeIfPresent(TrafficStatus.self, forKey: .traffic)
     }

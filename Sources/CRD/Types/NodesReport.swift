@@ -1,7 +1,8 @@
 /// Capacity and copies of each node, as its agent told last. The operator serves it at ``path`` and
 /// `kubectl modelcache nodes -o json` prints it.
 public struct NodesReport: Codable, Sendable, Equatable {
-    /// On the operator's metrics port. A replica that does not lead answers 421 (RFC 9110, 15.5.20).
+    /// On the operator's metrics port, for callers of ``ReportAccess``. A replica that does not lead answers 421
+    /// (RFC 9110, 15.5.20).
     public static let path = "/nodes"
 
     /// The bytes of one medium.

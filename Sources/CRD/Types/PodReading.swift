@@ -55,8 +55,8 @@ public struct PodReading: Codable, Sendable, Equatable {
 
 /// The starts of all pods that read one ModelCache. The operator serves it for `kubectl modelcache starts`.
 public struct ReadingsReport: Codable, Sendable, Equatable {
-    /// On the operator's metrics port, with a ModelCache's uid behind it. A replica that does not lead answers 421
-    /// (RFC 9110, 15.5.20).
+    /// On the operator's metrics port, with a ModelCache's uid behind it, for callers of ``ReportAccess``. A replica
+    /// that does not lead answers 421 (RFC 9110, 15.5.20).
     public static let path = "/starts"
 
     public var readings: [PodReading]

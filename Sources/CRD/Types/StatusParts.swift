@@ -185,3 +185,29 @@ public struct TrafficStatus: Codable, Sendable, Equatable {
         self.copiedBytes = try container.decode(.copiedBytes, or: 0)
     }
 }
+
+/// Nodes that left the cluster with a copy of the model, or lost the label by which agents are chosen. One that returns
+/// may have its copy still.
+public struct DepartedNodes: Codable, Sendable, Hashable {
+    public static let maximumNames = 20
+
+    /// The latest first, at most ``maximumNames``.
+    public var names: [String]
+    /// How many left before these. They are counted alone.
+    public var leftOut: Int
+
+    public init(names: [String], leftOut: Int = 0) {
+        self.names = names
+        self.leftOut = leftOut
+    }
+
+    enum CodingKeys: String, CodingKey, CaseIterable {
+        case names, leftOut
+    }
+
+    public init(from decoder: any Decoder) throws {
+        let container = try decoder.container(keyedBy: CodingKeys.self)
+        self.names = try container.decode(.names, or: [])
+        self.leftOut = try container.decode(.leftOut, or: 0)
+    }
+}

@@ -24,6 +24,8 @@ public struct AgentService: Sendable {
     private let logger: Logger
     /// A pod's containers start together, and its images may come one after the other.
     private static let mounterPatience = Duration.seconds(60)
+    /// Of an agent with caches: readers and other nodes wait for these, and they need no mounter.
+    private static let mounterPatienceWithCaches = Duration.seconds(2)
 
     public init(options: AgentOptions, logger: Logger) {
         self.options = options
@@ -34,21 +36,21 @@ public struct AgentService: Sendable {
     ///
     /// - Parameter ready: called once the socket accepts.
     /// - Throws: a typed error whose description is one line with the remedy: the root is locked, not writable, the
-    ///   socket or the HTTP address cannot be bound, the mounter does not respond.
+    ///   socket or the HTTP address cannot be bound, the mounter does not respond and there is no cache to serve.
     public func run(ready: @escaping @Sendable () -> Void = {}) async throws {
         // A connection, a socket and two files for each chunk in flight: the soft limit of 1024 is soon reached.
         _ = mc_raise_open_file_limit()
         let audit = AuditLog(try options.auditPath.map { try LogFile.open($0, setting: "auditPath") })
         let lock = try RootLock(root: options.root)
         let mounter = options.mounter.map { MounterClient(socket: $0) }
-        try await mounter?.answers(within: Self.mounterPatience)
         let (registry, server) = try open(lock, mounter, audit)
         do {
             await registry.recoverCaches()
+            let faultDevice = try await faultDevice(of: mounter, registry)
             if let peers = options.peers {
                 try await Self.join(peers, options: options, registry: registry, logger: logger)
             }
-            let group = try group(registry, server, mounter)
+            let group = try group(registry, server, mounter, faultDevice)
             if let proxies = options.proxies.summary {
                 logger.notice("stores are reached through a proxy", metadata: ["proxies": "\(proxies)"])
             }
@@ -86,9 +88,26 @@ public struct AgentService: Sendable {
         }
     }
 
+    /// An agent that has no cache can do nothing without its mounter, and waits for it; one that has serves them.
+    private func faultDevice(of mounter: MounterClient?, _ registry: ModelRegistry) async throws -> FaultDevice {
+        guard let mounter else { return FaultDevice(Glibc.open("/dev/userfaultfd", O_RDWR | O_CLOEXEC)) }
+        let caches = await registry.cacheReports.count
+        let models = await registry.modelStatuses.count
+        let hasCaches = caches + models > 0
+        do {
+            try await mounter.answers(within: hasCaches ? Self.mounterPatienceWithCaches : Self.mounterPatience)
+            return FaultDevice(try mounter.faultDevice())
+        } catch let error as ChunkStoreError where hasCaches {
+            logger.error(
+                "the caches that are there are served, and none is made or removed before the mounter is back",
+                metadata: ["reason": "\(error)"])
+            return FaultDevice()
+        }
+    }
+
     /// All that runs until the end: the socket, the upkeep and the HTTP servers.
     private func group(
-        _ registry: ModelRegistry, _ server: SessionServer, _ mounter: MounterClient?
+        _ registry: ModelRegistry, _ server: SessionServer, _ mounter: MounterClient?, _ faultDevice: FaultDevice
     ) throws -> ServiceGroup {
         let started = ContinuousClock.now
         let refusals = CallerRefusals()
@@ -100,12 +119,12 @@ public struct AgentService: Sendable {
         }
         let sessions = ModelSessions(
             registry: registry, callers: CallerIdentity(refusals: refusals, patience: options.keyPatience),
-            faultDevice: try mounter?.faultDevice() ?? Glibc.open("/dev/userfaultfd", O_RDWR | O_CLOEXEC),
-            logger: logger, status: status)
+            faultDevice: faultDevice, logger: logger, status: status)
         var services: [any Service] = [
             SocketThread(server: server, handler: sessions),
             Upkeep(registry: registry, sessions: sessions, server: server, options: options, logger: logger),
         ]
+        if let mounter { services.append(MounterLink(mounter: mounter, faultDevice: faultDevice, logger: logger)) }
         if let address = options.http {
             let orders = CacheOrders(registry: registry, node: options.nodeName)
             services.append(

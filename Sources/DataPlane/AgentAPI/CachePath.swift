@@ -5,6 +5,8 @@ public enum CachePath {
     /// The longest body of a request, in bytes: a key set of 64 KiB, its quotes escaped, and 64 KiB for everything
     /// else.
     public static let maximumBodyBytes = 192 << 10
+    /// How long the operator waits for the response to a `PUT` or `DELETE`, which mount, unmount and remove files.
+    public static let orderPatience: Duration = .seconds(15)
 
     /// `PUT`, `DELETE`: one cache. With `force`, a DELETE does not wait for clients.
     public static func cache(_ uid: String, force: Bool = false, order: OrderNumber? = nil) -> String {

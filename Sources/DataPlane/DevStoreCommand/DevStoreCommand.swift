@@ -1,3 +1,4 @@
+import AgentAPI
 import ArgumentParser
 import DevStore
 import Foundation
@@ -55,7 +56,8 @@ struct DevStoreCommand: AsyncParsableCommand {
                 --oddities '{"rules":[{"key":"*.old","storageClass":"Archive"}]}'
               curl -X PUT 127.0.0.1:ADMIN/faults \\
                 -d '{"rules":[{"action":{"status":503},"count":3}]}'
-            """)
+            """,
+        version: Release.version)
 
     @Option(help: ArgumentHelp("Every sub-directory is a bucket.", valueName: "dir"))
     var root: String?

@@ -28,15 +28,12 @@ package final class ModelSessions: SessionHandler {
     private let registry: ModelRegistry
     private let logger: Logger
     private let state = Mutex(State())
-    /// `/dev/userfaultfd`: clients in containers may not open it and get a copy of this descriptor. Negative: there is
-    /// none to give.
-    private let faultDevice: Int32
+    private let faultDevice: FaultDevice
     private let statusOf: @Sendable () async -> AgentStatus
     private let callers: any CallerGate
 
-    /// - Parameter faultDevice: closed at the end.
     package init(
-        registry: ModelRegistry, callers: any CallerGate, faultDevice: Int32, logger: Logger,
+        registry: ModelRegistry, callers: any CallerGate, faultDevice: FaultDevice, logger: Logger,
         status: @escaping @Sendable () async -> AgentStatus
     ) {
         self.registry = registry
@@ -44,10 +41,6 @@ package final class ModelSessions: SessionHandler {
         self.logger = logger
         statusOf = status
         self.faultDevice = faultDevice
-    }
-
-    deinit {
-        if faultDevice >= 0 { close(faultDevice) }
     }
 
     package func received(_ packet: Packet, from session: Session) {
@@ -152,7 +145,7 @@ package final class ModelSessions: SessionHandler {
         let opened = Packet.Opened(
             flags: flags, fileCount: UInt32(clamping: set.files.count), totalBytes: set.manifest.totalBytes,
             generation: set.manifest.generation.bytes, set: set.number, directory: cached.directory)
-        session.send(.opened(opened), descriptor: faultDevice >= 0 && cached.medium != .disk ? faultDevice : nil)
+        session.send(.opened(opened), descriptor: cached.medium == .disk ? nil : faultDevice.number)
     }
 
     // MARK: Control

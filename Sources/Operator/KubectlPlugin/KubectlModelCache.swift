@@ -1,3 +1,4 @@
+import AgentAPI
 import ArgumentParser
 import TextCoding
 
@@ -20,9 +21,10 @@ struct KubectlModelCache: AsyncParsableCommand {
               kubectl modelcache nodes                       bytes and models of each node
               kubectl modelcache delete-all -A               before ModelCache is removed
             """,
+        version: Release.version,
         subcommands: [
             StatusCommand.self, WhyCommand.self, StartsCommand.self, EvictCommand.self, NodesCommand.self,
-            DeleteAllCommand.self,
+            DeleteAllCommand.self, VersionCommand.self,
         ])
 
     static func main() async {

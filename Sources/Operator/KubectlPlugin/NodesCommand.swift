@@ -9,8 +9,8 @@ struct NodesCommand: AsyncParsableCommand {
         usage: "kubectl modelcache nodes [<name> ...] [<options>]",
         discussion: """
             FREE is what a new ModelCache may take: copies that are neither pinned nor read are evicted for it. The \
-            operator that leads answers, through the API server: the caller needs get on pods/proxy and list on pods in \
-            the system namespace.
+            operator that leads answers, through the API server: the caller needs the Role modelcache-reader of the \
+            system namespace.
 
             Examples:
               kubectl modelcache nodes

@@ -31,13 +31,14 @@ struct OperatorReading {
                     "no operator runs in the namespace \(systemNamespace); name its namespace with --system-namespace")
         }
         var reasons: [String] = []
+        let token = try await pods.contains(where: \.isReady) ? self.token() : nil
         for pod in pods where pod.isReady {
             guard let port = Self.metricsPort(pod) else {
                 reasons.append("\(pod.objectKey.name) has no port named metrics: set --metrics-bind-address")
                 continue
             }
             do {
-                return try await answer(to: path, of: pod.objectKey.name, port: port)
+                return try await answer(to: path, of: pod.objectKey.name, port: port, token)
             } catch let error as KubernetesError where error.isForbidden {
                 throw error
             } catch {
@@ -51,9 +52,24 @@ struct OperatorReading {
                 : "no operator that leads answers: \(reasons.joined(separator: "; "))")
     }
 
-    private func answer<Answer: Decodable>(to path: String, of pod: String, port: Int) async throws -> Answer {
+    /// Nil: the installation is of a release that asks for none.
+    private func token() async throws -> String? {
+        let account = ObjectKey(namespace: systemNamespace, name: ReportAccess.account)
+        do {
+            return try await client.token(
+                of: account, audience: ReportAccess.audience, seconds: ReportAccess.lifetimeSeconds)
+        } catch let error as KubernetesError where error.isNotFound {
+            return nil
+        }
+    }
+
+    private func answer<Answer: Decodable>(
+        to path: String, of pod: String, port: Int, _ token: String?
+    ) async throws -> Answer {
         let path = "/api/v1/namespaces/\(systemNamespace)/pods/\(pod):\(port)/proxy\(path)"
-        return try JSONDecoder().decode(Answer.self, from: Data(try await client.raw(path)))
+        return try JSONDecoder().decode(
+            Answer.self,
+            from: Data(try await client.raw(path, header: token.map { (name: ReportAccess.header, value: $0) })))
     }
 
     private static func metricsPort(_ pod: Pod) -> Int? {

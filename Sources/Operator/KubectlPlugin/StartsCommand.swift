@@ -14,7 +14,7 @@ struct StartsCommand: AsyncParsableCommand {
 
             A second table cuts the phase in which the pod loads its model: what the agent of its node saw, where the \
             bytes came from, and what the program waited for. The operator that leads asks the agents, through the API \
-            server: the caller needs get on pods/proxy and list on pods in the system namespace.
+            server: the caller needs the Role modelcache-reader of the system namespace.
 
             Examples:
               kubectl modelcache starts gemma
@@ -82,7 +82,8 @@ struct StartsCommand: AsyncParsableCommand {
             return (Dictionary(report.readings.map { ($0.podUID, $0) }, uniquingKeysWith: { _, last in last }), silent)
         } catch {
             let isForbidden = (error as? KubernetesError)?.isForbidden ?? false
-            let reason = isForbidden ? "you are not allowed to get pods/proxy in \(systemNamespace)" : "\(error)"
+            let needed = "; you need the Role modelcache-reader of \(systemNamespace)"
+            let reason = "\(error)\(isForbidden ? needed : "")"
             return ([:], [Texts.plain("no agent tells what its pods read: \(reason)")])
         }
     }

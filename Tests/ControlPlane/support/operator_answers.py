@@ -7,6 +7,7 @@ import urllib.request
 from support.proxy import Refusal
 from support.stand_in import SYSTEM_NAMESPACE
 
+ACCOUNT, AUDIENCE, HEADER = "modelcache-reader", "modelcache-operator", "X-ModelCache-Token"
 PODS = f"/api/v1/namespaces/{SYSTEM_NAMESPACE}/pods/"
 
 
@@ -23,8 +24,19 @@ class Answer(Refusal):
             return self.text
 
 
+def ask(operator, path, token=None) -> Answer:
+    """What an operator's metrics port answers to whoever reaches it."""
+    request = urllib.request.Request(f"http://127.0.0.1:{operator.metrics_port}{path}", headers={HEADER: token} if token else {})
+    try:
+        with urllib.request.urlopen(request, timeout=60) as got:
+            return Answer(got.status, text=got.read().decode())
+    except urllib.error.HTTPError as error:
+        return Answer(error.code, text=error.read().decode())
+
+
 def serve(w, **operators):
     """Pods by name, each an operator: the proxy plays the API server's own one, which reaches no loopback address."""
+    w.kubectl.apply({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": ACCOUNT, "namespace": SYSTEM_NAMESPACE}})
     for name in operators:
         w.kubectl.apply({"apiVersion": "v1", "kind": "Pod", "metadata": {
             "name": name, "namespace": SYSTEM_NAMESPACE, "labels": {"app.kubernetes.io/name": "modelcache-operator"}},
@@ -37,10 +49,6 @@ def serve(w, **operators):
         name, _, rest = seen.path.removeprefix(PODS).partition(":8080/proxy")
         if not seen.path.startswith(PODS) or not rest:
             return None
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{operators[name].metrics_port}{rest}", timeout=60) as got:
-                return Answer(got.status, text=got.read().decode())
-        except urllib.error.HTTPError as error:
-            return Answer(error.code, text=error.read().decode())
+        return ask(operators[name], rest, seen.token)
 
     w.proxy.refuse = answer

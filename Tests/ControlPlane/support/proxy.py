@@ -35,12 +35,13 @@ class Refusal:
 
 @dataclasses.dataclass(frozen=True)
 class Seen:
-    """One request. `path` has the query; `status` is None until it is answered."""
+    """One request. `path` has the query; `status` is None until it is answered. Of the headers only those of callers that tests look at."""
 
     time: float
     method: str
     path: str
     status: int | None = None
+    token: str | None = None
 
     @property
     def is_watch(self) -> bool:
@@ -161,7 +162,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         if proxy.delay:
             time.sleep(proxy.delay)
-        seen = Seen(time.monotonic(), method, self.path)
+        seen = Seen(time.monotonic(), method, self.path, token=self.headers.get("X-ModelCache-Token"))
         if refusal := proxy.refuse(seen):
             headers = {"Content-Type": "application/json"}
             if refusal.retry_after is not None:

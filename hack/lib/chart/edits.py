@@ -279,6 +279,7 @@ ROLE_BINDING = [account("operator"), (*NAMESPACE, 2), ("  kind: Role\n  name: mo
 ACCOUNTS = [service_account("operator"), service_account("agent"),
             ("automountServiceAccountToken: false\n", "automountServiceAccountToken: false\n{{- end }}\n"),
             ("---\n", "{{- end }}\n---\n")]
+READER = [(*NAMESPACE, 2), ("metadata:\n  name: modelcache-reader\n", "metadata:\n  name: modelcache-reader\n" + LABELS, 2)]
 PRIORITY = [labelled("value:"), named("agent")]
 SERVICE = [NAMESPACE, labelled("spec:\n")]
 DISRUPTION = [*SERVICE, named("operator"), ("apiVersion: policy/v1\n", "apiVersion: policy/{{ ternary \"v1\" \"v1beta1\" (semverCompare \">=1.21.0-0\" .Capabilities.KubeVersion.Version) }}\n")]
@@ -298,6 +299,7 @@ FILES = {
     "operator-cluster-role-binding": ("rbac/operator_cluster_role_binding.yaml", BINDING, None),
     "modelcache-editor": ("rbac/modelcache_editor_role.yaml", [named("editor"), ("  labels:\n", LABELS)], None),
     "modelcache-viewer": ("rbac/modelcache_viewer_role.yaml", [named("viewer"), ("  labels:\n", LABELS)], None),
+    "report-reader": ("rbac/report_reader.yaml", READER, None),
     "webhook": ("webhook/mutating_webhook_configuration.yaml", MUTATING_WEBHOOK, ".Values.webhook.enabled"),
     "webhook-validating": ("webhook/validating_webhook_configuration.yaml", webhooks(2), ".Values.webhook.enabled"),
     "webhook-service": ("webhook/service.yaml", SERVICE, ".Values.webhook.enabled"),

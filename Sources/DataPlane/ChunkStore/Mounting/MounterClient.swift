@@ -4,8 +4,11 @@ internal import LinuxShim
 /// The agent's end of a ``Mounter``: a connection for each request.
 package struct MounterClient: TmpfsMounts {
     private let socket: String
-    /// A mount takes milliseconds, and behind others not much more.
-    private static let patienceMilliseconds: Int32 = 30_000
+    /// A mount takes milliseconds, and behind others not much more. An order of the operator needs two responses at
+    /// most, a mount and the removal of one that does not show, and the agent is to say why it failed while the
+    /// operator still listens (`CachePath.orderPatience`).
+    package static let patience: Duration = .seconds(6)
+    private static let patienceMilliseconds = Int32(patience / .milliseconds(1))
 
     package init(socket: String) { self.socket = socket }
 

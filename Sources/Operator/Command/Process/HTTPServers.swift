@@ -47,14 +47,20 @@ struct HTTPServer: Service {
         return HTTPServer(setting: "health-probe-bind-address", address: address, router: router, logger: logger)
     }
 
-    /// `/metrics` in Prometheus' text format, and what `kubectl modelcache nodes` and `starts` ask.
+    /// `/metrics` in Prometheus' text format for everybody, and what `kubectl modelcache nodes` and `starts` ask for
+    /// those whom `gate` admits.
     static func metrics(
-        _ address: BindAddress, registry: MetricsRegistry, controller: ModelCacheController, logger: Logger
+        _ address: BindAddress, registry: MetricsRegistry, controller: ModelCacheController, gate: ReportGate,
+        logger: Logger
     ) -> HTTPServer {
         let router = Router()
-        router.get(RouterPath(NodesReport.path)) { _, _ in try leaders(controller.nodesReport) }
-        router.get("\(ReadingsReport.path)/:uid") { _, context in
-            try leaders(await controller.readingsReport(ofCache: context.parameters.require("uid")))
+        router.get(RouterPath(NodesReport.path)) { request, _ in
+            try await admitted(request, by: gate) { try leaders(controller.nodesReport) }
+        }
+        router.get("\(ReadingsReport.path)/:uid") { request, context in
+            try await admitted(request, by: gate) {
+                try leaders(await controller.readingsReport(ofCache: context.parameters.require("uid")))
+            }
         }
         router.get("/metrics") { _, _ in plain(.ok, registry.expose(), MetricsRegistry.contentType) }
         return HTTPServer(setting: "metrics-bind-address", address: address, router: router, logger: logger)
@@ -68,6 +74,17 @@ struct HTTPServer: Service {
             throw OperatorFailure.wrongSetting(
                 "--\(setting): cannot listen on \(address): \(error); choose another address, or 0 for none")
         }
+    }
+
+    private static func admitted(
+        _ request: Request, by gate: ReportGate, _ answer: () async throws -> Response
+    ) async throws -> Response {
+        do throws(ReportGate.Refusal) {
+            try await gate.admit(request)
+        } catch {
+            return plain(error.status, error.message + "\n")
+        }
+        return try await answer()
     }
 
     /// - Parameter report: nil: this replica does not lead.

@@ -68,8 +68,9 @@ struct OperatorProcess {
         // replicas, and probes, metrics and Events still work.
         var services: [any Service] = [EventsService(recorder: events)]
         if let address = settings.metrics {
+            let gate = ReportGate(systemNamespace: systemNamespace, client: client, logger: logger)
             services.append(
-                HTTPServer.metrics(address, registry: registry, controller: controller, logger: logger))
+                HTTPServer.metrics(address, registry: registry, controller: controller, gate: gate, logger: logger))
         }
         if let address = settings.probes {
             services.append(HTTPServer.probes(address, readiness: readiness, logger: logger))

@@ -49,8 +49,7 @@ public enum AgentFailure: Error, Sendable, Hashable, CustomStringConvertible {
 public final class AgentClient: Sendable {
     /// For one request, connection included.
     public static let timeout: Duration = .seconds(3)
-    /// PUT and DELETE mount, unmount and remove files.
-    static let orderTimeout: Duration = .seconds(15)
+    static let orderTimeout = CachePath.orderPatience
     /// A report of ten thousand caches.
     private static let maximumAnswerBytes = 8 << 20
 

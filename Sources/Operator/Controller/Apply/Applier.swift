@@ -28,7 +28,7 @@ struct Applier: Sendable {
         switch action {
         case .deleteJob, .createJob, .replaceJob, .examineJob: .jobs
         case .addFinalizer, .removeFinalizer, .resolve, .createVolume, .createClaim, .deleteVolume, .deleteClaim,
-            .prepare, .evict, .refresh, .clearEvictionRequest:
+            .prepare, .evict, .refresh, .beginEviction, .clearEvictionRequest:
             .serial
         }
     }
@@ -104,7 +104,12 @@ struct Applier: Sendable {
         case .refresh(let node):
             let request = plan.memory.refresh?.text ?? ""
             order(Order(uid: uid, node: node, kind: .refresh(request: request, reference: cache.reference)))
-        case .clearEvictionRequest(let requested): try await clear(requested, cache: cache)
+        case .beginEviction(let requested):
+            try await annotate(cache, [EvictionRequest.begunKey: .string(requested.text)])
+        case .clearEvictionRequest:
+            try await annotate(cache, [EvictionRequest.annotationKey: .null, EvictionRequest.begunKey: .null]) {
+                world.remember(uid: cache.uid) { $0.refresh = nil }
+            }
         case .deleteJob(let job): try await delete(job)
         case .examineJob(let job): try await examine(job, cache: cache)
         case .createJob(let job):
@@ -134,18 +139,21 @@ struct Applier: Sendable {
         }
     }
 
-    private func clear(_ requested: RequestedEviction, cache: ModelCache) async throws {
+    /// With the resource version: a request that is newer than the one at hand stays.
+    private func annotate(
+        _ cache: ModelCache, _ annotations: [String: JSONValue], done: () -> Void = {}
+    ) async throws {
         let patch: JSONValue = [
             "metadata": [
                 "uid": .string(cache.uid), "resourceVersion": .string(cache.resourceVersion),
-                "annotations": .object([EvictionRequest.annotationKey: .null]),
+                "annotations": .object(annotations),
             ]
         ]
         do {
             let written = try await client.patch(
                 ModelCache.self, cache.objectKey, .merge(patch), WriteOptions(fieldManager: Names.fieldOwner))
             world.confirm(written, after: cache)
-            world.remember(uid: cache.uid) { $0.refresh = nil }
+            done()
         } catch let error as KubernetesError where error.isNotFound {
             return
         }
@@ -167,6 +175,7 @@ extension Action {
         case .prepare(let node, let definition): "prepare on \(node)\(definition.pinned ? ", pinned" : "")"
         case .evict(let node, let force): "evict on \(node)\(force ? " though it is read" : "")"
         case .refresh(let node): "refresh on \(node)"
+        case .beginEviction: "begin the eviction request"
         case .clearEvictionRequest: "clear the eviction request"
         case .deleteJob(let job): "delete Job of \(job.node)"
         case .examineJob(let job): "look at the pods of the Job of \(job.node)"

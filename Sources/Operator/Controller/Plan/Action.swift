@@ -20,6 +20,8 @@ public enum Action: Sendable, Equatable {
     case evict(node: String, force: Bool)
     /// On a person's request: drop one node's copy, so that it comes back as the spec says. Tried once.
     case refresh(node: String)
+    /// Mark a person's request as begun, before its first copy goes.
+    case beginEviction(RequestedEviction)
     /// The request was carried out, or could not be.
     case clearEvictionRequest(RequestedEviction)
     case deleteJob(JobView)

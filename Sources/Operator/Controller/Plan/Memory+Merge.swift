@@ -43,7 +43,7 @@ extension Memory {
         .table("stalls", \.stalls), .table("toldPods", \.toldPods), .field("refusedWrites", \.refusedWrites),
         .table("questioned", \.questioned), .field("announced", \.announced),
         .field("statusWrittenAt", \.statusWrittenAt), .field("statusHeldSince", \.statusHeldSince),
-        .field("refresh", \.refresh), .field("deletionSeenAt", \.deletionSeenAt),
+        .field("holders", \.holders), .field("refresh", \.refresh), .field("deletionSeenAt", \.deletionSeenAt),
         .table("evictionAsked", \.evictionAsked), .table("evictionRefused", \.evictionRefused),
     ]
 

@@ -54,6 +54,8 @@ public struct Memory: Sendable, Hashable {
     public var statusWrittenAt: WallTime?
     /// Since when a change of the status waits for more to go with it.
     public var statusHeldSince: WallTime?
+    /// The nodes that the last plan knew with a copy; nil: the status tells.
+    public var holders: CopyHolders?
     /// The eviction that a person asked for, while it is carried out.
     public var refresh: Refresh?
     /// Deletion: when it was first seen, by this machine's clock; the API server's may be another.

@@ -22,6 +22,8 @@ public struct Observed: Sendable {
         public var medium: CacheDefinition.Medium?
         /// Nodes that had bytes of the model, as the status has them.
         public var copies: [String] = []
+        /// Nodes that left the cluster with a copy, as the status has them.
+        public var departed: DepartedNodes?
         /// Whether ``copies`` names all of them.
         public var namesAllCopies = false
 
@@ -45,6 +47,8 @@ public struct Observed: Sendable {
     public var deletedAt: WallTime?
     /// A person asks for copies to be dropped and fetched again.
     public var evictionRequest: RequestedEviction?
+    /// The request that an operator has begun to carry out, as it stood on the object: ``RequestedEviction/text``.
+    public var evictionBegun: String?
     /// A person asks that a deletion waits for no reader.
     public var forcesEviction = false
     public var spec: SpecReading

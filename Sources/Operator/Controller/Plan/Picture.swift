@@ -1,4 +1,5 @@
 public import AgentAPI
+public import CRD
 
 /// How a ModelCache stands, as the plan found it: what the status is written from.
 public struct Picture: Sendable, Hashable {
@@ -96,6 +97,8 @@ public struct Picture: Sendable, Hashable {
     public var callersUnknown: String?
     /// The nodes that have bytes of the model or may have them, sorted; at most ``ModelCacheStatus/maximumCopies``.
     public var copies: [String] = []
+    /// The nodes that left the cluster with a copy; nil: none.
+    public var departed: DepartedNodes?
     /// Bytes present, by desired node.
     public var cachedOn: [String: Int64] = [:]
     /// Bytes present on the desired nodes, and how fast more arrive.

@@ -69,6 +69,7 @@ struct Planner {
     mutating func wake(at time: WallTime) { wake = min(wake ?? time, time) }
 
     mutating func plan() -> Plan {
+        countHolders()
         if observed.deletedAt != nil {
             // Without our finalizer the object is somebody else's to release; the garbage collector has the rest.
             guard observed.hasFinalizer else { return Plan(memory: memory) }
@@ -81,7 +82,9 @@ struct Planner {
         }
         if let requested = observed.evictionRequest {
             planEviction(requested)
-            return Plan(actions: actions, memory: memory)
+            var plan = Plan(actions: actions, memory: memory)
+            plan.events = events
+            return plan
         }
         picture.facts = observed.recorded.source
         picture.fingerprint = observed.recorded.fingerprint
@@ -145,6 +148,7 @@ struct Planner {
 
     private mutating func finished(template: WarmupTemplate?) -> Plan {
         picture.copies = copies
+        picture.departed = holders.departedNodes
         var plan = Plan(
             actions: actions, picture: picture, template: template,
             requeueAfter: wake.map { max(.milliseconds(10), $0 - now) }, memory: memory)
@@ -154,10 +158,26 @@ struct Planner {
 
     /// Nothing else is planned beside a request: its outcome is the next plan's world. The copies go first: a Job that
     /// went before its copy could be made anew and find everything there.
+    ///
+    /// No copy is dropped twice for one request: it is marked as begun on the object before the first copy goes, and an
+    /// operator that finds the mark of another process carries nothing out.
     private mutating func planEviction(_ request: RequestedEviction) {
-        let before = memory.refresh.flatMap { $0.text == request.text ? $0 : nil }
-        let refresh = before ?? Memory.Refresh(text: request.text)
-        memory.refresh = refresh
+        let known = memory.refresh.flatMap { $0.text == request.text ? $0 : nil }
+        guard observed.evictionBegun == request.text else {
+            memory.refresh = known ?? Memory.Refresh(text: request.text)
+            actions.append(.beginEviction(request))
+            return
+        }
+        guard let refresh = known else {
+            events.append(
+                PlannedEvent(
+                    isWarning: true, reason: "EvictionInterrupted",
+                    message: "the operator was started again while it carried out the request "
+                        + "\(Words.line(request.text, limit: 100)); copies that it had not reached are still there. "
+                        + "To drop them, ask again: kubectl modelcache evict \(owner.name)"))
+            actions.append(.clearEvictionRequest(request))
+            return
+        }
         let nodes = request.node.map { [$0] } ?? observed.reports.keys.sorted()
         let left = nodes.filter { refresh.nodes[$0] == nil }
         guard left.isEmpty else {

@@ -42,7 +42,7 @@ extension Planner {
         var silent: [String] = []
         var refusing: [Picture.Failure] = []
         var isHeld = false
-        for name in Set(observed.agents.keys).union(observed.recorded.copies).sorted() {
+        for name in Set(observed.agents.keys).union(holders.names).sorted() {
             // One without a pod is waited for as one between two pods.
             let agent = observed.agents[name] ?? AgentView(node: name, reach: .missing(since: began))
             let hold = hold(by: name, agent: agent, began: began)
@@ -114,8 +114,7 @@ extension Planner {
             // Its last word was that it has none, and it was asked for none since.
             if agent.reportedAt != nil, report == nil { return .free }
             // Of one that was not heard of since this operator started the status tells.
-            let recorded = observed.recorded
-            let mayHold = report != nil || recorded.copies.contains(name) || !recorded.namesAllCopies
+            let mayHold = report != nil || holders.contains(name) || !observed.recorded.namesAllCopies
             guard let node = observed.nodes[name] else {
                 return mayHold ? .gone : .free
             }
@@ -127,36 +126,12 @@ extension Planner {
         }
     }
 
-    /// For the status: the nodes that have bytes of the model, or had when last heard of. After them come nodes that
-    /// have left the cluster, the latest first: one that returns may have its copy still.
-    var copies: [String] {
-        let recorded = observed.recorded.copies
-        var away: [String] = []
-        var asked: [String] = []
-        var gone = Set(recorded)
-        for name in Set(observed.reports.keys).union(recorded) {
-            let agent = observed.agents[name]
-            if observed.nodes[name] != nil || agent?.reportedAt != nil { gone.remove(name) }
-            if let report = observed.reports[name] {
-                guard report.state == .ready || report.state == .filling || report.bytesCached > 0 else { continue }
-            } else if agent?.reportedAt != nil || observed.nodes[name] == nil {
-                continue
-            }
-            if agent?.isReachable ?? false { asked.append(name) } else { away.append(name) }
-        }
-        // Those that can be asked will tell the next operator themselves.
-        let present = (away.sorted() + asked.sorted()).prefix(ModelCacheStatus.maximumCopies).sorted()
-        // A list that is not full names all nodes. One that leaves now stands before those that left earlier.
-        let most = min(ModelCacheStatus.maximumDepartedCopies, ModelCacheStatus.maximumCopies - 1 - present.count)
-        return present + recorded.filter { gone.contains($0) }.prefix(max(0, most))
-    }
-
     /// Once: with the finalizer the object goes, and nobody else knows where its bytes are. No warning where the nodes
     /// are all gone: mostly their copies are too.
     private mutating func tell(_ left: [Picture.LeftCopy]) {
-        guard !left.isEmpty else { return }
+        guard !left.isEmpty || holders.leftOut > 0 else { return }
         let medium = observed.recorded.medium ?? .memory
-        var message = Picture.words(on: left)
+        var message = Picture.words(on: left, unnamed: holders.leftOut)
         if left.contains(where: { !$0.isGone }) {
             message +=
                 ". Copies go when an agent there answers and nobody reads them; to free the capacity before, restart the agent's pod, "
@@ -169,8 +144,10 @@ extension Planner {
 }
 
 extension Picture {
-    /// Where copies may be left, and why; `left` names one at least.
-    static func words(on left: [LeftCopy]) -> String {
+    /// Where copies may be left, and why; empty where they can be nowhere.
+    ///
+    /// - Parameter unnamed: how many nodes left the cluster with a copy before those that `left` names.
+    static func words(on left: [LeftCopy], unnamed: Int) -> String {
         let present = left.filter { !$0.isGone }
         let gone = left.filter(\.isGone)
         var parts: [String] = []
@@ -184,6 +161,7 @@ extension Picture {
                 "copies may be left on \(Words.list(gone.map(\.node), most: 10)), which left the cluster: they can only be removed "
                     + "when the node returns or has the label of agents again, and go then")
         }
+        if unnamed > 0 { parts.append("\(Words.count(unnamed, "node")) left the cluster with a copy earlier") }
         return parts.joined(separator: "; ")
     }
 }

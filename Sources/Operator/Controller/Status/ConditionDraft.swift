@@ -161,7 +161,10 @@ extension Picture {
             : ConditionDraft(.capacityExceeded, .true, .insufficientCapacity, shortageMessage)
     }
 
-    private var leftMessage: String { copiesLeft.isEmpty ? "" : "; \(Self.words(on: copiesLeft))" }
+    private var leftMessage: String {
+        let words = Self.words(on: copiesLeft, unnamed: departed?.leftOut ?? 0)
+        return words.isEmpty ? "" : "; \(words)"
+    }
 
     private var resolvingMessage: String {
         "the source is being listed" + (listingWaits.map { "; \($0)" } ?? "")

@@ -20,6 +20,7 @@ extension ModelCacheStatus {
         medium = picture.medium.map { $0 == .disk ? .disk : .memory }
         seeders = picture.seeders
         copies = picture.copies
+        departed = picture.departed
         guard picture.facts != nil, picture.ending == nil else {
             // A deletion removes what the counts are about; the last ones tell what is going.
             nodes = before?.nodes

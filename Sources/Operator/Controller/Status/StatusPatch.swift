@@ -16,6 +16,7 @@ package enum StatusPatch {
         try patch.put("nodes", nodes(from: old.nodes, to: new.nodes))
         try patch.put("seeders", old.seeders, new.seeders)
         try patch.put("copies", old.copies, new.copies)
+        try patch.put("departed", old.departed, new.departed)
         try patch.put("progress", old.progress, new.progress)
         try patch.put("traffic", old.traffic, new.traffic)
         return patch.value

@@ -84,12 +84,14 @@ extension ModelCacheStatus {
         var percent: Int?
         var messages: [String]
         var copies: [String]?
+        var departed: DepartedNodes?
     }
 
     fileprivate var countedPart: some Equatable {
         var nodes = nodes
         for index in (nodes?.details ?? []).indices { nodes?.details[index].percent = 0 }
         return Counts(
-            nodes: nodes, percent: progress?.percent, messages: conditions.map(\.message), copies: copies)
+            nodes: nodes, percent: progress?.percent, messages: conditions.map(\.message), copies: copies,
+            departed: departed)
     }
 }

@@ -106,6 +106,7 @@ extension Observed {
             deletedAt: cache.metadata.deletionTimestamp.map { WallTime(rfc3339: $0) ?? .now },
             evictionRequest: EvictionRequest.requested(on: cache), spec: spec, recorded: recorded, memory: memory,
             image: image)
+        evictionBegun = cache.metadata.annotations[EvictionRequest.begunKey]
         forcesEviction = cache.metadata.annotations[EvictionRequest.forceKey] == "true"
     }
 }
@@ -114,6 +115,7 @@ extension Observed.Recorded {
     /// A status of an earlier release names the ready nodes alone.
     package mutating func setCopies(_ status: ModelCacheStatus?) {
         copies = status?.copies ?? WarmNodes.recorded(status).sorted()
+        departed = status?.departed
         namesAllCopies = status?.copies.map { $0.count < ModelCacheStatus.maximumCopies } ?? false
     }
 }

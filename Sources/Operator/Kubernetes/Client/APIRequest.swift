@@ -15,6 +15,8 @@ struct APIRequest: Sendable {
     var contentType = "application/json"
     /// Media types of the response, as in the header.
     var accept = "application/json"
+    /// For whom a proxy of the API server leads to.
+    var extraHeader: (name: String, value: String)?
     var body: Data?
 
     init(verb: Verb, method: HTTPMethod, path: String, resource: String) {

@@ -110,9 +110,12 @@ extension KubernetesClient {
     /// - Parameters:
     ///   - path: absolute, already percent-encoded.
     ///   - accept: media types, for the few paths that respond with another one than JSON.
-    public func raw(_ path: String, accept: String = "application/json") async throws -> [UInt8] {
+    public func raw(
+        _ path: String, accept: String = "application/json", header: (name: String, value: String)? = nil
+    ) async throws -> [UInt8] {
         var request = APIRequest(verb: .get, method: .GET, path: path, resource: path)
         request.accept = accept
+        request.extraHeader = header
         return try await transport.bytes(request)
     }
 }

@@ -159,6 +159,7 @@ final class Transport: Sendable {
             message.headers.add(name: "Authorization", value: authorization)
         }
         for (name, value) in impersonation { message.headers.add(name: name, value: value) }
+        if let (name, value) = request.extraHeader { message.headers.add(name: name, value: value) }
         if let body = request.body {
             message.headers.add(name: "Content-Type", value: request.contentType)
             message.body = .bytes(ByteBuffer(bytes: body))
