@@ -166,7 +166,7 @@ def test_a_peer_never_gets_a_byte_that_went_bad(swarm):
 
 def test_healthz_answers_while_a_large_cache_is_checked(place, agent, store, bucket):
     """What takes long is on threads of its own: the node's probes are on time."""
-    model = make_model(bucket, "large/", {f"{i}.gguf": 200 * MIB for i in range(4)})
+    model = make_model(bucket, "large/", {f"{i}.gguf": 100 * MIB for i in range(4)})
     one = agent("--medium", "disk")
     warmed(place, store, model)
     # Of probes that wait for the check one at most is answered before it ends; a machine that is away for a moment may look so too.
