@@ -123,7 +123,7 @@ import Testing
         let listener = mc_listen_beneath(scratch.path + "/top", "d/sock", 8, 0o666)
         try #require(listener >= 0)
         defer { close(listener) }
-        let client = mc_seqpacket_connect(scratch.path + "/top/d/sock")
+        let client = mc_seqpacket_connect(scratch.path + "/top/d/sock", -1)
         #expect(client >= 0)
         close(client)
         var status = mc_stat()

@@ -86,7 +86,7 @@ import Testing
         defer { close(listener) }
         #expect(mc_accept(listener) == -EAGAIN)
         #expect(mc_seqpacket_listen(path, 4, 0o666) == -EADDRINUSE)
-        let client = mc_seqpacket_connect(path)
+        let client = mc_seqpacket_connect(path, -1)
         #expect(client >= 0)
         let session = mc_accept(listener)
         var peer = mc_peer()
@@ -95,8 +95,8 @@ import Testing
         for fd in [client, session] { close(fd) }
         var mode = mc_stat()
         #expect(mc_stat_at(MC_AT_CWD, path, &mode) == 0 && mode.mode == 0o666)
-        #expect(mc_seqpacket_connect(scratch.path + "/none") == -ENOENT)
-        #expect(mc_seqpacket_connect("/" + String(repeating: "x", count: 108)) == -ENAMETOOLONG)
+        #expect(mc_seqpacket_connect(scratch.path + "/none", -1) == -ENOENT)
+        #expect(mc_seqpacket_connect("/" + String(repeating: "x", count: 108), -1) == -ENAMETOOLONG)
     }
 
     @Test func aFutexWakesItsWaitersAndNotBeforeTheWordChanged() throws {

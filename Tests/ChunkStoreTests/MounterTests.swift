@@ -199,11 +199,52 @@ private final class RunningMounter {
         #expect(access(scratch.model, F_OK) != 0, "no plain folder in its place")
     }
 
+    @Test func aMounterThatAcceptsNobodyIsAway() throws {
+        let scratch = Scratch()
+        let socket = "\(scratch.path).sock"
+        defer { unlink(socket) }
+        let listener = mc_seqpacket_listen(socket, 1, 0o600)
+        try #require(listener >= 0)
+        defer { close(listener) }
+        var waiting: [Int32] = []
+        defer { for connection in waiting { close(connection) } }
+        while case let connection = mc_seqpacket_connect(socket, 100), connection != -EAGAIN {
+            try #require(connection >= 0 && waiting.count < 100)
+            waiting.append(connection)
+        }
+        let error = try #require(throws: ChunkStoreError.self) { try MounterClient(socket: socket).faultDevice() }
+        #expect("\(error)".contains("it accepts no connection"))
+    }
+
+    @Test func aRequestWhoseAgentHasHungUpIsNotCarriedOut() throws {
+        let scratch = Scratch()
+        let socket = "\(scratch.path).sock"
+        defer { unlink(socket) }
+        let mounter = try Mounter(
+            root: scratch.path, socket: socket, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+        try scratch.make("/models/a")
+        let packet = MountRequest.mount(try place("a"), bytes: 4 << 20, hugePages: false).encoded
+        let given = mc_seqpacket_connect(socket, -1)
+        try #require(mc_send_packet(given, packet, packet.count, -1, true) == packet.count)
+        close(given)
+        let ended = DispatchSemaphore(value: 0)
+        Thread.detachNewThread {
+            mounter.run()
+            ended.signal()
+        }
+        // Served after the one that hung up.
+        let descriptor = try MounterClient(socket: socket).faultDevice()
+        if descriptor >= 0 { close(descriptor) }
+        #expect(limit(scratch.path + "/models/a") == nil)
+        mounter.stop()
+        ended.wait()
+    }
+
     @Test func aMounterEndsNoConnectionForPacketsThatAreNoRequests() throws {
         let scratch = Scratch()
         let mounter = try RunningMounter(scratch)
         for packet in [[1, 2, 3], [UInt8](repeating: 1, count: 4096)] {
-            let connection = mc_seqpacket_connect(mounter.socket)
+            let connection = mc_seqpacket_connect(mounter.socket, -1)
             defer { close(connection) }
             try #require(mc_send_packet(connection, packet, packet.count, -1, true) == packet.count)
             try #require(mc_wait_readable(connection, 10_000) == 1)

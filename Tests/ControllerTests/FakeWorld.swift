@@ -79,6 +79,8 @@ struct FakeWorld {
     var madeJobs: [String] = []
     var prepared: [String] = []
     var statusWrites = 0
+    /// Whether the operator has asked every agent since its start.
+    var agentsAreKnown = true
     var evictionsRefused = 0
     /// Definitions that agents refused for want of capacity.
     var definitionsRefused = 0
@@ -182,6 +184,7 @@ struct FakeWorld {
         observed.waitingPods = waitingPods
         observed.forcesEviction = forcesEviction
         observed.evictionBegun = evictionBegun
+        observed.agentsAreKnown = agentsAreKnown
         return observed
     }
 
@@ -253,7 +256,7 @@ struct FakeWorld {
                 refreshed.append(node)
             }
             memory.refresh?.nodes[node] = isDone
-        case .beginEviction(let requested): evictionBegun = requested.text
+        case .beginEviction(let requested): evictionBegun = requested.mark
         case .clearEvictionRequest:
             eviction = nil
             evictionBegun = nil

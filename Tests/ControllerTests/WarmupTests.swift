@@ -225,6 +225,20 @@ import Testing
         #expect(world.madeJobs.count { $0 == "node-2" } == 1)
     }
 
+    @Test func anEvictionOfEveryCopyWaitsUntilItIsKnownWhereTheyAre() {
+        var world = FakeWorld(nodes: ["node-1", "node-2"])
+        world.run { $0.isReady }
+        world.agentsAreKnown = false
+        // Longer than the mark of a request may be.
+        world.eviction = RequestedEviction(node: nil, text: "*@" + String(repeating: "é", count: 5000))
+        world.run(seconds: 5)
+        #expect(world.eviction != nil && world.evictionBegun == nil && world.refreshed.isEmpty)
+        world.agentsAreKnown = true
+        world.run { $0.eviction == nil }
+        #expect(world.refreshed == ["node-1", "node-2"])
+        #expect(!world.events.contains { $0.reason == "EvictionInterrupted" })
+    }
+
     @Test(arguments: 0..<4)
     func `An operator that ends during an eviction does not carry it out twice, and its successor says so`(after reconciles: Int) {
         var world = FakeWorld(nodes: ["node-1"])

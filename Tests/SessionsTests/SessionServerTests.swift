@@ -29,7 +29,7 @@ private final class World: Sendable {
             options: options, root: try CacheDirectory(root: options.root, .models, medium: MediumOptions(preference: .directory)),
             logger: logger, audit: AuditLog(nil))
         server = try SessionServer(path: folder.file("agent.sock"), logger: logger)
-        let sessions = ModelSessions(registry: registry, callers: NoCaches(), faultDevice: FaultDevice(), logger: logger) {
+        let sessions = ModelSessions(registry: registry, callers: NoCaches(), faultDevice: FaultDevice(-1), logger: logger) {
             AgentStatus(
                 version: "test", processID: getpid(), root: "", medium: "", uptimeSeconds: 0, budgetBytes: 0, cachedBytes: 0,
                 inFlightLimitBytes: 0, inFlightBytes: 0, sessions: 0, models: [])

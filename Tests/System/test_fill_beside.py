@@ -24,31 +24,42 @@ def complete(place, prefix: str) -> bool:
     return any(m["phase"] == "complete" and m["source"].endswith(f"/{prefix}") for m in place.status()["models"])
 
 
-@pytest.mark.parametrize("in_flight", ["16MiB", "256MiB"])
-# semantics 4
-def test_a_demanded_model_is_not_late_beside_a_fill_that_saturates_the_link(in_flight, place, agent, store, bucket):
-    make_model(bucket, "large/", {"file": 100 * MIB})
-    make_model(bucket, "small/", {"file": 4 * MIB})
-    store.faults(bandwidth=RATE)
-    agent("--in-flight", in_flight)
-    with wire.open_model(place, store.environment("large/")):
-        wait_until(lambda: store.requests()["bytesServed"] > 4 * MIB, 120, "the large fill runs")
-        with wire.open_model(place, store.environment("small/")) as reader:
+def let_by(place, store, large: str, small: str) -> int:
+    """Bytes of the large model that the store sends while a reader waits for all of the small one."""
+    with wire.open_model(place, store.environment(large)):
+        wait_until(lambda: sent(store, large)[0] > 4 * MIB, 120, "the large fill runs")
+        with wire.open_model(place, store.environment(small)) as reader:
             reader.send(wire.demand(0, 0, 4 * MIB))
-            before, = sent(store, "large/")
+            before, = sent(store, large)
             # Of the large model, at each look at which the small one was not sent yet: what came after that no look may count.
-            large = [before]
+            looks = [before]
 
             def is_small_sent() -> bool:
-                now = sent(store, "small/", "large/")
+                now = sent(store, small, large)
                 if now[0] < 4 * MIB:
-                    large.append(now[1])
+                    looks.append(now[1])
                 return now[0] >= 4 * MIB
             wait_until(is_small_sent, 120, "the small model is sent")
-            wait_until(lambda: complete(place, "small/"), 120, "the small model is complete")
-    # At half the link it is 4 MiB, and 6 MB more for every second in which the agent does not run. Transfers that nobody holds back bring
-    # what they have in hand, 26 MiB and more.
-    assert large[-1] - before < 18 * MIB, large[-1] - before
+            wait_until(lambda: complete(place, small), 120, "the small model is complete")
+    return looks[-1] - before
+
+
+@pytest.mark.parametrize("in_flight, most", [("16MiB", 12 * MIB), ("256MiB", 18 * MIB)])
+# semantics 4
+def test_a_demanded_model_is_not_late_beside_a_fill_that_saturates_the_link(in_flight, most, place, agent, store, bucket):
+    store.faults(bandwidth=RATE)
+    agent("--in-flight", in_flight)
+    seen = []
+    # At half the link it is 4 MiB, and 6 MB more for every second in which the agent does not run: one try of three must be without such.
+    # Transfers that nobody holds back bring what they have in hand, 14 MiB or 26 and more.
+    for number in range(3):
+        make_model(bucket, f"large-{number}/", {"file": 100 * MIB})
+        make_model(bucket, f"small-{number}/", {"file": 4 * MIB})
+        seen.append(let_by(place, store, f"large-{number}/", f"small-{number}/"))
+        if seen[-1] < most:
+            return
+        assert place.modelcache("evict", "--all", "--force").returncode == 0
+    raise AssertionError(f"{seen} bytes of the large models were sent first")
 
 
 def test_a_fill_goes_on_while_another_model_is_read_all_the_time(place, agent, store, bucket):

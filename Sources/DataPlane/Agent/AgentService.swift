@@ -101,7 +101,7 @@ public struct AgentService: Sendable {
             logger.error(
                 "the caches that are there are served, and none is made or removed before the mounter is back",
                 metadata: ["reason": "\(error)"])
-            return FaultDevice()
+            return FaultDevice(nil)
         }
     }
 
@@ -124,7 +124,9 @@ public struct AgentService: Sendable {
             SocketThread(server: server, handler: sessions),
             Upkeep(registry: registry, sessions: sessions, server: server, options: options, logger: logger),
         ]
-        if let mounter { services.append(MounterLink(mounter: mounter, faultDevice: faultDevice, logger: logger)) }
+        if let mounter, faultDevice.isAwaited {
+            services.append(MounterLink(mounter: mounter, faultDevice: faultDevice, logger: logger))
+        }
         if let address = options.http {
             let orders = CacheOrders(registry: registry, node: options.nodeName)
             services.append(

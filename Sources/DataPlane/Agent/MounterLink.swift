@@ -16,12 +16,12 @@ struct MounterLink: Service {
     func run() async throws {
         do {
             try await cancelWhenGracefulShutdown {
-                while faultDevice.number == nil {
+                while faultDevice.isAwaited {
                     if let descriptor = await askedBeside() {
                         // Negative: this kernel has none.
                         faultDevice.set(descriptor)
                         logger.notice("the mounter responds", metadata: ["fault device": "\(descriptor >= 0)"])
-                        break
+                        continue
                     }
                     try await Task.sleep(for: Self.pause)
                 }

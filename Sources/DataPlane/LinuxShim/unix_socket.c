@@ -7,6 +7,7 @@
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -41,14 +42,19 @@ int mc_seqpacket_listen(const char *path, int backlog, uint32_t mode)
     return fd;
 }
 
-int mc_seqpacket_connect(const char *path)
+int mc_seqpacket_connect(const char *path, int milliseconds)
 {
     struct sockaddr_un address;
     int result = address_of(path, &address);
     if (result < 0) return result;
     int fd = RETRY(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
     if (fd < 0) return fd;
-    result = RETRY(connect(fd, (const struct sockaddr *)&address, sizeof(address)));
+    if (milliseconds >= 0) {
+        /* connect(2) waits for a place in the backlog for so long; see SO_SNDTIMEO in socket(7). */
+        struct timeval limit = {.tv_sec = milliseconds / 1000, .tv_usec = milliseconds % 1000 * 1000};
+        result = RETRY(setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit)));
+    }
+    if (result == 0) result = RETRY(connect(fd, (const struct sockaddr *)&address, sizeof(address)));
     if (result < 0) {
         close(fd);
         return result;

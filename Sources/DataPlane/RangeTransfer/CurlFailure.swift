@@ -48,10 +48,15 @@ struct CurlFailure {
                 : TransferError(
                     .connectTimeout, detail: "\(host) did not answer in time: \(reason)",
                     remedy: "check the network to it")
-        case CURLE_PEER_FAILED_VERIFICATION, CURLE_SSL_CACERT_BADFILE, CURLE_SSL_ISSUER_ERROR, CURLE_SSL_CERTPROBLEM:
+        case CURLE_PEER_FAILED_VERIFICATION, CURLE_SSL_ISSUER_ERROR, CURLE_SSL_CERTPROBLEM:
             return TransferError(
                 .certificate, detail: "the certificate of \(host) is not trusted: \(reason)",
                 remedy: Self.trustRemedy(reason, isProxied: proxy != nil))
+        // Read for each connection; a file that is written anew is empty for a moment.
+        case CURLE_SSL_CACERT_BADFILE:
+            return TransferError(
+                .connectionLost, detail: "the certificate authorities cannot be read: \(reason)",
+                remedy: "check SSL_CERT_FILE and SSL_CERT_DIR")
         case CURLE_SSL_CONNECT_ERROR where isMismatch:
             return TransferError(.tls, detail: "no TLS with \(host): \(reason)")
         case CURLE_PARTIAL_FILE:

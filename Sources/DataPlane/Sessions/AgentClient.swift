@@ -18,7 +18,7 @@ public final class AgentClient {
         self.path = path
         let trust = SocketTrust(path: path)
         if trust.user != 0 { try trust.check(path: path) }
-        descriptor = mc_seqpacket_connect(path)
+        descriptor = mc_seqpacket_connect(path, -1)
         guard descriptor >= 0 else {
             throw AgentUnreachable(path: path, reason: String(cString: strerror(-descriptor)))
         }

@@ -265,6 +265,7 @@ bool mc_tls_is_mismatch(unsigned long error)
     case SSL_R_UNKNOWN_PROTOCOL:
     case SSL_R_NO_PROTOCOLS_AVAILABLE:
     case SSL_R_TLSV1_ALERT_PROTOCOL_VERSION:
+    case SSL_R_TLSV1_ALERT_NO_APPLICATION_PROTOCOL:
     /* No cipher, key or extension that both accept; servers of TLS 1.2 say it also for want of a certificate. */
     case SSL_R_SSLV3_ALERT_HANDSHAKE_FAILURE:
     case SSL_R_TLSV1_ALERT_INSUFFICIENT_SECURITY:

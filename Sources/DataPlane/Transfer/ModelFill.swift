@@ -171,7 +171,8 @@ public actor ModelFill {
             handle(.progressed(parts.mapValues { $0.sink.progress }))
             handle(.tick(receivedBytes: meter.receivedBytes))
             let now = ContinuousClock.now
-            copy?.look(now: now)
+            // Where nothing is fetched any more, the copy keeps all that it has.
+            if machine.phase == .filling { copy?.look(now: now) }
             let wait = machine.demandWait(copyIsAwaited: copy?.isAwaited == true, now: now)
             meter.sample(inFlight: machine.transfersInFlight, wait: wait, partialBytes: partialBytes, now: now)
         }

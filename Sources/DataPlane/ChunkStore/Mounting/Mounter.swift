@@ -86,6 +86,8 @@ package final class Mounter: Sendable {
         // A longer packet is -EMSGSIZE; descriptors that come with it are closed.
         let count = mc_receive_packet(connection, &packet, packet.count, nil, false)
         if count == 0 { return }
+        // Hung up: the agent waited long enough, and may have done something else with the cache since.
+        if mc_wait_readable(connection, 0) != 0 { return logger.warning("nobody waits for this request any more") }
         let request = count == packet.count ? MountRequest(decoding: packet) : nil
         let (code, descriptor) = request.map(respond(to:)) ?? (-EINVAL, -1)
         defer { if descriptor >= 0 { close(descriptor) } }

@@ -8,6 +8,8 @@ package struct MounterClient: TmpfsMounts {
     /// most, a mount and the removal of one that does not show, and the agent is to say why it failed while the
     /// operator still listens (`CachePath.orderPatience`).
     package static let patience: Duration = .seconds(6)
+    /// A mounter that hangs accepts nobody, and those who gave up stay in its backlog.
+    private static let connectMilliseconds: Int32 = 1000
     private static let patienceMilliseconds = Int32(patience / .milliseconds(1))
 
     package init(socket: String) { self.socket = socket }
@@ -66,7 +68,8 @@ package struct MounterClient: TmpfsMounts {
     private func away(_ why: String) -> ChunkStoreError { .mounterAway(socket: socket, why: why) }
 
     private func connected() throws(ChunkStoreError) -> Int32 {
-        let connection = mc_seqpacket_connect(socket)
+        let connection = mc_seqpacket_connect(socket, MounterClient.connectMilliseconds)
+        if connection == -EAGAIN { throw away("it accepts no connection") }
         if connection < 0 { throw away(String(cString: strerror(-connection))) }
         var peer = mc_peer()
         guard mc_peer_credentials(connection, &peer) == 0, peer.user == 0 || peer.user == geteuid() else {

@@ -183,8 +183,9 @@ void mc_mark_urgent(int socket);
 /* SOCK_SEQPACKET, bound and listening, non-blocking. The caller removes a stale socket file. -ENAMETOOLONG over 107
  * bytes. */
 int mc_seqpacket_listen(const char *path, int backlog, uint32_t mode);
-/* A blocking socket. */
-int mc_seqpacket_connect(const char *path);
+/* A blocking socket. Where nobody accepts and the backlog is full it waits for so many milliseconds, then -EAGAIN;
+ * negative: without end. */
+int mc_seqpacket_connect(const char *path, int milliseconds);
 /* Non-blocking and close-on-exec; -EAGAIN when no connection waits. */
 int mc_accept(int listener);
 /* A connected pair, for tests. */

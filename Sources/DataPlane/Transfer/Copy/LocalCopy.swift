@@ -98,12 +98,13 @@ final class LocalCopy: Sendable {
     /// Lets the fill fetch what takes longer to copy (``CopyPace``). To be called several times a second.
     func look(now: ContinuousClock.Instant) {
         if state.withLock({ $0.plan.isOver }) { return }
-        let missing = set.files.reduce(0) { $1.state == .filling ? $0 + $1.chunkCount - $1.receivedChunks : $0 }
         let chunkBytes = set.manifest.chunkBytes
         let fetched = meter.receivedBytes + meter.peerBytes
         let isFirst = state.withLock { state in
             guard !state.isStopped, !state.plan.isOver, var pace = state.pace else { return false }
             let chunks = state.plan.chunks
+            // Under the lock: a unit that ends between the two counts would look like something to fetch.
+            let missing = set.files.reduce(0) { $1.state == .filling ? $0 + $1.chunkCount - $1.receivedChunks : $0 }
             let look = CopyPace.Look(
                 copiedBytes: meter.copiedBytes, fetchedBytes: fetched, copyBytes: UInt64(chunks.waiting) * chunkBytes,
                 fetchBytes: UInt64(max(0, missing - chunks.waiting - chunks.underWay)) * chunkBytes)

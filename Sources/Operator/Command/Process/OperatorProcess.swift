@@ -37,13 +37,8 @@ struct OperatorProcess {
         registry.gauge("modelcache_build_info", help: "Always 1: the operator's release.", labels: ["version"])[
             Release.version
         ].set(1)
-        let requests = RequestMetrics(registry, host: Self.host(of: configuration.server))
-        var options = ClientOptions()
-        options.userAgent = "modelcache-operator/\(Release.version)"
-        let client = try makeClient(configuration, options, requests)
-        // Renewals must not wait behind the controller's requests.
-        options.maximumConnections = 4
-        let leases = try makeClient(configuration, options, requests)
+        let clients = try makeClients(configuration, registry)
+        let (client, leases) = (clients.controller, clients.leases)
 
         let identity = settings.election?.identity ?? LeaderElectionOptions.uniqueIdentity()
         let events = EventRecorder(
@@ -68,7 +63,7 @@ struct OperatorProcess {
         // replicas, and probes, metrics and Events still work.
         var services: [any Service] = [EventsService(recorder: events)]
         if let address = settings.metrics {
-            let gate = ReportGate(systemNamespace: systemNamespace, client: client, logger: logger)
+            let gate = ReportGate(systemNamespace: systemNamespace, client: clients.reviews, logger: logger)
             services.append(
                 HTTPServer.metrics(address, registry: registry, controller: controller, gate: gate, logger: logger))
         }
@@ -84,8 +79,7 @@ struct OperatorProcess {
         }
         services.append(control)
         try await run(services, drain: drain)
-        try? await client.shutdown()
-        try? await leases.shutdown()
+        for one in [client, leases, clients.reviews] { try? await one.shutdown() }
         logger.info("ended")
     }
 
@@ -95,6 +89,30 @@ struct OperatorProcess {
         } catch let error as ConfigurationError {
             throw OperatorFailure.wrongSetting("\(error)")
         }
+    }
+
+    /// Each has connections of its own.
+    private struct Clients {
+        let controller: KubernetesClient
+        let leases: KubernetesClient
+        let reviews: KubernetesClient
+    }
+
+    private func makeClients(
+        _ configuration: ClientConfiguration, _ registry: MetricsRegistry
+    ) throws -> Clients {
+        let requests = RequestMetrics(registry, host: Self.host(of: configuration.server))
+        var options = ClientOptions()
+        options.userAgent = "modelcache-operator/\(Release.version)"
+        let controller = try makeClient(configuration, options, requests)
+        // Renewals must not wait behind the controller's requests.
+        options.maximumConnections = 4
+        let leases = try makeClient(configuration, options, requests)
+        // Any pod may send tokens to the metrics port: they take no connection from others, and none for long.
+        options.maximumConnections = 2
+        options.requestTimeout = .seconds(5)
+        return Clients(
+            controller: controller, leases: leases, reviews: try makeClient(configuration, options, requests))
     }
 
     /// Until one of them fails, or a signal ends them all.

@@ -105,7 +105,7 @@ struct Applier: Sendable {
             let request = plan.memory.refresh?.text ?? ""
             order(Order(uid: uid, node: node, kind: .refresh(request: request, reference: cache.reference)))
         case .beginEviction(let requested):
-            try await annotate(cache, [EvictionRequest.begunKey: .string(requested.text)])
+            try await annotate(cache, [EvictionRequest.begunKey: .string(requested.mark)])
         case .clearEvictionRequest:
             try await annotate(cache, [EvictionRequest.annotationKey: .null, EvictionRequest.begunKey: .null]) {
                 world.remember(uid: cache.uid) { $0.refresh = nil }

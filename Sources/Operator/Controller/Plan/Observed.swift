@@ -122,4 +122,7 @@ public struct RequestedEviction: Sendable, Equatable {
         self.node = node
         self.text = text
     }
+
+    /// As ``EvictionRequest/begunKey`` says that it was begun: annotations may have 256 KiB in all.
+    public var mark: String { String(decoding: text.utf8.prefix(300), as: UTF8.self) }
 }

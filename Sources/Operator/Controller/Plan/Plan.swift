@@ -163,7 +163,10 @@ struct Planner {
     /// operator that finds the mark of another process carries nothing out.
     private mutating func planEviction(_ request: RequestedEviction) {
         let known = memory.refresh.flatMap { $0.text == request.text ? $0 : nil }
-        guard observed.evictionBegun == request.text else {
+        // Every node that has a copy: which these are is known once all agents were asked, and each of their first
+        // answers brings another plan.
+        guard request.node != nil || observed.agentsAreKnown else { return }
+        guard observed.evictionBegun == request.mark else {
             memory.refresh = known ?? Memory.Refresh(text: request.text)
             actions.append(.beginEviction(request))
             return

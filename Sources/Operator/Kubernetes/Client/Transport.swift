@@ -170,14 +170,18 @@ final class Transport: Sendable {
         throw request.error(.status(await refusal(response)))
     }
 
-    /// The server's `Status`, or one made from the HTTP status: proxies and load balancers send none.
+    /// The server's `Status`, or one made from the HTTP status and plain text: proxies, load balancers and pods behind
+    /// the server's proxy send none.
     private func refusal(_ response: HTTPClientResponse) async -> Status {
         let limit = 1 << 20
         let body = try? await withTimeLimit(.seconds(5)) { try await response.body.collect(upTo: limit) }
         var status = body.flatMap { try? ResourceCoding.decode(Status.self, Data(buffer: $0)) } ?? Status()
         if status.code == nil || status.code == 0 { status.code = Int(response.status.code) }
         if status.message?.isEmpty ?? true {
-            status.message = "the server answered \(response.status.code) \(response.status.reasonPhrase)"
+            let words = response.headers.first(name: "Content-Type")?.hasPrefix("text/plain") == true ? body : nil
+            status.message =
+                "the server answered \(response.status.code) \(response.status.reasonPhrase)"
+                + (words.map { ": " + String(buffer: $0).prefix(200) } ?? "")
         }
         // Retry-After may be a date, but no API server sends one.
         if let seconds = response.headers.first(name: "Retry-After").flatMap({ Int($0) }), seconds > 0 {
