@@ -452,7 +452,7 @@ def test_a_node_that_left_before_the_deletion_is_named_and_its_copy_goes_when_it
     w.until(lambda: w.status().get("copies") == w.nodes, "the copies are on record")
     w.remove_node("node-2")
     w.until(lambda: w.status()["nodes"]["desired"] == len(w.nodes) - 1, "the node is forgotten")
-    assert w.status()["copies"] == w.nodes
+    w.until(lambda: (w.status().get("copies"), w.status().get("departed", {}).get("names")) == (w.nodes[:-1], ["node-2"]), "its copy is on record")
     w.kubectl("delete", "modelcache", "qwen", "-n", w.namespace, "--wait=false")
     w.until(lambda: w.get() is None, "nobody waits for the node")
     [told] = w.until(lambda: w.events("CopiesLeft"), "the copy is told")
