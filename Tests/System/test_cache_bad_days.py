@@ -221,7 +221,7 @@ def test_a_medium_that_fills_up_is_the_caches_failure(place, node, store, bucket
         subprocess.run(["dd", "if=/dev/zero", f"of={place.root}/filler", "bs=1M"], check=False, stderr=subprocess.DEVNULL)
         store.faults()
         assert job.wait(120) == 1, job.output()
-        failed = wait_until(lambda: (lambda c: c if c["state"] == "Failed" else None)(orders.cache(uid)), 120, "the cache has failed")
+        failed = orders.until_failed(uid)
         assert failed["error"]["code"] == "InsufficientCapacity", failed
         (place.root / "filler").unlink()
         again = place.run(*view.prefix, view.modelcache, "warm", environment=view.environment(store))

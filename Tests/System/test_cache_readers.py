@@ -37,7 +37,7 @@ def test_a_job_warms_a_cache_through_its_socket_as_nobody(medium, place, node, s
     last = json.loads(job.output().splitlines()[-1])
     assert last["phase"] == "complete" and last["presentBytes"] == model.bytes and (last["namespace"], last["name"]) == ("team", "qwen"), last
     model.assert_whole(folder)
-    report = wait_until(lambda: (lambda c: c if c["users"] == 0 else None)(orders.cache(uid)), 120, "the Jobs are gone")
+    report = orders.until(uid, lambda one: one["users"] == 0, "the Jobs are gone")
     assert report["state"] == "Ready" and report["files"] == 3 and report["bytesCached"] == report["bytesTotal"] == model.bytes, report
     assert report["digest"] == source_digest(model, bucket)
     assert report["originBytes"] == model.bytes and report["peerBytes"] == 0 and report["users"] == 0 and "error" not in report, report
@@ -54,10 +54,6 @@ def test_a_job_warms_a_cache_through_its_socket_as_nobody(medium, place, node, s
     assert began - 1 <= orders.cache(uid)["lastUsed"] <= time.time() + 1, orders.cache(uid)
 
 
-def until_failed(orders, uid) -> dict:
-    return wait_until(lambda: (lambda c: c if c["state"] == "Failed" else None)(orders.cache(uid)), 120, "the cache has failed")
-
-
 READERS = {"cat": ("sha256sum",), "mapped": (SYSTEM_PYTHON, "-c", MAP_ALL)}
 
 
@@ -72,7 +68,7 @@ def test_a_pod_reads_a_cache_while_it_fills_under_its_own_path(kind, place, node
     view = container(volume(place, uid))
     reader = Running([*READERS[kind], view.path / "model.gguf"], place.log("reader"), environment=view.preloaded(store, model), prefix=view.prefix)
     wait_until(lambda: orders.cache(uid)["users"] == 1, 120, "the pod is counted")
-    filling = wait_until(lambda: (lambda c: c if c["bytesPerSecond"] > 0 else None)(orders.cache(uid)), 120, "a rate is told")
+    filling = orders.until(uid, lambda one: one["bytesPerSecond"] > 0, "a rate is told")
     assert filling["state"] == "Filling" and filling["remainingSeconds"] >= 0, filling
     refused = orders.delete(uid)
     assert refused.status == 409 and refused.json["code"] == "InUse" and refused.json["users"] == 1, refused
@@ -100,7 +96,7 @@ def test_a_caches_socket_serves_that_cache_alone(place, node, store, bucket, con
     assert orders.cache(uid)["state"] == "Prepared", "what a caller got wrong is not the cache's failure"
     result = warm(OSS_ACCESS_KEY_SECRET="wrong")
     assert result.returncode == 78, result
-    failed = until_failed(orders, uid)
+    failed = orders.until_failed(uid)
     assert failed["error"]["code"] == "AccessDenied", failed
     # A file that the caller names is not read with the agent's rights.
     keys = place.folder / "keys.json"
@@ -131,7 +127,7 @@ def test_a_failed_attempt_is_reported_until_the_next_one(files, code, place, nod
     view = container(volume(place, uid))
     result = place.run(*view.prefix, view.modelcache, "warm", "--json", environment=view.environment(store))
     assert result.returncode in (69, 78), result
-    failed = until_failed(orders, uid)
+    failed = orders.until_failed(uid)
     assert failed["error"]["code"] == code, failed
     assert failed["error"]["message"] in result.stderr.decode()
     if code == "SourceEmpty":

@@ -1,7 +1,6 @@
 """Stores as people have them, one row of support/store_table.py a case: the model loads, or one line names the object or the
 setting and what to do."""
 import hashlib
-import http.client
 import io
 import pathlib
 import random
@@ -185,14 +184,7 @@ def server(tmp_path_factory):
         process = Running(commands(folder, port)[name], folder.parent / f"{folder.name}.log", environment=environment)
         started[name] = process, port
 
-        def listens():
-            process.must_live()
-            try:
-                http.client.HTTPConnection("127.0.0.1", port, timeout=1).connect()
-                return True
-            except OSError:
-                return False
-        wait_until(listens, 120, f"{name} listens")
+        wait_until(lambda: process.listens(port), 120, f"{name} listens")
         if name != "hadro":
             upload(port)
         return port

@@ -170,14 +170,7 @@ def moto(place):
             "Authorization": "AWS4-HMAC-SHA256 Credential=x/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=0"})
         assert connection.getresponse().status == 200
 
-    def listens() -> bool:
-        process.must_live()
-        try:
-            http.client.HTTPConnection("127.0.0.1", port, timeout=1).connect()
-            return True
-        except OSError:
-            return False
-    wait_until(listens, 120, "moto listens")
+    wait_until(lambda: process.listens(port), 120, "moto listens")
     put("/models", b"")
     yield port, put
     process.stop()

@@ -4,7 +4,10 @@ import hmac
 import http.client
 import json
 import time
+import typing
 import uuid
+
+from .processes import wait_until
 
 NODE = "node-of-the-test"
 SECRET = "a-secret-of-the-test-0123456789abcdef"
@@ -67,6 +70,16 @@ class Orders:
 
     def cache(self, uid: str) -> dict | None:
         return next((c for c in self.report()["caches"] if c["uid"] == uid), None)
+
+    def until(self, uid: str, condition: typing.Callable[[dict], bool], what: str) -> dict:
+        """The cache's first report that `condition` takes."""
+        def met() -> dict | None:
+            one = self.cache(uid)
+            return one if condition(one) else None
+        return wait_until(met, 120, what)
+
+    def until_failed(self, uid: str) -> dict:
+        return self.until(uid, lambda one: one["state"] == "Failed", "the cache has failed")
 
 
 def definition(store, prefix: str, size: int, **changes) -> dict:

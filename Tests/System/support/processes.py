@@ -1,5 +1,6 @@
 """Programs under test: started with a clean environment, stopped by pid, waited for with deadlines."""
 import contextlib
+import http.client
 import os
 import pathlib
 import signal
@@ -70,6 +71,14 @@ class Running:
     def must_live(self) -> None:
         if not self.alive():
             raise AssertionError(f"{self.arguments[0]} ended with {self.process.returncode}:\n{self.output()[-4000:]}")
+
+    def listens(self, port: int) -> bool:
+        """Whether somebody accepts connections at the port; it must live meanwhile."""
+        self.must_live()
+        with contextlib.suppress(OSError):
+            http.client.HTTPConnection("127.0.0.1", port, timeout=1).connect()
+            return True
+        return False
 
     def wait(self, seconds: float) -> int:
         """Its exit code; AssertionError with its output when it does not end in time."""

@@ -39,7 +39,9 @@ package final class StoreServer: Sendable {
         try await bind(host: "127.0.0.1", port: port) { channel in
             channel.eventLoop.makeCompletedFuture {
                 try channel.pipeline.syncOperations.configureHTTPServerPipeline(withErrorHandling: true)
-                try channel.pipeline.syncOperations.addHandler(AdminHandler(server: self))
+                try channel.pipeline.syncOperations.addHandler(
+                    // Plans are small.
+                    SmallRequestHandler(maximumBytes: 4 << 20, answer: AdminService(server: self).respond))
             }
         }
     }
@@ -51,7 +53,9 @@ package final class StoreServer: Sendable {
                 if let tls { try channel.pipeline.syncOperations.addHandler(NIOSSLServerHandler(context: tls)) }
                 try channel.pipeline.syncOperations.configureHTTPServerPipeline(
                     withPipeliningAssistance: true, withErrorHandling: true)
-                try channel.pipeline.syncOperations.addHandler(IdentityHandler(service: self.service))
+                try channel.pipeline.syncOperations.addHandler(
+                    // A token and a few names.
+                    SmallRequestHandler(maximumBytes: 1 << 20, answer: self.service.respondAsIdentity))
             }
         }
     }

@@ -172,12 +172,12 @@ package struct CopyPlan: Sendable {
     }
 
     package mutating func ended(_ unit: Unit, _ end: End) -> [Action] {
-        guard var copy = copies[unit.file],
-            copy.underWay.remove(unit.chunks.lowerBound / copy.chunksOfUnit) != nil
+        guard var copy = copies[unit.file], case let number = unit.chunks.lowerBound / copy.chunksOfUnit,
+            copy.underWay.remove(number) != nil
         else { preconditionFailure("a unit's copy ends once") }
         chunks.underWay -= unit.chunks.count
         if end == .damaged { copy.damaged += 1 }
-        let isAwaited = copy.awaited.remove(unit.chunks.lowerBound / copy.chunksOfUnit) != nil
+        let isAwaited = copy.awaited.remove(number) != nil
         copies[unit.file] = copy
         var actions: [Action] = []
         if end != .copied { actions.append(.missing(unit, isAwaited: isAwaited)) }

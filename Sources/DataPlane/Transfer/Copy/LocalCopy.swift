@@ -97,7 +97,6 @@ final class LocalCopy: Sendable {
 
     /// Lets the fill fetch what takes longer to copy (``CopyPace``). To be called several times a second.
     func look(now: ContinuousClock.Instant) {
-        if state.withLock({ $0.plan.isOver }) { return }
         let chunkBytes = set.manifest.chunkBytes
         let fetched = meter.receivedBytes + meter.peerBytes
         let isFirst = state.withLock { state in

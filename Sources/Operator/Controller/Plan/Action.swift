@@ -23,7 +23,7 @@ public enum Action: Sendable, Equatable {
     /// Mark a person's request as begun, before its first copy goes.
     case beginEviction(RequestedEviction)
     /// The request was carried out, or could not be.
-    case clearEvictionRequest(RequestedEviction)
+    case clearEvictionRequest
     case deleteJob(JobView)
     /// See why a Job makes no progress.
     case examineJob(JobView)

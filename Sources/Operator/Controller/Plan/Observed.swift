@@ -47,7 +47,7 @@ public struct Observed: Sendable {
     public var deletedAt: WallTime?
     /// A person asks for copies to be dropped and fetched again.
     public var evictionRequest: RequestedEviction?
-    /// The request that an operator has begun to carry out, as it stood on the object: ``RequestedEviction/text``.
+    /// The ``RequestedEviction/mark`` of the request that an operator has begun to carry out.
     public var evictionBegun: String?
     /// A person asks that a deletion waits for no reader.
     public var forcesEviction = false

@@ -178,7 +178,7 @@ struct Planner {
                     message: "the operator was started again while it carried out the request "
                         + "\(Words.line(request.text, limit: 100)); copies that it had not reached are still there. "
                         + "To drop them, ask again: kubectl modelcache evict \(owner.name)"))
-            actions.append(.clearEvictionRequest(request))
+            actions.append(.clearEvictionRequest)
             return
         }
         let nodes = request.node.map { [$0] } ?? observed.reports.keys.sorted()
@@ -189,7 +189,7 @@ struct Planner {
         }
         for job in observed.jobs.sorted(by: { $0.name < $1.name })
         where refresh.nodes[job.node] == true && !job.isDeleting { actions.append(.deleteJob(job)) }
-        actions.append(.clearEvictionRequest(request))
+        actions.append(.clearEvictionRequest)
     }
 
     /// The claim comes before its volume (see ``CacheVolume``), and both before the Jobs that mount them. A volume that

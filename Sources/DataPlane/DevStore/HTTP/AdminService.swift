@@ -3,17 +3,8 @@ internal import NIOCore
 internal import NIOHTTP1
 
 /// `GET|PUT|DELETE /faults`, `GET|PUT|DELETE /oddities`, `GET|DELETE /stats`, `GET|PUT /identity`: JSON.
-///
-/// `@unchecked Sendable`: only the channel's event loop uses it.
-final class AdminHandler: ChannelInboundHandler, @unchecked Sendable {
-    typealias InboundIn = HTTPServerRequestPart
-    typealias OutboundOut = HTTPServerResponsePart
-
-    private let server: StoreServer
-    private var head: HTTPRequestHead?
-    private var body = ByteBuffer()
-
-    init(server: StoreServer) { self.server = server }
+struct AdminService: Sendable {
+    let server: StoreServer
 
     private struct Faults: Encodable {
         let plan: FaultPlan
@@ -21,30 +12,12 @@ final class AdminHandler: ChannelInboundHandler, @unchecked Sendable {
         let acted: [Int]
     }
 
-    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        switch unwrapInboundIn(data) {
-        case .head(let head):
-            self.head = head
-            body.clear()
-        case .body(var part):
-            // Plans are small; a larger body ends the connection.
-            guard body.readableBytes < 4 << 20 else { return context.close(promise: nil) }
-            body.writeBuffer(&part)
-        case .end:
-            guard let head else { return }
-            let (status, text) = answer(head)
-            let headers = HTTPHeaders([("Content-Type", "application/json"), ("Content-Length", "\(text.utf8.count)")])
-            context.write(
-                wrapOutboundOut(.head(HTTPResponseHead(version: head.version, status: status, headers: headers))),
-                promise: nil)
-            context.write(wrapOutboundOut(.body(.byteBuffer(ByteBuffer(string: text)))), promise: nil)
-            context.writeAndFlush(wrapOutboundOut(.end(nil)), promise: nil)
-        }
+    func respond(to head: HTTPRequestHead, _ body: ByteBuffer) -> SmallRequestHandler.Answer {
+        let (status, text) = answer(head, body)
+        return SmallRequestHandler.Answer(status: status, text: text)
     }
 
-    func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
-
-    private func answer(_ head: HTTPRequestHead) -> (HTTPResponseStatus, String) {
+    private func answer(_ head: HTTPRequestHead, _ body: ByteBuffer) -> (HTTPResponseStatus, String) {
         switch (head.method, head.uri) {
         case (.GET, "/faults"):
             let (plan, acted) = server.service.faults
