@@ -325,6 +325,25 @@ private final class Flag: Sendable {
         #expect(world.model.status(now: 0).phase == .complete && world.model.failureCode == nil)
     }
 
+    @Test func `a model needs no new fill when only files' own failures keep it from being complete`() async throws {
+        let world = try World(["x", "y"])
+        #expect(!world.model.needsNoNewFill, "nobody fills it")
+        let started = world.fill()
+        #expect(world.model.needsNoNewFill)
+        world.files[0].fail(reason: "archived", alone: true)
+        #expect(world.model.needsNoNewFill, "the other one arrives")
+        try await world.end(try #require(started))
+        #expect(!world.model.needsNoNewFill, "the other one is missing")
+        try world.complete(1)
+        #expect(world.model.needsNoNewFill)
+        world.files[0].resume()
+        world.files[0].fail(reason: "the keys were refused")
+        #expect(!world.model.needsNoNewFill, "other keys may do")
+        world.files[0].resume()
+        try world.complete(0)
+        #expect(world.model.needsNoNewFill)
+    }
+
     @Test func `files that wait for bytes hear that nothing more comes, and others stay`() throws {
         let world = try World(["x", "y", "z"])
         try world.complete(0)

@@ -85,6 +85,20 @@ import Testing
         #expect(machine.asked(now: 31).fetches)
     }
 
+    @Test func `a newer token is tried at once, whatever was said of the one before`() {
+        var machine = RenewalMachine()
+        _ = machine.asked(now: 0)
+        machine.mayRetry(now: 0)
+        machine.failed(problem(.refused), now: 1, draw: 0)
+        #expect(machine.asked(now: 2).answer == .refuse(problem(.refused), retryAfter: 29))
+        machine.mayRetry(now: 2)
+        let again = machine.asked(now: 2)
+        #expect(again.answer == .wait && again.fetches)
+        machine.fetched(keys(until: 3600), now: 3, draw: 0)
+        machine.mayRetry(now: 4)
+        #expect(machine.asked(now: 4).answer == .use(keys(until: 3600)), "nothing has failed")
+    }
+
     @Test func `back-off is bounded by a minute and a half`() {
         var machine = RenewalMachine()
         var now: Int64 = 0

@@ -295,22 +295,35 @@ private let awsAnswer =
         #expect(script.requests.count == 2 && responder.requests == 2)
     }
 
+    @Test func `a token that was handed over goes when it expires`() throws {
+        let script = Script { _, _ in text(200, oidcAnswer) }
+        let source = try ramRole(nil)
+        guard case .ramRole(let role) = source, case .handed(let box) = role.token else { return }
+        box.hand(token, until: now + 1)
+        #expect(try fetch(source, script) == issued)
+        box.hand(token, until: now)
+        let problem = #expect(throws: CredentialsProblem.self) { try fetch(source, script) }
+        #expect(problem?.kind == .unavailable && problem?.detail.contains("still valid") == true)
+        #expect(script.requests.count == 1, "nobody is asked with it")
+    }
+
     @Test func `a cache's role is kept while somebody reads as it, with the newest token`() throws {
         let shelf = RoleShelf()
         let endpoint = try ServiceEndpoint(parsing: "sts.aliyuncs.com", field: "")
-        func role(_ token: String?, of uid: String = "a", arn: String = "r") -> RoleCredentials? {
+        func role(_ token: String, of uid: String = "a", arn: String = "r") -> RoleCredentials {
             shelf.role(of: uid, token: token) {
                 .ramRole(.init(roleARN: arn, providerARN: "p", token: $0, endpoint: endpoint))
             }
         }
-        #expect(role(nil) == nil, "nobody has handed over a token")
+        weak var forgotten: RoleCredentials?
         do {
-            let first = try #require(role("one"))
-            #expect(role("two") === first && role(nil) === first)
-            #expect(role(nil, of: "b") == nil, "another cache's")
+            let first = role("one")
+            forgotten = first
+            #expect(role("two") === first)
+            #expect(role("two", of: "b") !== first, "another cache's")
             #expect(role("three", arn: "other") !== first, "the ModelCache names another role now")
         }
-        #expect(role(nil) == nil, "it was forgotten")
+        #expect(forgotten == nil, "nobody reads as it")
     }
 
     @Test func `equal sources share their credentials while somebody reads as them`() throws {

@@ -59,7 +59,7 @@ private struct NoCaches: CallerGate {
     func admit(
         token: String?, to current: @Sendable () async -> CacheDefinition?, waits: @Sendable () -> Void
     ) async throws(AgentFailure) -> AdmittedCaller? { nil }
-    func admit(roleToken: String, to definition: CacheDefinition) async throws(AgentFailure) {}
+    func admit(roleToken: String, to definition: CacheDefinition) async throws(AgentFailure) -> Int64? { nil }
 }
 
 /// One connection to the agent, packet by packet.

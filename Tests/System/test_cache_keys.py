@@ -1,10 +1,10 @@
 """A source whose keys warm-up Jobs bring from a Secret's volume: application pods have none."""
 import pytest
 
-from content import one_file
+from content import MIB, make_model, one_file
 from support.orders import definition, new_uid
 from support.pod import volume
-from support.processes import Running, wait_until
+from support.processes import Running, free_port, wait_until
 from support.store import ACCESS_KEY, SECRET
 
 NO_KEYS = {"OSS_ACCESS_KEY_ID": None, "OSS_ACCESS_KEY_SECRET": None}
@@ -66,6 +66,33 @@ def test_a_reader_without_keys_waits_for_a_job_and_reads_what_its_keys_bring(pla
     store.faults()
     assert right.wait(120) == 0, right.output()
     assert reader.wait(120) == 0 and model.digests["model.gguf"] in reader.output(), reader.output()
+
+
+@pytest.mark.parametrize("shares", [False, True])
+def test_an_object_that_cannot_be_read_keeps_nobody_without_keys_from_the_others(shares, place, node, store, bucket, container):
+    """After its Job too, which fails for it."""
+    model = make_model(bucket, "m/", {"model.gguf": 5 * MIB + 7, "other.gguf": MIB})
+    peers = f"127.0.0.1:{free_port()}"
+    _, orders = node(**({"MODELCACHE_PEERS": f"static:{peers}", "MODELCACHE_PEER_ADDRESS": peers} if shares else {}))
+    uid = new_uid()
+    made = definition(store, model.prefix, model.bytes)
+    made["source"]["needsKeys"] = True
+    assert orders.put(uid, made).status == 200
+    view = container(volume(place, uid))
+    store.oddities({"key": "m/other.gguf", "storageClass": "Archive"})
+    job = Job(place, view, store, model)
+    job.write(akId=ACCESS_KEY, akSecret=SECRET)
+    ended = job.start()
+    assert ended.wait(120) != 0 and "restore it" in ended.output(), ended.output()
+
+    def read(name):
+        return place.run(*view.prefix, "sha256sum", view.path / name, seconds=120,
+                         environment=view.preloaded(store, model, **NO_KEYS, MODELCACHE_AGENT_DEADLINE_SECONDS=60))
+
+    good = read("model.gguf")
+    assert good.returncode == 0 and model.digests["model.gguf"] in good.stdout.decode(), good
+    bad = read("other.gguf")
+    assert bad.returncode != 0 and b"restore it" in bad.stderr, bad
 
 
 def test_a_complete_copy_is_read_without_keys_and_without_a_job_also_after_the_agents_end(place, node, store, cold):

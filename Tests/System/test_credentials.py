@@ -8,8 +8,8 @@ import pytest
 from content import MIB, make_model
 from support import paths, tokens
 from support.orders import definition, new_uid
-from support.pod import volume
-from support.processes import Running, clean_environment, wait_until
+from support.pod import SYSTEM_PYTHON, volume
+from support.processes import Running, clean_environment, free_port, wait_until
 from support.store import Store
 
 RAM_ROLE, IAM_ROLE, PROVIDER = "acs:ram::1234:role/models", "arn:aws:iam::1234:role/models", "acs:ram::1234:oidc-provider/ack"
@@ -229,6 +229,10 @@ class Pod:
         keys = {"OSS_ACCESS_KEY_ID": None, "OSS_ACCESS_KEY_SECRET": None, "MODELCACHE_TOKEN_FILE": self.token}
         return self.view.environment(self.cloud.store, self.model, **keys | ({"MODELCACHE_ROLE_TOKEN_FILE": self.role_token} if with_role else {}))
 
+    def reader(self):
+        """Of a program under the preload library."""
+        return self.view.preloaded(self.cloud.store, self.model, OSS_ACCESS_KEY_ID=None, OSS_ACCESS_KEY_SECRET=None, MODELCACHE_TOKEN_FILE=self.token)
+
 
 def test_a_modelcache_is_read_by_its_role_with_the_jobs_token(place, node, cloud, bucket, container):
     """The Job's fill outlives one session and one token; then application pods read without any key, and nothing is kept."""
@@ -280,6 +284,40 @@ def test_a_modelcache_is_read_by_its_role_with_the_jobs_token(place, node, cloud
     assert cloud.store.exchanges() == exchanges, "a complete copy needs no role"
     for secret in pod.role_token.read_text().split("."):
         assert len(secret) < 40 or secret not in one.process.output() + job.output()
+
+
+def test_a_role_is_forgotten_with_its_fill_though_readers_and_peers_stay(place, node, cloud, bucket, container):
+    """On an agent that shares, with a reader that opened the model while the role was assumed and has it still. A pod that starts later
+    needs no role, whatever STS says of the Job's token by then."""
+    cloud = cloud()
+    model = make_model(bucket, "m/", MODEL)
+    peers = f"127.0.0.1:{free_port()}"
+    _, orders = node(MODELCACHE_STS_ENDPOINT=f"http://127.0.0.1:{cloud.store.identity_port}", MODELCACHE_CONNECTIONS=1,
+                     MODELCACHE_PEERS=f"static:{peers}", MODELCACHE_PEER_ADDRESS=peers)
+    uid = new_uid()
+    assert orders.put(uid, role_definition(cloud, model)).status == 200
+    view = container(volume(place, uid))
+    pod = Pod(cloud, view, model)
+    cloud.store.faults({"match": {"ranged": True}, "action": {"held": True}})
+    job = Running([*view.prefix, view.modelcache, "warm"], place.log("job"), pod.environment(True))
+    orders.until(uid, lambda cache: cache["users"] == 1, "the Job has the model")
+    reader = Running([SYSTEM_PYTHON, "-c", "import sys, time; print(len(open(sys.argv[1], 'rb').read()), flush=True); time.sleep(3600)", view.path / "b.gguf"],
+                     place.log("reader"), pod.reader(), prefix=view.prefix)
+    try:
+        orders.until(uid, lambda cache: cache["users"] == 2, "the reader reads while the Job's fill runs")
+        assert place.status()["credentials"], "the role is assumed"
+        cloud.store.faults()
+        assert job.wait(120) == 0, job.output()
+        wait_until(lambda: place.status()["credentials"] == [], 60, "the role is forgotten with the fill")
+        assert reader.alive() and orders.cache(uid)["users"] == 1, reader.output()
+        cloud.store.identity(cloud.plan | {"roles": []})
+        exchanges = cloud.store.exchanges()
+        later = place.run(*view.prefix, view.modelcache, "warm", environment=pod.environment(False))
+        assert later.returncode == 0, later
+        wait_until(lambda: str(MODEL["b.gguf"]) in reader.output(), 120, "the first reader has read")
+        assert cloud.store.exchanges() == exchanges, "nobody asked STS"
+    finally:
+        reader.stop()
 
 
 def test_the_nodes_role_is_used_where_its_administrator_says_so(place, node, cloud, bucket, container):

@@ -116,6 +116,19 @@ import Transfer
         try expectClean(pool, source, cache)
     }
 
+    @Test(arguments: [
+        (StoreError.Kind.unreadable, true), (.noSuchKey, true), (.accessDenied, true), (.objectChanged, false), (.wrongSecret, false),
+        (.credentialsRefused, false), (.noSuchBucket, false),
+    ])
+    func `what is an object's own fault is told from what other keys or a new listing mend`(kind: StoreError.Kind, isOwn: Bool) async throws {
+        let folder = try TemporaryFolder()
+        let cache = try FakeCache(folder: folder.file("cache"), files: ["x": 1 << 20])
+        let pool = StagingPool(limitBytes: 16 << 20)
+        let source = FakeSource(cache.contents) { _, _ in .fails(StoreError(kind, detail: "no"), after: 0) }
+        await fill(cache, source, pool).run()
+        #expect(cache.model.files.map(\.state) == [.failed] && cache.model.files[0].failedAlone == isOwn)
+    }
+
     @Test func `a demanded model overtakes a fill that holds all transfers of a silent store`() async throws {
         let folder = try TemporaryFolder()
         let large = try FakeCache(folder: folder.file("cache"), files: ["a": 64 << 20])

@@ -86,7 +86,7 @@ import Transfer
         let files = Dictionary(uniqueKeysWithValues: node.cache.model.files.map { ($0.key, $0) })
         #expect(files["here"]?.state == .complete)
         #expect(files["gone"]?.state == .failed && files["gone"]?.message.contains("gone was replaced or deleted") == true)
-        #expect(node.fill.failure == .store(.noSuchKey))
+        #expect(node.fill.failure == .store(.noSuchKey) && files["gone"]?.failedAlone == true)
         let requests = node.fill.meter.requests
         await node.fill.demand(file: 0, offset: 0, length: 1)
         try await Task.sleep(for: .seconds(1))  // the time in which the planner would ask again ten times
@@ -94,6 +94,38 @@ import Transfer
         await node.fill.close()
         try expectClean(node)
         await node.swarm.shutDown()
+    }
+
+    @Test func `the store's client, which has its keys, goes with the fill while the model is served on`() async throws {
+        final class Keyed: RangeSource {
+            let name = "http://fake"
+            let source: FakeSource
+            init(_ source: FakeSource) { self.source = source }
+            func get(
+                _ range: ObjectRange, into sink: any RangeSink, completion: @escaping @Sendable (Result<Void, StoreError>) -> Void
+            ) -> any RunningTransfer { source.get(range, into: sink, completion: completion) }
+        }
+        let folder = try TemporaryFolder()
+        let peers = folder.file("peers")
+        try "".write(toFile: peers, atomically: true, encoding: .utf8)
+        let swarm = try await swarm(peers)
+        let cache = try FakeCache(folder: folder.file("0"), files: ["a": 5 << 20])
+        weak var client: Keyed?
+        let fill: SwarmFill
+        do {
+            let keyed = Keyed(FakeSource(cache.contents))
+            client = keyed
+            fill = SwarmFill(
+                model: cache.model, source: keyed, swarm: swarm, peerEngine: try TransferEngine(TransferEngineConfiguration(threads: 1)),
+                pool: StagingPool(limitBytes: 16 << 20), limits: FillLimits(maximumTransfers: 8), logger: logger)
+        }
+        #expect(client != nil)
+        await fill.run()
+        #expect(cache.model.files[0].state == .complete)
+        try await eventually("nobody has it any more") { client == nil }
+        #expect(await fill.report().heldBlocks > 0, "it is served")
+        await fill.close()
+        await swarm.shutDown()
     }
 
     @Test func `a stop ends transfers that bring nothing`() async throws {

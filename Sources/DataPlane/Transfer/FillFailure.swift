@@ -11,4 +11,15 @@ public enum FillFailure: Sendable, Hashable {
     case noBytes
     /// A file's bytes did not have the store's digest, twice.
     case wrongContent
+
+    /// Whether it is one file's own, so that a new fill would meet it again: an object that the store does not give, a
+    /// name that something else has. One that was replaced is none: a new listing mends that.
+    var isFilesOwn: Bool {
+        switch self {
+        case .store(.unreadable), .store(.accessDenied), .store(.refused), .store(.noSuchKey), .wrongContent,
+            .cache(.nameTaken):
+            true
+        case .store, .cache, .noBytes: false
+        }
+    }
 }

@@ -306,7 +306,7 @@ public actor ModelFill {
             metadata: [
                 "model": "\(model.id)", "file": "\(file.key)", "reason": "\(reason)",
             ])
-        file.fail(reason: reason)
+        file.fail(reason: reason, alone: kind.isFilesOwn)
     }
 }
 

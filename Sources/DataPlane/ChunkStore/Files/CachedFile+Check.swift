@@ -119,7 +119,7 @@ extension CachedFile {
             do throws(ChunkStoreError) { try publish(record: map.record) } catch {
                 guard case .nameTaken = error else { return }
                 completing.nameTakenAt = completing.changes
-                failLocked("\(error)", &completing)
+                failLocked("\(error)", alone: false, &completing)
             }
         }
     }

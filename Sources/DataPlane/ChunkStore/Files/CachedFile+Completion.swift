@@ -126,7 +126,7 @@ extension CachedFile {
             // to fetch again.
             let last = completing.mismatches > 1 || chunkCount == 0
             invalidateLocked(reason, &completing)
-            if last { failLocked(reason, &completing) }
+            if last { failLocked(reason, alone: true, &completing) }
             return last ? .failed(reason) : .refill(reason)
         }
     }
@@ -239,14 +239,17 @@ extension CachedFile {
 
     /// The file cannot be completed: waiting readers get an error with this one-line message, and a verification that
     /// is under way changes nothing. A complete file stays.
-    public func fail(reason: String) {
+    ///
+    /// - Parameter alone: the reason is the file's own, and a new fill would meet it again (``failedAlone``).
+    public func fail(reason: String, alone: Bool = false) {
         completing.withLock { completing in
-            if map.state != .complete { failLocked(reason, &completing) }
+            if map.state != .complete { failLocked(reason, alone: alone, &completing) }
         }
     }
 
-    func failLocked(_ reason: String, _ completing: inout Completing) {
+    func failLocked(_ reason: String, alone: Bool, _ completing: inout Completing) {
         completing.hasFailedForName = completing.nameTakenAt == completing.changes
+        completing.hasFailedAlone = alone
         completing.changes += 1
         map.setMessage(reason)
         map.state = .failed
@@ -257,6 +260,12 @@ extension CachedFile {
     /// while bytes are read.
     public var failedForItsName: Bool {
         map.state == .failed && !isClosed && completing.withLock { $0.hasFailedForName }
+    }
+
+    /// The file failed for a reason of its own: other files, and later fills with other credentials, fare no better or
+    /// worse for it.
+    public var failedAlone: Bool {
+        map.state == .failed && completing.withLock { $0.hasFailedAlone || $0.hasFailedForName }
     }
 
     /// Once its name is free, a file that failed for it is completed as by ``complete(until:)``. It fails again where
@@ -289,6 +298,7 @@ extension CachedFile {
             guard map.state == .failed, !isClosed else { return }
             completing.mismatches = 0
             completing.hasFailedForName = false
+            completing.hasFailedAlone = false
             map.state = .filling
             map.setMessage("")
             announce()

@@ -54,6 +54,8 @@ public final class CachedFile: Sendable {
         var nameTakenAt: Int?
         /// It failed as it was at ``nameTakenAt``.
         var hasFailedForName = false
+        /// It failed for another reason of its own.
+        var hasFailedAlone = false
     }
     /// Held while the file changes its state or name, never while its bytes are read or synced: an eviction waits for
     /// it.

@@ -39,8 +39,10 @@ package protocol CallerGate: Sendable {
 
     /// Lets a token for the definition's role in: that of the ServiceAccount that may assume it, and of no other.
     ///
+    /// - Returns: when the token is of no use any more, in seconds since 1970; nil: unknown, since the definition names
+    ///   no callers.
     /// - Throws: ``AgentFailure`` of code `denied`, which says which check failed.
-    func admit(roleToken: String, to definition: CacheDefinition) async throws(AgentFailure)
+    func admit(roleToken: String, to definition: CacheDefinition) async throws(AgentFailure) -> Int64?
 }
 
 /// Listens at the sockets of caches. Calls block on the caches' file systems.

@@ -7,7 +7,8 @@ struct CacheRole: Sendable {
     /// The setting of `MC_OPEN` with a token for STS.
     static let tokenSetting = "MODELCACHE_ROLE_TOKEN"
 
-    /// Nil: a role that nobody has handed a token for, so that the store cannot be asked now.
+    /// Nil: the caller brought no token for the role, so that it cannot ask the store. It may read the bytes
+    /// that others bring.
     let credentials: RoleCredentials?
     /// Stands for the caller's credentials: the role is the ModelCache's, whose namespace's token proved the caller.
     let proof: [String]
@@ -16,10 +17,12 @@ struct CacheRole: Sendable {
     ///
     /// - Parameters:
     ///   - token: of audience ``SourceRole/audience(uri:)``, verified; nil: the caller handed none over.
+    ///   - expiry: when the token is of no use any more, in seconds since 1970; nil: unknown.
     ///   - shelf: of the agent.
     /// - Throws: ``AgentFailure`` of code `settings` for a role that cannot be used here.
     init?(
-        _ definition: CacheDefinition, uid: String, token: String?, shelf: RoleShelf, options: RegistryOptions
+        _ definition: CacheDefinition, uid: String, token: String?, until expiry: Int64?, shelf: RoleShelf,
+        options: RegistryOptions
     ) throws(AgentFailure) {
         guard let role = definition.source.role else { return nil }
         guard let assumed = role.assumed else {
@@ -40,7 +43,9 @@ struct CacheRole: Sendable {
             return
         }
         let endpoint = try Self.wrapped { () throws(SettingError) in try Self.endpoint(definition, options) }
-        credentials = shelf.role(of: uid, token: token) { Self.source(assumed, $0, endpoint, definition) }
+        credentials = token.map { token in
+            shelf.role(of: uid, token: token, until: expiry) { Self.source(assumed, $0, endpoint, definition) }
+        }
         proof = ["role", assumed.roleARN, assumed.serviceAccount]
     }
 

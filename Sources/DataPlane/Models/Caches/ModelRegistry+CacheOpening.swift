@@ -39,8 +39,10 @@ extension ModelRegistry {
         do throws(AgentFailure) {
             // A token of another namespace was refused above.
             let namespace = definition.callers == nil ? nil : definition.namespace
-            if let roleToken { try await callers.admit(roleToken: roleToken, to: definition) }
-            let role = try CacheRole(definition, uid: uid, token: roleToken, shelf: roles, options: options)
+            var expiry: Int64?
+            if let roleToken { expiry = try await callers.admit(roleToken: roleToken, to: definition) }
+            let role = try CacheRole(
+                definition, uid: uid, token: roleToken, until: expiry, shelf: roles, options: options)
             if roleToken != nil, role?.credentials != nil {
                 logger.info(
                     "a token for the role of a ModelCache was handed over",

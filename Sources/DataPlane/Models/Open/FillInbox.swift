@@ -86,6 +86,7 @@ final class FillInbox: Sendable {
             defer {
                 state.requests = []
                 state.queued = []
+                state.client = nil
             }
             return (state.requests, state.client)
         }

@@ -391,6 +391,19 @@ package final class OpenModel: Sendable {
 
     package var hasFailed: Bool { cached.files.contains { $0.state == .failed } }
 
+    /// Whether a new fill would bring nothing more: every file is complete, is being filled, or failed for a reason of
+    /// its own, as an object that cannot be read does.
+    package var needsNoNewFill: Bool {
+        let isFilling = isFilling
+        return cached.files.allSatisfy { file in
+            switch file.state {
+            case .complete: true
+            case .filling: isFilling
+            case .failed: file.failedAlone
+            }
+        }
+    }
+
     /// Tells the fill to end; ``stopFill()`` waits for it.
     func endFill() async { await state.withLock { $0.fill }?.stop() }
 

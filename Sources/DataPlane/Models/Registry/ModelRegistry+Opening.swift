@@ -130,12 +130,12 @@ extension ModelRegistry {
         isAuthorized(request) && machines[request.name]?.isOpen == true && model(request.name)?.isComplete == true
     }
 
-    /// Holds a model that is complete, or that the credentials of others fill now. Chunks that are lost meanwhile are
-    /// theirs to fetch too.
+    /// Holds a model that the credentials of others have filled as far as it can be, or fill now. Chunks that are lost
+    /// meanwhile are theirs to fetch too.
     private func holdForReading(_ request: SourceRequest) -> ModelHold? {
-        guard machines[request.name]?.isOpen == true, let model = model(request.name),
-            model.isComplete || (model.isFilling && !model.hasFailed)
-        else { return nil }
+        guard machines[request.name]?.isOpen == true, let model = model(request.name), model.needsNoNewFill else {
+            return nil
+        }
         return hold(model, request)
     }
 
@@ -160,8 +160,10 @@ extension ModelRegistry {
 
     /// The caller holds the model from now on, and lends its settings for chunks that are lost meanwhile.
     func hold(_ model: OpenModel, _ request: SourceRequest) -> ModelHold {
-        model.hold(request.query) { [weak self, weak model] in
-            if let model { await self?.chunkWasLost(model, request.name) }
+        // The closure outlives this caller's hold: the request, which has its keys, must not be in it.
+        let name = request.name
+        return model.hold(request.query) { [weak self, weak model] in
+            if let model { await self?.chunkWasLost(model, name) }
         }
     }
 
@@ -228,6 +230,7 @@ extension ModelRegistry {
     /// without credentials wait: the operator sees that the copy is not complete, and makes a Job that has some.
     private func chunkWasLost(_ model: OpenModel, _ name: ModelName) async {
         var refusal: AgentFailure?
+        var waitsForOthers = false
         for query in model.holders {
             guard mayRefill(model, name), model.needsFill() else { return }
             do throws(AgentFailure) {
@@ -236,10 +239,10 @@ extension ModelRegistry {
                 guard mayRefill(model, name) else { return }
                 return startFill(model, request)
             } catch {
-                if error != Self.lacksCredentials { refusal = error }
+                if error == Self.lacksCredentials { waitsForOthers = true } else { refusal = error }
             }
         }
-        guard let refusal, mayRefill(model, name), model.needsFill() else { return }
+        guard let refusal, !waitsForOthers, mayRefill(model, name), model.needsFill() else { return }
         model.updateBegins()
         defer { model.updateEnded() }
         let reason =
@@ -270,19 +273,19 @@ extension ModelRegistry {
         let limits = FillLimits(
             maximumTransfers: most, initialTransfers: options.connections ?? 8, bytesPerSecond: request.bytesPerSecond)
         if let peers { model.share(peers: peers, limits: limits, logger: logger) }
-        let id = model.cached.id
+        let (id, name) = (model.cached.id, request.name)
         let source = model.source
         let cached = model.cached
         model.fill(
             client: request.client, lease: request.lease, pool: pool, peers: peers, limits: limits, prefetches: true,
-            donors: donors(for: model, request.name), logger: logger
+            donors: donors(for: model, name), logger: logger
         ) { [audit, weak self, weak model] hasLost in
             guard let model else { return }
             let event = model.isComplete ? "filled" : model.fillFailure != nil ? "failed" : "unfinished"
             audit.record(event: event, model: id, source: source, bytes: cached.statistics.receivedBytes)
             Task {
-                await self?.offer(model, request.name)
-                if hasLost { await self?.chunkWasLost(model, request.name) }
+                await self?.offer(model, name)
+                if hasLost { await self?.chunkWasLost(model, name) }
             }
         }
     }

@@ -72,13 +72,13 @@ package final class CallerIdentity: CallerGate {
         }
     }
 
-    package func admit(roleToken: String, to definition: CacheDefinition) async throws(AgentFailure) {
-        guard let callers = definition.callers, let assumed = definition.source.role?.assumed else { return }
+    package func admit(roleToken: String, to definition: CacheDefinition) async throws(AgentFailure) -> Int64? {
+        guard let callers = definition.callers, let assumed = definition.source.role?.assumed else { return nil }
         let verifier = await TokenVerifier(
             CallerPolicy(
                 issuer: callers.issuer, audience: SourceRole.audience(uri: definition.source.uri), keys: callers.keys))
         do throws(TokenProblem) {
-            try verifier.verify(
+            return try verifier.verify(
                 roleToken, namespace: definition.namespace, serviceAccount: assumed.serviceAccount, now: now())
         } catch {
             refusals.count(error)

@@ -43,10 +43,18 @@ package struct TokenVerifier: Sendable {
     }
 
     /// As ``verify(_:namespace:now:)``, and the token is that of this ServiceAccount.
-    package func verify(_ token: String, namespace: String, serviceAccount: String, now: Int64) throws(TokenProblem) {
+    ///
+    /// - Returns: when the token has expired by every clock that differs by no more than ``leewaySeconds``, in seconds
+    ///   since 1970.
+    @discardableResult
+    package func verify(
+        _ token: String, namespace: String, serviceAccount: String, now: Int64
+    ) throws(TokenProblem) -> Int64 {
         try verify(token, namespace: namespace, now: now)
         let claims = try? JSONDecoder().decode(Claims.self, from: try TokenParts(token).payload)
         guard claims?.sub == "system:serviceaccount:\(namespace):\(serviceAccount)" else { throw .serviceAccount }
+        guard let expiry = claims?.exp else { throw .expired }
+        return Int64(exactly: expiry.rounded(.up) + Double(Self.leewaySeconds)) ?? .max
     }
 
     /// Whether the token lacks nothing but a key that is not known here, so that newer keys may make it good. Nothing

@@ -248,9 +248,9 @@ package struct CredentialExchange: Sendable {
         switch origin {
         case .file(let path): token = try text(of: path, principal, field)
         case .handed(let box):
-            guard let current = box.current else {
+            guard let current = box.current(now: now) else {
                 throw CredentialsProblem(
-                    .unavailable, principal, "no connected client has handed over a token",
+                    .unavailable, principal, "no connected client has handed over a token that is still valid",
                     remedy: "see that a warm-up Job of the ModelCache runs")
             }
             token = current

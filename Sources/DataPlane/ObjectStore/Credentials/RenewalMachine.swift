@@ -115,6 +115,12 @@ package struct RenewalMachine: Sendable, Hashable {
         }
     }
 
+    /// The cause of a failure may be gone: the next who asks starts a fetch and does not hear of it.
+    package mutating func mayRetry(now: Int64) {
+        guard case .failed(let held, let problem, _, _) = phase else { return }
+        phase = .failed(held, problem, failures: 0, retryAt: now)
+    }
+
     /// The newest credentials, usable or not.
     package var held: Held? {
         switch phase {

@@ -66,6 +66,12 @@ package final class RoleCredentials: Sendable {
         }
     }
 
+    /// A client handed over another token: a failure of the former one says nothing of it.
+    func tokenChanged() {
+        let now = clock()
+        state.withLock { $0.machine.mayRetry(now: now) }
+    }
+
     /// When the newest credentials end, in seconds since 1970.
     package var expiration: Int64? { state.withLock { $0.machine.held?.credentials?.expiration } }
 

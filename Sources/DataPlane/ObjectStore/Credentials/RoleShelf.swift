@@ -13,24 +13,26 @@ package final class RoleShelf: Sendable {
 
     package init() {}
 
-    /// The role of the cache; a token that was handed over is its newest.
+    /// The role of the cache, with this token as its newest. Only who brings a token reads as the role: to others it is
+    /// of no use once the tokens of those who do have expired, and they would keep it.
     ///
     /// - Parameters:
-    ///   - token: of a client that connects; nil: it has none.
+    ///   - token: of a client that connects.
+    ///   - expiry: the token's, in seconds since 1970; nil: unknown.
     ///   - source: the role to assume with a token.
-    /// - Returns: nil when nobody reads as this role now, and no token is at hand to begin with.
-    package func role(of uid: String, token: String?, source: (WebToken) -> RoleSource) -> RoleCredentials? {
+    package func role(
+        of uid: String, token: String, until expiry: Int64? = nil, source: (WebToken) -> RoleSource
+    ) -> RoleCredentials {
         places.withLock { places in
             places = places.filter { $0.value.role != nil }
             if let known = places[uid]?.role, let box = known.source.handedToken,
                 source(.handed(box)) == known.source
             {
-                if let token { box.hand(token) }
+                if box.hand(token, until: expiry) { known.tokenChanged() }
                 return known
             }
-            guard let token else { return nil }
             let box = HandedToken()
-            box.hand(token)
+            box.hand(token, until: expiry)
             let made = RoleCredentials(source(.handed(box)))
             RoleCredentials.watch(made)
             places[uid] = Place(made)

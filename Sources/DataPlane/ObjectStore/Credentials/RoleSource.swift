@@ -172,15 +172,31 @@ public enum WebToken: Sendable, Hashable {
     case handed(HandedToken)
 }
 
-/// The newest token that a connected client handed over, kept in memory alone.
+/// The newest token that a connected client handed over, kept in memory alone, and no longer than it is valid.
 public final class HandedToken: Sendable, Hashable {
-    private let value = Mutex<String?>(nil)
+    private let value = Mutex<(token: String, expiry: Int64?)?>(nil)
 
     public init() {}
 
-    public func hand(_ token: String) { value.withLock { $0 = token } }
+    /// - Parameter expiry: in seconds since 1970; nil: unknown.
+    /// - Returns: whether it is another token than the one before.
+    @discardableResult
+    public func hand(_ token: String, until expiry: Int64? = nil) -> Bool {
+        value.withLock { value in
+            defer { value = (token, expiry) }
+            return value?.token != token
+        }
+    }
+
     public func forget() { value.withLock { $0 = nil } }
-    var current: String? { value.withLock { $0 } }
+
+    /// - Parameter now: seconds since 1970.
+    func current(now: Int64) -> String? {
+        value.withLock { value in
+            if let expiry = value?.expiry, expiry <= now { value = nil }
+            return value?.token
+        }
+    }
 
     public static func == (lhs: HandedToken, rhs: HandedToken) -> Bool { lhs === rhs }
     public func hash(into hasher: inout Hasher) { hasher.combine(ObjectIdentifier(self)) }

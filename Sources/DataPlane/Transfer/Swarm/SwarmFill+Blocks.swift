@@ -109,7 +109,7 @@ extension SwarmFill {
         let file = set.files[index]
         cause.withLock { $0 = $0 ?? kind }
         logger.error("file failed", metadata: ["model": "\(model.id)", "file": "\(file.key)", "reason": "\(reason)"])
-        file.fail(reason: reason)
+        file.fail(reason: reason, alone: kind.isFilesOwn)
     }
 
     func failUnfinished(_ kind: FillFailure, _ reason: String) {

@@ -56,7 +56,7 @@ public actor SwarmFill: Fill {
     let logger: Logger
     /// Nil: every file comes from store and peers.
     let copy: LocalCopy?
-    /// Nil while the model is only served.
+    /// Nil while the model is only served: it has a caller's credentials.
     var store: (any RangeSource)?
     var net: ModelSwarm?
     var planner: SwarmPlanner
@@ -72,6 +72,8 @@ public actor SwarmFill: Fill {
     var isWorking = false
     var nextTick: SwarmInstant = .max
     var hasStarted = false
+    /// The fill is over, and the model is only served.
+    var hasRun = false
     var isClosed = false
     var earlyDemands: [Range<Int>] = []
     var early: [ModelSwarm.Input] = []
@@ -156,7 +158,9 @@ public actor SwarmFill: Fill {
         tell()
     }
 
-    public func use(_ client: StoreClient) { store = StoreSource(client: client) }
+    public func use(_ client: StoreClient) {
+        if !hasRun { store = StoreSource(client: client) }
+    }
 
     public func limit(bytesPerSecond: Int64?) {
         hand(.fetches(.limited(bytesPerSecond: bytesPerSecond)))
@@ -194,6 +198,9 @@ public actor SwarmFill: Fill {
     public func run() async {
         await launch()
         while !isDone { await withCheckedContinuation { waiters.append($0) } }
+        // A chunk that is lost later is another fill's, with the credentials of its time.
+        store = nil
+        hasRun = true
         meter.ended()
         // A fill that failed gives way to a new one; what is whole is served on.
         if machine.isStopping { await close() }
@@ -320,7 +327,9 @@ public actor SwarmFill: Fill {
         let wait = machine.demandWait(copyIsAwaited: copy?.isAwaited == true, now: now)
         meter.sample(inFlight: machine.transfersInFlight, wait: wait, partialBytes: partialBytes, now: now)
         hand(.fetches(.progressed(parts.mapValues(\.arrival.bytes))))
-        hand(.fetches(.tick(isComplete: set.files.allSatisfy { $0.state != .filling })))
+        // Without a store what is missing may come from peers, and nobody promised it.
+        let isExpected = store != nil && set.files.contains { $0.state == .filling }
+        hand(.fetches(.tick(isComplete: !isExpected)))
         if nextTick <= instant {
             nextTick = .max
             hand(.plan(.tick))
