@@ -50,6 +50,24 @@ import Testing
         #expect(schedule.take(now: start).count == 100 - PollSchedule.width - 1)
     }
 
+    @Test func `Agents are asked in the order of their times, and one that is gone is not`() {
+        var schedule = PollSchedule()
+        for (index, node) in ["a", "b", "c", "d"].enumerated() { schedule.set(address(node), now: start + .seconds(-Int64(index))) }
+        schedule.remove("c")
+        schedule.want("a", now: start + .seconds(-60))
+        #expect(schedule.nextDue == start + .seconds(-60))
+        #expect(schedule.take(now: start).map(\.node) == ["a", "d", "b"])
+        #expect(schedule.nextDue == nil)
+        schedule.answered(address("b"), .silent, now: start)
+        schedule.answered(address("a"), .busy, now: start)
+        #expect(schedule.nextDue == start + PollSchedule.busyInterval)
+        #expect(schedule.take(now: start + .seconds(5)).map(\.node) == ["a", "b"])
+        // It comes back while its last answer is awaited still.
+        schedule.remove("d")
+        schedule.set(address("d"), now: start)
+        #expect(schedule.take(now: start).map(\.node) == ["d"])
+    }
+
     @Test func anAgentThatDoesNotListenIsUnreachable() async {
         let client = AgentClient()
         await #expect { _ = try await client.report(from: AgentAddress(node: "a", host: "127.0.0.1", port: 1)) } throws: { error in

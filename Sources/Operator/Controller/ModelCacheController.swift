@@ -271,6 +271,8 @@ public final class ModelCacheController: Sendable {
                     case .lost(let node):
                         logger.info("a node has no agent any more", metadata: ["node": "\(node)"])
                         poller.remove(node)
+                        self.agents.forget(node)
+                        self.sweep.forget(node)
                         wake(world.removeAgent(node, now: .now), .agent, .soon)
                     }
                 }

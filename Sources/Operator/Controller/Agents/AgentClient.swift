@@ -73,6 +73,9 @@ public final class AgentClient: Sendable {
     /// Signs from now on with this; nil: unsigned, for agents that are not configured.
     public func use(_ secret: AuthSecret?) { self.secret.withLock { $0 = secret } }
 
+    /// The node has no agent any more.
+    func forget(_ node: String) { numbers.withLock { $0.forget(node) } }
+
     public func report(from agent: AgentAddress) async throws(AgentFailure) -> AgentReport {
         let body = try await send("GET", CachePath.collection, to: agent, timeout: Self.timeout)
         let report: AgentReport = try Self.decoded(body)

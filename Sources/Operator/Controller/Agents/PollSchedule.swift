@@ -1,3 +1,5 @@
+internal import Kubernetes
+
 /// Which agents are asked when: a pure value that ``AgentPoller`` carries out.
 ///
 /// An agent with a cache that fills is asked every second, another every fifteen, all a little apart from each other,
@@ -12,52 +14,54 @@ package struct PollSchedule {
 
     private struct Entry {
         var address: AgentAddress
-        var dueAt: WallTime
         var isAsked = false
         /// Asked for again while a question is under way.
         var isWanted = false
     }
 
     private var entries: [String: Entry] = [:]
+    /// The nodes of ``entries`` that are not asked now.
+    private var due = DelayHeap<String, WallTime>()
     private var inFlight = 0
 
     package init() {}
 
     /// A new or moved agent is asked at once.
     package mutating func set(_ address: AgentAddress, now: WallTime) {
-        guard entries[address.node]?.address != address else { return }
-        entries[address.node] = Entry(address: address, dueAt: now, isAsked: entries[address.node]?.isAsked ?? false)
+        let before = entries[address.node]
+        guard before?.address != address else { return }
+        let isAsked = before?.isAsked ?? false
+        entries[address.node] = Entry(address: address, isAsked: isAsked)
+        if !isAsked { due.insert(address.node, due: now) }
     }
 
     package mutating func remove(_ node: String) {
         if let gone = entries.removeValue(forKey: node), gone.isAsked { inFlight -= 1 }
+        due.remove(node)
     }
 
     /// Ask this one at once.
     package mutating func want(_ node: String, now: WallTime) {
-        guard var entry = entries[node] else { return }
-        if entry.isAsked { entry.isWanted = true } else { entry.dueAt = min(entry.dueAt, now) }
-        entries[node] = entry
+        guard let entry = entries[node] else { return }
+        if entry.isAsked { entries[node]?.isWanted = true } else { due.insert(node, due: now) }
     }
 
     package func address(_ node: String) -> AgentAddress? { entries[node]?.address }
 
     /// Takes the agents whose time has come, as far as the width allows, longest waiting first.
     package mutating func take(now: WallTime) -> [AgentAddress] {
-        guard inFlight < Self.width else { return [] }
-        // One that is due later than it can be was set before the clock was turned back.
-        let due = entries.values.filter { !$0.isAsked && ($0.dueAt <= now || $0.dueAt - now > Self.idleInterval) }
-            .sorted { ($0.dueAt, $0.address.node) < ($1.dueAt, $1.address.node) }
-            .prefix(Self.width - inFlight)
-        for entry in due { entries[entry.address.node]?.isAsked = true }
-        inFlight += due.count
-        return due.map(\.address)
+        var taken: [AgentAddress] = []
+        while inFlight < Self.width, let node = due.popFirst(now) {
+            guard let address = entries[node]?.address else { continue }
+            entries[node]?.isAsked = true
+            inFlight += 1
+            taken.append(address)
+        }
+        return taken
     }
 
     /// When somebody is due next; nil when nobody is, or no more may be asked at once.
-    package var nextDue: WallTime? {
-        inFlight < Self.width ? entries.values.lazy.filter { !$0.isAsked }.map(\.dueAt).min() : nil
-    }
+    package var nextDue: WallTime? { inFlight < Self.width ? due.nextDue : nil }
 
     package enum Outcome {
         case busy, idle, silent
@@ -74,7 +78,7 @@ package struct PollSchedule {
             case .idle: Self.idleInterval - .milliseconds(Int(Digest.number(address.node) % 1500))
             }
         // The address may be a new one, which was not asked yet.
-        entry.dueAt = entry.isWanted || entry.address != address ? now : now + interval
+        due.insert(address.node, due: entry.isWanted || entry.address != address ? now : now + interval)
         entry.isAsked = false
         entry.isWanted = false
         entries[address.node] = entry

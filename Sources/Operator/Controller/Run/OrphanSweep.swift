@@ -16,17 +16,21 @@ final class OrphanSweep: Sendable {
     private let world: World
     private let namespace: String?
     private let logger: Logger
-    private let seen = Mutex<[String: WallTime]>([:])
-    private let work: AsyncStream<(Orphan, AgentAddress)>
-    private let queue: AsyncStream<(Orphan, AgentAddress)>.Continuation
+    private let sightings = Mutex(OrphanSightings())
+    /// Those that are due, by node and uid.
+    private let due = Mutex<[String: Orphan]>([:])
+    private let signals: AsyncStream<Void>
+    private let signal: AsyncStream<Void>.Continuation
 
     /// A directory on a node; where an agent serves it, with the name of the ModelCache.
     private struct Orphan {
         var uid: String
+        var node: String
         var cache: ObjectKey?
     }
 
-    static let patience: Duration = .seconds(10)
+    /// More come with later reports.
+    private static let mostDue = 1000
     static let interval: Duration = .seconds(20)
 
     /// - Parameter order: gives an agent an order in the background.
@@ -39,41 +43,37 @@ final class OrphanSweep: Sendable {
         self.world = world
         self.namespace = namespace
         self.logger = logger
-        (work, queue) = AsyncStream.makeStream(bufferingPolicy: .bufferingOldest(1000))
+        (signals, signal) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
     }
 
     /// Called with every report once everything has synced.
     func inspect(_ report: AgentReport, _ address: AgentAddress) {
+        let node = address.node
         var orphans = world.orphans(on: report, namespace: namespace)
-            .map { Orphan(uid: $0.uid, cache: ObjectKey(namespace: $0.namespace, name: $0.name)) }
+            .map { Orphan(uid: $0.uid, node: node, cache: ObjectKey(namespace: $0.namespace, name: $0.name)) }
         // Of these nobody knows the namespace, so an operator of one namespace leaves them alone.
         if namespace == nil {
-            orphans += report.remains.filter { world.key(uid: $0) == nil }.map { Orphan(uid: $0, cache: nil) }
+            orphans += report.remains.filter { world.key(uid: $0) == nil }.map { Orphan(uid: $0, node: node) }
         }
-        let prefix = "\(address.node)/"
-        let due = seen.withLock { seen in
-            let names = Set(orphans.map { prefix + $0.uid })
-            for name in seen.keys where name.hasPrefix(prefix) && !names.contains(name) { seen[name] = nil }
-            return orphans.filter { orphan in
-                let name = prefix + orphan.uid
-                guard let first = seen[name] else {
-                    seen[name] = .now
-                    return false
-                }
-                guard WallTime.now - first >= Self.patience else { return false }
-                // The next try not before another interval.
-                seen[name] = .now
-                return true
+        let uids = Set(orphans.map(\.uid))
+        let ripe = sightings.withLock { $0.saw(uids, on: node, now: .now) }
+        guard !ripe.isEmpty else { return }
+        due.withLock { due in
+            for orphan in orphans where ripe.contains(orphan.uid) && due.count < Self.mostDue {
+                due["\(node)/\(orphan.uid)"] = orphan
             }
         }
-        for orphan in due { queue.yield((orphan, address)) }
+        signal.yield()
     }
+
+    /// The node has no agent any more.
+    func forget(_ node: String) { sightings.withLock { $0.forget(node) } }
 
     /// Until cancelled.
     func run() async {
         await withDiscardingTaskGroup { group in
             group.addTask {
-                for await (orphan, address) in self.work { await self.remove(orphan, address) }
+                for await _ in self.signals { await self.removeDue() }
             }
             group.addTask {
                 var known: Set<String> = []
@@ -100,25 +100,33 @@ final class OrphanSweep: Sendable {
         }
     }
 
-    private func exists(uid: String) async -> Bool {
-        do {
-            return try await client.listAll(ModelCache.self) { $0.uid }.items.contains(uid)
-        } catch {
-            return true
+    /// The uids of all ModelCaches; nil: the API server does not tell.
+    private func presentUIDs() async -> Set<String>? {
+        (try? await client.listAll(ModelCache.self) { $0.uid }.items).map { Set($0) }
+    }
+
+    /// One list tells of all that have no name, however many they are.
+    private func removeDue() async {
+        let orphans = due.withLock { due in
+            defer { due = [:] }
+            return due.values.filter { CachePath.isUID($0.uid) && mayOrder($0.node) }
+        }
+        var present: Set<String>?
+        if orphans.contains(where: { $0.cache == nil }) { present = await presentUIDs() }
+        for orphan in orphans {
+            if let cache = orphan.cache {
+                if await exists(namespace: cache.namespace, name: cache.name, uid: orphan.uid) { continue }
+            } else if present?.contains(orphan.uid) ?? true {
+                continue
+            }
+            let name = orphan.cache.map { "\($0)" } ?? "unknown"
+            order(Order(uid: orphan.uid, node: orphan.node, kind: .sweep(name: name)))
         }
     }
 
-    private func remove(_ orphan: Orphan, _ address: AgentAddress) async {
-        guard CachePath.isUID(orphan.uid) else { return }
-        // Nor is it asked for this before its back-off is over.
-        if let unanswered = world.agent(address.node)?.unanswered, unanswered.until > .now { return }
-        if let cache = orphan.cache {
-            guard !(await exists(namespace: cache.namespace, name: cache.name, uid: orphan.uid)) else { return }
-        } else if await exists(uid: orphan.uid) {
-            return
-        }
-        let name = orphan.cache.map { "\($0)" } ?? "unknown"
-        order(Order(uid: orphan.uid, node: address.node, kind: .sweep(name: name)))
+    /// False: the agent left its last order unanswered, and its back-off is not over.
+    private func mayOrder(_ node: String) -> Bool {
+        world.agent(node)?.unanswered.map { $0.until <= .now } ?? true
     }
 
     private func remove(_ volume: VolumeView) async {

@@ -18,7 +18,8 @@ extension World {
                 var view = AgentView(node: node, reach: .unknown(since: now))
                 view.drainsUntil = drains.map { now + $0 }
                 state.agents[node] = view
-                return Array(state.caches.keys)
+                state.unheard.insert(node)
+                return state.concerned(by: node)
             }
             state.agents[node]?.drainsUntil = drains.map { before.drainsUntil ?? now + $0 }
             if case .missing(let since) = before.reach {
@@ -33,13 +34,14 @@ extension World {
         state.withLock { state in
             guard let before = state.agents[node] else { return [] }
             guard state.nodes[node] != nil, before.reportedAt != nil else {
+                let concerned = state.concerned(by: node)
                 state.forgetAgent(node)
-                return Array(state.caches.keys)
+                return concerned + state.heard(of: node)
             }
             let isDrained = before.drainsUntil != nil
             state.agents[node]?.reach = .missing(since: isDrained ? now : before.reach.silentSince ?? now)
             state.agents[node]?.drainsUntil = nil
-            return Array(state.caches.keys)
+            return state.concerned(by: node) + state.heard(of: node)
         }
     }
 
@@ -58,9 +60,9 @@ extension World {
             if before.instanceID == view.instanceID { view.unanswered = before.unanswered }
             state.agents[node] = view
             var wakes = Wakes()
-            // A new or returning agent wakes every ModelCache that waits for it, and every one that waits for capacity.
+            // A new or returning agent wakes every ModelCache that waits for it or for capacity there.
             let isNews = before.reach != .reachable || before.instanceID != view.instanceID
-            if isNews { wakes.urgent = Array(state.caches.keys) }
+            if isNews { wakes.urgent = state.concerned(by: node) + state.heard(of: node) }
             var present = state.answers.reported(node: node, askedAt: askedAt)
             for cache in report.caches where present.insert(cache.uid).inserted {
                 let old = state.reports[cache.uid]?[node]
@@ -70,14 +72,13 @@ extension World {
                     }
                     continue
                 }
-                state.reports[cache.uid, default: [:]][node] = cache
-                guard !isNews, let key = state.keys[cache.uid] else { continue }
+                state.setReport(cache, node: node)
+                guard let key = state.keys[cache.uid] else { continue }
                 if let old, old.isSame(as: cache) { wakes.progress.append(key) } else { wakes.urgent.append(key) }
             }
-            for (uid, nodes) in state.reports where nodes[node] != nil && !present.contains(uid) {
-                state.reports[uid]?[node] = nil
-                if state.reports[uid]?.isEmpty ?? false { state.reports[uid] = nil }
-                if !isNews, let key = state.keys[uid] { wakes.urgent.append(key) }
+            for uid in (state.reported[node] ?? []).subtracting(present) {
+                state.removeReport(uid: uid, node: node)
+                if let key = state.keys[uid] { wakes.urgent.append(key) }
             }
             if !isNews { wakes.progress += state.relieved(on: node, before: before, after: view) }
             return wakes
@@ -88,7 +89,7 @@ extension World {
     func set(_ report: CacheReport, node: String) -> [ObjectKey] {
         state.withLock { state in
             guard state.agents[node] != nil else { return [] }
-            state.reports[report.uid, default: [:]][node] = report
+            state.setReport(report, node: node)
             state.answers.answered(uid: report.uid, node: node, now: .now)
             return state.keys[report.uid].map { [$0] } ?? []
         }
@@ -98,14 +99,13 @@ extension World {
     func removeReport(uid: String, node: String) -> [ObjectKey] {
         state.withLock { state in
             state.answers.answered(uid: uid, node: node, now: .now)
-            state.reports[uid]?[node] = nil
-            if state.reports[uid]?.isEmpty ?? false { state.reports[uid] = nil }
+            state.removeReport(uid: uid, node: node)
             return state.keys[uid].map { [$0] } ?? []
         }
     }
 
     func setUsers(_ users: Int, uid: String, node: String) {
-        state.withLock { $0.reports[uid]?[node]?.users = users }
+        state.withLock { $0.setUsers(users, uid: uid, node: node) }
     }
 
     func setUnreachable(_ node: String, why: String, now: WallTime) -> [ObjectKey] {
@@ -113,7 +113,7 @@ extension World {
             guard let before = state.agents[node] else { return [] }
             if before.reach.silentSince != nil { return [] }
             state.agents[node]?.reach = .unreachable(since: now, why: why)
-            return Array(state.caches.keys)
+            return state.concerned(by: node) + state.heard(of: node)
         }
     }
 
@@ -153,9 +153,22 @@ extension World.State {
     mutating func forgetAgent(_ node: String) {
         agents[node] = nil
         answers.forget(node: node)
-        for uid in Array(reports.keys) {
-            reports[uid]?[node] = nil
-            if reports[uid]?.isEmpty ?? false { reports[uid] = nil }
+        for uid in reported[node] ?? [] { removeReport(uid: uid, node: node) }
+    }
+
+    /// The ModelCaches to which a change of a node's agent means something.
+    func concerned(by node: String) -> [ObjectKey] { concerned(by: node, [nodes[node]].compactMap { $0 }) }
+
+    /// The agent of a node answered, or does not, or is gone: it is not waited for any more.
+    ///
+    /// - Returns: the ModelCaches whose plan waited until every agent was asked, when this was the last one. A plan
+    ///   does so before it chooses seeders, or evicts on every node.
+    fileprivate mutating func heard(of node: String) -> [ObjectKey] {
+        guard unheard.remove(node) != nil, unheard.isEmpty else { return [] }
+        return caches.compactMap { key, cache in
+            if cache.metadata.annotations[EvictionRequest.annotationKey] != nil { return key }
+            guard let uid = cache.metadata.uid, case .valid(let spec)? = readings[uid] else { return nil }
+            return cache.status?.seeders.count ?? 0 < spec.seeders ? key : nil
         }
     }
 }

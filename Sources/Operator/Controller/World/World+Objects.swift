@@ -254,10 +254,11 @@ extension ModelCache {
 extension World.State {
     /// The ModelCaches to which a change of a node means something: those whose placement names it, before or after,
     /// those that have something on it, and those that are about to go.
-    fileprivate func concerned(by node: String, _ views: [NodeView]) -> [ObjectKey] {
+    func concerned(by node: String, _ views: [NodeView]) -> [ObjectKey] {
         caches.compactMap { key, cache in
             guard let uid = cache.metadata.uid else { return nil }
             if cache.metadata.deletionTimestamp != nil || reports[uid]?[node] != nil { return key }
+            if memories[uid]?.holders?.contains(node) ?? false { return key }
             if case .valid(let spec)? = readings[uid], views.contains(where: { spec.placement.selects($0) }) {
                 return key
             }

@@ -24,12 +24,11 @@ extension World {
     func answered(_ order: Order) -> [ObjectKey] {
         state.withLock { state in
             _ = state.orders.ended(order, isAnswered: true)
-            // Every ModelCache may have waited for it.
-            if state.agents[order.node]?.unanswered != nil {
-                state.agents[order.node]?.unanswered = nil
-                return Array(state.caches.keys)
-            }
-            return state.keys[order.uid].map { [$0] } ?? []
+            let own = state.keys[order.uid].map { [$0] } ?? []
+            // The others waited for it.
+            guard state.agents[order.node]?.unanswered != nil else { return own }
+            state.agents[order.node]?.unanswered = nil
+            return own + state.concerned(by: order.node)
         }
     }
 

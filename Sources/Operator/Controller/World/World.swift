@@ -20,10 +20,14 @@ final class World: Sendable {
         var claims: [CacheID: ClaimView] = [:]
         var volumes: [String: VolumeView] = [:]
         var agents: [String: AgentView] = [:]
+        /// Those of ``agents`` that were not asked yet.
+        var unheard: Set<String> = []
         /// Pods that were given a ModelCache and have not started, by its uid, then by their own.
         var waitingPods: [String: [String: WaitingPod]] = [:]
         /// By uid of the ModelCache, then by node.
-        var reports: [String: [String: CacheReport]] = [:]
+        private(set) var reports: [String: [String: CacheReport]] = [:]
+        /// The uids of ``reports``, by node.
+        private(set) var reported: [String: Set<String>] = [:]
         var resolutions: [String: Resolution] = [:]
         /// How many looks at sources there were.
         var looks = 0
@@ -37,6 +41,20 @@ final class World: Sendable {
         var deletions: [WatchedKind: AcceptedDeletions] = [:]
 
         func isDeleted(_ kind: WatchedKind, _ uid: String) -> Bool { deletions[kind]?.contains(uid) ?? false }
+
+        mutating func setReport(_ report: CacheReport, node: String) {
+            reports[report.uid, default: [:]][node] = report
+            reported[node, default: []].insert(report.uid)
+        }
+
+        mutating func setUsers(_ users: Int, uid: String, node: String) { reports[uid]?[node]?.users = users }
+
+        mutating func removeReport(uid: String, node: String) {
+            reports[uid]?[node] = nil
+            if reports[uid]?.isEmpty ?? false { reports[uid] = nil }
+            reported[node]?.remove(uid)
+            if reported[node]?.isEmpty ?? false { reported[node] = nil }
+        }
     }
 
     /// The kinds of object that this operator writes and watches.
@@ -101,7 +119,7 @@ final class World: Sendable {
         observed.diskPath = diskPath
         observed.nodes = state.nodes
         observed.agents = state.agents
-        observed.agentsAreKnown = state.agents.values.allSatisfy { if case .unknown = $0.reach { false } else { true } }
+        observed.agentsAreKnown = state.unheard.isEmpty
         observed.reports = state.reports[uid] ?? [:]
         observed.ordered = state.orders.nodes(uid: uid)
         observed.jobs = jobs.map { $0.deleting(state.isDeleted(.jobs, $0.uid)) }

@@ -1,7 +1,7 @@
 /// Keys that are due later, the earliest first. Each key is in it once: adding it again keeps the earlier time.
-struct DelayHeap<Key: Hashable & Sendable>: Sendable {
+package struct DelayHeap<Key: Hashable & Sendable, Time: Comparable & Sendable>: Sendable {
     private struct Entry {
-        let due: ContinuousClock.Instant
+        let due: Time
         let order: UInt64
         let key: Key
         static func < (a: Entry, b: Entry) -> Bool { (a.due, a.order) < (b.due, b.order) }
@@ -9,13 +9,16 @@ struct DelayHeap<Key: Hashable & Sendable>: Sendable {
 
     /// A binary heap. An entry whose order is not its key's current one is obsolete and is skipped.
     private var heap: [Entry] = []
-    private var current: [Key: (due: ContinuousClock.Instant, order: UInt64)] = [:]
+    private var current: [Key: (due: Time, order: UInt64)] = [:]
     private var orders: UInt64 = 0
 
-    var count: Int { current.count }
-    var nextDue: ContinuousClock.Instant? { heap.first?.due }
+    package init() {}
 
-    mutating func insert(_ key: Key, due: ContinuousClock.Instant) {
+    package var count: Int { current.count }
+    /// No later than the time of the earliest key; nil: there is none.
+    package var nextDue: Time? { heap.first?.due }
+
+    package mutating func insert(_ key: Key, due: Time) {
         if let known = current[key], known.due <= due { return }
         orders += 1
         current[key] = (due, orders)
@@ -24,18 +27,26 @@ struct DelayHeap<Key: Hashable & Sendable>: Sendable {
     }
 
     /// Removes and returns the keys that are due, in the order of their times.
-    mutating func popDue(_ now: ContinuousClock.Instant) -> [Key] {
+    package mutating func popDue(_ now: Time) -> [Key] {
         var keys: [Key] = []
+        while let key = popFirst(now) { keys.append(key) }
+        return keys
+    }
+
+    /// Removes and returns the first key that is due; nil: none is.
+    package mutating func popFirst(_ now: Time) -> Key? {
         while let first = heap.first, isSuperseded(first) || first.due <= now {
             removeFirst()
             guard !isSuperseded(first) else { continue }
             current[first.key] = nil
-            keys.append(first.key)
+            return first.key
         }
-        return keys
+        return nil
     }
 
-    mutating func removeAll() {
+    package mutating func remove(_ key: Key) { current[key] = nil }
+
+    package mutating func removeAll() {
         heap = []
         current = [:]
     }

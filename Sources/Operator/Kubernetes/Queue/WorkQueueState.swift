@@ -39,8 +39,8 @@ public struct WorkQueueState<Key: Hashable & Sendable>: Sendable {
     /// longer need work or moved to the other line; ``take(now:)`` skips them.
     private var dirty: [Key: Need] = [:]
     private var processing: [Key: Instant] = [:]
-    private var delayed = DelayHeap<Key>()
-    private var delayedRoutine = DelayHeap<Key>()
+    private var delayed = DelayHeap<Key, ContinuousClock.Instant>()
+    private var delayedRoutine = DelayHeap<Key, ContinuousClock.Instant>()
 
     public init() {}
 
