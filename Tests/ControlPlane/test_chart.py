@@ -231,7 +231,9 @@ def test_uninstalling_deletes_all_modelcaches_first_and_may_do_nothing_else():
     assert {one["metadata"]["annotations"]["helm.sh/hook"] for one in objects} == {"pre-delete"}
     kinds = {one["kind"]: one for one in objects}
     assert set(kinds) == {"ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Job"}
-    assert kinds["ClusterRole"]["rules"] == [{"apiGroups": ["modelcache.io"], "resources": ["modelcaches"], "verbs": ["get", "list", "delete", "patch"]}]
+    assert kinds["ClusterRole"]["rules"] == [
+        {"apiGroups": ["modelcache.io"], "resources": ["modelcaches"], "verbs": ["get", "list", "delete", "patch"]},
+        {"apiGroups": [""], "resources": ["persistentvolumes"], "verbs": ["list", "delete"]}]
     [subject] = kinds["ClusterRoleBinding"]["subjects"]
     assert (subject["name"], subject["namespace"]) == ("modelcache-uninstall", "elsewhere")
     pod = kinds["Job"]["spec"]["template"]["spec"]

@@ -148,6 +148,7 @@ def test_without_an_operator_delete_all_says_what_is_left_and_force_leaves_nothi
     ended = delete_all(w, "--timeout=2s", "--then-force")
     assert ended.returncode == 0 and w.get() is None, ended.stderr
     assert "copies may be left" in ended.stderr
+    assert not [one for one in w.volumes() if one["spec"]["claimRef"]["namespace"] == w.namespace and not one["metadata"].get("deletionTimestamp")]
     deadline = time.monotonic() + PATIENCE
     w.kubectl("delete", "namespace", w.namespace, "--wait=false")
     while w.kubectl.get("namespace", w.namespace) is not None:

@@ -45,6 +45,9 @@ struct DeleteAllCommand: AsyncParsableCommand {
                 case .givingUp(let keys):
                     Terminal.complain(
                         "giving up the copies of \(Removal.names(keys)): they may be left on nodes that do not answer")
+                case .volumesLeft(let why):
+                    Terminal.complain(
+                        "PersistentVolumes are left (kubectl get pv -l modelcache.io/uid): \(why)")
                 }
             }
             let left = try await removal.run(timeout: timeout, thenForce: thenForce)

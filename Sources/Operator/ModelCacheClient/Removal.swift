@@ -6,14 +6,22 @@ public import Kubernetes
 ///
 /// **Guarantees.** It ends, at the latest a few requests after its deadline. Other finalizers than the operator's stay.
 ///
-/// **Rights.** ModelCaches: list, delete; to give copies up also patch.
+/// **Rights.** ModelCaches: list, delete; to give copies up also patch, and PersistentVolumes: list, delete. Without
+/// the latter the volumes stay, and ``Step/volumesLeft(_:)`` tells.
 public struct Removal: Sendable {
     /// A step, for logs and people.
     public enum Step: Sendable, Equatable {
         case deleting(ObjectKey)
         /// Copies of these may be left on nodes that do not answer.
         case givingUp([ObjectKey])
+        /// The API server refuses to list or to delete the volumes of ModelCaches that are gone; its words.
+        case volumesLeft(String)
     }
+
+    /// Labels of the volumes that the operator makes. Nothing owns them: they have no namespace.
+    private static let volumes = "app.kubernetes.io/managed-by=modelcache-operator,modelcache.io/uid"
+    private static let uidLabel = "modelcache.io/uid"
+    private static let namespaceAnnotation = "modelcache.io/namespace"
 
     private let client: KubernetesClient
     private let namespace: String?
@@ -56,13 +64,34 @@ public struct Removal: Sendable {
             guard !left.isEmpty, ContinuousClock.now < deadline else { break }
             try await Task.sleep(for: Self.pause)
         }
-        guard !left.isEmpty, thenForce else { return left.map(\.objectKey) }
-        told(.givingUp(left.map(\.objectKey)))
+        guard thenForce else { return left.map(\.objectKey) }
+        if !left.isEmpty { told(.givingUp(left.map(\.objectKey))) }
         for _ in 0..<Self.mostForcings where !left.isEmpty {
             for cache in left { try await giveUp(cache) }
             left = try await present()
         }
+        try await removeVolumes(besides: Set(left.map(\.uid)))
         return left.map(\.objectKey)
+    }
+
+    /// Removes the volumes of ModelCaches that are gone: without the finalizer nobody else does before the operator
+    /// goes. The bytes on the nodes are not theirs.
+    private func removeVolumes(besides present: Set<String>) async throws {
+        do {
+            let volumes = try await client.listAll(
+                PersistentVolume.self, in: nil, ListOptions(labelSelector: Self.volumes)
+            ) { $0 }.items
+            for volume in volumes where !present.contains(volume.metadata.labels?[Self.uidLabel] ?? "") {
+                let owner = volume.metadata.annotations?[Self.namespaceAnnotation]
+                guard namespace == nil || owner == namespace else { continue }
+                do {
+                    try await client.delete(
+                        PersistentVolume.self, volume.objectKey, DeleteOptions(uid: volume.uid))
+                } catch let error as KubernetesError where error.isNotFound || error.isConflict {}
+            }
+        } catch let error as KubernetesError where error.isForbidden {
+            told(.volumesLeft("\(error)"))
+        }
     }
 
     /// Takes the operator's finalizer off, on the version that was seen: one that somebody else has just put on stays.

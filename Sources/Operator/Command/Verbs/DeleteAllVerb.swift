@@ -52,6 +52,8 @@ struct DeleteAllVerb: AsyncParsableCommand {
                 logger.warning(
                     "copies may be left on nodes that do not answer",
                     metadata: ["modelcaches": "\(Removal.names(keys))"])
+            case .volumesLeft(let why):
+                logger.warning("PersistentVolumes of ModelCaches are left", metadata: ["reason": "\(why)"])
             }
         }
         let outcome: Result<[ObjectKey], any Error>
