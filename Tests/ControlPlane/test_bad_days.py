@@ -564,12 +564,7 @@ def test_nodes_without_capacity_are_left_in_peace_and_their_pods_are_told(w):
     w.start_operator()
     w.apply()
     w.until(lambda: w.condition("CapacityExceeded").get("status") == "True")
-    uid = w.get()["metadata"]["uid"]
-    w.kubectl.apply({
-        "apiVersion": "v1", "kind": "Pod",
-        "metadata": {"name": "llama", "namespace": w.namespace, "labels": {"modelcache.io/inject": "qwen"},
-                     "annotations": {"modelcache.io/injected": f"Stream/{uid}"}},
-        "spec": {"nodeName": "node-0", "automountServiceAccountToken": False, "containers": [{"name": "main", "image": "none"}]}})
+    w.add_pod("llama", "node-0")
     [told] = w.until(lambda: w.events("InsufficientCapacity") and [
         one for one in w.events("InsufficientCapacity") if one["involvedObject"]["name"] == "llama"])
     assert "node-0 has no capacity" in told["message"] and "free 100 kB, needed 500 kB" in told["message"]
@@ -584,7 +579,7 @@ def test_nodes_without_capacity_are_left_in_peace_and_their_pods_are_told(w):
     for agent in w.agents.by_node.values():
         agent.budget = 1 << 40
     w.until_ready()
-    w.kubectl("delete", "pod", "llama", "-n", w.namespace, "--grace-period=0", "--force")
+    w.remove_pod("llama")
 
 
 def test_jobs_that_do_not_start_give_their_places_to_others_and_say_why(w):
@@ -598,6 +593,86 @@ def test_jobs_that_do_not_start_give_their_places_to_others_and_say_why(w):
     w.kubelets.starts = lambda node: True
     w.kubectl("patch", "modelcache", "qwen", "-n", w.namespace, "--type=merge", "-p", '{"spec":{"warmup":{"parallelism":2}}}')
     w.until_ready()
+
+
+def job_nodes(w):
+    return sorted(job["metadata"]["annotations"]["modelcache.io/node"] for job in w.jobs())
+
+
+def test_a_pod_on_a_tainted_or_cordoned_node_gets_its_model(w):
+    """Taints keep new copies away, not the model from a pod that the scheduler let in."""
+    gpu = {"key": "gpu", "value": "a", "effect": "NoSchedule"}
+    w.taint("node-1", gpu)
+    w.kubectl("patch", "node", "node-2", "--type=merge", "-p", '{"spec":{"unschedulable":true}}')
+    w.start_operator()
+    w.apply()
+    w.until_ready()
+    assert w.copies() == {"node-0": "Ready"}
+    w.add_pod("llama-1", "node-1")
+    w.add_pod("llama-2", "node-2")
+    w.until(lambda: w.copies() == {"node-0": "Ready", "node-1": "Ready", "node-2": "Ready"}, "the pods' nodes have the model")
+    tolerated = {job["metadata"]["annotations"]["modelcache.io/node"]: job["spec"]["template"]["spec"].get("tolerations", []) for job in w.jobs()}
+    assert tolerated["node-0"] == [] and tolerated["node-1"] == [{"operator": "Equal", **gpu}]
+    assert [one["key"] for one in tolerated["node-2"]] == ["node.kubernetes.io/unschedulable"]
+    w.remove_pod("llama-1")
+    w.remove_pod("llama-2")
+    w.until_ready()
+    w.until(lambda: w.status()["nodes"]["summary"] == "1/1", "they are no nodes of the ModelCache")
+    assert not [one for one in w.events() if one["involvedObject"]["kind"] == "Pod"]
+
+
+def test_a_job_that_a_queue_suspends_is_waited_for(w):
+    """As Kueue does: neither ended at the deadline nor made anew, and its place is another's."""
+    w.kubelets.suspends = lambda node: node == "node-0"
+    w.start_operator("--warmup-start-deadline=3s")
+    w.apply(warmup__parallelism=1)
+    w.until(lambda: w.status().get("nodes", {}).get("ready") == 2, "the others are warmed")
+    w.until(lambda: "suspended until the queue" in w.condition("Progressing").get("message", ""))
+    [held] = [job["metadata"]["uid"] for job in w.jobs() if job["metadata"]["annotations"]["modelcache.io/node"] == "node-0"]
+    until_quiet(w, 3)
+    time.sleep(6)
+    assert held in [job["metadata"]["uid"] for job in w.jobs()] and w.condition("Degraded")["status"] == "False"
+    w.kubelets.suspends = lambda node: False
+    w.until_ready()
+    assert max(w.kubelets.made.values()) == 1
+
+
+def test_a_claim_that_somebody_deletes_is_told_while_pods_hold_it(w):
+    w.start_operator()
+    w.apply()
+    w.until_ready()
+    [claim] = [one["metadata"]["name"] for one in w.items("pvc", "-n", w.namespace)]
+    # What a pod that uses it does; the protection's own finalizer goes at once without one.
+    w.kubectl("patch", "pvc", claim, "-n", w.namespace, "--type=merge", "-p", '{"metadata":{"finalizers":["example.com/pod"]}}')
+    w.kubectl("delete", "pvc", claim, "-n", w.namespace, "--wait=false")
+    w.until(lambda: w.condition("Degraded").get("reason") == "ClaimTerminating")
+    assert claim in w.condition("Degraded")["message"]
+    w.add_node("node-3")
+    w.until(lambda: w.condition("Ready").get("reason") == "ClaimTerminating")
+    assert "node-3" not in job_nodes(w)
+    w.kubectl("patch", "pvc", claim, "-n", w.namespace, "--type=merge", "-p", '{"metadata":{"finalizers":null}}')
+    w.until(lambda: w.copies().get("node-3") == "Ready", "the claim is made anew, and the warm-up goes on")
+    w.until_ready()
+    assert w.condition("Degraded")["status"] == "False"
+
+
+def test_a_change_of_one_agent_wakes_the_modelcaches_of_its_node_alone(w):
+    w.start_operator("--log-level=debug")
+    for index, name in enumerate(("qwen", "gemma")):
+        w.apply(name, placement__nodeSelector={"kubernetes.io/hostname": f"node-{index}"})
+    for name in ("qwen", "gemma"):
+        w.until_ready(name)
+    until_quiet(w, 3)
+
+    def reconciles(name):
+        return len(re.findall(rf"reconcile .*modelcache={w.namespace}/{name} .*why=\S*(?:agent|report)", w.operator.log.read_text()))
+    before = reconciles("gemma")
+    own = reconciles("qwen")
+    w.agents.by_node["node-0"].silent = True
+    w.until(lambda: "an agent cannot be reached" in w.operator.log.read_text())
+    w.agents.by_node["node-0"].silent = False
+    w.until(lambda: reconciles("qwen") >= own + 2, "silence and return concern the ModelCache of this node")
+    assert reconciles("gemma") == before
 
 
 def test_a_rolling_update_of_the_agents_changes_no_condition_and_raises_no_warning(w):

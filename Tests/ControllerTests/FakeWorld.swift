@@ -59,6 +59,8 @@ struct FakeWorld {
     var failing: Set<String> = []
     /// Nodes where the pods of Jobs do not start, and why.
     var stuck: [String: JobExamination.Verdict] = [:]
+    /// Nodes whose Jobs a queue of Jobs holds back.
+    var suspended: Set<String> = []
     /// Pods that wait for the model on their nodes.
     var waitingPods: [WaitingPod] = []
     /// A person forces the eviction.
@@ -77,6 +79,8 @@ struct FakeWorld {
     // What tests count.
     var ordersLost = 0
     var madeJobs: [String] = []
+    /// The last Job that was made, by node.
+    var lastJobs: [String: WarmupJob] = [:]
     var prepared: [String] = []
     var statusWrites = 0
     /// Whether the operator has asked every agent since its start.
@@ -284,9 +288,11 @@ struct FakeWorld {
     private mutating func create(_ job: WarmupJob) {
         guard jobs[job.name] == nil else { return }
         madeJobs.append(job.node)
+        lastJobs[job.node] = job
         jobs[job.name] = JobView(
             name: job.name, namespace: owner.namespace, uid: "job-\(serial)", cacheUID: Self.uid, node: job.node,
             attempt: job.attempt, phaseSeen: now)
+        jobs[job.name]?.isSuspended = suspended.contains(job.node)
     }
 
     private mutating func resolve() {
@@ -360,6 +366,12 @@ struct FakeWorld {
         }
         for name in jobs.keys.sorted() {
             guard var job = jobs[name], job.isUnfinished, nodes[job.node]?.isReady ?? false else { continue }
+            if job.isSuspended {
+                if suspended.contains(job.node) { continue }
+                job.isSuspended = false
+                job = job.following(jobs[name] ?? job, now: now)
+                jobs[name] = job
+            }
             if stuck[job.node] != nil { continue }
             if failing.contains(job.node) {
                 job.phase = .failed(reason: "BackoffLimitExceeded", message: "Job has reached the specified backoff limit", at: now)

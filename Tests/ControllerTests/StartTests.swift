@@ -130,6 +130,71 @@ import Testing
         #expect(world.holds("node-2") && world.looks == looks, "nobody lists the source for it")
     }
 
+    @Test func `A reader does not hide a Job that does not start`() {
+        var world = FakeWorld(nodes: ["node-1"]) { $0.isEager = false; $0.seeders = 0; $0.secretName = "keys" }
+        world.stuck["node-1"] = Self.pulling
+        world.waitingPods = [WaitingPod(namespace: "team", name: "llama", uid: "p", node: "node-1")]
+        world.run(seconds: 5)
+        // The pod has opened the model, and waits for its first byte.
+        world.agents["node-1"]?.caches[FakeWorld.uid]?.users = 1
+        world.run(seconds: 330)
+        #expect(world.status?.nodes?.failed == 1)
+        #expect(world.condition(.degraded)?.message.contains("no such image") == true)
+    }
+
+    @Test func `A Job that a reader waits for is made anew when the spec changes`() {
+        var world = FakeWorld(nodes: ["node-1"]) { $0.secretName = "keys" }
+        world.run(seconds: 1)
+        world.stuck["node-1"] = .running
+        world.agents["node-1"]?.caches[FakeWorld.uid]?.bytesPerSecond = 0
+        world.agents["node-1"]?.caches[FakeWorld.uid]?.users = 1
+        world.generation += 1
+        world.run(seconds: 3)
+        #expect(world.madeJobs.count == 2)
+    }
+
+    @Test func `A Job that a queue holds back keeps its place there, takes none of ours, and is told`() {
+        var world = FakeWorld(nodes: (1...4).map { "node-\($0)" }) { $0.parallelism = 1 }
+        world.suspended = Set(world.nodes.keys)
+        world.run(seconds: 1800)
+        #expect(world.madeJobs.count == 2, "one beside the first, and none is made anew")
+        #expect(world.jobs.values.allSatisfy { $0.isSuspended })
+        #expect(world.status?.nodes?.failed == 0 && world.condition(.degraded)?.status == .false)
+        #expect(world.condition(.progressing)?.message.contains("suspended until the queue of Jobs admits") == true)
+        #expect(world.status?.nodes?.details.contains { $0.message?.contains("waits for its queue") ?? false } == true)
+        world.suspended = []
+        world.run { $0.isReady }
+        #expect(world.isReady && world.madeJobs.count == 4)
+    }
+
+    @Test func `An admitted Job has as long to start as a new one`() {
+        var world = FakeWorld(nodes: ["node-1"])
+        world.suspended = ["node-1"]
+        world.stuck["node-1"] = Self.pulling
+        world.run(seconds: 1000)
+        world.suspended = []
+        world.run(seconds: 290)
+        #expect(world.status?.nodes?.failed == 0 && world.madeJobs.count == 1)
+        world.run(seconds: 30)
+        #expect(world.status?.nodes?.failed == 1)
+    }
+
+    @Test func `The Job controller's word tells a suspended Job`() {
+        func outline(_ status: String) -> JobOutline {
+            var metadata = OutlineMetadata()
+            metadata.name = Names.job(cache: "qwen", uid: "u", node: "node-1")
+            metadata.labels = [Names.uidLabel: "u"]
+            metadata.annotations = [Names.nodeAnnotation: "node-1"]
+            metadata.ownerReferences = [Owner(namespace: "team", name: "qwen", uid: "u").reference]
+            return JobOutline(
+                metadata: metadata,
+                status: JobConditions(conditions: [Kubernetes.Condition(type: "Suspended", status: status)]))
+        }
+        let now = WallTime(seconds: 1_800_000_000)
+        #expect(JobView(outline("True"), now: now)?.isSuspended == true)
+        #expect(JobView(outline("False"), now: now)?.isSuspended == false)
+    }
+
     @Test func `Cordon ends no running warm-up`() {
         var world = FakeWorld(nodes: ["node-1"])
         world.run(seconds: 2)

@@ -79,6 +79,13 @@ enum WhyNodes {
         }
         guard let pod = warmup.pod else {
             guard !warmup.isComplete else { return false }
+            if warmup.isSuspended {
+                groups.add(
+                    node: warmup.node, "has a warm-up Job that is suspended until its queue admits it",
+                    "kubectl -n \(namespace) describe job \(warmup.name), and the queue's own state (Kueue: kubectl get workloads)"
+                )
+                return true
+            }
             groups.add(
                 node: warmup.node, "has a warm-up Job without a pod",
                 "kubectl -n \(namespace) describe job \(warmup.name) (a quota or Pod Security may refuse it)")

@@ -43,6 +43,8 @@ public struct WhyObservation: Sendable {
         /// Reason and message of its Failed condition.
         public var failure: (reason: String, message: String)?
         public var isComplete: Bool
+        /// A queue of Jobs has not admitted it.
+        public var isSuspended = false
         public var failedPods: Int
         public var pod: PodState?
 
@@ -60,6 +62,7 @@ public struct WhyObservation: Sendable {
 
         public static func == (left: Self, right: Self) -> Bool {
             left.name == right.name && left.node == right.node && left.isComplete == right.isComplete
+                && left.isSuspended == right.isSuspended
                 && left.failedPods == right.failedPods && left.pod == right.pod
                 && left.failure?.reason == right.failure?.reason && left.failure?.message == right.failure?.message
         }

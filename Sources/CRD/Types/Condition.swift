@@ -97,6 +97,8 @@ public enum ConditionReason: String, Sendable, CaseIterable {
     case deadlineExceeded = "DeadlineExceeded"
     case backoffLimitExceeded = "BackoffLimitExceeded"
     case namespaceForbidsWarmup = "NamespaceForbidsWarmup"
+    /// Also of Ready and Progressing.
+    case claimTerminating = "ClaimTerminating"
     // Degraded=False
     case allHealthy = "AllHealthy"
     // CapacityExceeded

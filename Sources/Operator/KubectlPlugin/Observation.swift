@@ -116,11 +116,14 @@ struct Observation {
                 < ($1.metadata.creationTimestamp?.secondsSinceEpoch ?? 0)
         }
         let finished = job.finished
-        return WhyObservation.Warmup(
+        var warmup = WhyObservation.Warmup(
             name: job.objectKey.name, node: job.metadata.annotations?["modelcache.io/node"] ?? "",
             failure: finished?.type == "Failed" ? (finished?.reason ?? "Failed", finished?.message ?? "") : nil,
             isComplete: finished?.type == "Complete", failedPods: Int(job.status?.failed ?? 0),
             pod: newest.map { state($0) })
+        warmup.isSuspended =
+            job.status?.conditions?.contains { $0.type == "Suspended" && $0.status == "True" } ?? false
+        return warmup
     }
 
     /// The reason and the message that tell why a pod does not run.

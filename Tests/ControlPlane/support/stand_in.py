@@ -342,6 +342,8 @@ class Kubelets:
         self.refuses = lambda job: None
         # Whether the Job controller makes a pod for the Job of this node at all.
         self.starts = lambda node: True
+        # Whether a queue of Jobs, such as Kueue, holds back the Job of this node.
+        self.suspends = lambda node: False
 
     async def run(self):
         async for kind, job in self.api.watch("/apis/batch/v1/jobs", labelSelector=MANAGED):
@@ -447,7 +449,16 @@ class Kubelets:
         node, uid = metadata["annotations"]["modelcache.io/node"], metadata["labels"]["modelcache.io/uid"]
         path = f"/apis/batch/v1/namespaces/{metadata['namespace']}/jobs/{metadata['name']}/status"
         now = lambda: time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+
+        async def tell_suspended(status):
+            condition = {"type": "Suspended", "status": status, "reason": "JobSuspended", "lastProbeTime": now(), "lastTransitionTime": now()}
+            await self.api.merge(path, {"status": {"conditions": [condition]}})
         try:
+            if self.suspends(node):
+                await tell_suspended("True")
+                while self.suspends(node):
+                    await asyncio.sleep(0.1)
+                await tell_suspended("False")
             while self.paused or not self.starts(node):
                 await asyncio.sleep(0.1)
             started = now()

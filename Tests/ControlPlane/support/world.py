@@ -97,6 +97,21 @@ class World:
         self.operator = operator
         return operator
 
+    def add_pod(self, name, node, cache="qwen") -> None:
+        """A pod that was given the ModelCache, bound to a node; no kubelet starts it."""
+        uid = self.get(cache)["metadata"]["uid"]
+        self.kubectl.apply({
+            "apiVersion": "v1", "kind": "Pod",
+            "metadata": {"name": name, "namespace": self.namespace, "labels": {"modelcache.io/inject": cache},
+                         "annotations": {"modelcache.io/injected": f"Stream/{uid}"}},
+            "spec": {"nodeName": node, "automountServiceAccountToken": False, "containers": [{"name": "main", "image": "none"}]}})
+
+    def remove_pod(self, name) -> None:
+        self.kubectl("delete", "pod", name, "-n", self.namespace, "--grace-period=0", "--force")
+
+    def taint(self, node, *taints) -> None:
+        self._call(self.api.merge(f"/api/v1/nodes/{node}", {"spec": {"taints": list(taints)}}))
+
     def add_node(self, node) -> None:
         address = stand_in.agent_address(len(self.nodes))
         self.nodes.append(node)

@@ -19,9 +19,12 @@ public struct JobView: Sendable, Hashable {
     public var cacheUID: String
     public var node: String
     public var phase: Phase
+    /// Its controller makes no pods, by `spec.suspend`: a queue of Jobs, such as Kueue, has not admitted it.
+    public var isSuspended = false
     public var isDeleting: Bool
     public var attempt: Attempt
-    /// When this operator first saw the Job in ``phase``: a report from before then says nothing of its outcome.
+    /// When this operator first saw the Job in ``phase``, suspended or not: a report from before then says nothing of
+    /// its outcome.
     public var phaseSeen: WallTime
 
     public init(
@@ -65,6 +68,7 @@ public struct JobView: Sendable, Hashable {
             }
         } else {
             phase = .unfinished
+            isSuspended = job.isSuspended
         }
         phaseSeen = now
     }
@@ -84,7 +88,9 @@ public struct JobView: Sendable, Hashable {
             if case .failed(reason, message, let known) = before.phase { at = known }
             view.phase = .failed(reason: reason, message: message, at: at)
         }
-        if before.phase == view.phase { view.phaseSeen = before.phaseSeen }
+        // An admitted Job has as long to start as a new one.
+        let isSame = before.phase == view.phase && before.isSuspended == view.isSuspended
+        view.phaseSeen = isSame ? before.phaseSeen : now
         return view
     }
 

@@ -40,7 +40,8 @@ extension Memory {
 
     static let facts: [Fact] = [
         .table("sent", \.sent), .table("refusals", \.refusals), .table("examinations", \.examinations),
-        .table("stalls", \.stalls), .table("toldPods", \.toldPods), .field("refusedWrites", \.refusedWrites),
+        .table("stalls", \.stalls), .table("toldPods", \.toldPods), .table("triedPods", \.triedPods),
+        .field("claimDeletion", \.claimDeletion), .field("refusedWrites", \.refusedWrites),
         .table("questioned", \.questioned), .field("announced", \.announced),
         .field("statusWrittenAt", \.statusWrittenAt), .field("statusHeldSince", \.statusHeldSince),
         .field("holders", \.holders), .field("refresh", \.refresh), .field("deletionSeenAt", \.deletionSeenAt),

@@ -34,6 +34,12 @@ public struct Memory: Sendable, Hashable {
         public init(text: String) { self.text = text }
     }
 
+    /// A claim that somebody deletes, though the ModelCache stays.
+    public struct ClaimDeletion: Sendable, Hashable {
+        public var uid: String
+        public var since: WallTime
+    }
+
     /// By node, the hash of the definition that its agent took last: a changed limit must reach it, and reports do not
     /// show limits.
     public var sent: [String: Int] = [:]
@@ -43,8 +49,12 @@ public struct Memory: Sendable, Hashable {
     public var examinations: [String: JobExamination] = [:]
     /// Nodes whose Job was ended because its pod did not start.
     public var stalls: [String: StalledStart] = [:]
-    /// Pods that were told why their model's directory is missing, by uid, and when.
+    /// Pods that were told why their model does not come, by uid and reason, and when.
     public var toldPods: [String: WallTime] = [:]
+    /// Pods that wait and had a Job at work for them, by node: their uids.
+    public var triedPods: [String: Set<String>] = [:]
+    /// The claim that is being deleted, and since when.
+    public var claimDeletion: ClaimDeletion?
     /// The API server refused a Job, claim or volume.
     public var refusedWrites: Refusal?
     /// Digests that an agent reported in place of the recorded one, with the time the source was asked about it.

@@ -31,6 +31,9 @@ public struct NodeView: Sendable, Hashable {
     public var labels: [String: String] { object.metadata.labels ?? [:] }
     public var taints: [Taint] { object.spec?.taints ?? [] }
 
+    /// The taint of a cordoned node.
+    static let cordon = Taint(key: "node.kubernetes.io/unschedulable", effect: "NoSchedule")
+
     /// Taints that say again what the Ready condition or `spec.unschedulable` says:
     /// https://kubernetes.io/docs/reference/labels-annotations-taints/
     private static let derivedTaints: Set<String> = [

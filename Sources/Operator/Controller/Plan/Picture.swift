@@ -93,6 +93,10 @@ public struct Picture: Sendable, Hashable {
     public var failures: [Failure] = []
     /// The API server's words when it refuses Jobs or claims.
     public var refusal: String?
+    /// The name of the claim, where somebody deletes it and pods hold it.
+    public var claimHeld: String?
+    /// Nodes of ``queued`` whose Job a queue of Jobs holds back.
+    public var held: [String] = []
     /// Why the cluster's token keys are not known, where Jobs wait for that.
     public var callersUnknown: String?
     /// The nodes that have bytes of the model or may have them, sorted; at most ``ModelCacheStatus/maximumCopies``.

@@ -48,6 +48,8 @@ struct Planner {
     /// The same for all nodes but for the pin; hashing it and the callers' keys for each of a hundred nodes was half of
     /// a plan.
     var definitions: [Bool: (definition: CacheDefinition, hash: Int)] = [:]
+    /// The pods that wait, by node. A pod of another namespace may name any uid, and has no claim to this model.
+    let waitingPods: [String: [WaitingPod]]
     /// ``CallerPolicy/digest``, where callers are known.
     let callersDigest: String?
     /// The same of the policy that definitions carry.
@@ -57,6 +59,8 @@ struct Planner {
         self.observed = observed
         self.now = now
         memory = observed.memory
+        waitingPods = Dictionary(
+            grouping: observed.waitingPods.lazy.filter { $0.namespace == observed.owner.namespace }, by: \.node)
         policyDigest = observed.callers.policy?.digest
         callersDigest = if case .known = observed.callers { policyDigest } else { nil }
         memory.forgetNodes(besides: observed.agents)
@@ -131,6 +135,7 @@ struct Planner {
         picture.fingerprint = spec.fingerprint
         picture.medium = spec.medium
         planVolume(spec, facts: facts)
+        tellOfClaim()
         let settled = actions.count
         let nodes = planNodes(spec, facts: facts, source: source, selected: selected)
         // A Job's node is prepared; requests to other nodes' agents need not go before it.
@@ -139,7 +144,7 @@ struct Planner {
         planJobs(spec, facts: facts, nodes: nodes)
         actions += questions
         describe(nodes, facts: facts)
-        tellPods(spec, facts: facts, selected: Set(selected.map(\.name)))
+        tellPods(spec, facts: facts, selected: Set(selected.map(\.name)), nodes: nodes)
         return finished(
             template: WarmupTemplate(
                 owner: owner, spec: spec, source: source, image: observed.image,

@@ -1,9 +1,34 @@
+/// How many more warm-up Jobs may be made.
+///
+/// `parallelism` bounds the Jobs of a roll-out. Nodes where pods wait for a Job have as many places again, so that no
+/// pod waits behind the roll-out. Suspended Jobs hold none of these, so that their queue may choose among several; with
+/// them there are at most `parallelism` more.
+struct JobPlaces {
+    private let parallelism: Int
+    var running = 0
+    var suspended = 0
+
+    init(parallelism: Int) {
+        // Sums of it must not overflow.
+        self.parallelism = min(parallelism, 1 << 20)
+    }
+
+    /// - Parameter isForPod: a pod waits for this Job.
+    /// - Returns: whether there was a place.
+    mutating func take(isForPod: Bool) -> Bool {
+        let most = isForPod ? 2 * parallelism : parallelism
+        guard running < most, running + suspended < most + parallelism else { return false }
+        running += 1
+        return true
+    }
+}
+
 extension Planner {
     /// Makes the Jobs whose turn it is, ends those that nobody wants, and sorts the nodes into the picture's lists.
     mutating func planJobs(_ spec: CacheSpec, facts: ResolvedSource, nodes: [NodeFinding]) {
-        let running = endJobs(spec, nodes: nodes)
+        var places = endJobs(spec, nodes: nodes)
         var due = nodes.filter { if case .due = $0.state { true } else { false } }
-        due.sort { ($0.isSeeder ? 0 : 1, -$0.preference, $0.node) < ($1.isSeeder ? 0 : 1, -$1.preference, $1.node) }
+        due.sort { rank($0) < rank($1) }
         let hasFailures = nodes.contains { if case .failed = $0.state { true } else { false } }
         if hasFailures, !spec.isSuspended { watchSecret(spec) }
         if let refusal = memory.refusedWrites, refusal.until > now {
@@ -11,31 +36,35 @@ extension Planner {
             wake(at: refusal.until)
             return
         }
-        guard !due.isEmpty, !spec.isSuspended, running < spec.parallelism, case .resolved = picture.source else {
-            return
-        }
-        if observed.claim?.isDeleting ?? false || observed.volume?.isDeleting ?? false { return }
+        guard !due.isEmpty, !spec.isSuspended, case .resolved = picture.source, !isVolumeGoing else { return }
         if case .unknown(let why) = observed.callers {
             due.removeAll { !observed.callers.admitsJobs($0.report) }
             if due.isEmpty { picture.callersUnknown = why }
         }
-        for finding in due.prefix(spec.parallelism - running) {
-            guard case .due(let replacing, let attempt) = finding.state else { continue }
+        for finding in due {
+            let hasPod = spec.isReadByJobs && waitingPods[finding.node] != nil
+            guard case .due(let replacing, let attempt) = finding.state, places.take(isForPod: hasPod) else { continue }
             let job = WarmupJob(
                 name: Names.job(cache: owner.name, uid: owner.uid, node: finding.node), node: finding.node,
-                attempt: attempt)
+                attempt: attempt, tolerations: tolerations(on: finding.node, spec))
             actions.append(replacing.map { .replaceJob($0, job) } ?? .createJob(job))
         }
     }
 
+    /// Nodes where pods wait come first, then seeders.
+    private func rank(_ finding: NodeFinding) -> (Int, Int, Int, String) {
+        (
+            waitingPods[finding.node] == nil ? 1 : 0, finding.isSeeder ? 0 : 1, -finding.preference, finding.node
+        )
+    }
+
     /// Ends the Jobs that nobody needs and those that do not start.
-    /// - Returns: how many of the others count against `parallelism`: unfinished ones of nodes that need the model and
-    ///   can get it.
-    private mutating func endJobs(_ spec: CacheSpec, nodes: [NodeFinding]) -> Int {
+    /// - Returns: the places that the others leave: of unfinished ones of nodes that need the model and can get it.
+    private mutating func endJobs(_ spec: CacheSpec, nodes: [NodeFinding]) -> JobPlaces {
         let findings = Dictionary(nodes.map { ($0.node, $0) }, uniquingKeysWith: { first, _ in first })
         let uids = Set(observed.jobs.map(\.uid))
         memory.examinations = memory.examinations.filter { uids.contains($0.key) }
-        var running = 0
+        var places = JobPlaces(parallelism: spec.parallelism)
         for job in observed.jobs.sorted(by: { $0.name < $1.name }) where !job.isDeleting {
             let finding = findings[job.node]
             if observed.nodes[job.node] == nil || (finding == nil && job.phase != .complete)
@@ -45,17 +74,18 @@ extension Planner {
                 continue
             }
             guard job.isUnfinished else { continue }
-            if let stuck = examine(job) {
+            if !job.isSuspended, let stuck = examine(job) {
                 if case .ready? = finding?.state {} else { memory.stalls[job.node] = stuck }
                 actions.append(.deleteJob(job))
                 continue
             }
             switch finding?.state {
-            case .warming, .waiting: running += 1
+            case .held: places.suspended += 1
+            case .warming, .waiting: if job.isSuspended { places.suspended += 1 } else { places.running += 1 }
             case .ready, .due, .waitingForAgent, .unreachable, .shortage, .failed, nil: break
             }
         }
-        return running
+        return places
     }
 
     /// Nil: the Job makes progress, or may still.
@@ -65,7 +95,8 @@ extension Planner {
         if let known, case .stuck(let reason, let message) = known.verdict {
             return StalledStart(reason: reason, message: message, at: known.at, attempt: job.attempt)
         }
-        if let report, report.users > 0 || report.bytesPerSecond > 0 { return nil }
+        // Readers are no progress of the Job: without keys they wait for it.
+        if let report, report.bytesPerSecond > 0 { return nil }
         let due = (known?.at ?? job.phaseSeen) + observed.startDeadline
         if due <= now { actions.append(.examineJob(job)) } else { wake(at: due) }
         return nil
@@ -94,6 +125,10 @@ extension Planner {
                 }
             case .due, .waiting:
                 picture.queued.append(name)
+                isRemainingKnown = false
+            case .held:
+                picture.queued.append(name)
+                picture.held.append(name)
                 isRemainingKnown = false
             case .waitingForAgent: picture.waitingForAgent.append(name)
             case .unreachable:

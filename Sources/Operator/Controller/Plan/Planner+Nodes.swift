@@ -6,6 +6,8 @@ struct NodeFinding {
         case ready
         /// A Job is at work, or pods fill the cache.
         case warming
+        /// Its Job is suspended: a queue of Jobs, such as Kueue, has not admitted it.
+        case held
         /// Prepared, and without a Job; `replacing` an ended one.
         case due(replacing: JobView?, Attempt)
         /// Something is under way first: the agent prepares, a Job goes, the store is asked.
@@ -28,52 +30,42 @@ extension Planner {
     mutating func planNodes(
         _ spec: CacheSpec, facts: ResolvedSource, source: CacheDefinition.Source, selected: [NodeView]
     ) -> [NodeFinding] {
-        let jobs = Dictionary(observed.jobs.map { ($0.node, $0) }, uniquingKeysWith: { first, _ in first })
-        var candidates: [String: NodeView] = [:]
-        var newcomers: [NodeView] = []
-        for node in selected where node.isAlive(at: now) {
-            let mayTake = node.isSchedulable && spec.placement.tolerates(node)
-            if node.isReady, mayTake {
-                candidates[node.name] = node
-                newcomers.append(node)
-                continue
-            }
-            if let since = node.notReadySince { wake(at: since + NodeView.readinessGrace) }
-            // A cordoned node, one with a new taint or one whose kubelet restarts keeps what it has, and a Job that
-            // runs there goes on: neither ends a running pod, and what does (NoExecute) fails the Job.
-            let isAtWork =
-                jobs[node.name]?.isUnfinished ?? false
-                || (mayTake && observed.recorded.seeders.contains(node.name))
-            if hasCopy(node.name, facts: facts) || isAtWork { candidates[node.name] = node }
-        }
-        picture.candidates = candidates.count
-
-        let seeders = chooseSeeders(spec, facts: facts, candidates: candidates, newcomers: newcomers)
+        countTries()
+        let candidates = candidates(spec, facts: facts, selected: selected)
+        let seeders = chooseSeeders(spec, facts: facts, candidates: candidates)
         picture.seeders = seeders
         var desired: [String]
         if spec.isEager {
-            desired = candidates.keys.sorted()
+            desired = candidates.placed.sorted()
         } else {
             desired = seeders
             // Nodes that would be seeders, but lack capacity or an agent, are shown as missing.
-            let lacking = min(spec.seeders, candidates.count) - seeders.count
-            desired += newcomers.map(\.name).filter { !seeders.contains($0) }.sorted().prefix(max(0, lacking))
-            desired += nodesOfPods(spec, facts: facts).filter { candidates[$0] != nil && !desired.contains($0) }
+            let lacking = min(spec.seeders, candidates.placed.count) - seeders.count
+            desired += candidates.newcomers.map(\.name).filter { !seeders.contains($0) }.sorted()
+                .prefix(max(0, lacking))
         }
-
-        for node in candidates.keys.sorted() {
-            prepare(node, spec: spec, facts: facts, source: source, isPinned: spec.isEager || seeders.contains(node))
-        }
-        release(spec: spec, source: source, facts: facts, candidates: candidates, selected: Set(selected.map(\.name)))
+        let known = Set(desired)
+        desired += nodesOfPods(spec, facts: facts).filter { candidates.all[$0] != nil && !known.contains($0) }
+        picture.candidates = candidates.all.count - candidates.forPods.subtracting(desired).count
 
         let seederSet = Set(seeders)
+        func isPinned(_ node: String) -> Bool {
+            seederSet.contains(node) || (spec.isEager && !candidates.forPods.contains(node))
+        }
+        for node in candidates.all.keys.sorted() {
+            prepare(node, spec: spec, facts: facts, source: source, isPinned: isPinned(node))
+        }
+        release(
+            spec: spec, source: source, facts: facts, candidates: candidates.all,
+            selected: Set(selected.map(\.name)))
+
         return desired.map { name in
             NodeFinding(
                 node: name, isSeeder: seederSet.contains(name),
-                preference: candidates[name].map { spec.placement.preference(for: $0) } ?? 0,
+                preference: candidates.all[name].map { spec.placement.preference(for: $0) } ?? 0,
                 state: state(
-                    of: name, job: jobs[name], spec: spec, facts: facts,
-                    isPinned: spec.isEager || seederSet.contains(name)), report: observed.reports[name])
+                    of: name, job: candidates.jobs[name], spec: spec, facts: facts, isPinned: isPinned(name)),
+                report: observed.reports[name])
         }
     }
 
@@ -82,7 +74,7 @@ extension Planner {
     private func nodesOfPods(_ spec: CacheSpec, facts: ResolvedSource) -> [String] {
         guard spec.isReadByJobs else { return [] }
         let read = observed.reports.filter { $0.value.users > 0 }.map(\.key)
-        let cold = (observed.waitingPods.map(\.node) + read).filter { !hasCopy($0, facts: facts) }
+        let cold = (waitingPods.keys + read).filter { !hasCopy($0, facts: facts) }
         return Set(cold).union(observed.jobs.filter(\.isUnfinished).map(\.node)).sorted()
     }
 
@@ -94,9 +86,9 @@ extension Planner {
     }
 
     private mutating func chooseSeeders(
-        _ spec: CacheSpec, facts: ResolvedSource, candidates: [String: NodeView], newcomers: [NodeView]
+        _ spec: CacheSpec, facts: ResolvedSource, candidates: Candidates
     ) -> [String] {
-        let able = newcomers.filter { node in
+        let able = candidates.newcomers.filter { node in
             observed.agents[node.name]?.isReachable ?? false
                 && shortage(node.name, spec: spec, facts: facts, isPinned: true) == nil
         }
@@ -105,9 +97,10 @@ extension Planner {
             spec.seeders, uid: owner.uid, keeping: observed.recorded.seeders,
             canStay: { name in
                 // One without capacity is replaced only when another node has it.
-                candidates[name] != nil && (!others || shortage(name, spec: spec, facts: facts, isPinned: true) == nil)
+                candidates.all[name] != nil && !candidates.forPods.contains(name)
+                    && (!others || shortage(name, spec: spec, facts: facts, isPinned: true) == nil)
             },
-            zone: { candidates[$0]?.labels[NodeView.zoneLabel] ?? "" },
+            zone: { candidates.all[$0]?.labels[NodeView.zoneLabel] ?? "" },
             // Just after a start the first agent to answer would win every seat.
             candidates: !observed.agentsAreKnown
                 ? []
@@ -254,7 +247,7 @@ extension Planner {
         if report == nil, let refused = refused(by: name, agent: agent, spec: spec, facts: facts) {
             return .failed(reason: "AgentRefused", message: refused.message)
         }
-        if let stalled = stalled(name, agent: agent, job: job) { return stalled }
+        if let stalled = stalled(name, agent: agent, job: job, spec: spec) { return stalled }
         guard let report else { return .waiting }
         return state(report, agent: agent, job: job, isStale: isStale, spec: spec)
     }
@@ -263,9 +256,12 @@ extension Planner {
     /// to the store. Another version of the Secret reaches the pod that there is.
     private func state(of job: JobView, report: CacheReport?, agent: AgentView) -> NodeFinding.State {
         let now = circumstances(of: agent)
-        let hasProgress = (report?.users ?? 0) > 0 || (report?.bytesPerSecond ?? 0) > 0
+        // Readers are no progress: they may wait for this Job.
+        let hasProgress = (report?.bytesPerSecond ?? 0) > 0
         let isOld = job.attempt.generation != now.generation
-        guard !hasProgress, observed.resolution.resolved != nil, isOld else { return .warming }
+        guard !hasProgress, observed.resolution.resolved != nil, isOld else {
+            return job.isSuspended ? .held : .warming
+        }
         return .due(replacing: job, now)
     }
 
@@ -276,7 +272,9 @@ extension Planner {
     }
 
     /// Nil: no Job of this node was ended for want of progress, or another may be made.
-    private mutating func stalled(_ name: String, agent: AgentView, job: JobView?) -> NodeFinding.State? {
+    private mutating func stalled(
+        _ name: String, agent: AgentView, job: JobView?, spec: CacheSpec
+    ) -> NodeFinding.State? {
         guard let stall = memory.stalls[name] else { return nil }
         // The next Job has begun; its own end is what counts.
         if let job, !job.isDeleting {
@@ -284,7 +282,7 @@ extension Planner {
             return nil
         }
         let circumstances = circumstances(of: agent)
-        let until = stall.at + stall.attempt.failureBackoff
+        let until = nextTry(on: name, spec, after: stall.at, backoff: stall.attempt.failureBackoff)
         guard until > now, !stall.attempt.isOutdated(by: circumstances) else {
             guard job == nil else { return .waiting }
             var next = circumstances
@@ -314,12 +312,15 @@ extension Planner {
             if report.state == .filling, isFilled, !isStale { return .warming }
             let sameAgent = job.attempt.agentInstance == agent.instanceID
             next.retries = sameAgent ? job.attempt.retries + 1 : 0
-            ready = sameAgent ? job.phaseSeen + job.attempt.lossBackoff : now
+            ready =
+                sameAgent
+                ? nextTry(on: job.node, spec, after: job.phaseSeen, backoff: job.attempt.lossBackoff) : now
             finding = .waiting
         case .failed(let reason, let message, let at):
             let isOutdated = job.attempt.isOutdated(by: circumstances)
             next.retries = isOutdated ? 0 : job.attempt.retries + 1
-            ready = isOutdated ? now : at + job.attempt.failureBackoff
+            ready =
+                isOutdated ? now : nextTry(on: job.node, spec, after: at, backoff: job.attempt.failureBackoff)
             let words = report.error.map { "\($0.code): \($0.message)" } ?? message
             finding = .failed(reason: reason, message: SpecWords.named(words))
         }

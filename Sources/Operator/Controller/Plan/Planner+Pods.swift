@@ -22,22 +22,26 @@ extension Planner {
     /// More pods are told by the condition.
     private static let mostToldPods = 20
 
-    /// Tells the pods that wait on a node why the model's directory is not there.
-    mutating func tellPods(_ spec: CacheSpec, facts: ResolvedSource, selected: Set<String>) {
+    /// Tells the pods that wait on a node why the model's directory is not there, or why no Job fills it.
+    mutating func tellPods(_ spec: CacheSpec, facts: ResolvedSource, selected: Set<String>, nodes: [NodeFinding]) {
         let waiting = Set(observed.waitingPods.map(\.uid))
-        memory.toldPods = memory.toldPods.filter { waiting.contains($0.key) }
+        memory.toldPods = memory.toldPods.filter { waiting.contains(String($0.key.prefix { $0 != "/" })) }
+        let findings = Dictionary(nodes.map { ($0.node, $0) }, uniquingKeysWith: { first, _ in first })
         var told = 0
-        for pod in observed.waitingPods.sorted(by: { ($0.node, $0.name) < ($1.node, $1.name) }) {
-            guard observed.reports[pod.node] == nil,
-                let (reason, why) = hindrance(on: pod.node, spec: spec, facts: facts, selected: selected)
-            else { continue }
-            if let last = memory.toldPods[pod.uid], now - last < Self.tellAgainInterval {
+        for pod in waitingPods.values.joined().sorted(by: { ($0.node, $0.name) < ($1.node, $1.name) }) {
+            let found =
+                observed.reports[pod.node] == nil
+                ? hindrance(on: pod.node, spec: spec, facts: facts, selected: selected)
+                : failure(of: findings[pod.node], spec)
+            guard let (reason, why) = found else { continue }
+            let key = "\(pod.uid)/\(reason)"
+            if let last = memory.toldPods[key], now - last < Self.tellAgainInterval {
                 wake(at: last + Self.tellAgainInterval)
                 continue
             }
             guard told < Self.mostToldPods else { continue }
             told += 1
-            memory.toldPods[pod.uid] = now
+            memory.toldPods[key] = now
             wake(at: now + Self.tellAgainInterval)
             events.append(
                 PlannedEvent(
@@ -45,6 +49,22 @@ extension Planner {
                     message: "ModelCache \(owner.name) is not on this pod's node: \(Words.line(why, limit: 700))",
                     pod: pod))
         }
+    }
+
+    /// The Job that should fill the node for its pods has failed, or does not start.
+    private func failure(of finding: NodeFinding?, _ spec: CacheSpec) -> (reason: String, why: String)? {
+        guard spec.isReadByJobs, let finding, case .failed(let reason, let message) = finding.state else { return nil }
+        // Of a role a pod has no part.
+        let otherwise =
+            spec.secretName == nil
+            ? ""
+            : ", or give the pod the annotation modelcache.io/direct-credentials: \"true\", so that it needs no Job"
+        let told = Words.line(message, limit: 450)
+        return (
+            "WarmupFailed",
+            "the warm-up Job for node \(finding.node) brings it, and ended with \(reason): \(told). Mend that and make the pod anew"
+                + otherwise
+        )
     }
 
     /// Why the ModelCache's directory is missing on a node; nil while it may be on its way.

@@ -104,6 +104,7 @@ extension Picture {
         if isSuspended { return not(.suspended, "\(counted); spec.suspend is set, nothing new is warmed") }
         if candidates == 0 { return not(.noMatchingNodes, noMatchMessage) }
         if let refusal { return not(.namespaceForbidsWarmup, refusal) }
+        if warming.isEmpty, let claimMessage { return not(.claimTerminating, "\(counted); \(claimMessage)") }
         if warming.isEmpty, callersUnknown != nil { return not(.tokenKeysUnknown, "\(counted); \(callersMessage)") }
         if !warming.isEmpty || !queued.isEmpty { return not(.warming, counted) }
         if !waitingForAgent.isEmpty { return not(.waitingForAgents, "\(counted); \(agentsMessage)") }
@@ -127,10 +128,12 @@ extension Picture {
         if isSuspended { return standing(.suspended, "spec.suspend is set; what is cached stays and is served") }
         if isAllReady { return standing(.complete, "every node that should have the model has it") }
         if candidates == 0 { return standing(.noMatchingNodes, noMatchMessage) }
+        if warming.isEmpty, let claimMessage { return standing(.claimTerminating, claimMessage) }
         if warming.isEmpty, callersUnknown != nil { return standing(.tokenKeysUnknown, callersMessage) }
         if !warming.isEmpty || !queued.isEmpty {
             var message = Words.count(warming.count, "node") + " warming"
             if !queued.isEmpty { message += ", \(queued.count) to come" }
+            if !held.isEmpty { message += "; \(heldMessage)" }
             if !waitingForAgent.isEmpty { message += "; \(agentsMessage)" }
             return ConditionDraft(.progressing, .true, .warming, message)
         }
@@ -142,6 +145,7 @@ extension Picture {
 
     private var degradedCondition: ConditionDraft {
         if let refusal { return ConditionDraft(.degraded, .true, .namespaceForbidsWarmup, refusal) }
+        if let claimMessage { return ConditionDraft(.degraded, .true, .claimTerminating, claimMessage) }
         if let first = failures.first {
             let shared =
                 failures.allSatisfy { $0.reason == first.reason } ? ConditionReason(rawValue: first.reason) : nil
@@ -171,6 +175,16 @@ extension Picture {
     }
     private var noMatchMessage: String {
         "no ready node matches spec.placement; label nodes accordingly or widen nodeSelector, affinity or tolerations"
+    }
+    private var claimMessage: String? {
+        claimHeld.map {
+            "the PersistentVolumeClaim \($0) was deleted, and the pods that use it hold it: no Job and no new pod starts with it. "
+                + "End these pods (kubectl describe pvc \($0) names them); it is made anew then"
+        }
+    }
+    private var heldMessage: String {
+        "the \(held.count == 1 ? "Job" : "Jobs") of \(Words.list(held)) \(held.count == 1 ? "is" : "are") suspended until "
+            + "the queue of Jobs admits \(held.count == 1 ? "it" : "them")"
     }
     private var callersMessage: String {
         "the cluster's token keys cannot be read, so no agent could tell who asks for the model: \(callersUnknown ?? "unknown"); "

@@ -72,7 +72,8 @@ extension Picture {
         }
         details += unreachable.map { pending($0, "its agent cannot be reached") }
         details += waitingForAgent.map { pending($0, "no agent answers there") }
-        details += queued.map { pending($0, nil) }
+        let held = Set(held)
+        details += queued.map { pending($0, held.contains($0) ? "its Job is suspended and waits for its queue" : nil) }
         details += ready.map { NodeDetail(name: $0, state: .ready, percent: 100) }
         return NodesStatus.details(choosing: details)
     }

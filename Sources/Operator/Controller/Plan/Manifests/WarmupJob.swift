@@ -7,11 +7,14 @@ public struct WarmupJob: Sendable, Equatable {
     public var name: String
     public var node: String
     public var attempt: Attempt
+    /// Of the node's taints, beside those that every Job of the ModelCache tolerates.
+    public var tolerations: [Kubernetes.Toleration]
 
-    public init(name: String, node: String, attempt: Attempt) {
+    public init(name: String, node: String, attempt: Attempt, tolerations: [Kubernetes.Toleration] = []) {
         self.name = name
         self.node = node
         self.attempt = attempt
+        self.tolerations = tolerations
     }
 }
 
@@ -77,7 +80,7 @@ public struct WarmupTemplate: Sendable, Equatable {
             ] + (role == nil ? [] : [RoleTokenVolume.volume(source)]) + [secret?.volume].compactMap { $0 },
             restartPolicy: "Never", terminationGracePeriodSeconds: 5,
             affinity: Affinity(nodeAffinity: NodeAffinity(requiredDuringSchedulingIgnoredDuringExecution: pinned)),
-            tolerations: WarmupPod.tolerations(pods, placement: spec.placement),
+            tolerations: WarmupPod.tolerations(pods, placement: spec.placement, ofNode: job.tolerations),
             serviceAccountName: role?.serviceAccount ?? pods.serviceAccountName,
             automountServiceAccountToken: false, enableServiceLinks: false,
             securityContext: WarmupPod.securityContext(pods),

@@ -61,8 +61,10 @@ enum WarmupPod {
         pods.imagePullSecrets.isEmpty ? nil : pods.imagePullSecrets.map { LocalObjectReference(name: $0.name) }
     }
 
-    static func tolerations(_ pods: PodTemplate, placement: PlacementRules) -> [Kubernetes.Toleration]? {
-        let all = placement.tolerations + pods.tolerations.map(Kubernetes.Toleration.init)
+    static func tolerations(
+        _ pods: PodTemplate, placement: PlacementRules, ofNode own: [Kubernetes.Toleration] = []
+    ) -> [Kubernetes.Toleration]? {
+        let all = placement.tolerations + pods.tolerations.map(Kubernetes.Toleration.init) + own
         return all.isEmpty ? nil : all
     }
 }

@@ -21,9 +21,14 @@ public struct PlacementRules: Sendable, Hashable {
     }
 
     /// Whether every taint that keeps pods away is tolerated, and for good: a copy is to last.
-    public func tolerates(_ node: NodeView) -> Bool {
-        node.taints.allSatisfy { taint in
-            tolerations.contains { $0.tolerates(taint) && (taint.effect != "NoExecute" || $0.tolerationSeconds == nil) }
+    public func tolerates(_ node: NodeView) -> Bool { untolerated(on: node).isEmpty }
+
+    /// The taints that keep the ModelCache's own pods away from the node, or end them in time.
+    func untolerated(on node: NodeView) -> [Taint] {
+        node.taints.filter { taint in
+            !tolerations.contains {
+                $0.tolerates(taint) && (taint.effect != "NoExecute" || $0.tolerationSeconds == nil)
+            }
         }
     }
 

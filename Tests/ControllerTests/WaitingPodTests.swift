@@ -1,0 +1,161 @@
+import AgentAPI
+import Controller
+import CRD
+import Kubernetes
+import Testing
+
+/// Pods that wait for the model on their nodes.
+@Suite struct WaitingPodTests {
+    private static let role = SourceRole(assumed: .init(serviceAccount: "warm", roleARN: "acs:ram::1:role/r", providerARN: "p"))
+
+    private static func pod(_ uid: String, on node: String, namespace: String = "team") -> WaitingPod {
+        WaitingPod(namespace: namespace, name: "llama-\(uid)", uid: uid, node: node)
+    }
+
+    /// One node that takes everything, one with a taint, one that is cordoned.
+    private static func world(_ configure: (inout CacheSpec) -> Void) -> FakeWorld {
+        var world = FakeWorld(nodes: ["node-1", "node-2", "node-3"], configure: configure)
+        world.nodes["node-2"] = NodeView(name: "node-2", taints: [Taint(key: "gpu", value: "a", effect: "NoSchedule")])
+        world.nodes["node-3"] = NodeView(name: "node-3", isSchedulable: false)
+        return world
+    }
+
+    @Test(arguments: [true, false])
+    func `A pod on a tainted or cordoned node gets its model by a Job that tolerates the node`(isEager: Bool) {
+        var world = Self.world { $0.isEager = isEager; $0.secretName = "keys" }
+        world.run { $0.isReady }
+        #expect(world.madeJobs == ["node-1"])
+        #expect(world.agents["node-2"]?.caches.isEmpty == true && world.agents["node-3"]?.caches.isEmpty == true)
+        world.waitingPods = [Self.pod("p", on: "node-2"), Self.pod("q", on: "node-3")]
+        world.run { $0.holds("node-2") && $0.holds("node-3") }
+        #expect(world.holds("node-2") && world.holds("node-3"))
+        #expect(world.lastJobs["node-1"]?.tolerations == [])
+        let own = Kubernetes.Toleration(key: "gpu", operator: "Equal", value: "a", effect: "NoSchedule")
+        #expect(world.lastJobs["node-2"]?.tolerations == [own])
+        let cordon = Kubernetes.Toleration(key: "node.kubernetes.io/unschedulable", operator: "Exists", effect: "NoSchedule")
+        #expect(world.lastJobs["node-3"]?.tolerations == [cordon])
+        let template = WarmupTemplate(
+            owner: world.owner, spec: world.spec, source: world.spec.source, image: "i")
+        let manifest = world.lastJobs["node-2"].map { template.manifest($0) }
+        #expect(manifest?.spec?.template.spec?.tolerations == [own])
+        // They are no nodes of the ModelCache's for that.
+        world.waitingPods = []
+        world.run(seconds: 10)
+        #expect(world.isReady && world.status?.nodes?.summary == "1/1")
+        for node in ["node-2", "node-3"] {
+            #expect(world.agents[node]?.caches[FakeWorld.uid]?.pinned == false && world.holds(node))
+        }
+        #expect(world.madeJobs.count == 3 && !world.events.contains { $0.pod != nil })
+    }
+
+    @Test(arguments: [true, false])
+    func `A pod that reads by itself finds the directory on a tainted node`(isEager: Bool) {
+        var world = Self.world { $0.isEager = isEager }
+        world.run { $0.isReady }
+        world.waitingPods = [Self.pod("p", on: "node-2")]
+        world.run(seconds: 5)
+        #expect(world.agents["node-2"]?.caches[FakeWorld.uid]?.pinned == false)
+        #expect(world.madeJobs == ["node-1"] && world.isReady)
+        // It runs by now; its agent is told of other token keys as everybody's.
+        world.waitingPods = []
+        let prepared = world.prepared.count
+        world.spec.maxBytesPerSecond = 1000
+        world.generation += 1
+        world.run(seconds: 5)
+        #expect(world.prepared.dropFirst(prepared).contains("node-2"))
+    }
+
+    @Test func `A seeder's node with a new taint loses the seat, and its pod gets the model still`() {
+        var world = FakeWorld(nodes: ["node-1", "node-2"]) { $0.isEager = false; $0.secretName = "keys" }
+        world.run { $0.isReady }
+        guard let seeder = world.status?.seeders.first else {
+            Issue.record("no seeder")
+            return
+        }
+        world.restartAgent(seeder)
+        world.nodes[seeder] = NodeView(name: seeder, taints: [Taint(key: "gpu", effect: "NoExecute")])
+        world.waitingPods = [Self.pod("p", on: seeder)]
+        world.run { $0.holds(seeder) && $0.isReady }
+        #expect(world.holds(seeder) && world.status?.seeders != [seeder] && world.status?.seeders.count == 1)
+        #expect(world.agents[seeder]?.caches[FakeWorld.uid]?.pinned == false)
+    }
+
+    @Test func `A pod of another namespace asks for no Job and is told nothing`() {
+        var world = FakeWorld(nodes: ["node-1"]) { $0.isEager = false; $0.seeders = 0; $0.secretName = "keys" }
+        world.addNode("node-2", agent: false)
+        world.waitingPods = [
+            Self.pod("p", on: "node-1", namespace: "other"), Self.pod("q", on: "node-2", namespace: "other"),
+        ]
+        world.run(seconds: 60)
+        #expect(world.madeJobs.isEmpty && world.events.filter { $0.pod != nil }.isEmpty)
+    }
+
+    @Test func `Nodes where pods wait go before the roll-out and have places of their own`() {
+        var world = FakeWorld(nodes: (1...9).map { "node-\($0)" }) { $0.parallelism = 2; $0.secretName = "keys" }
+        for node in world.nodes.keys { world.stuck[node] = .running }
+        world.run(seconds: 2)
+        let rollOut = Set(world.madeJobs)
+        #expect(rollOut.count == 2)
+        let others = world.nodes.keys.filter { !rollOut.contains($0) }.sorted()
+        world.waitingPods = [Self.pod("p", on: others[5]), Self.pod("q", on: others[6])]
+        world.run(seconds: 2)
+        #expect(Set(world.madeJobs.dropFirst(2)) == [others[5], others[6]])
+        // No more than as many again.
+        world.waitingPods.append(Self.pod("r", on: others[4]))
+        world.run(seconds: 5)
+        #expect(world.madeJobs.count == 4)
+        world.stuck = [:]
+        world.run(seconds: 10) { $0.madeJobs.count > 4 }
+        #expect(world.madeJobs.dropFirst(4).first == others[4])
+    }
+
+    @Test func `A pod that came after a Job failed gets another within a minute, and no more than one a minute`() {
+        var world = FakeWorld(nodes: ["node-1"]) { $0.isEager = false; $0.seeders = 0; $0.secretName = "keys" }
+        world.run(seconds: 5)
+        world.failing = ["node-1"]
+        world.waitingPods = [Self.pod("p", on: "node-1")]
+        world.run(seconds: 300)
+        #expect(world.madeJobs.count == 1)
+        world.waitingPods = [Self.pod("q", on: "node-1")]
+        world.run(seconds: 2)
+        #expect(world.madeJobs.count == 2)
+        world.waitingPods = [Self.pod("r", on: "node-1")]
+        world.run(seconds: 50)
+        #expect(world.madeJobs.count == 2)
+        world.failing = []
+        world.run(seconds: 20) { $0.holds("node-1") }
+        #expect(world.holds("node-1") && world.madeJobs.count == 3)
+    }
+
+    @Test func `A pod that came after a Job did not start gets another within a minute`() {
+        var world = FakeWorld(nodes: ["node-1"]) { $0.isEager = false; $0.seeders = 0; $0.source.role = Self.role }
+        world.stuck["node-1"] = .stuck(reason: "Unschedulable", message: "too many pods")
+        world.waitingPods = [Self.pod("p", on: "node-1")]
+        world.run(seconds: 500)
+        #expect(world.madeJobs.count == 1 && world.status?.nodes?.failed == 1)
+        world.stuck = [:]
+        world.waitingPods = [Self.pod("q", on: "node-1")]
+        world.run(seconds: 10) { $0.holds("node-1") }
+        #expect(world.holds("node-1"))
+    }
+
+    @Test func `A pod whose Job does not fit its node is told so once, with the way around it`() {
+        for isSecret in [true, false] {
+            var world = FakeWorld(nodes: ["node-1"]) {
+                $0.isEager = false
+                $0.seeders = 0
+                if isSecret { $0.secretName = "keys" } else { $0.source.role = Self.role }
+            }
+            world.stuck["node-1"] = .stuck(reason: "Unschedulable", message: "0/1 nodes are available: 1 Too many pods.")
+            world.waitingPods = [Self.pod("p", on: "node-1")]
+            world.run(seconds: 290)
+            #expect(!world.events.contains { $0.pod != nil })
+            world.run(seconds: 100)
+            let told = world.events.filter { $0.pod?.uid == "p" }
+            #expect(told.map(\.reason) == ["WarmupFailed"])
+            #expect(told.first?.message.contains("Unschedulable: 0/1 nodes are available: 1 Too many pods") == true)
+            // Of a role a pod has no part.
+            #expect(told.first?.message.contains("direct-credentials") == isSecret)
+        }
+    }
+}
