@@ -53,6 +53,20 @@ let package = Package(
         .target(name: "Checksum", path: "Sources/DataPlane/Checksum", cSettings: strictC),
         // Texts that both planes read and write: hexadecimal digits, percent coding, dates, metrics, a wrong setting.
         .target(name: "TextCoding", path: "Sources/DataPlane/TextCoding", swiftSettings: strict),
+        // What a listening socket does while the process has no descriptor left.
+        .target(
+            name: "Accepting", dependencies: [.product(name: "NIOCore", package: "swift-nio")],
+            path: "Sources/DataPlane/Accepting", swiftSettings: strict),
+        // HTTP servers that are open to a whole cluster: bounds on connections, heads and time.
+        .target(
+            name: "HTTPBounds",
+            dependencies: [
+                "Accepting",
+                .product(name: "HummingbirdCore", package: "hummingbird"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
+            ],
+            path: "Sources/DataPlane/HTTPBounds", swiftSettings: strict),
         // The few Linux calls that Swift cannot say: descriptor passing, futexes, mounts.
         .target(name: "LinuxShim", path: "Sources/DataPlane/LinuxShim", cSettings: strictC),
         // curl_easy_setopt and its kin are variadic, which Swift cannot call.
@@ -116,7 +130,7 @@ let package = Package(
         .target(
             name: "NodeAPI",
             dependencies: [
-                "AgentAPI", "Models", "TextCoding",
+                "AgentAPI", "HTTPBounds", "Models", "TextCoding",
                 .product(name: "JWTKit", package: "jwt-kit"),
                 .product(name: "Hummingbird", package: "hummingbird"),
                 .product(name: "HummingbirdCore", package: "hummingbird"),
@@ -148,7 +162,7 @@ let package = Package(
         .target(
             name: "Swarm",
             dependencies: [
-                "Checksum", "ChunkStore", "LinuxShim", "SwarmPlan", "TextCoding",
+                "Accepting", "Checksum", "ChunkStore", "LinuxShim", "SwarmPlan", "TextCoding",
                 .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
@@ -222,7 +236,7 @@ let package = Package(
         .target(
             name: "Admission",
             dependencies: [
-                "CRD", "Kubernetes", "TextCoding",
+                "CRD", "HTTPBounds", "Kubernetes", "TextCoding",
                 .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "Hummingbird", package: "hummingbird"),
                 .product(name: "Logging", package: "swift-log"),
@@ -235,7 +249,7 @@ let package = Package(
         .executableTarget(
             name: "OperatorCommand",
             dependencies: [
-                "Admission", "AgentAPI", "Controller", "CRD", "Kubernetes", "ModelCacheClient", "StoreHost", "TextCoding",
+                "Admission", "AgentAPI", "Controller", "CRD", "HTTPBounds", "Kubernetes", "ModelCacheClient", "StoreHost", "TextCoding",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Hummingbird", package: "hummingbird"),
                 .product(name: "Logging", package: "swift-log"),
@@ -266,7 +280,7 @@ let package = Package(
         .target(
             name: "DevStore",
             dependencies: [
-                "Checksum", "TextCoding",
+                "Accepting", "Checksum", "TextCoding",
                 .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "CryptoExtras", package: "swift-crypto"),
                 .product(name: "Logging", package: "swift-log"),
@@ -334,6 +348,12 @@ let package = Package(
             ], swiftSettings: strict),
         .testTarget(name: "AgentTests", dependencies: ["Agent", "TextCoding"], swiftSettings: strict),
         .testTarget(name: "SwarmTests", dependencies: ["TestSupport", "Swarm", "SwarmPlan", "SwarmSimulation", .product(name: "NIOCore", package: "swift-nio")], swiftSettings: strict),
+        .testTarget(
+            name: "HTTPBoundsTests",
+            dependencies: [
+                "TestSupport", "Accepting", "HTTPBounds",
+                .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOEmbedded", package: "swift-nio"),
+            ], swiftSettings: strict),
         .testTarget(name: "AdmissionTests", dependencies: ["TestSupport", "Admission", "CRD", "Kubernetes"], exclude: ["Golden"], swiftSettings: strict),
         .testTarget(name: "CRDTests", dependencies: ["TestSupport", "CRD", "StoreHost", .product(name: "Yams", package: "Yams")], swiftSettings: strict),
         .testTarget(

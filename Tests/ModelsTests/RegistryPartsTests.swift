@@ -83,6 +83,59 @@ import Testing
         #expect(pool.lease("b") { 2 } == nil)
         #expect(closed.values.withLock { $0 }.isEmpty && held?.value == 1)
     }
+
+    @Test func `a value that is slow to make holds up nobody, and of two makers the first one counts`() throws {
+        let (pool, closed) = pool(limit: 2, unused: 0)
+        var second: LeasePool<String, Int>.Lease?
+        let first = pool.lease("a") {
+            // Its maker is at work meanwhile: a lock that it held would never be free.
+            pool.sweep()
+            second = pool.lease("a") { 2 }
+            return 1
+        }
+        #expect(first?.value == 2 && second?.value == 2 && closed.values.withLock { $0 } == [1])
+        let refused = pool.lease("b") {
+            #expect(pool.lease("c") { 4 } == nil, "a value that is being made has its place")
+            return 3
+        }
+        #expect(refused?.value == 3)
+    }
+
+    @Test func `what fails to be made gives its place back, and a pool that closes meanwhile keeps nothing`() throws {
+        struct Failed: Error {}
+        let (pool, closed) = pool(limit: 1, unused: 0)
+        for _ in 0..<3 { #expect(throws: Failed.self) { try pool.lease("a") { () throws(Failed) in throw Failed() } } }
+        #expect(pool.lease("a") { _ = pool.takeAll(); return 5 } == nil)
+        #expect(closed.values.withLock { $0 } == [5] && pool.count == 0)
+    }
+}
+
+@Suite struct DiskQueueTests {
+    @Test func `calls that hang hold up no other`() async {
+        let disk = DiskQueue()
+        let gate = DispatchSemaphore(value: 0)
+        let hung = (1..<DiskQueue.most).map { _ in Task { await disk.run { gate.wait() } } }
+        #expect(await disk.run { 1 } == 1)
+        for _ in hung { gate.signal() }
+        for call in hung { await call.value }
+    }
+
+    @Test func `beyond the most the calls wait, and none is lost`() async {
+        let disk = DiskQueue()
+        let gate = DispatchSemaphore(value: 0)
+        let calls = (0..<DiskQueue.most * 3).map { number in
+            Task {
+                await disk.run {
+                    gate.wait()
+                    return number
+                }
+            }
+        }
+        for _ in calls { gate.signal() }
+        var done: [Int] = []
+        for call in calls { done.append(await call.value) }
+        #expect(done == Array(0..<DiskQueue.most * 3))
+    }
 }
 
 @Suite struct AuthorizationsTests {

@@ -22,4 +22,31 @@ import Testing
         #expect(refusals == 10)
         #expect(census.arrived(unknown, .cache("v")) == nil, "another cache has its own bound")
     }
+
+    @Test func `the clients of some caches keep no other tenant and no person out`() {
+        var census = SessionCensus()
+        var process: Int32 = 0
+        func root() -> PeerCredentials {
+            process += 1
+            return PeerCredentials(processID: process, userID: 0)
+        }
+        // Four greedy tenants, each of whose pods is root.
+        for cache in 0..<4 {
+            for _ in 0..<SessionCensus.mostOfScope { #expect(census.arrived(root(), .cache("greedy\(cache)")) == nil) }
+            #expect(census.arrived(root(), .cache("greedy\(cache)")) != nil)
+        }
+        for cache in 0..<3 {
+            for _ in 0..<SessionCensus.ownPlaces { #expect(census.arrived(root(), .cache("modest\(cache)")) == nil) }
+            #expect(census.arrived(root(), .cache("modest\(cache)"))?.contains("this agent has \(SessionCensus.mostOfAll)") == true)
+        }
+        for _ in 0..<SessionCensus.ownPlaces { #expect(census.arrived(root(), .agent) == nil, "`modelcache status` of root") }
+    }
+
+    @Test func `the users of a machine share the agent's own socket`() {
+        var census = SessionCensus()
+        for process in 1...Int32(SessionCensus.mostOfUser) { #expect(census.arrived(PeerCredentials(processID: process, userID: 7), .agent) == nil) }
+        #expect(census.arrived(PeerCredentials(processID: 9999, userID: 7), .agent)?.contains("user 7") == true)
+        #expect(census.arrived(PeerCredentials(processID: 9999, userID: 8), .agent) == nil)
+        #expect(census.arrived(PeerCredentials(processID: 9999, userID: 7), .cache("u")) == nil)
+    }
 }

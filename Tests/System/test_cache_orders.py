@@ -1,7 +1,9 @@
 """What the operator orders of a node's agent: signed requests over HTTP that make, change, report and remove caches."""
+import contextlib
 import json
 import os
 import pathlib
+import socket
 
 from content import MIB, one_file
 from support.orders import NODE, SECRET, Orders, definition, new_uid
@@ -43,6 +45,20 @@ def test_another_source_or_medium_for_a_known_uid_is_refused(node, store, bucket
         answer = orders.put(uid, changed)
         assert answer.status == 409 and answer.json["code"] == "SourceImmutable", answer
     assert orders.put(uid, base | {"idleSeconds": 60}).status == 200
+
+
+def test_connections_that_rest_keep_neither_the_kubelet_nor_the_operator_out(node, store, bucket):
+    model = one_file(bucket)
+    _, orders = node()
+    host, _, port = orders.address.rpartition(":")
+    with contextlib.ExitStack() as idle:
+        for number in range(400):
+            one = idle.enter_context(socket.create_connection((host, int(port)), timeout=60))
+            # Half a request: it owes the rest.
+            with contextlib.suppress(OSError):
+                one.sendall(b"PUT /v1/caches/x HTTP/1.1\r\n" if number % 2 else b"GET /healthz HT")
+        assert orders.answers()
+        assert orders.put(new_uid(), definition(store, model.prefix, model.bytes)).status == 200
 
 
 def test_orders_need_a_signature_for_this_node_and_this_time(place, node, store, bucket, secret_file):

@@ -19,6 +19,7 @@ WRONG_ONCE = [
     ("delete", "EIO", "1:unlinkat .*/definitions/[^/]*[.]json$"),
     ("evict", "EIO", "1:rmdir .*/models/one-[^/]*$"),
     ("fill", "numbers", "1:accept4"),
+    ("edit", "numbers", "1:accept4"),
 ]
 
 

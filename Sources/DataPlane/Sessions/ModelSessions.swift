@@ -15,6 +15,10 @@ package final class ModelSessions: SessionHandler {
         case opening
         case opened(ModelHold)
     }
+    private struct Refusal: Hashable {
+        let scope: SessionScope
+        let code: AgentFailure.Code
+    }
     private struct State {
         var phases: [Session: Phase] = [:]
         /// Control requests under way.
@@ -23,6 +27,7 @@ package final class ModelSessions: SessionHandler {
         var tasks: [Session: Int] = [:]
         /// Of clients that are gone: what follows the last task.
         var leaving: [Session: @Sendable () -> Void] = [:]
+        var refusalPace = LogPace<Refusal>()
     }
 
     private let registry: ModelRegistry
@@ -126,11 +131,20 @@ package final class ModelSessions: SessionHandler {
                 guard stillThere else { return registry.release(held) }
                 answer(session, with: held.model)
             } catch {
-                logger.warning("open refused", metadata: ["pid": "\(session.peer.processID)", "reason": "\(error)"])
+                logRefusal(of: session, error)
                 session.send(.error(code: error.code.rawValue, message: error.message))
                 session.dismiss()
             }
         }
+    }
+
+    /// A few of those of one socket and kind (``LogPace``): a program that is refused may ask again at once.
+    private func logRefusal(of session: Session, _ error: AgentFailure) {
+        let refusal = Refusal(scope: session.scope, code: error.code)
+        guard let leftOut = state.withLock({ $0.refusalPace.admits(refusal) }) else { return }
+        var metadata: Logger.Metadata = ["pid": "\(session.peer.processID)", "reason": "\(error)"]
+        if leftOut > 0 { metadata["leftOut"] = "\(leftOut)" }
+        logger.warning("open refused", metadata: metadata)
     }
 
     private func answer(_ session: Session, with model: OpenModel) {

@@ -39,13 +39,22 @@ package final class SessionServer: Sendable {
         /// reused.
         var closing: [Int32] = []
         var isStopping = false
-        /// When it was last told that descriptors ran out.
-        var toldLack: ContinuousClock.Instant?
+        var logPace = LogPace<LoggedEvent>()
+    }
+    /// Events that a client, or a lack that lasts, causes as often as it likes.
+    private enum LoggedEvent: Hashable, Sendable {
+        case refused(SessionScope)
+        case dismissed(SessionScope)
+        case noDescriptor
+        case noPoll
     }
     private struct Listener {
         let path: String
         let scope: SessionScope
     }
+
+    /// After a lack of descriptors or memory the clients wait so long.
+    private static let rest = Duration.milliseconds(100)
 
     private let wakeup: Int32
     private let state = Mutex(State())
@@ -93,24 +102,29 @@ package final class SessionServer: Sendable {
 
     /// Serves until ``stop()``. Blocks the calling thread.
     package func run(handler: any SessionHandler) {
+        /// The listeners rest: those who connect wait in the backlog, which poll(2) would report again at once.
+        var restsUntil: ContinuousClock.Instant?
         while true {
             let (listeners, sessions, closing) = state.withLock { state in
                 defer { state.closing = [] }
                 return (state.listeners, Array(state.sessions.keys), state.closing)
             }
             for descriptor in closing { Glibc.close(descriptor) }
-            var polled = ([wakeup] + listeners.keys + sessions).map {
+            if let end = restsUntil, end <= .now { restsUntil = nil }
+            let accepting = restsUntil == nil ? Array(listeners.keys) : []
+            var polled = ([wakeup] + accepting + sessions).map {
                 pollfd(fd: $0, events: Int16(POLLIN), revents: 0)
             }
-            let count = poll(&polled, nfds_t(polled.count), -1)
-            if count < 0 && errno != EINTR { break }
+            let timeout = restsUntil == nil ? -1 : Int32(Self.rest / .milliseconds(1))
+            let count = poll(&polled, nfds_t(polled.count), timeout)
+            if count < 0 && errno != EINTR { standStill(errno) }
             if state.withLock({ $0.isStopping }) { break }
             guard count > 0 else { continue }
             for entry in polled where entry.revents != 0 {
                 if entry.fd == wakeup {
                     _ = mc_eventfd_drain(wakeup)
                 } else if let listener = listeners[entry.fd] {
-                    accept(at: entry.fd, listener)
+                    if !accept(at: entry.fd, listener) { restsUntil = .now + Self.rest }
                 } else {
                     serve(entry.fd, handler: handler)
                 }
@@ -152,16 +166,24 @@ package final class SessionServer: Sendable {
 
     package var sessionCount: Int { state.withLock { $0.sessions.count } }
 
-    private func accept(at listening: Int32, _ listener: Listener) {
+    /// The kernel could not even look: it has no memory for it, or the limit of open files was lowered.
+    private func standStill(_ code: Int32) {
+        log(.noPoll, .error, "no session is served: the kernel does not say which has packets; this is tried again") {
+            ["reason": "\(String(cString: strerror(code)))"]
+        }
+        usleep(UInt32(Self.rest / .microseconds(1)))
+    }
+
+    /// - Returns: false: the process has no descriptor, or no memory, for those who wait.
+    private func accept(at listening: Int32, _ listener: Listener) -> Bool {
         while true {
             let descriptor = mc_accept(listening)
             guard descriptor >= 0 else {
-                // Out of descriptors: the backlog waits; poll reports it again at once, so pause.
-                if descriptor == -EMFILE || descriptor == -ENFILE {
-                    tellLack(at: listener)
-                    usleep(100_000)
+                guard [EMFILE, ENFILE, ENOBUFS, ENOMEM].contains(-descriptor) else { return true }
+                log(.noDescriptor, .error, "out of file descriptors: clients wait; raise the agent's limit of open files") {
+                    ["socket": "\(listener.path)", "reason": "\(String(cString: strerror(-descriptor)))"]
                 }
-                return
+                return false
             }
             let session = Session(descriptor: descriptor, scope: listener.scope)
             // A socket that was closed meanwhile has no clients.
@@ -172,25 +194,23 @@ package final class SessionServer: Sendable {
                 return (true, nil)
             }
             if let refusal {
-                logger.warning(
-                    "client refused", metadata: ["pid": "\(session.peer.processID)", "reason": "\(refusal)"])
+                log(.refused(session.scope), .warning, "client refused") {
+                    ["pid": "\(session.peer.processID)", "reason": "\(refusal)"]
+                }
                 session.send(.error(code: AgentFailure.Code.capacity.rawValue, message: refusal))
             }
             if !isServed { session.close() }
         }
     }
 
-    /// Once a minute while it lasts: it is looked at ten times a second.
-    private func tellLack(at listener: Listener) {
-        let isDue = state.withLock { state in
-            if let told = state.toldLack, told.duration(to: .now) < .seconds(60) { return false }
-            state.toldLack = .now
-            return true
-        }
-        guard isDue else { return }
-        logger.error(
-            "out of file descriptors: clients wait; raise the agent's limit of open files",
-            metadata: ["socket": "\(listener.path)"])
+    /// Logs a few of many equal events (``LogPace``).
+    private func log(
+        _ event: LoggedEvent, _ level: Logger.Level, _ message: Logger.Message, _ metadata: () -> Logger.Metadata
+    ) {
+        guard let leftOut = state.withLock({ $0.logPace.admits(event) }) else { return }
+        var metadata = metadata()
+        if leftOut > 0 { metadata["leftOut"] = "\(leftOut)" }
+        logger.log(level: level, message, metadata: metadata)
     }
 
     private func serve(_ descriptor: Int32, handler: any SessionHandler) {
@@ -203,8 +223,9 @@ package final class SessionServer: Sendable {
             case .nothing:
                 return
             case .malformed(let error):
-                logger.warning(
-                    "client dismissed", metadata: ["pid": "\(session.peer.processID)", "reason": "\(error)"])
+                log(.dismissed(session.scope), .warning, "client dismissed") {
+                    ["pid": "\(session.peer.processID)", "reason": "\(error)"]
+                }
                 session.send(.error(code: AgentFailure.Code.protocol.rawValue, message: "\(error)"))
                 end(session, handler: handler)
                 return

@@ -147,13 +147,14 @@ def check(world: World, name: str, fault: Fault | None, remains: list[str] | Non
             scenario.act(run)
             # An error that has not come yet comes while the agent ends.
             if fault and fault.what != "kill" and run.hit and run.alive:
-                run.over.touch()
+                run.end_fault()
                 run.check_whole("the same agent, the error gone")
                 if scenario.orders:
                     run.check_caches("the same agent, the error gone")
             run.stop("its end")
             said = run.agent.process.output()
             run.check_log(said)
+            run.check_pace()
             code = run.agent.process.process.returncode
             if code < 0 and not (fault and fault.what == "kill"):
                 run.wrong.append(f"the agent is ended by signal {-code}: {said[-1500:]}")

@@ -162,7 +162,8 @@ class Run:
                 with contextlib.suppress(AssertionError):
                     self.agent.ready(0.01)
                     if self.takes_orders:
-                        wait_until(lambda: self.orders.answers() or not self.agent.process.alive(), PATIENCE, "the agent answers", every=0.005)
+                        self.orders.patience = 3 if self.waits else 60
+                        wait_until(lambda: self.orders.answers() or self.takes_nobody or not self.agent.process.alive(), PATIENCE, "the agent answers", every=0.005)
                     return self.agent.process.alive()
         except AssertionError as error:
             self.wrong.append(f"the agent does not begin: {error}")
@@ -189,10 +190,22 @@ class Run:
     def is_over(self) -> bool:
         return self.over.exists()
 
+    def end_fault(self) -> None:
+        self.over.touch()
+        if self.takes_orders:
+            # It may have taken nobody until now.
+            self.orders.patience = 60
+            wait_until(lambda: self.orders.answers() or not self.alive, PATIENCE, "the agent answers", every=0.005)
+
     @property
     def waits(self) -> bool:
         """An agent without descriptors takes no client: those that come wait until it has some."""
         return self.fault is not None and (self.fault.what, self.fault.error) == ("fail-on", "EMFILE") and not self.is_over
+
+    @property
+    def takes_nobody(self) -> bool:
+        """It listens, but is out of descriptors already."""
+        return self.waits and self.hit is not None
 
     @property
     def alive(self) -> bool:
@@ -286,6 +299,12 @@ class Run:
         """The agent does not say the same over and over."""
         lines = collections.Counter(line.partition(" ")[2] for line in said.splitlines())
         self.wrong += [f"the agent said {count} times: {line}" for line, count in lines.items() if count > 20]
+
+    def check_pace(self) -> None:
+        """It does not try over and over what fails: two listeners look ten times a second, a scenario takes some minutes."""
+        tries = sum(step.endswith("<-") for step in self.steps())
+        if tries > 20_000:
+            self.wrong.append(f"the agent tried {tries} times what failed, at last: {self.steps()[-1]}")
 
     def check_readers(self) -> None:
         for prefix, reader in self.readers:

@@ -1,3 +1,4 @@
+internal import Accepting
 package import Foundation
 internal import NIOCore
 internal import NIOHTTP1
@@ -66,6 +67,14 @@ package final class StoreServer: Sendable {
         let channel = try await ServerBootstrap(group: group)
             .serverChannelOption(.backlog, value: 1024)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+            .serverChannelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    try channel.pipeline.syncOperations.addHandler(
+                        AcceptPause { error in
+                            FileHandle.standardError.write(Data("modelcache-devstore: clients wait: \(error)\n".utf8))
+                        })
+                }
+            }
             .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
             .childChannelInitializer(initializer)
             .bind(host: host, port: port).get()

@@ -1,11 +1,21 @@
-internal import Dispatch
+internal import Foundation
+internal import Synchronization
 
 /// Runs calls that block on a file system, on threads that nothing else waits for.
 ///
-/// One slow call does not hold the others up. The registry starts at most one call for each model, so their number is
-/// bounded.
-package struct DiskQueue: Sendable {
-    private let queue = DispatchQueue(label: "modelcache.disk", attributes: .concurrent)
+/// One slow call does not hold the others up: each has a thread, up to ``most``; further ones wait in order. The
+/// registry starts at most one call for each model. Not libdispatch's threads: its pool has as many as processors and
+/// adds one a second when all of them hang.
+package final class DiskQueue: Sendable {
+    /// Calls at a time. A disk that hangs holds those of its own models.
+    package static let most = 64
+
+    private typealias Job = @Sendable () -> Void
+    private struct State {
+        var threads = 0
+        var waiting: [Job] = []
+    }
+    private let state = Mutex(State())
 
     package init() {}
 
@@ -13,7 +23,7 @@ package struct DiskQueue: Sendable {
         async throws(Failure) -> Value
     {
         let result: Result<Value, Failure> = await withCheckedContinuation { continuation in
-            queue.async {
+            start {
                 do throws(Failure) {
                     continuation.resume(returning: .success(try body()))
                 } catch {
@@ -22,5 +32,33 @@ package struct DiskQueue: Sendable {
             }
         }
         return try result.get()
+    }
+
+    private func start(_ job: @escaping Job) {
+        let hasThread = state.withLock { state in
+            guard state.threads < Self.most else {
+                state.waiting.append(job)
+                return false
+            }
+            state.threads += 1
+            return true
+        }
+        guard hasThread else { return }
+        Thread.detachNewThread {
+            var next: Job? = job
+            while let job = next {
+                job()
+                next = self.next()
+            }
+        }
+    }
+
+    /// Nil: the thread that asks is no longer needed.
+    private func next() -> Job? {
+        state.withLock { state in
+            guard state.waiting.isEmpty else { return state.waiting.removeFirst() }
+            state.threads -= 1
+            return nil
+        }
     }
 }

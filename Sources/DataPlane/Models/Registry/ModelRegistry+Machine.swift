@@ -105,6 +105,8 @@ extension ModelRegistry {
             requestEviction(
                 of: victimName, by: .opening(lead), force: false,
                 reason: "the model was evicted for the capacity of another; start again")
+            // One that refuses ends the opening: no other model goes for it.
+            guard awaitedEvictions[lead] != nil else { return }
         }
         evictionEnded(id(name), for: lead)
     }

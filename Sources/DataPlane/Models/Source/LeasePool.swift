@@ -27,7 +27,14 @@ package final class LeasePool<Key: Hashable & Sendable, Value: Sendable>: Sendab
     }
     private struct State {
         var entries: [Key: Entry] = [:]
+        /// Values that are being made, each with a place.
+        var making = 0
         var isClosed = false
+    }
+    private enum Place {
+        case held(Value)
+        case empty
+        case none
     }
 
     private let limit: Int
@@ -50,29 +57,62 @@ package final class LeasePool<Key: Hashable & Sendable, Value: Sendable>: Sendab
     }
 
     /// The value of `key`, made if there is none. Nil: `limit` others are in use, or the pool is closed.
+    ///
+    /// - Parameter make: called under no lock, for it may block. Where another caller was faster, what it made is
+    ///   closed.
     package func lease<Failure: Error>(_ key: Key, make: () throws(Failure) -> Value) throws(Failure) -> Lease? {
-        var dropped: [Value] = []
-        defer { for value in dropped { close(value) } }
-        let result: Result<Value, Failure>? = state.withLock { state in
+        let (place, dropped) = take(key)
+        for value in dropped { close(value) }
+        switch place {
+        case .held(let value): return Lease(value: value, pool: self, key: key)
+        case .none: return nil
+        case .empty: break
+        }
+        let made: Value
+        do throws(Failure) {
+            made = try make()
+        } catch {
+            state.withLock { $0.making -= 1 }
+            throw error
+        }
+        guard let value = keep(made, key) else {
+            close(made)
+            return nil
+        }
+        if value.isAnother { close(made) }
+        return Lease(value: value.value, pool: self, key: key)
+    }
+
+    /// The value with one more user, or a place for a new one.
+    private func take(_ key: Key) -> (Place, dropped: [Value]) {
+        state.withLock { state in
+            guard !state.isClosed else { return (.none, []) }
+            if let entry = state.entries[key] {
+                state.entries[key]?.users += 1
+                return (.held(entry.value), [])
+            }
+            var dropped: [Value] = []
+            if state.entries.count + state.making >= limit {
+                guard let oldest = Self.oldestUnused(state) else { return (.none, []) }
+                dropped += state.entries.removeValue(forKey: oldest).map { [$0.value] } ?? []
+            }
+            state.making += 1
+            return (.empty, dropped)
+        }
+    }
+
+    /// The value that is shared from now on; nil: the pool was closed meanwhile.
+    private func keep(_ made: Value, _ key: Key) -> (value: Value, isAnother: Bool)? {
+        state.withLock { state in
+            state.making -= 1
             guard !state.isClosed else { return nil }
             if let entry = state.entries[key] {
                 state.entries[key]?.users += 1
-                return .success(entry.value)
+                return (entry.value, true)
             }
-            if state.entries.count >= limit {
-                guard let oldest = Self.oldestUnused(state) else { return nil }
-                dropped += state.entries.removeValue(forKey: oldest).map { [$0.value] } ?? []
-            }
-            do throws(Failure) {
-                let value = try make()
-                state.entries[key] = Entry(value: value, users: 1, unusedSince: .now)
-                return .success(value)
-            } catch {
-                return .failure(error)
-            }
+            state.entries[key] = Entry(value: made, users: 1, unusedSince: .now)
+            return (made, false)
         }
-        guard let value = try result?.get() else { return nil }
-        return Lease(value: value, pool: self, key: key)
     }
 
     private func returned(_ key: Key) {

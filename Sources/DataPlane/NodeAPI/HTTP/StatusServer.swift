@@ -8,6 +8,7 @@
 
 internal import AgentAPI
 internal import Foundation
+internal import HTTPBounds
 internal import Hummingbird
 internal import HummingbirdCore
 package import Logging
@@ -39,8 +40,15 @@ package struct StatusServer {
             address, "MODELCACHE_METRICS_BIND_ADDRESS", MetricsResponder(status: status), logger)
     }
 
-    /// An operator, a scraper and some people have one each.
-    private static let maximumConnections = 256
+    /// An operator, a scraper and some people have one each. Further ones close those that rest, of the address with
+    /// the most of them first: nobody keeps the kubelet's probe out.
+    private static let mostConnections = 256
+    /// An order may wait for a disk, and for readers that are told to let go.
+    private static let limits: ConnectionPace.Limits = {
+        var limits = ConnectionPace.Limits()
+        limits.answer = .seconds(300)
+        return limits
+    }()
 
     private static func application(
         _ address: String, _ variable: String, _ responder: some HTTPResponder<PeerContext>, _ logger: Logger
@@ -52,12 +60,12 @@ package struct StatusServer {
         let host = address[..<colon].trimmingCharacters(in: CharacterSet(charactersIn: "[]"))
         return Application(
             responder: responder,
-            // A client that sends or takes nothing for so long is let go.
-            server: .http1(configuration: .init(idleTimeout: .seconds(30))),
+            server: BoundedHTTP.server(mostConnections: mostConnections, limits: limits),
             configuration: ApplicationConfiguration(
                 address: .hostname(host.isEmpty ? EveryAddress.host : host, port: port),
-                // Further ones wait in the backlog until one of these is closed or has been idle for too long.
-                availableConnectionsDelegate: MaximumAvailableConnections(maximumConnections)),
+                // Those whose answers are made count alone; more wait in the backlog until one of these has ended.
+                availableConnectionsDelegate: MaximumAvailableConnections(mostConnections)),
+            onServerRunning: { await BoundedHTTP.restsWithoutDescriptors($0, logger) },
             logger: logger)
     }
 }

@@ -53,7 +53,7 @@ public final class Swarm: Sendable {
 
     /// Listens and begins to look up addresses.
     public func start() async throws(SwarmError) {
-        let server = PeerServer(group: group, tls: tls?.server, introduction: introduction) {
+        let server = PeerServer(group: group, tls: tls?.server, introduction: introduction, logger: logger) {
             [weak self] id, authorization in
             self?.admit(id, authorization)
         } loadChanged: { [weak self] load in

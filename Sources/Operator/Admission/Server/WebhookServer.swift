@@ -1,4 +1,5 @@
 public import CRD
+internal import HTTPBounds
 internal import Hummingbird
 internal import HummingbirdCore
 public import Kubernetes
@@ -88,12 +89,14 @@ public final class WebhookServer<Source: InjectionSource>: Service {
         return Application(
             responder: responder,
             server: HTTPServerBuilder { respond in
-                FreshTLSChannel(base: BoundedHTTP.channel(register, respond), certificate: certificate)
+                FreshTLSChannel(
+                    base: BoundedHTTP.channel(register, ConnectionPace.Limits(), respond), certificate: certificate)
             },
             configuration: ApplicationConfiguration(
                 address: .hostname(host, port: port),
                 availableConnectionsDelegate: MaximumAvailableConnections(Self.mostConnections)),
             onServerRunning: { [logger] channel in
+                await BoundedHTTP.restsWithoutDescriptors(channel, logger)
                 self.listening.withLock { $0 = true }
                 logger.info(
                     "listening",

@@ -2,6 +2,7 @@ import Admission
 import CRD
 import Controller
 import Foundation
+import HTTPBounds
 import Hummingbird
 import HummingbirdCore
 import Kubernetes
@@ -27,6 +28,7 @@ struct HTTPServer: Service {
                 address: .hostname(address.host, port: address.port),
                 availableConnectionsDelegate: MaximumAvailableConnections(Self.mostConnections)),
             onServerRunning: { channel in
+                await BoundedHTTP.restsWithoutDescriptors(channel, logger)
                 logger.info(
                     "listening",
                     metadata: ["setting": "\(setting)", "address": "\(channel.localAddress.map { "\($0)" } ?? "")"])

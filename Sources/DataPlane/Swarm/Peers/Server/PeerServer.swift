@@ -1,3 +1,5 @@
+internal import Accepting
+internal import Logging
 internal import NIOCore
 internal import NIOHTTP1
 internal import NIOPosix
@@ -25,14 +27,16 @@ final class PeerServer: Sendable {
     let admit: @Sendable (_ modelID: String, _ authorization: String?) -> ModelSwarm?
     let introduction: PeerIntroduction
     private let loadChanged: @Sendable (Int) -> Void
+    private let logger: Logger
 
     init(
-        group: MultiThreadedEventLoopGroup, tls: NIOSSLContext?, introduction: PeerIntroduction,
+        group: MultiThreadedEventLoopGroup, tls: NIOSSLContext?, introduction: PeerIntroduction, logger: Logger,
         admit: @escaping @Sendable (String, String?) -> ModelSwarm?, loadChanged: @escaping @Sendable (Int) -> Void
     ) {
         self.group = group
         self.tls = tls
         self.introduction = introduction
+        self.logger = logger
         self.admit = admit
         self.loadChanged = loadChanged
     }
@@ -62,6 +66,16 @@ final class PeerServer: Sendable {
         let channel = try await ServerBootstrap(group: group)
             .serverChannelOption(.backlog, value: 1024)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+            .serverChannelInitializer { [logger] channel in
+                channel.eventLoop.makeCompletedFuture {
+                    try channel.pipeline.syncOperations.addHandler(
+                        AcceptPause { error in
+                            logger.error(
+                                "out of file descriptors: peers wait; raise the agent's limit of open files",
+                                metadata: ["reason": "\(error)"])
+                        })
+                }
+            }
             .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
             .childChannelOption(.writeBufferWaterMark, value: .init(low: 256 << 10, high: 4 << 20))
             .childChannelInitializer { channel in

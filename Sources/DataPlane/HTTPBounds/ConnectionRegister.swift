@@ -2,7 +2,7 @@ internal import NIOCore
 internal import Synchronization
 
 /// Carries out ``ConnectionRoster`` for all connections of one port. Safe from any event loop.
-final class ConnectionRegister: Sendable {
+package final class ConnectionRegister: Sendable {
     private struct State {
         var roster: ConnectionRoster
         var channels: [ConnectionRoster.ID: any Channel] = [:]
@@ -12,7 +12,7 @@ final class ConnectionRegister: Sendable {
 
     /// - Parameter mostConnections: the server's own limit, from which it accepts no more. A quarter of it is left to
     ///   connections whose request is being answered.
-    init(mostConnections: Int) {
+    package init(mostConnections: Int) {
         state = Mutex(State(roster: ConnectionRoster(capacity: max(1, mostConnections * 3 / 4))))
     }
 

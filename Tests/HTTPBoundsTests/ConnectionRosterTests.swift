@@ -1,4 +1,4 @@
-import Admission
+import HTTPBounds
 import TestSupport
 import Testing
 
