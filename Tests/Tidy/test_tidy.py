@@ -10,6 +10,7 @@ ROOT = Path(__file__).resolve().parents[2]
 CODE = sorted(p for p in (ROOT / "Sources").rglob("*") if p.suffix in {".swift", ".c", ".h"})
 COLUMNS = 120
 FUNCTION_LINES = 70
+HEAD_LINES = 40
 
 # Words of the glossary's last column that nothing else in the field is called by, each with the word to say.
 WORDS = {
@@ -183,6 +184,46 @@ def test_the_table_of_modules_says_what_package_swift_says():
     wrong += [f"docs/development.md has {path}, which is no target" for path in table
               if path not in {p for p, _ in targets.values()}]
     report(wrong, "the table of modules and Package.swift differ")
+
+
+def heads():
+    """target -> (its Swift files, those that begin with `// Target: `), of each Swift target below Sources/."""
+    targets = {name: path for name, (path, _) in package_targets().items() if path.startswith("Sources/")}
+    found = {}
+    for name, path in targets.items():
+        # A target may lie in the folder of another (CRD/StoreHost).
+        inner = [other for other in targets.values() if other.startswith(f"{path}/")]
+        files = [p for p in sorted((ROOT / path).rglob("*.swift"))
+                 if not any(p.is_relative_to(ROOT / other) for other in inner)]
+        if files:
+            found[name] = (files, [p for p in files if lines(p)[0].startswith(f"// {name}: ")])
+    return found
+
+
+def head_of(path):
+    text = lines(path)
+    return text[:next(n for n, line in enumerate(text) if not line.startswith("//"))]
+
+
+def test_each_swift_target_has_one_head():
+    assert len(heads()) > 15, "Package.swift is written in a way that this test does not read"
+    wrong = []
+    for name, (files, begun) in heads().items():
+        if len(begun) != 1:
+            wrong.append(f"{name}: {len(begun)} of its files begin with `// {name}: ...`")
+        wrong += [place(p, 1, f"{len(head_of(p))} lines") for p in begun if len(head_of(p)) > HEAD_LINES]
+    report(wrong, f"one file of a target begins with its head, which has at most {HEAD_LINES} lines")
+
+
+def test_the_types_that_a_head_names_are_in_its_target():
+    declares = re.compile(r"\b(?:actor|class|enum|protocol|struct|typealias) (\w+)")
+    wrong = []
+    for files, begun in heads().values():
+        declared = {name for p in files for line in lines(p) if not line.lstrip().startswith("//")
+                    for name in declares.findall(line)}
+        wrong += [place(p, number, f"`{name}`") for p in begun for number, line in enumerate(head_of(p), 1)
+                  for name in re.findall(r"`([A-Z]\w*[a-z]\w*)`", line) if name not in declared]
+    report(wrong, "a head names in backquotes only types that its own target declares")
 
 
 def test_links_in_the_documents_lead_somewhere():

@@ -1,3 +1,15 @@
+// StoreHost: the hosts that a model may be read from, and the entries of a Secret that have keys.
+//
+// - `StoreHost` judges a host's text when it is written, and each address at a connection.
+// - `CredentialHosts` are the hosts at which a ModelCache's credentials may be used.
+// - `SecretKeys` are the names of a Secret's entries.
+// Invariants:
+// - Metadata services and link-local addresses are always refused, loopback unless an installation allows it.
+// - A name may resolve differently each time, so the text's verdict does not replace the address's.
+// - An IPv4 address inside an IPv6 one (mapped, NAT64) is judged as the IPv4 address.
+// - A name is in the list of stores only if no customer's machine has a name below it.
+// Left to others: connections (RangeTransfer), words for a field of the spec (CRD).
+
 internal import Foundation
 
 /// The hosts from which a model may be read: one list for the operator's validation, the agents' definitions, and the

@@ -1,3 +1,18 @@
+// CRD: the ModelCache resource: types, defaults, schema, validation, and its texts for people.
+//
+// - Types/: `ModelCache` has a `ModelCacheSpec` and a `ModelCacheStatus`. `ConditionReason` lists all reasons.
+// - Schema/: a `SchemaNode` is the rule of one field. `CustomResourceDefinition` writes config/crd from them.
+// - Validation/: `Validation` checks a document, `Immutability` a change, by the installation's `ValidationPolicy`. A
+//   `FieldProblem` names field, value and remedy.
+// - Describe/: `StatusText`, `NodesText`, `StartsText` and `Why` are the texts of `kubectl modelcache`.
+// Invariants:
+// - Decoding does not fail on a spec or status that cannot be read, so one bad object does not stop a list of others.
+// - The definition and the operator's check come from the same nodes. The CEL `Rules` say what `Validation` says.
+// - A `Quantity` keeps the text that its author wrote: else an object would seem changed.
+// - A word of a newer operator's status is no error.
+// Left to others: the hosts that may be read (StoreHost), the API server (ModelCacheClient, Kubernetes), when an object
+// is checked (Admission, Controller).
+
 /// The resource's group, version and names in the Kubernetes API.
 public enum APIGroup {
     public static let group = "modelcache.io"

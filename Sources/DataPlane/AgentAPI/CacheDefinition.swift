@@ -1,3 +1,20 @@
+// AgentAPI: what operator and agent say to each other over HTTP.
+//
+// - `CacheDefinition` is a cache that the operator requests, and `CachePath` its path.
+// - `AgentReport` has a `CacheReport` for each cache. `ReadersReport` has a `ReaderStart` for each pod.
+// - `AgentError` is the body of each response that is no success.
+// - `RequestSignature` proves that a sender has the `AuthSecret`. `OrderNumber` tells the later of two orders.
+// - `Capacity` is the rule by which an agent takes or refuses a definition.
+// - `CallerPolicy` says whose tokens open a cache, and `JSONWebKeySet` has the keys for that.
+// - `APIVersions` are the versions that a release understands. `Release` names this one.
+// Invariants:
+// - No message has a secret.
+// - A new field is optional, and a report with an unknown word can still be read. Any other change of meaning needs a
+//   new version.
+// - A signature covers method, path, query, time, node and body: another node refuses it, and this one after 300 s.
+// - The operator foresees the agent's answer by the same `Capacity`.
+// Left to others: HTTP (NodeAPI, Controller), the effect of an order (Models), verification of tokens (NodeAPI).
+
 /// A cache that the operator requests from one node's agent: the body of `PUT /v1/caches/{uid}`.
 ///
 /// It has no secret: a warm-up Job or a pod brings keys, or the token of the role that the source names.

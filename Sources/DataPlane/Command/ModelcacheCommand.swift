@@ -1,3 +1,18 @@
+// Command: the program `modelcache`: the agent, the mounter, and the verbs for people and Jobs.
+//
+// - `ModelcacheCommand` lists the verbs. Verbs/ has a file for each.
+// - `AgentLauncher` finds the agent of this environment, or starts one that ends when no client needs it.
+// - `SourceOptions`, `StoreOptions` and `AgentLocationOptions` are the flags that verbs share.
+// - `RunModels` are the models of `modelcache run`.
+// - Doctor/: `MachineChecks` and `StoreChecks` make each `Finding` of `modelcache doctor`.
+// - Terminal/: `Table`, `ProgressLine` and `RepeatedView` write for people and, as JSON, for programs.
+// Invariants:
+// - No secret has a flag: every user of the machine can read arguments.
+// - An error is one line on standard error. The exit code says whether the work failed (1), no agent or store can be
+//   reached (69), or a setting is wrong (78).
+// - An agent that is started here inherits neither the keys nor the LD_PRELOAD of its starter.
+// Left to others: what an agent is and does (Agent), packets to it (Sessions), the store's client (ObjectStore).
+
 import AgentAPI
 import ArgumentParser
 import TextCoding

@@ -1,3 +1,9 @@
+// DevStoreCommand: the program `modelcache-devstore`.
+//
+// - `DevStoreCommand` makes a service and its servers from the options and runs them until SIGTERM or SIGINT.
+// Invariants: the ready file appears complete, by a rename, and only when every port listens.
+// Left to others: responses, signatures, faults and oddities (DevStore).
+
 import AgentAPI
 import ArgumentParser
 import DevStore

@@ -1,3 +1,11 @@
+// EngineBench: one object into a cache, timed, without an agent around it.
+//
+// - `EngineBench` puts an engine, a client, a cache and a fill together and measures the fill.
+// - `Report` has bytes, seconds, the processor's seconds and the medium.
+// Invariants: only the fill is timed, neither the HEAD before it nor the eviction after it; a filled model is evicted.
+// Left to others: all that is measured (RangeTransfer, ObjectStore, Transfer, ChunkStore), options and output
+// (Command).
+
 internal import ChunkStore
 public import Foundation
 internal import Glibc

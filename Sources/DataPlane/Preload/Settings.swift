@@ -1,3 +1,23 @@
+// Preload: `libossc_preload.so`, by which a program reads a model's files while they arrive.
+//
+// `start` in this file reads the settings when the library is loaded. The hooks (*Hooks.swift) stand before the C
+// library's functions. This is Embedded Swift: no runtime and no allocator.
+// - Caches.swift, CacheSettings.swift: the models that this process may read, and the settings of each.
+// - Namespace.swift: the `Place` of a path, and the model's twin of it.
+// - Descriptors.swift, ManagedFile.swift: the incomplete files that are open. ReadHooks.swift waits for a range.
+// - Mapping.swift, Regions.swift, FaultThread.swift: mappings whose absent chunks wait, by userfaultfd.
+// - Session.swift, Connection.swift: one `Connection` to the agent of each cache, used by the library's thread alone.
+// - Fork.swift: a child's own thread, connections and mappings.
+// - Text.swift: `Text` is a path or a line, as bytes.
+// Invariants:
+// - The program gets no byte of a chunk before the chunk's visible bit is set.
+// - If bytes that it read turn out wrong, the program ends (status 74).
+// - Memory comes from the kernel, and hack/build-preload lists each function that may be imported.
+// - Nobody waits, reports or calls the program's functions while a lock of the library is held.
+// - A program that touches no model asks no agent.
+// Left to others: the formats of packets and presence files (AgentWire), system calls and C (PreloadShim), the bytes
+// (the agent).
+
 import PreloadShim
 
 // The settings that the environment had when the library was loaded. Each is written once, by `start`, before the

@@ -1,3 +1,18 @@
+// TextCoding: texts that several modules read or write.
+//
+// - `Hex` and `PercentCoding` code bytes. `UTCTime` and `RFC3339` code times, by `CivilDate`.
+// - `HostPort` and `NumericAddress` read addresses, and `ProxyExceptions` reads `NO_PROXY`.
+// - `KeyRules` says which object keys can be files.
+// - `PrometheusText` writes metrics.
+// - `BooleanWords` reads switches with a value.
+// - `SettingError` is a wrong setting: its name, value, problem and remedy.
+// Invariants:
+// - Everything is a pure value or function: no file, no network, no clock, no locale.
+// - Signatures are made over `PercentCoding` and `UTCTime`: one other byte, and a store refuses the request.
+// - No key that `KeyRules` accepts leaves a cache's directory or takes the place of the cache's own files.
+// - The maker of a `SettingError` leaves the value of a secret out.
+// Left to others: the meaning of these texts. No module of this package is known here.
+
 /// A setting that is missing or wrong: which one, what it holds, and what to write instead.
 ///
 /// `value` is shown to people, so it never holds a secret: whoever builds one for a key leaves it empty.

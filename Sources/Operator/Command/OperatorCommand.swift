@@ -1,3 +1,18 @@
+// OperatorCommand: the program `modelcache-operator`.
+//
+// - `OperatorCommand` has the flags. Settings/: `OperatorSettings` checks them together with the environment.
+// - Process/: `OperatorProcess` runs the services. `ControlService` finds the API server, waits to lead and controls.
+//   `Injection` is the webhook's part, in each replica. `HTTPServer` serves probes and metrics, and `ReportGate`
+//   decides who may read reports there.
+// - Verbs/: `DeleteAllVerb` and `ProbeVerb` for people and Helm, `PrintCRDVerb` and `ValidateVerb` for hack/ and tests.
+// - `OperatorFailure` is the reason for the end, with its exit code.
+// Invariants:
+// - With an election only the leader controls. A process that lost its Lease ends, within 3 s whatever hangs.
+// - Renewals of the Lease have a client of their own: they wait for no other request.
+// - At the end the controller stops first. The webhook still answers for a while; Events, metrics and probes end last.
+// - A replica that does not lead answers the webhook, and can be ready.
+// Left to others: plans (Controller), patches and verdicts (Admission), election and client (Kubernetes).
+
 import AgentAPI
 import ArgumentParser
 import Foundation

@@ -1,3 +1,31 @@
+// Controller: makes Jobs, volumes and orders to agents until each ModelCache is as its spec says.
+//
+//     API server --> Watches --+                                            +-- actions --> Applier -----> API server
+//     agents --> AgentPoller --+-> World --> ReconcileQueue --> Reconciler -+
+//                              |   (observed, memory)           (Plan.make) +-- picture --> StatusWriter -> API server
+//                              +<-- results -- Applier, OrderRunner (agents), ResolutionRunner (sources)
+//
+// docs/development.md follows a change through it. `ModelCacheController` connects the parts.
+// - `Plan` is a pure function of `Observed` and a time. `Memory` is what an operator remembers between two plans.
+// - `Applier` gives orders to `OrderRunner` and looks at sources to `ResolutionRunner`, beside the reconciles.
+// - `OrphanSweep` removes what is left of ModelCaches that are gone.
+// - `LabelledPods` follows pods that name a ModelCache, `CallerKeys` the cluster's token keys.
+// Invariants:
+// - Names follow from ModelCache and node, and nothing that must survive is in `Memory` alone: an operator may be
+//   killed.
+// - A ModelCache has one reconcile at a time, which waits for no agent and no store.
+// - The finalizer is there before anything is made, and goes last.
+// - A plan without a change writes nothing. The operator reads no Secret with the keys of a source.
+// Errors that back off (the queue: 5 ms, doubled up to 30 s): each KubernetesError of a reconcile, conflicts too.
+// Errors with a time, which the next plan keeps (most waits grow):
+// - the API server refuses to make an object (`WriteRefused`); an agent refuses a definition (`AgentRefusal`) or an
+//   eviction, or does not answer an order;
+// - a source cannot be listed (`SourceFailure`); a Job has failed, or its copy was lost (`Attempt`).
+// An edit, a new agent or more capacity ends such a wait early where it may help. A conflict of the status waits 1 s.
+// Errors that wait for a change: an invalid spec, an immutable field, no agent, no matching node, unknown token keys.
+// An agent that does not answer is asked for its report every 5 s (`PollSchedule`).
+// Left to others: leader election (OperatorCommand), pods (Admission), bytes (the agents).
+
 internal import AgentAPI
 public import CRD
 internal import struct Foundation.Data

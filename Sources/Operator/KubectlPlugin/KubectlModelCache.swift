@@ -1,3 +1,18 @@
+// KubectlPlugin: the program `kubectl-modelcache`, which people run as `kubectl modelcache`.
+//
+// - `KubectlModelCache` lists the verbs, each in a file *Command.swift. `ConnectionOptions` are kubectl's own flags.
+// - `Following` gives ModelCaches and their changes.
+// - `Observation` reads the objects that the verb `why` needs.
+// - `OperatorReading` asks the operator that leads, through the API server's proxy.
+// - `Terminal` and `LivePage` write.
+// Invariants:
+// - All is read with the caller's rights. If a right is missing, `why` names it and goes on with the rest.
+// - Only two verbs change objects: `evict` sets an annotation of a ModelCache, `delete-all` removes ModelCaches and,
+//   with --then-force, their volumes.
+// - The values of a Secret are never shown.
+// - Exit codes: 0 success, 1 not found, not allowed or not reachable, 64 wrong usage.
+// Left to others: the texts (CRD), what an eviction does (Controller), the removal (ModelCacheClient).
+
 import AgentAPI
 import ArgumentParser
 import TextCoding

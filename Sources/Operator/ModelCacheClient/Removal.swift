@@ -1,3 +1,14 @@
+// ModelCacheClient: ModelCaches through the Kubernetes client, for operator and kubectl plugin.
+//
+// - An extension makes ModelCache a resource that the client reads and writes.
+// - `Finalizer` is the finalizer that a ModelCache has while copies of it may be on nodes.
+// - `Removal` deletes all ModelCaches before the operator is removed. By force it also removes the volumes of
+//   those that are gone.
+// Invariants: a removal ends soon after its deadline; it takes off no other finalizer than the operator's, and that one
+// only from the version of the object that it has seen.
+// Left to others: the copies on the nodes (Controller and the agents), the types (CRD), flags and output
+// (OperatorCommand, KubectlPlugin).
+
 internal import CRD
 public import Kubernetes
 

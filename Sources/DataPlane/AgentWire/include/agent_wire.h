@@ -54,8 +54,9 @@ enum mc_message_type {
     MC_ERROR = 65,
     /* agent -> client, no body: some presence file changed. Coalesced; carries no state. */
     MC_NOTICE = 66,
-    /* command -> agent, for `modelcache status|warm|evict`. Body: a JSON request; answers: one or more
-     * MC_CONTROL packets with JSON bodies; the last one has "done": true. The preload library never
+    /* command -> agent, for `modelcache status|swarm|warm|evict|doctor`. Body: a JSON request, at most
+     * 4096 bytes. Answer: JSON, cut into one or more MC_CONTROL packets; the first byte of each body is
+     * '+' when more follow and '.' in the last, and no part of the JSON. The preload library never
      * sends it. */
     MC_CONTROL = 128,
 };

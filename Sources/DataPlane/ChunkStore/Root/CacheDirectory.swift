@@ -1,3 +1,26 @@
+// ChunkStore: the files of models on a node's memory or disk; readers see only the chunks that are there.
+//
+// A file has its full length from the start. A presence file beside it (agent_wire.h) has a bit for each chunk.
+// - Root/: `CacheDirectory` has one `CacheVolume` for each cache and recovers them at a start. `RootLock` lets one
+//   agent live for each root.
+// - Files/: `CachedModel` is one model's directory, `FileSet` its files at one time, `CachedFile` one file with its
+//   `PresenceMap`. `ChunkChecker` checks the chunks that an earlier agent received.
+// - Manifest/: `Manifest` lists a model's files, with sizes, entity tags and checksums.
+// - Writing/: `ChunkAssembly` puts a chunk together, and a `BlockWriter` takes the bytes of one block. `StagingPool`
+//   bounds the memory in flight, and `StagingQueue` decides which fill gets it next.
+// - Budget/: `EvictionPolicy` names the models to evict.
+// - Medium/ and Mounting/: `Medium` is memory or disk. A `Mounter` mounts for an agent that has no right to.
+// - Work/: `BlockingWork` has the threads for work that blocks.
+// Invariants:
+// - A chunk's bytes come first, then its checksum, then its bit `received`, then `visible`.
+// - A chunk has one writer at a time.
+// - A file gets its plain name when it is complete and no checksum of the store contradicts it.
+// - A data file is never punched or preallocated: a page that exists is visible to some mappings.
+// - The agent deletes a directory with bytes only if its marker or its mount says that it is a cache.
+// - A pod may write to its cache's directory, so no symbolic link in it is followed (`InnerPath`).
+// Left to others: the layout of a presence file (AgentWire), which bytes are fetched (Transfer), who may open a model
+// and when one is evicted (Models).
+
 public import FoundationEssentials
 internal import Glibc
 internal import LinuxShim

@@ -1,4 +1,14 @@
-/* libcurl for Swift, which cannot call its variadic setopt and getinfo (and macros). The types are libcurl's. */
+/*
+ * CurlShim: libcurl for Swift, which cannot call variadic functions and macros. The types are libcurl's.
+ *
+ * - mc_curl_set_... and mc_curl_multi_set_long are setopt, one for each type of value.
+ * - mc_curl_long, _number, _string, _private and _active_socket are getinfo: 0, NULL or -1 where libcurl knows nothing.
+ * - mc_curl_set_open_socket lets the caller refuse an address; mc_curl_socket opens one as libcurl would.
+ * - mc_curl_multi_finished gives one finished transfer after the other.
+ * Invariants: no function keeps state; a new socket is closed on exec.
+ * Left to others: that a value has the type its option wants (the compiler cannot see it), and which options are set
+ * (RangeTransfer, ObjectStore).
+ */
 #ifndef MODELCACHE_CURLSHIM_H
 #define MODELCACHE_CURLSHIM_H
 

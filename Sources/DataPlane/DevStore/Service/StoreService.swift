@@ -1,3 +1,20 @@
+// DevStore: a store emulator that serves directories as OSS and S3, with faults on request.
+//
+// - `StoreService` decides the response to a request. `StoreServer` and the rest of HTTP/ have the sockets.
+// - Request/: `StoreRequest`, `Address` and `ByteRange` are a request as it was read.
+// - Signing/: `Verification` checks a signature of either store against each `AccessKey`.
+// - Objects/: `BucketTree` is a directory as a bucket, and `ObjectDigests` reads each content once.
+// - Listing/: `ListingRequest` answers a listing, by a `ListingPage`.
+// - Faults/: `FaultPlan` says what goes wrong, and `FaultInjector` decides it for each request.
+// - Oddities/: `OddityPlan` says how this store differs from a plain one, as real stores do.
+// - Identity/: `IdentityService` gives temporary keys, as STS and metadata services do.
+// Invariants:
+// - Signatures are made here anew and not with ObjectStore's code, so a mistake in either shows in tests.
+// - An equal plan, seed and order of requests give equal faults.
+// - No key reads a file outside its bucket's directory, not even by a link. Only a fault (`replaceWith`) may.
+// - The admin interface has no password and listens on loopback alone.
+// Left to others: options (DevStoreCommand), CRC-64 (Checksum).
+
 internal import Glibc
 internal import Synchronization
 internal import TextCoding

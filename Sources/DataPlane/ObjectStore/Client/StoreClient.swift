@@ -1,3 +1,22 @@
+// ObjectStore: the client of Alibaba Cloud OSS and S3.
+//
+// - Client/: `StoreClient` lists a bucket, asks for heads and reads ranges, as a `StoreConfiguration` says.
+// - Location/: `ObjectLocation` is a bucket and a prefix, `StoreEndpoint` a host and the place of the bucket's name.
+// - Credentials/: `CredentialChain` chooses the party that gives credentials, and `CredentialsProvider` hands them out.
+//   `RoleCredentials` fetches and renews a role's, as `RenewalMachine` decides.
+// - Signing/: `RequestSigner` signs a request by OSS V1, OSS V4 or AWS V4.
+// - Listing/: `SourceCatalog` makes the files of a model from a listing. Two parties compare its `SourceDigest`.
+// - Errors/: `StoreError` has a kind and a remedy. `StoreErrorClass` says what the next request should do, and
+//   `RetryPolicy` says when.
+// Invariants:
+// - Agent, operator and command make the same catalog and the same digest from the same listing.
+// - No error and no description has a secret.
+// - A range read carries the entity tag that the store listed in `If-Match`, so all its bytes belong to one version.
+// - The first party that the environment names gives the credentials. If it refuses, no other takes its place.
+// - Lists and heads are repeated here. A range read is repeated at most once, with other credentials.
+// Left to others: connections and threads (RangeTransfer), the retry of ranges and their number (Transfer), the hosts
+// that may be read (StoreHost).
+
 import FoundationEssentials
 public import RangeTransfer
 import Synchronization

@@ -1,3 +1,10 @@
+// Simulator: the program `modelcache-sim`.
+//
+// - `ModelcacheSim` reads the options and simulates each scenario with each number of nodes.
+// - `Table` writes reports as lines of text and as JSON.
+// Invariants: the program ends with 1 where a node of the swarm took longer than with as many direct downloads.
+// Left to others: the simulation (SwarmSimulation), the decisions (SwarmPlan).
+
 import ArgumentParser
 import SwarmPlan
 import SwarmSimulation

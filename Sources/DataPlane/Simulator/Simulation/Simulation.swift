@@ -1,3 +1,13 @@
+// SwarmSimulation: the swarm's planner on simulated time, with links, racks and a store.
+//
+// - `Simulation` runs one scenario. Its extensions move bytes, make the scenario's events and compute bounds.
+// - `SimulationParameters` with a `Scenario` say what is simulated, and `SimulationReport` has the results.
+// - `SimulatedPlanner` is the planner of a node: the swarm's own, or `ChainPlanner`, to compare.
+// - `DirectDownloads` computes the same nodes without a swarm.
+// - `EventQueue` orders events by time; of equal times the one that was scheduled first comes first.
+// Invariants: equal parameters give equal results, so nothing here reads a clock or draws from another seed.
+// Left to others: all decisions of the swarm (SwarmPlan), options and output (Simulator).
+
 import SwarmPlan
 
 /// The planner on simulated time.

@@ -1,3 +1,22 @@
+// Swarm: nodes that serve each other the blocks of the models that they load.
+//
+// - `Swarm` has a node's peer server, its list of addresses and its secrets.
+// - `ModelSwarm` is one model's part: the members that have it open, and the control connections to them.
+// - Membership/: `PeerSource` says where addresses come from: DNS, a list or a file.
+// - Control/: `ControlLink` is one control connection, and `ControlFrame` one message with the digests of its blocks.
+// - Server/: `PeerServer` answers peers, and `BlockUpload` sends one range.
+// - Model/: `SharedModel` says which blocks are held and which arrive. `Arrival` says how far one is.
+// - Trust/: `SwarmKey` names a model and proves the right to it. `DigestBook` judges the bytes of peers.
+// - Blocks/: `BlockLayout` numbers the blocks of a model.
+// Invariants:
+// - A client without a right token gets 404 for everything, whether or not the model is here.
+// - A block of a peer is held only after its digest matched. One that still arrives is passed on unchecked, and each
+//   receiver checks it.
+// - The numbers of blocks follow from the manifest alone, so all nodes mean the same bytes.
+// - The messages of peers are handed on in their order (`ModelSwarm` has one stream of inputs).
+// Left to others: which block from whom (SwarmPlan), requests to peers and the bytes of a fill (Transfer), files
+// (ChunkStore).
+
 internal import Foundation
 public import Logging
 internal import NIOCore

@@ -1,3 +1,14 @@
+// SwarmPlan: which node takes which block from whom. The agent and the simulator share these values.
+//
+// - `SwarmPlanner` decides for one model on one node: `SwarmEvent` in, `SwarmAction` out.
+// - Machines/: `SwarmLedger`, `SwarmReading`, `SwarmFetches`, `SwarmNeighbours` and `SwarmDemands` keep what it knows.
+// - `SwarmMembers` gives each block an owner, which reads it from the store.
+// - `SwarmMap` and `SwarmDelta` are the messages between planners, with their coding.
+// - `UploadQueue` decides whose request a node serves next.
+// Invariants: no value has a clock, a socket or a task; all randomness comes from the configuration's seed; the
+// machines know nothing of each other.
+// Left to others: connections and trust (Swarm), the life of a transfer and its retries (Transfer).
+
 /// Decides which block of a model this node takes from whom, and when. A pure value: events in, actions out.
 ///
 /// It answers two separate questions, as docs/swarm.md explains:

@@ -1,7 +1,15 @@
-/* The client's end of TLS over a connected socket, by OpenSSL, for Swift: OpenSSL's interface is macros in part.
+/*
+ * TLSShim: the client's end of TLS over a connected socket, for Swift, by OpenSSL, whose interface is macros in part.
  *
- * A context is shared by threads, a connection belongs to one. No call waits for the network, and none closes the
- * socket. */
+ * - mc_tls_context has the authorities. Threads share it.
+ * - mc_tls is one connection. It belongs to one thread at a time.
+ * - mc_tls_session lets a next connection to the same host resume.
+ * Invariants: no call waits for the network, and none closes the socket; a handshake that resumes nothing verifies the
+ * server's certificate; a session ends with the certificates that verified it, after MC_TLS_SESSION_SECONDS at the
+ * latest; bytes that came before an end or a failure are returned before it is.
+ * Left to others: connecting, polling and HTTP, the store of sessions, and when authorities are read again
+ * (RangeTransfer).
+ */
 #ifndef MODELCACHE_TLSSHIM_H
 #define MODELCACHE_TLSSHIM_H
 

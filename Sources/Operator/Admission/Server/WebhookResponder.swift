@@ -1,3 +1,22 @@
+// Admission: the webhooks: which pods get a model and how, and which ModelCaches and deletions are refused.
+//
+// - Server/: `WebhookServer` listens, `WebhookResponder` answers, and a `MemoryBudget` bounds the bytes of reviews.
+// - Review/: `AdmissionReview` is the API server's question, and `AdmissionResponse` the answer.
+// - Patch/: `PodPatch` is the change to a pod, from the pod and an `InjectionTarget` for each ModelCache. An
+//   `InjectionSource` looks these up.
+// - Verdict/: `ModelCacheVerdict` judges a ModelCache, `DeletionVerdict` the deletion of what ModelCaches need.
+// - Certificates/: `CertificateKeeper` makes and renews them as `CertificateRotation` decides. `ServingCertificate` is
+//   the one that new connections get.
+// Invariants:
+// - A pod, or a ModelCache, without an answer in 2.5 s is let through as it is: the API server waits 3 s.
+// - A review is answered from memory. No request goes to the API server for it.
+// - `PodPatch` is a pure function. It only adds, but for its own annotations and for LD_PRELOAD, which gets the library
+//   in front. Applied to its own result it adds nothing.
+// - The bytes of the reviews in memory are bounded, whatever callers send.
+// - A certificate is shown only when API servers can believe it, unless there is no other.
+// Left to others: where facts about ModelCaches come from (Controller), the rules of a spec (CRD), bounds on
+// connections (HTTPBounds), flags and the process (OperatorCommand).
+
 internal import CRD
 internal import Hummingbird
 internal import Kubernetes

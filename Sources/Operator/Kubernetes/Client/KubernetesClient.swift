@@ -1,3 +1,23 @@
+// Kubernetes: a client of the API server, with the parts of client-go and controller-runtime that an operator needs.
+//
+// - Client/: `KubernetesClient` has the verbs, `Transport` the connections, and `KubernetesError` the cause of a
+//   failure.
+// - Configuration/: `ClientConfiguration` says where the server is and who we are. `CredentialSource` reads credentials
+//   again when they change.
+// - Resources/: the objects, each with the fields that are needed. A `KubernetesResource` can be read and written.
+// - Reflector/: a `Reflector` keeps a `Store` equal to the server's objects, as `ReflectorMachine` decides.
+// - Queue/: a `WorkQueue` gives keys to workers, as `WorkQueueState` decides.
+// - LeaderElection/: a `LeaderElector` holds a Lease, as `LeaderElection` decides.
+// - Events/ and Metrics/: `EventRecorder` and `MetricsRegistry`.
+// Invariants:
+// - A read is repeated, but for a watch. A write is repeated only if the server did not begin with it: after a 429 with
+//   Retry-After, or after a 401 when the credentials have changed.
+// - No redirect is followed: it could carry the token to another host. No description has a credential.
+// - A handler is told of changes in their order, after the store shows them.
+// - A key has one worker at a time. A key that is added meanwhile waits again.
+// - A leader gives up before another one may take over.
+// Left to others: all that concerns ModelCaches (ModelCacheClient, Controller).
+
 public import Logging
 
 /// A client of one API server.
