@@ -46,7 +46,7 @@ private func prepare(_ block: UnsafeMutableRawPointer?) -> Bool {
         if error != 0 { ossc_set_errno(error) }
         return error == 0
     }
-    return admitted(descriptor, at, bytes) { from, _ in
+    return admitted(descriptor, at, bytes) { from in
         guard from != descriptor, let file = ossc_managed(descriptor) else { return 0 }
         let copy = lasting(file, from)
         guard copy >= 0 else {

@@ -2,25 +2,58 @@ import PreloadShim
 
 // Calls that move bytes from one descriptor to another inside the kernel, and ioctl, which can clone a file.
 
-/// Calls with as many bytes as are there, one at least: a short count is usual for these calls.
+/// Calls with as many bytes as are there, one at least: a short count is usual for these calls. The call gets an offset
+/// of its own, so that it reads where was looked, whoever shares the position or the program's variable; either is set
+/// afterwards, as the kernel does.
 @inline(__always)
-func moving(_ input: Int32, _ offset: UnsafeMutablePointer<Int64>?, _ bytes: Int, _ call: (Int32, Int) -> Int) -> Int {
-    if ossc_may_be_managed(input) == 0 { return call(input, bytes) }
-    return admitted(input, offset?.pointee, bytes, least: 1, call)
+private func moving(
+    _ input: Int32, _ offset: UnsafeMutablePointer<Int64>?, _ bytes: Int,
+    _ call: (Int32, UnsafeMutablePointer<Int64>?, Int) -> Int
+) -> Int {
+    ossc_may_be_managed(input) == 0 ? call(input, offset, bytes) : movingManaged(input, offset, bytes, call)
+}
+
+@inline(never)
+private func movingManaged(
+    _ input: Int32, _ offset: UnsafeMutablePointer<Int64>?, _ bytes: Int,
+    _ call: (Int32, UnsafeMutablePointer<Int64>?, Int) -> Int
+) -> Int {
+    while true {
+        switch reading(input) {
+        case .plain:
+            return call(input, offset, bytes)
+        case .lost:
+            return failing(9)  // EBADF
+        case .managed(let file, let readable):
+            let start = offset?.pointee ?? position(readable)
+            if let share = available(file, start, bytes, least: 1) {
+                var at = start
+                let moved = call(readable, &at, share)
+                if moved > 0, let offset { offset.pointee = start + Int64(moved) }
+                if moved > 0, offset == nil { _ = ossc_seek(readable, start + Int64(moved), 0) }
+                ossc_file_leave(file)
+                return moved
+            }
+            // Not held while it waits: others may close what they have open of this file.
+            ossc_file_leave(file)
+            let error = wait(file, start, 1)
+            if error != 0 { return failing(error) }
+        }
+    }
 }
 
 @_cdecl("sendfile")
 public func hook_sendfile(
     _ output: Int32, _ input: Int32, _ offset: UnsafeMutablePointer<Int64>?, _ bytes: Int
 ) -> Int {
-    moving(input, offset, bytes) { next_sendfile(output, $0, offset, $1) }
+    moving(input, offset, bytes) { next_sendfile(output, $0, $1, $2) }
 }
 
 @_cdecl("sendfile64")
 public func hook_sendfile64(
     _ output: Int32, _ input: Int32, _ offset: UnsafeMutablePointer<Int64>?, _ bytes: Int
 ) -> Int {
-    moving(input, offset, bytes) { next_sendfile64(output, $0, offset, $1) }
+    moving(input, offset, bytes) { next_sendfile64(output, $0, $1, $2) }
 }
 
 @_cdecl("copy_file_range")
@@ -29,7 +62,7 @@ public func hook_copy_file_range(
     _ outputOffset: UnsafeMutablePointer<Int64>?,
     _ bytes: Int, _ flags: UInt32
 ) -> Int {
-    moving(input, inputOffset, bytes) { next_copy_file_range($0, inputOffset, output, outputOffset, $1, flags) }
+    moving(input, inputOffset, bytes) { next_copy_file_range($0, $1, output, outputOffset, $2, flags) }
 }
 
 @_cdecl("splice")
@@ -38,7 +71,7 @@ public func hook_splice(
     _ outputOffset: UnsafeMutablePointer<Int64>?,
     _ bytes: Int, _ flags: UInt32
 ) -> Int {
-    moving(input, inputOffset, bytes) { next_splice($0, inputOffset, output, outputOffset, $1, flags) }
+    moving(input, inputOffset, bytes) { next_splice($0, $1, output, outputOffset, $2, flags) }
 }
 
 @_cdecl("ioctl")

@@ -98,7 +98,7 @@ private func tellLost(_ file: File, _ error: Int) {
 }
 
 /// A readable descriptor of the file: by its name, or as one of this process's own.
-private func openAgain(_ file: File) -> (descriptor: Int32, error: Int) {
+func openAgain(_ file: File) -> (descriptor: Int32, error: Int) {
     let opened = withPath { path -> Int in
         path.append(c: file.pointee.directory)
         path.append("/.partial/")

@@ -2,6 +2,11 @@ import PreloadShim
 
 // Reading from a descriptor. One that is not managed costs a load, a branch and a jump: everything else is
 // in functions of their own, so that the fast way saves no register. A managed one waits for its range first.
+//
+// A position may belong to several readers: threads, forked children and programs that exec makes share it. The bytes
+// that are looked at must be the bytes that are read, and nobody else's. So no read of an arriving file is left to the
+// kernel's position. It takes its range by one `lseek` relative to the position, which the kernel makes as one step
+// whoever shares it, and reads the range where it looked.
 
 /// The end of what a read of `bytes` at `offset` can give: the offset itself for none.
 private func wanted(_ file: File, _ offset: Int64, _ bytes: Int) -> UInt64 {
@@ -12,41 +17,37 @@ private func wanted(_ file: File, _ offset: Int64, _ bytes: Int) -> UInt64 {
 }
 
 /// Calls `read` with the readable descriptor once [offset, offset + bytes) is there, or with the number itself when it
-/// is not managed. -1 with errno when the range will not come. `offset` nil: the descriptor's own. `least`: how much of
-/// the range is waited for; the call gets the bytes that are there.
+/// is not managed. -1 with errno when the range will not come.
 @inline(__always)
-func admitted(
-    _ descriptor: Int32, _ offset: Int64?, _ bytes: Int, least: Int = Int.max, _ read: (Int32, Int) -> Int
-) -> Int {
+func admitted(_ descriptor: Int32, _ offset: Int64, _ bytes: Int, _ read: (Int32) -> Int) -> Int {
     while true {
         switch reading(descriptor) {
         case .plain:
-            return read(descriptor, bytes)
+            return read(descriptor)
         case .lost:
-            ossc_set_errno(9)  // EBADF
-            return -1
+            return failing(9)  // EBADF
         case .managed(let file, let readable):
-            let share = available(file, offset ?? position(readable), bytes, least)
-            if let share {
-                let result = read(readable, share)
+            if available(file, offset, bytes) != nil {
+                let result = read(readable)
                 ossc_file_leave(file)
                 return result
             }
-            let at = offset ?? position(readable)
-            ossc_file_leave(file)
             // Not held while it waits: others may close what they have open of this file.
-            let error = waitVisible(file, offset: UInt64(at), bytes: wanted(file, at, min(bytes, least)) - UInt64(at))
-            if error != 0 {
-                ossc_set_errno(error)
-                return -1
-            }
+            ossc_file_leave(file)
+            let error = wait(file, offset, bytes)
+            if error != 0 { return failing(error) }
         }
     }
 }
 
+func failing(_ error: Int32) -> Int {
+    ossc_set_errno(error)
+    return -1
+}
+
 /// How much of the range may be read now; nil when `least` of it is not there.
 @inline(never)
-private func available(_ file: File, _ offset: Int64, _ bytes: Int, _ least: Int) -> Int? {
+func available(_ file: File, _ offset: Int64, _ bytes: Int, least: Int = Int.max) -> Int? {
     let end = wanted(file, offset, bytes)
     guard offset >= 0, end > UInt64(offset) else { return bytes }
     file.useEpoch()
@@ -57,18 +58,136 @@ private func available(_ file: File, _ offset: Int64, _ bytes: Int, _ least: Int
     return there >= enough ? Int(there - UInt64(offset)) : nil
 }
 
+/// Waits for the first `bytes` from `offset`. 0, or the errno for the reader.
+func wait(_ file: File, _ offset: Int64, _ bytes: Int) -> Int32 {
+    waitVisible(file, offset: UInt64(offset), bytes: wanted(file, offset, bytes) - UInt64(offset))
+}
+
 func position(_ descriptor: Int32) -> Int64 { Int64(ossc_seek(descriptor, 0, 1)) }
 
-/// Bytes of an iovec array: pairs of an address and a length. The kernel itself refuses an array whose sum overflows.
+/// Moves the position by `bytes`, in one step for all who share it. Where it was, or -errno.
+private func advance(_ descriptor: Int32, by bytes: Int) -> Int64 {
+    let moved = Int64(ossc_seek(descriptor, Int64(bytes), 1))
+    return moved < 0 ? moved : moved - Int64(bytes)
+}
+
+/// The kernel reads no more at once (MAX_RW_COUNT).
+private var maximumRead: Int { Int(Int32.max) & ~Int(ossc_page_bytes() - 1) }
+
+/// Reads at the descriptor's own position. `plain` is the call as it was made, for a number that is not managed; `read`
+/// gets a descriptor, an offset and how much to read there. `least`: how much is waited for.
+@inline(never)
+func readInTurn(
+    _ descriptor: Int32, _ bytes: Int, least: Int = Int.max, plain: (Int32) -> Int, at read: (Int32, Int64, Int) -> Int
+) -> Int {
+    while true {
+        switch reading(descriptor) {
+        case .plain:
+            return plain(descriptor)
+        case .lost:
+            return failing(9)  // EBADF
+        case .managed(let file, let readable):
+            let start = position(readable)
+            guard start >= 0 else {
+                ossc_file_leave(file)
+                return failing(Int32(-start))
+            }
+            let most = min(bytes, maximumRead)
+            guard most > 0, UInt64(start) < file.pointee.bytes else {
+                // Nothing, at the end, or the kernel's to refuse.
+                let result = read(readable, start, bytes)
+                ossc_file_leave(file)
+                return result
+            }
+            guard let share = available(file, start, most, least: least) else {
+                ossc_file_leave(file)
+                let error = wait(file, start, min(most, least))
+                if error != 0 { return failing(error) }
+                continue
+            }
+            let taken = Int(wanted(file, start, share) - UInt64(start))
+            let from = advance(readable, by: taken)
+            guard from == start else {
+                ossc_file_leave(file)
+                return from < 0 ? failing(Int32(-from)) : readTaken(file, descriptor, from, taken, share, read)
+            }
+            // The share, not what the file's end leaves of it: direct reads ask for whole blocks there too.
+            let result = read(readable, start, share)
+            giveBack(readable, taken, result)
+            ossc_file_leave(file)
+            return result
+        }
+    }
+}
+
+private func giveBack(_ descriptor: Int32, _ taken: Int, _ result: Int) {
+    let read = max(result, 0)
+    if read < taken { _ = advance(descriptor, by: read - taken) }
+}
+
+/// Others who share the position moved it between the look and the taking: the range is the reader's own all the same,
+/// and may have to be waited for.
+@inline(never)
+private func readTaken(
+    _ file: File, _ descriptor: Int32, _ from: Int64, _ taken: Int, _ share: Int, _ read: (Int32, Int64, Int) -> Int
+) -> Int {
+    let end = wanted(file, from, taken)
+    let bytes = end == file.pointee.bytes ? share : Int(end - UInt64(from))
+    let error = wait(file, from, taken)
+    // Nobody was inside meanwhile: the number may have been closed, or be the complete file's own now.
+    let again = reading(descriptor)
+    if case .managed(let now, let readable) = again {
+        defer { ossc_file_leave(now) }
+        if now == file {
+            let result = error == 0 ? read(readable, from, bytes) : failing(error)
+            giveBack(readable, taken, result)
+            return result
+        }
+    } else if case .plain = again, ossc_identify(descriptor).isOf(file) {
+        let result = error == 0 ? read(descriptor, from, bytes) : failing(error)
+        giveBack(descriptor, taken, result)
+        return result
+    }
+    guard error == 0 else { return failing(error) }
+    let opened = openAgain(file)
+    guard opened.descriptor >= 0 else { return failing(9) }  // EBADF
+    let result = read(opened.descriptor, from, bytes)
+    _ = ossc_close(opened.descriptor)
+    return result
+}
+
+/// Bytes of an iovec array: pairs of an address and a length. 0 for one that the kernel refuses.
 func total(_ vector: UnsafeRawPointer?, _ count: Int32) -> Int {
     guard let vector, count > 0, count <= 1024 else { return 0 }
     var sum = 0
     for i in 0..<Int(count) {
-        let (next, overflow) = sum.addingReportingOverflow(vector.load(fromByteOffset: i * 16 + 8, as: Int.self))
-        if overflow || next < sum { return 0 }
-        sum = next
+        let bytes = vector.load(fromByteOffset: i * 16 + 8, as: Int.self)
+        if bytes < 0 { return 0 }
+        // The kernel reads no more than it can, whatever the sum.
+        sum = sum > Int.max - bytes ? Int.max : sum + bytes
     }
     return sum
+}
+
+/// Calls `read` with an array for no more than `bytes`; -1 with errno without memory for one.
+private func within(
+    _ bytes: Int, _ vector: UnsafeRawPointer?, _ count: Int32, _ read: (UnsafeRawPointer?, Int32) -> Int
+) -> Int {
+    guard let vector, total(vector, count) > bytes else { return read(vector, count) }
+    let result = withMappedBytes(Int(count) * 16) { copy -> Int in
+        var left = bytes
+        var used: Int32 = 0
+        while used < count, left > 0 {
+            let at = Int(used) * 16
+            let share = min(left, vector.load(fromByteOffset: at + 8, as: Int.self))
+            copy.storeBytes(of: vector.load(fromByteOffset: at, as: UInt.self), toByteOffset: at, as: UInt.self)
+            copy.storeBytes(of: share, toByteOffset: at + 8, as: Int.self)
+            left -= share
+            used += 1
+        }
+        return read(UnsafeRawPointer(copy), used)
+    }
+    return result ?? failing(12)  // ENOMEM
 }
 
 @_cdecl("read")
@@ -77,7 +196,7 @@ public func hook_read(_ descriptor: Int32, _ to: UnsafeMutableRawPointer?, _ byt
 }
 @inline(never)
 private func waitingRead(_ descriptor: Int32, _ to: UnsafeMutableRawPointer?, _ bytes: Int) -> Int {
-    admitted(descriptor, nil, bytes) { from, _ in next_read(from, to, bytes) }
+    readInTurn(descriptor, bytes, plain: { next_read($0, to, bytes) }, at: { next_pread64($0, to, $2, $1) })
 }
 
 @_cdecl("__read_chk")
@@ -88,7 +207,9 @@ public func hook___read_chk(_ descriptor: Int32, _ to: UnsafeMutableRawPointer?,
 }
 @inline(never)
 private func waitingReadChk(_ descriptor: Int32, _ to: UnsafeMutableRawPointer?, _ bytes: Int, _ space: Int) -> Int {
-    admitted(descriptor, nil, bytes) { from, _ in next___read_chk(from, to, bytes, space) }
+    // More than the space has is the C library's to end the program for.
+    UInt(bitPattern: bytes) > UInt(bitPattern: space)
+        ? next___read_chk(descriptor, to, bytes, space) : waitingRead(descriptor, to, bytes)
 }
 
 @_cdecl("pread")
@@ -99,7 +220,7 @@ public func hook_pread(_ descriptor: Int32, _ to: UnsafeMutableRawPointer?, _ by
 }
 @inline(never)
 private func waitingPread(_ descriptor: Int32, _ to: UnsafeMutableRawPointer?, _ bytes: Int, _ offset: Int64) -> Int {
-    admitted(descriptor, offset, bytes) { from, _ in next_pread(from, to, bytes, offset) }
+    admitted(descriptor, offset, bytes) { next_pread($0, to, bytes, offset) }
 }
 
 @_cdecl("pread64")
@@ -110,7 +231,7 @@ public func hook_pread64(_ descriptor: Int32, _ to: UnsafeMutableRawPointer?, _ 
 }
 @inline(never)
 private func waitingPread64(_ descriptor: Int32, _ to: UnsafeMutableRawPointer?, _ bytes: Int, _ offset: Int64) -> Int {
-    admitted(descriptor, offset, bytes) { from, _ in next_pread64(from, to, bytes, offset) }
+    admitted(descriptor, offset, bytes) { next_pread64($0, to, bytes, offset) }
 }
 
 @_cdecl("__pread_chk")
@@ -125,7 +246,7 @@ public func hook___pread_chk(
 private func waitingPreadChk(
     _ descriptor: Int32, _ to: UnsafeMutableRawPointer?, _ bytes: Int, _ offset: Int64, _ space: Int
 ) -> Int {
-    admitted(descriptor, offset, bytes) { from, _ in next___pread_chk(from, to, bytes, offset, space) }
+    admitted(descriptor, offset, bytes) { next___pread_chk($0, to, bytes, offset, space) }
 }
 
 @_cdecl("__pread64_chk")
@@ -140,7 +261,7 @@ public func hook___pread64_chk(
 private func waitingPread64Chk(
     _ descriptor: Int32, _ to: UnsafeMutableRawPointer?, _ bytes: Int, _ offset: Int64, _ space: Int
 ) -> Int {
-    admitted(descriptor, offset, bytes) { from, _ in next___pread64_chk(from, to, bytes, offset, space) }
+    admitted(descriptor, offset, bytes) { next___pread64_chk($0, to, bytes, offset, space) }
 }
 
 @_cdecl("readv")
@@ -151,7 +272,9 @@ public func hook_readv(_ descriptor: Int32, _ vector: UnsafeRawPointer?, _ count
 }
 @inline(never)
 private func waitingReadv(_ descriptor: Int32, _ vector: UnsafeRawPointer?, _ count: Int32) -> Int {
-    admitted(descriptor, nil, total(vector, count)) { from, _ in next_readv(from, vector, count) }
+    readInTurn(
+        descriptor, total(vector, count), plain: { next_readv($0, vector, count) },
+        at: { from, offset, bytes in within(bytes, vector, count) { next_preadv64(from, $0, $1, offset) } })
 }
 
 @_cdecl("preadv")
@@ -162,7 +285,7 @@ public func hook_preadv(_ descriptor: Int32, _ vector: UnsafeRawPointer?, _ coun
 }
 @inline(never)
 private func waitingPreadv(_ descriptor: Int32, _ vector: UnsafeRawPointer?, _ count: Int32, _ offset: Int64) -> Int {
-    admitted(descriptor, offset, total(vector, count)) { from, _ in next_preadv(from, vector, count, offset) }
+    admitted(descriptor, offset, total(vector, count)) { next_preadv($0, vector, count, offset) }
 }
 
 @_cdecl("preadv64")
@@ -173,7 +296,7 @@ public func hook_preadv64(_ descriptor: Int32, _ vector: UnsafeRawPointer?, _ co
 }
 @inline(never)
 private func waitingPreadv64(_ descriptor: Int32, _ vector: UnsafeRawPointer?, _ count: Int32, _ offset: Int64) -> Int {
-    admitted(descriptor, offset, total(vector, count)) { from, _ in next_preadv64(from, vector, count, offset) }
+    admitted(descriptor, offset, total(vector, count)) { next_preadv64($0, vector, count, offset) }
 }
 
 @_cdecl("preadv2")
@@ -188,9 +311,13 @@ public func hook_preadv2(
 private func waitingPreadv2(
     _ descriptor: Int32, _ vector: UnsafeRawPointer?, _ count: Int32, _ offset: Int64, _ flags: Int32
 ) -> Int {
-    admitted(descriptor, offset == -1 ? nil : offset, total(vector, count)) { from, _ in
-        next_preadv2(from, vector, count, offset, flags)
+    if offset != -1 {
+        return admitted(descriptor, offset, total(vector, count)) { next_preadv2($0, vector, count, offset, flags) }
     }
+    // The descriptor's own position.
+    return readInTurn(
+        descriptor, total(vector, count), plain: { next_preadv2($0, vector, count, offset, flags) },
+        at: { from, at, bytes in within(bytes, vector, count) { next_preadv2(from, $0, $1, at, flags) } })
 }
 
 @_cdecl("preadv64v2")
@@ -205,9 +332,13 @@ public func hook_preadv64v2(
 private func waitingPreadv64v2(
     _ descriptor: Int32, _ vector: UnsafeRawPointer?, _ count: Int32, _ offset: Int64, _ flags: Int32
 ) -> Int {
-    admitted(descriptor, offset == -1 ? nil : offset, total(vector, count)) { from, _ in
-        next_preadv64v2(from, vector, count, offset, flags)
+    if offset != -1 {
+        return admitted(descriptor, offset, total(vector, count)) { next_preadv64v2($0, vector, count, offset, flags) }
     }
+    // The descriptor's own position.
+    return readInTurn(
+        descriptor, total(vector, count), plain: { next_preadv64v2($0, vector, count, offset, flags) },
+        at: { from, at, bytes in within(bytes, vector, count) { next_preadv64v2(from, $0, $1, at, flags) } })
 }
 
 @_cdecl("lseek")

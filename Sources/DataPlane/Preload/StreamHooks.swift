@@ -49,7 +49,9 @@ func replaceStandardInput() {
 public func streamRead(_ cookie: UnsafeMutableRawPointer?, _ to: UnsafeMutableRawPointer?, _ bytes: Int) -> Int64 {
     guard let stream = cookie?.assumingMemoryBound(to: ossc_stream.self) else { return -9 }
     // A stream reads ahead: what it needs at least is waited for, the rest is taken where it is there.
-    let r = moving(stream.pointee.descriptor, nil, bytes) { next_read($0, to, $1) }
+    let r = readInTurn(
+        stream.pointee.descriptor, bytes, least: 1, plain: { next_read($0, to, bytes) },
+        at: { next_pread64($0, to, $2, $1) })
     return r < 0 ? -Int64(ossc_errno()) : Int64(r)
 }
 
