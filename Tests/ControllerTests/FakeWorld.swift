@@ -163,6 +163,7 @@ struct FakeWorld {
             recorded.region = source.region
         }
         recorded.medium = status?.medium.map { $0 == .disk ? .disk : .memory }
+        recorded.setFailure(status)
         recorded.setCopies(status)
         var views: [String: AgentView] = [:]
         var reports: [String: CacheReport] = [:]
@@ -296,16 +297,10 @@ struct FakeWorld {
     }
 
     private mutating func resolve() {
-        resolution.subject = spec.resolutionSubject
-        resolution.finishedAt = now
-        if let sourceFailure {
-            resolution.outcome = .failed(sourceFailure)
-            resolution.failures += 1
-        } else {
-            let secret = spec.secretName.map { _ in SecretView(version: secretVersion ?? "1", expiry: secretExpiry) }
-            resolution.outcome = .resolved(ResolvedSource(totalBytes: Self.size, files: 3, digest: digest, secret: secret))
-            resolution.failures = 0
-        }
+        let secret = spec.secretName.map { _ in SecretView(version: secretVersion ?? "1", expiry: secretExpiry) }
+        let source = ResolvedSource(totalBytes: Self.size, files: 3, digest: digest, secret: secret)
+        resolution.record(
+            sourceFailure.map { .failure($0) } ?? .success(source), subject: spec.resolutionSubject, generation: generation, now: now)
     }
 
     private mutating func prepare(_ node: String, _ definition: CacheDefinition) {

@@ -69,6 +69,7 @@ import Testing
         let late = wait.expired(now: start + .seconds(ListingJob.deadlineSeconds + 20))
         #expect(late?.reason == .storeError)
         #expect(late?.message.hasSuffix("did not end within 180 s: QuotaExceeded: pods=0") == true)
+        #expect(wait.jobIsGone.message.hasSuffix("was deleted before it ended: QuotaExceeded: pods=0"))
         #expect(wait.looked(JobExamination(.running, at: .now)) == nil)
         #expect(wait.expired(now: start + .seconds(500))?.message.hasSuffix("its pod runs") == true)
     }

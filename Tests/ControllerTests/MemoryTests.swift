@@ -30,6 +30,22 @@ import Testing
         #expect(memory.stalls.keys.sorted() == ["node-3"] && memory.deletionSeenAt == now)
     }
 
+    @Test func `A write that fails is told as refused when it has failed three times and for five seconds`() {
+        var memory = Memory()
+        func ended(_ writes: Memory.Writes, after seconds: Int64) -> Bool { memory.ended(writes, now: now + .seconds(seconds)) }
+        #expect(!ended(.failed("down"), after: 0) && !ended(.failed("down"), after: 1) && !ended(.failed("down"), after: 2))
+        #expect(memory.refusedWrites == nil)
+        #expect(ended(.failed("down"), after: 5))
+        #expect(memory.refusedWrites?.message == "down" && memory.refusedWrites?.until == now + .seconds(10))
+        // The next try fails too, or is refused outright.
+        #expect(ended(.failed("still down"), after: 10) && memory.refusedWrites?.until == now + .seconds(20))
+        #expect(ended(.refused("a quota"), after: 20) && memory.refusedWrites?.message == "a quota")
+        #expect(ended(.made, after: 40) && memory.refusedWrites == nil && memory.failedWrites == nil)
+        #expect(!ended(.made, after: 41) && !ended(.failed("down"), after: 60), "the count begins anew")
+        memory = Memory()
+        #expect(!ended(.failed("down"), after: 0) && !ended(.failed("down"), after: 60) && ended(.failed("down"), after: 61))
+    }
+
     @Test func `The outcome of a request counts for that request alone`() {
         var memory = Memory()
         memory.refresh = Memory.Refresh(text: "first")

@@ -264,17 +264,18 @@ import Testing
         #expect(world.condition(.sourceResolved)?.message == "the source is being listed", "the former one's trouble is over")
     }
 
-    @Test func `the pod that lists is part of what a role's listing is about`() {
+    @Test func `the pod that lists is part of what a listing with keys or a role is about`() {
         let role = SourceRole(assumed: .init(serviceAccount: "warm", roleARN: "acs:ram::1:role/r", providerARN: "acs:ram::1:oidc-provider/p"))
-        for reads in [role, .ofNode, nil] {
-            var spec = CacheSpec(source: CacheDefinition.Source(uri: "oss://models/qwen/", role: reads))
+        for (reads, secret) in [(role, nil), (.ofNode, nil), (nil, "keys"), (nil, nil)] as [(SourceRole?, String?)] {
+            var spec = CacheSpec(source: CacheDefinition.Source(uri: "oss://models/qwen/", role: reads), secretName: secret)
+            let isJob = reads != nil || secret != nil
             let before = spec.resolutionSubject
             #expect(spec.resolutionSubject == before)
             spec.podTemplate.priorityClassName = "high"
-            #expect((spec.resolutionSubject != before) == (reads != nil))
+            #expect((spec.resolutionSubject != before) == isJob)
             let priority = spec.resolutionSubject
             spec.placement.nodeSelector = ["pool": "gpu"]
-            #expect((spec.resolutionSubject != priority) == (reads != nil))
+            #expect((spec.resolutionSubject != priority) == isJob)
         }
     }
 

@@ -273,12 +273,14 @@ public final class ModelCacheController: Sendable {
         let queue = queue
         let port = options.agentPort
         let logger = logger
+        let resolutions = resolutions
         // Of a replica that does not lead nobody takes keys out of the queue; all are added when it does.
         let wake: @Sendable ([ObjectKey], WakeReason, ReconcileQueue.Urgency) -> Void = { [weak self] in
             if self?.isControlling ?? false { queue.add($0, $1, $2) }
         }
         watches.connect(
             to: world,
+            going: { resolutions.endUnwanted() },
             pods: { [weak self] event in
                 guard let self else { return }
                 let changes = self.directory.withLock { directory -> [AgentDirectory.Change] in

@@ -6,7 +6,7 @@ extension Applier {
         do {
             enter(try await client.create(job, answer: JobOutline.self, WriteOptions(fieldManager: Names.fieldOwner)))
         } catch let error as KubernetesError where error.isAlreadyExists {
-            guard let there = try await client.find(JobOutline.self, job.objectKey) else {
+            guard let there = try await client.findJob(job.objectKey) else {
                 return wakeOwner(job.metadata)
             }
             guard let view = JobView(there, now: .now), view.cacheUID == job.metadata.labels?[Names.uidLabel] else {
@@ -17,7 +17,7 @@ extension Applier {
             // An old one that is about to go: the next plan makes the new one.
             if there.metadata.deletionTimestamp != nil { wakeOwner(job.metadata) }
         } catch let error as KubernetesError {
-            throw WriteRefused(error, what: "the warm-up Job") ?? error
+            throw error.atCreation(of: "the warm-up Job")
         }
     }
 
@@ -58,7 +58,7 @@ extension Applier {
                     message: "a PersistentVolume named \(volume.volumeName) is there that is not this ModelCache's")
             }
         } catch let error as KubernetesError {
-            throw WriteRefused(error, what: "the PersistentVolume") ?? error
+            throw error.atCreation(of: "the PersistentVolume")
         }
     }
 
@@ -76,7 +76,7 @@ extension Applier {
                     message: "a PersistentVolumeClaim named \(volume.claimName) is there that is not this ModelCache's")
             }
         } catch let error as KubernetesError {
-            throw WriteRefused(error, what: "the PersistentVolumeClaim") ?? error
+            throw error.atCreation(of: "the PersistentVolumeClaim")
         }
     }
 

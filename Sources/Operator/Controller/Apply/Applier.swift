@@ -21,38 +21,48 @@ struct Applier: Sendable {
     private static let jobWidth = 16
 
     private enum Lane: Equatable {
-        case serial, jobs
+        /// Writes on which later ones depend.
+        case serial
+        case jobs
+        /// Orders to agents and listings, which begin beside the reconcile and depend on no write.
+        case background
     }
 
     private static func lane(_ action: Action) -> Lane {
         switch action {
         case .deleteJob, .createJob, .replaceJob, .examineJob: .jobs
-        case .addFinalizer, .removeFinalizer, .resolve, .createVolume, .createClaim, .deleteVolume, .deleteClaim,
-            .prepare, .evict, .refresh, .beginEviction, .clearEvictionRequest:
+        case .addFinalizer, .removeFinalizer, .createVolume, .createClaim, .deleteVolume, .deleteClaim, .beginEviction,
+            .clearEvictionRequest:
             .serial
+        case .resolve, .prepare, .evict, .refresh: .background
         }
     }
 
-    /// - Returns: nil, or what the API server refused; later actions were left out then.
-    /// - Throws: `KubernetesError`: try again.
-    func apply(_ plan: Plan, to cache: ModelCache) async throws -> WriteRefused? {
+    /// After a write that failed later ones are left out, and agents have their orders all the same.
+    ///
+    /// - Returns: why a write failed: ``WriteRefused``, ``WriteFailed`` or `KubernetesError`; nil: none did.
+    /// - Throws: `CancellationError`.
+    func apply(_ plan: Plan, to cache: ModelCache) async throws -> (any Error)? {
+        var failure: (any Error)?
         var rest = plan.actions[...]
         while let first = rest.first {
             try Task.checkCancellation()
             let lane = Self.lane(first)
-            let group = lane == .serial ? rest.prefix(1) : rest.prefix { Self.lane($0) == lane }
+            let group = lane == .jobs ? rest.prefix { Self.lane($0) == lane } : rest.prefix(1)
             rest = rest.dropFirst(group.count)
+            if failure != nil, lane != .background { continue }
             do {
-                if lane == .serial {
-                    try await carryOut(first, plan: plan, cache: cache)
-                } else {
+                if lane == .jobs {
                     try await carryOut(Array(group), plan: plan, cache: cache)
+                } else {
+                    try await carryOut(first, plan: plan, cache: cache)
                 }
-            } catch let refused as WriteRefused {
-                return refused
+            } catch {
+                try Task.checkCancellation()
+                failure = failure ?? error
             }
         }
-        return nil
+        return failure
     }
 
     /// After the first error nothing new is begun, what is under way is finished.

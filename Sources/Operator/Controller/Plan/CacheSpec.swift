@@ -49,6 +49,9 @@ public struct CacheSpec: Sendable, Equatable {
     /// Keys, or a token for the role, are in Jobs alone: they list the source, and fill each node that a pod waits on.
     public var isReadByJobs: Bool { secretName != nil || source.role?.assumed != nil }
 
+    /// The operator lists public sources itself.
+    public var isListedByJobs: Bool { secretName != nil || source.role != nil }
+
     /// A hash of the immutable fields of the source. Two sources have the same exactly when these fields are equal.
     public var fingerprint: String { Self.digest([source.uri] + source.include) }
 
@@ -62,7 +65,7 @@ public struct CacheSpec: Sendable, Equatable {
     }
 
     /// The subject of a resolution: another way to the store, or another party that reads, makes an old response void.
-    /// A role reads in a Job, so the settings of its pod count too.
+    /// Keys and a role read in a Job, so the settings of its pod count too.
     public var resolutionSubject: String {
         let role = source.role?.assumed.map { role in
             [role.serviceAccount, role.roleARN, role.providerARN ?? "", "\(role.sessionSeconds ?? 0)"]
@@ -71,7 +74,7 @@ public struct CacheSpec: Sendable, Equatable {
             [
                 source.uri, source.endpoint ?? "", source.region ?? "", source.addressing ?? "",
                 "\(source.requesterPays ?? false)", secretName ?? "", source.role?.node == true ? "node" : "",
-                Self.digest(role ?? []), source.role == nil ? "" : podSettings,
+                Self.digest(role ?? []), isListedByJobs ? podSettings : "",
             ] + source.include)
     }
 

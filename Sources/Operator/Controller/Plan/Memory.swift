@@ -57,6 +57,10 @@ public struct Memory: Sendable, Hashable {
     public var claimDeletion: ClaimDeletion?
     /// The API server refused a Job, claim or volume.
     public var refusedWrites: Refusal?
+    /// The API server failed at making a Job, claim or volume, which is no refusal yet.
+    public var failedWrites: Refusal?
+    /// Since when nodes fail whose Jobs have a Secret.
+    public var nodesFailSince: WallTime?
     /// Digests that an agent reported in place of the recorded one, with the time the source was asked about it.
     public var questioned: [String: WallTime] = [:]
     /// Nodes whose failure had its Event.
@@ -80,6 +84,42 @@ public struct Memory: Sendable, Hashable {
     /// A node's part of a person's request for an eviction is done; of one that a newer request has replaced, nothing.
     public mutating func refreshed(_ node: String, isDropped: Bool, request: String) {
         if refresh?.text == request { refresh?.nodes[node] = isDropped }
+    }
+
+    /// What became of a plan's Jobs, claims and volumes at the API server.
+    public enum Writes: Sendable, Equatable {
+        case made
+        /// It would refuse them again; in words, why.
+        case refused(String)
+        /// It may take them at the next try; in words, why not at this one.
+        case failed(String)
+    }
+
+    /// So often, and for so long, a write may fail before that counts as a refusal: an API server that changes its
+    /// leader, or loses one of its replicas, is no news.
+    private static let mostFailures = 3
+    private static let longestFailure: Duration = .seconds(5)
+
+    /// A plan's writes have ended.
+    ///
+    /// - Returns: whether the next plan differs by it: one holds back what is refused, and says so.
+    public mutating func ended(_ writes: Writes, now: WallTime) -> Bool {
+        let message: String
+        switch writes {
+        case .made:
+            failedWrites = nil
+            defer { refusedWrites = nil }
+            return refusedWrites != nil
+        case .refused(let why): message = why
+        case .failed(let why):
+            let failed = Refusal.next(after: failedWrites, message: why, now: now)
+            failedWrites = failed
+            let isLasting = failed.failures >= Self.mostFailures && now - failed.since >= Self.longestFailure
+            guard isLasting || refusedWrites != nil else { return false }
+            message = why
+        }
+        refusedWrites = .next(after: refusedWrites, message: message, now: now)
+        return true
     }
 
     /// Drops what is remembered of nodes that have no agent any more: clusters that scale make new names every day.

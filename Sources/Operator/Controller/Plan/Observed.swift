@@ -20,6 +20,8 @@ public struct Observed: Sendable {
         public var region: String?
         /// The medium that volume and caches were made for.
         public var medium: CacheDefinition.Medium?
+        /// Why the source was not resolved, as the status has it; nil: it was, or was not listed yet.
+        public var failure: SourceFailure?
         /// Nodes that had bytes of the model, as the status has them.
         public var copies: [String] = []
         /// Nodes that left the cluster with a copy, as the status has them.

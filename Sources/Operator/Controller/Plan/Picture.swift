@@ -65,6 +65,8 @@ public struct Picture: Sendable, Hashable {
     public var change: SourceChange?
     /// The spec pins the listing that ``facts`` are of, so that a former change is settled.
     public var isPinned = false
+    /// ``CacheSpec/pinnedDigest``.
+    public var pinnedDigest: String?
     /// ``CacheSpec/reader``.
     public var reader = ""
     /// The region that the nodes gave, where the spec leaves it open.
@@ -117,6 +119,9 @@ public struct Picture: Sendable, Hashable {
     public var copiesLeft: [LeftCopy] = []
 
     public init() {}
+
+    /// ``facts`` are of a listing that the spec does not allow any more: no node counts as ready with it.
+    public var isExcluded: Bool { pinnedDigest.map { $0 != facts?.digest } ?? false && facts != nil }
 
     /// Bytes the desired nodes will hold together.
     public var bytesTotal: Int64 { (facts?.totalBytes ?? 0).multipliedClamping(by: Int64(desired.count)) }

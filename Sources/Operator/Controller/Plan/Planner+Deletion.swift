@@ -33,7 +33,8 @@ extension Planner {
         memory.deletionSeenAt = began
         picture.facts = observed.recorded.source
         picture.fingerprint = observed.recorded.fingerprint
-        picture.source = picture.facts == nil ? .resolving : .resolved
+        picture.source =
+            observed.recorded.failure.map { .failed($0) } ?? (picture.facts == nil ? .resolving : .resolved)
         for job in observed.jobs.sorted(by: { $0.name < $1.name }) where !job.isDeleting {
             actions.append(.deleteJob(job))
         }

@@ -29,14 +29,15 @@ extension Planner {
         var places = endJobs(spec, nodes: nodes)
         var due = nodes.filter { if case .due = $0.state { true } else { false } }
         due.sort { rank($0) < rank($1) }
-        let hasFailures = nodes.contains { if case .failed = $0.state { true } else { false } }
-        if hasFailures, !spec.isSuspended { watchSecret(spec) }
+        watchSecret(spec, nodes: nodes)
         if let refusal = memory.refusedWrites, refusal.until > now {
             picture.refusal = refusal.message
             wake(at: refusal.until)
             return
         }
         guard !due.isEmpty, !spec.isSuspended, case .resolved = picture.source, !isVolumeGoing else { return }
+        // What a pin excludes is not even begun.
+        guard spec.pinnedDigest == nil || isListed(spec) else { return resolve() }
         if case .unknown(let why) = observed.callers {
             due.removeAll { !observed.callers.admitsJobs($0.report) }
             if due.isEmpty { picture.callersUnknown = why }

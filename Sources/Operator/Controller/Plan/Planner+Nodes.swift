@@ -23,6 +23,9 @@ struct NodeFinding {
     var preference: Int
     var state: State
     var report: CacheReport?
+
+    var isReady: Bool { if case .ready = state { true } else { false } }
+    var hasFailed: Bool { if case .failed = state { true } else { false } }
 }
 
 extension Planner {

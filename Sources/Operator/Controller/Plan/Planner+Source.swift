@@ -1,9 +1,6 @@
 internal import AgentAPI
 
 extension Planner {
-    /// How often the Secret is looked at while a node fails: entries may be renamed, values rotated, the Secret made
-    /// anew. A look is a Job that lists the source. Jobs that warm look for themselves.
-    private static let secretCheckInterval: Duration = .seconds(60)
     /// How often near the end of the credentials.
     private static let expiryCheckInterval: Duration = .seconds(300)
 
@@ -32,6 +29,7 @@ extension Planner {
     mutating func planSource(_ spec: CacheSpec) {
         let resolution = observed.resolution
         picture.reader = spec.reader
+        picture.pinnedDigest = spec.pinnedDigest
         let isCurrent = resolution.subject == spec.resolutionSubject
         switch resolution.outcome {
         case .resolved(let source) where isCurrent:
@@ -39,22 +37,41 @@ extension Planner {
             watchExpiry(of: source.secret)
         case .failed(let failure) where isCurrent:
             picture.source = .failed(failure)
-            let retry = (resolution.finishedAt ?? now) + resolution.backoff
-            if retry <= now { resolve() } else { wake(at: retry) }
+            let retry = (resolution.finishedAt ?? now) + resolution.backoff(isJob: spec.isListedByJobs)
+            // An edit may be what mends it.
+            if retry <= now || resolution.generation != observed.generation { resolve() } else { wake(at: retry) }
         default:
-            picture.source = picture.facts == nil ? .resolving : .resolved
+            picture.source = unlistedSource
             if let look = resolution.look, look.subject == spec.resolutionSubject {
                 picture.listingWaits = look.waiting
             }
-            // Another way to the store, or another Secret, is tried now. After a restart the status is good until a Job
-            // needs more, unless the spec has changed meanwhile.
-            let isNew = observed.recorded.generation != observed.generation
-            if picture.facts == nil || !resolution.subject.isEmpty || isNew { resolve() }
+            // Another way to the store, or another Secret, is tried now. After a restart a good status is good until a
+            // Job needs more, unless the spec has changed meanwhile.
+            if case .resolved = picture.source, resolution.subject.isEmpty, !isEdited { return }
+            resolve()
         }
     }
 
-    /// How often a source that holds something else than the pinned listing is looked at.
-    private static let mismatchInterval: Duration = .seconds(60)
+    /// Whether no status was written for this spec yet.
+    private var isEdited: Bool { observed.recorded.generation != observed.generation }
+
+    /// What is known of a source that was not listed since this operator started, or since it was edited: what the
+    /// status says. A failure stands until a listing ends it, since a pinned source may still hold another one.
+    private var unlistedSource: Picture.Source {
+        guard picture.facts != nil else { return .resolving }
+        if let failure = observed.recorded.failure, !failure.reason.isOfSpec,
+            failure.reason != .digestMismatch || !isEdited
+        {
+            return .failed(failure)
+        }
+        return picture.isExcluded ? .resolving : .resolved
+    }
+
+    /// Whether a listing of this operator's own says what the source holds. The status alone does not do for a pinned
+    /// one: the source may have changed since.
+    func isListed(_ spec: CacheSpec) -> Bool {
+        observed.resolution.resolved != nil && observed.resolution.subject == spec.resolutionSubject
+    }
 
     private mutating func settle(_ source: ResolvedSource, _ spec: CacheSpec) {
         guard let pinned = spec.pinnedDigest, pinned != source.digest else {
@@ -72,7 +89,8 @@ extension Planner {
                 .digestMismatch,
                 "the source has the digest \(source.digest), and spec.source.digest allows \(pinned) alone; nothing is warmed. "
                     + "Put the objects back, or change spec.source.digest"))
-        let next = (observed.resolution.finishedAt ?? now) + Self.mismatchInterval
+        let wait = observed.resolution.wait(isJob: spec.isListedByJobs)
+        let next = (observed.resolution.finishedAt ?? now) + wait
         if next <= now { resolve() } else { wake(at: next) }
     }
 
@@ -108,10 +126,17 @@ extension Planner {
         return observed.resolution.resolved != nil
     }
 
-    /// While nodes fail, a new version of the Secret may be what they need.
-    mutating func watchSecret(_ spec: CacheSpec) {
-        guard spec.secretName != nil else { return }
-        look(after: Self.secretCheckInterval)
+    /// While nodes fail, a new version of the Secret may be what they need: entries may be renamed, values rotated, the
+    /// Secret made anew. A look is a Job that lists the source. Jobs that warm look for themselves.
+    mutating func watchSecret(_ spec: CacheSpec, nodes: [NodeFinding]) {
+        guard spec.secretName != nil, !spec.isSuspended, nodes.contains(where: \.hasFailed) else {
+            // A failed node that is tried once more has not recovered.
+            if nodes.allSatisfy(\.isReady) { memory.nodesFailSince = nil }
+            return
+        }
+        let since = isEdited ? now : memory.nodesFailSince ?? now
+        memory.nodesFailSince = since
+        look(after: RetryInterval.job(since: since, now: now))
     }
 
     /// Credentials are renewed by writing the Secret anew; from so long before their expiry on, that is looked for.

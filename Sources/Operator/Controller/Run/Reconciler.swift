@@ -15,23 +15,10 @@ struct Reconciler: Sendable {
         let plan = Plan.make(observed: observed, now: now)
         world.remember(plan.memory, madeFrom: observed.memory, uid: cache.uid)
         writer.raise(plan.events, on: cache)
-        do {
-            if let refused = try await applier.apply(plan, to: cache) {
-                world.remember(uid: cache.uid) { memory in
-                    memory.refusedWrites = .next(after: memory.refusedWrites, message: refused.message, now: .now)
-                }
-                logger.warning(
-                    "the API server refuses a write",
-                    metadata: ["modelcache": "\(key)", "reason": "\(refused.message)"])
-                applier.wake([key])
-            } else if observed.memory.refusedWrites != nil, plan.makesObjects {
-                world.remember(uid: cache.uid) { $0.refusedWrites = nil }
-                applier.wake([key])
-            }
-        } catch let error as KubernetesError where error.isConflict {
-            // Somebody else wrote first; the watch brings what they wrote.
-            return .requeue
-        }
+        let failure = try await applier.apply(plan, to: cache)
+        // Somebody else wrote first; the watch brings what they wrote.
+        if let failure = failure as? KubernetesError, failure.isConflict { return .requeue }
+        let retry = remember(failure, of: plan, key, uid: cache.uid)
         var wake = plan.requeueAfter
         if let picture = plan.picture {
             // Actions may have written the object; the newest is the one to compare with.
@@ -39,7 +26,37 @@ struct Reconciler: Sendable {
             let at = try await writer.write(picture, of: current, memory: world.memory(uid: cache.uid), now: now)
             if let at { wake = min(wake ?? .seconds(3600), max(.milliseconds(10), at - .now)) }
         }
+        // The status is written first: whatever a write brought, people see how the rest stands.
+        if let retry { throw retry }
         return wake.map { .requeueAfter($0) } ?? .done
+    }
+
+    /// Takes over what became of the plan's writes.
+    ///
+    /// - Returns: the error to try again after; nil: the next plan knows all.
+    private func remember(_ failure: (any Error)?, of plan: Plan, _ key: ObjectKey, uid: String) -> (any Error)? {
+        let writes: Memory.Writes
+        switch failure {
+        case nil:
+            guard plan.makesObjects else { return nil }
+            writes = .made
+        case let refused as WriteRefused: writes = .refused(refused.message)
+        case let failed as WriteFailed: writes = .failed(failed.message)
+        case let other: return other
+        }
+        var isNews = false
+        world.remember(uid: uid) { isNews = $0.ended(writes, now: .now) }
+        if isNews {
+            switch writes {
+            case .made: break
+            case .refused(let why), .failed(let why):
+                logger.warning(
+                    "the API server refuses a write", metadata: ["modelcache": "\(key)", "reason": "\(why)"])
+            }
+            applier.wake([key])
+            return nil
+        }
+        return (failure as? WriteFailed)?.cause
     }
 }
 

@@ -11,6 +11,8 @@ struct ResolutionRunner: Sendable {
         /// ``Resolution/Look``.
         var id: Int
         var subject: String
+        /// `metadata.generation` of the ModelCache.
+        var generation: Int64
         var namespace: String
         var request: SourceResolver.Request
     }
@@ -31,8 +33,15 @@ struct ResolutionRunner: Sendable {
     private final class Shared: Sendable {
         /// Each listing is a connection and up to one page of objects.
         let state = Mutex(FairQueue<Work>(width: 16, widthOfLine: 4))
-        /// By number of the look: finished, it gives the look up.
-        let answers = Mutex<[Int: AsyncStream<Answer>.Continuation]>([:])
+        /// By number of the look.
+        let waits = Mutex<[Int: Wait]>([:])
+    }
+
+    /// A look under way.
+    private struct Wait: Sendable {
+        var uid: String
+        /// Finished, it gives the look up.
+        var answers: AsyncStream<Answer>.Continuation
     }
 
     /// Before an API server that did not take a Job is asked again.
@@ -57,7 +66,7 @@ struct ResolutionRunner: Sendable {
             case .success(let source) = spec.effectiveSource(regions: regions, recorded: cache.status?.source?.region),
             let (id, outdated) = world.beginLook(uid: cache.uid, subject: spec.resolutionSubject)
         else { return }
-        if let outdated { queue.answers.withLock { $0[outdated] }?.finish() }
+        if outdated != nil { endUnwanted() }
         let namespace = cache.metadata.namespace ?? ""
         let isAnonymous = spec.secretName == nil && source.role == nil
         let job = ListingJob(
@@ -65,10 +74,18 @@ struct ResolutionRunner: Sendable {
             secretName: spec.secretName, image: world.image, pods: world.podTemplate.overlaid(by: spec.podTemplate),
             placement: spec.placement, settings: settings)
         let work = Work(
-            uid: cache.uid, id: id, subject: spec.resolutionSubject, namespace: namespace,
+            uid: cache.uid, id: id, subject: spec.resolutionSubject, generation: cache.metadata.generation ?? 0,
+            namespace: namespace,
             request: isAnonymous ? .anonymous(source) : .job(job))
         queue.state.withLock { $0.add(work, line: namespace) }
         signal.yield()
+    }
+
+    /// Gives up the looks under way whose ModelCaches were edited or deleted: each of them holds a place of its
+    /// namespace.
+    func endUnwanted() {
+        let waits = queue.waits.withLock { $0 }
+        for (id, wait) in waits where !world.isWanted(look: id, uid: wait.uid) { wait.answers.finish() }
     }
 
     /// Until cancelled. Then it waits for no store.
@@ -92,8 +109,8 @@ struct ResolutionRunner: Sendable {
     /// to be given up, and nobody waits for that.
     private func answer(_ work: Work) async -> Answer? {
         let (answers, sender) = AsyncStream.makeStream(of: Answer.self)
-        queue.answers.withLock { $0[work.id] = sender }
-        defer { queue.answers.withLock { _ = $0.removeValue(forKey: work.id) } }
+        queue.waits.withLock { $0[work.id] = Wait(uid: work.uid, answers: sender) }
+        defer { queue.waits.withLock { _ = $0.removeValue(forKey: work.id) } }
         // One that was outdated before its sender was there.
         guard world.isWanted(look: work.id, uid: work.uid) else { return nil }
         let listing = Task {
@@ -120,23 +137,9 @@ struct ResolutionRunner: Sendable {
         }
         do {
             let answer = try result.get()
-            let now = WallTime.now
             wake(
                 world.end(look: work.id, uid: work.uid) { resolution in
-                    resolution.finishedAt = now
-                    switch answer {
-                    case .success(let source):
-                        if let former = resolution.resolved, let change = SourceChange(from: former, to: source) {
-                            resolution.change = change
-                        }
-                        resolution.subject = work.subject
-                        resolution.outcome = .resolved(source)
-                        resolution.failures = 0
-                    case .failure(let failure):
-                        resolution.failures = resolution.subject == work.subject ? resolution.failures + 1 : 1
-                        resolution.subject = work.subject
-                        resolution.outcome = .failed(failure)
-                    }
+                    resolution.record(answer, subject: work.subject, generation: work.generation, now: .now)
                 })
         } catch {
             logger.warning(

@@ -35,8 +35,11 @@ struct Watches: Sendable {
     /// Before ``run()``.
     ///
     /// An object that was deleted and made again between two lists comes as one that was modified.
+    ///
+    /// - Parameter going: a ModelCache is being deleted, or gone.
     func connect(
-        to world: World, pods: @escaping @Sendable (ReflectorEvent<AgentPod>) -> Void,
+        to world: World, going: @escaping @Sendable () -> Void,
+        pods: @escaping @Sendable (ReflectorEvent<AgentPod>) -> Void,
         job: @escaping @Sendable (JobView) -> Void,
         wake: @escaping @Sendable ([ObjectKey], WakeReason, ReconcileQueue.Urgency) -> Void
     ) {
@@ -51,7 +54,10 @@ struct Watches: Sendable {
             case .modified(let key, let old, let new):
                 if old.uid != new.uid { _ = world.remove(old, key: key) }
                 wake(world.set(new, key: key), .edit, .now)
-            case .deleted(let key, let cache): wake(world.remove(cache, key: key), .edit, .now)
+                if old.uid != new.uid || new.metadata.deletionTimestamp != nil { going() }
+            case .deleted(let key, let cache):
+                wake(world.remove(cache, key: key), .edit, .now)
+                going()
             }
         }
         nodes.addHandler { event in

@@ -17,17 +17,10 @@ struct ListingJobRunner: Sendable {
     /// - Parameter waiting: told why the Job does not start, while it does not.
     /// - Throws: what the API server answered when the Job could not be looked at; `CancellationError`.
     func message(of job: ListingJob, waiting: SourceResolver.Waiting) async throws -> Result<String, SourceFailure> {
-        // One of an operator before may be there, finished or not: its answer may be old.
-        try await delete(job.key)
         let made: Job
-        do {
-            made = try await client.create(job.manifest)
-        } catch let error as KubernetesError {
-            // A quota, a policy: nothing that this operator changes by trying at once.
-            guard let refused = WriteRefused(error, what: "the Job \(job.key.name) that lists the source") else {
-                throw error
-            }
-            return .failure(SourceFailure(.storeError, refused.message))
+        switch try await create(job, waiting: waiting) {
+        case .success(let job): made = job
+        case .failure(let failure): return .failure(failure)
         }
         do {
             let result = try await outcome(of: job, uid: made.uid, waiting: waiting)
@@ -37,6 +30,34 @@ struct ListingJobRunner: Sendable {
             // Of a task that is not cancelled.
             Task { try? await delete(job.key, uid: made.uid) }
             throw CancellationError()
+        }
+    }
+
+    /// How often the API server may fail at making the Job, and the pause between two tries.
+    private static let mostFailures = 3
+    private static let pause: Duration = .seconds(3)
+
+    private func create(_ job: ListingJob, waiting: SourceResolver.Waiting) async throws -> Result<Job, SourceFailure> {
+        var failures = 0
+        while true {
+            do {
+                // One of an operator before may be there, finished or not: its answer may be old.
+                try await delete(job.key)
+                return .success(try await client.create(job.manifest))
+            } catch let error as KubernetesError {
+                switch error.atCreation(of: "the Job \(job.key.name) that lists the source") {
+                // A quota, a policy: nothing that this operator changes by trying at once.
+                case let refused as WriteRefused: return .failure(SourceFailure(.storeError, refused.message))
+                case let failed as WriteFailed:
+                    failures += 1
+                    guard failures < Self.mostFailures else {
+                        return .failure(SourceFailure(.storeError, failed.message))
+                    }
+                    waiting(failed.message)
+                default: throw error
+                }
+            }
+            try await Task.sleep(for: Self.pause)
         }
     }
 
@@ -75,6 +96,8 @@ struct ListingJobRunner: Sendable {
         let pods = try await examiner.pods(of: key, uid: uid)
         if let end = pods.lazy.compactMap({ ListingEnd($0) }).first { return wait.result(end) }
         if let failure = wait.expired(now: .now) { return .failure(failure) }
+        // Its end would come at the deadline, which is minutes away.
+        guard try await client.findJob(key)?.uid == uid else { return .failure(wait.jobIsGone) }
         let found = try await examiner.examine(key, uid: uid, pods: pods, before: wait.examination)
         if let why = wait.looked(found) { waiting(why) }
         return nil

@@ -50,6 +50,9 @@ public struct ListingWait: Sendable {
         now < deadline ? nil : failure("did not end within \(ListingJob.deadlineSeconds) s: \(why)")
     }
 
+    /// Somebody deleted the Job before it ended.
+    public var jobIsGone: SourceFailure { failure("was deleted before it ended: \(why)") }
+
     private func failure(_ what: String) -> SourceFailure {
         SourceFailure(.storeError, Words.line("the Job \(job) that lists the source \(what)", limit: 700))
     }

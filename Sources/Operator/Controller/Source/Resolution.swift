@@ -25,8 +25,12 @@ public struct Resolution: Sendable, Hashable {
     public var outcome: Outcome
     /// ``CacheSpec/resolutionSubject`` of the outcome.
     public var subject: String
+    /// `metadata.generation` of the ModelCache that the outcome is about: an edit begins the waits anew.
+    public var generation: Int64
     /// When the outcome came.
     public var finishedAt: WallTime?
+    /// When the first of those outcomes in a row came that are failures, or all the same listing.
+    public private(set) var since: WallTime?
     /// Nil: none is under way.
     public var look: Look?
     /// How many failed in a row.
@@ -35,20 +39,78 @@ public struct Resolution: Sendable, Hashable {
     public var change: SourceChange?
 
     public init(
-        outcome: Outcome = .unknown, subject: String = "", finishedAt: WallTime? = nil, look: Look? = nil,
-        failures: Int = 0
+        outcome: Outcome = .unknown, subject: String = "", generation: Int64 = 0, finishedAt: WallTime? = nil,
+        look: Look? = nil, failures: Int = 0
     ) {
         self.outcome = outcome
         self.subject = subject
+        self.generation = generation
         self.finishedAt = finishedAt
         self.look = look
         self.failures = failures
     }
 
-    /// The wait after a failure: 5 s, doubling to 60 s.
-    public var backoff: Duration { .seconds(min(60, 5 << min(max(0, failures - 1), 4))) }
-
     public var resolved: ResolvedSource? { if case .resolved(let source) = outcome { source } else { nil } }
+
+    /// A look at the source has ended.
+    ///
+    /// - Parameters:
+    ///   - subject: ``CacheSpec/resolutionSubject`` when it was asked for; `generation` likewise.
+    ///   - now: when it ended.
+    public mutating func record(
+        _ answer: Result<ResolvedSource, SourceFailure>, subject: String, generation: Int64, now: WallTime
+    ) {
+        let isSameSpec = self.subject == subject && self.generation == generation
+        var isRepeated = false
+        switch (outcome, answer) {
+        case (.failed, .failure): isRepeated = isSameSpec
+        case (.resolved(let former), .success(let source)):
+            isRepeated = isSameSpec && former.digest == source.digest
+            if let change = SourceChange(from: former, to: source) { self.change = change }
+        default: break
+        }
+        since = isRepeated ? since ?? now : now
+        switch answer {
+        case .success(let source):
+            outcome = .resolved(source)
+            failures = 0
+        case .failure(let failure):
+            outcome = .failed(failure)
+            failures = isSameSpec ? failures + 1 : 1
+        }
+        self.subject = subject
+        self.generation = generation
+        finishedAt = now
+    }
+
+    /// The wait after a failure: 5 s, doubling to ``wait(isJob:)``.
+    ///
+    /// - Parameter isJob: each look is a Job.
+    public func backoff(isJob: Bool) -> Duration {
+        min(wait(isJob: isJob), .seconds(5 << min(max(0, failures - 1), 8)))
+    }
+
+    /// The wait before a source is looked at again whose last listing is of no use.
+    ///
+    /// - Parameter isJob: each look is a Job.
+    public func wait(isJob: Bool) -> Duration {
+        guard isJob, let since, let finishedAt else { return RetryInterval.first }
+        return RetryInterval.job(since: since, now: finishedAt)
+    }
+}
+
+/// How often a source is listed again while that, or what its credentials are needed for, fails.
+enum RetryInterval {
+    /// Whoever mends a source or a Secret looks at the outcome.
+    static let first: Duration = .seconds(60)
+    /// A Job and a pod a minute for ever would be 1,440 of each a day.
+    private static let later: Duration = .seconds(900)
+    private static let patience: Duration = .seconds(3600)
+
+    /// Where each look is a Job.
+    ///
+    /// - Parameter since: when the trouble began.
+    static func job(since: WallTime, now: WallTime) -> Duration { now - since < patience ? first : later }
 }
 
 /// The content of a source when it was listed.

@@ -44,6 +44,11 @@ extension Picture {
         ready.count == desired.count && (!desired.isEmpty || (!isEager && seedersWanted == 0))
     }
 
+    /// Whether nothing that nodes hold counts while the source fails so.
+    private func isDecisive(_ failure: SourceFailure) -> Bool {
+        facts == nil || failure.reason.isOfSpec || isExcluded
+    }
+
     private var sourceCondition: ConditionDraft {
         switch source {
         case .resolved:
@@ -91,7 +96,7 @@ extension Picture {
                     : "waiting for the agents on \(Words.list(waiting)) to remove their copies") + leftMessage)
         case nil: break
         }
-        if case .failed(let failure) = source, facts == nil || failure.reason.isOfSpec {
+        if case .failed(let failure) = source, isDecisive(failure) {
             return not(ConditionReason(failure.reason), failure.message)
         }
         if case .resolving = source { return not(.resolving, resolvingMessage) }
@@ -121,7 +126,7 @@ extension Picture {
         switch source {
         case .resolving: return ConditionDraft(.progressing, .true, .resolving, resolvingMessage)
         case .waitingForNodes: return standing(.noMatchingNodes, noMatchMessage)
-        case .failed(let failure) where facts == nil || failure.reason.isOfSpec:
+        case .failed(let failure) where isDecisive(failure):
             return standing(ConditionReason(failure.reason), "nothing new is warmed before the source is settled")
         default: break
         }
@@ -228,13 +233,12 @@ extension Phase {
             return
         }
         let source = condition(.sourceResolved)
-        // Without a source that was resolved once nothing is told of nodes.
-        let hasFacts = condition(.degraded) != nil
+        // Else nodes serve what was resolved before.
+        let isDecisive = condition(.ready).map { $0.status == .false && $0.reason == source?.reason } ?? false
         if source?.status == .unknown {
             self = source?.reason == .resolving ? .resolving : .pending
         } else if source?.status == .false,
-            let failure = source.flatMap({ SourceFailure.Reason(rawValue: $0.reason.rawValue) }),
-            failure.isOfSpec || !hasFacts
+            let failure = source.flatMap({ SourceFailure.Reason(rawValue: $0.reason.rawValue) }), isDecisive
         {
             self = !failure.isOfSpec && failure.mayPass ? .resolving : .failed
         } else if isSuspended {

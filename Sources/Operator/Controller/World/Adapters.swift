@@ -98,6 +98,7 @@ extension Observed {
             recorded.region = source.region
         }
         recorded.medium = status?.medium.map { CacheDefinition.Medium($0) }
+        recorded.setFailure(status)
         recorded.setCopies(status)
         self.init(
             owner: Owner(namespace: cache.metadata.namespace ?? "", name: cache.metadata.name, uid: uid),
@@ -112,6 +113,13 @@ extension Observed {
 }
 
 extension Observed.Recorded {
+    package mutating func setFailure(_ status: ModelCacheStatus?) {
+        failure = status?.condition(.sourceResolved).flatMap { told in
+            guard told.status == .false else { return nil }
+            return SourceFailure.Reason(rawValue: told.reason).map { SourceFailure($0, told.message) }
+        }
+    }
+
     /// A status of an earlier release names the ready nodes alone.
     package mutating func setCopies(_ status: ModelCacheStatus?) {
         copies = status?.copies ?? WarmNodes.recorded(status).sorted()

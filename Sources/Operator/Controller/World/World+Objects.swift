@@ -30,6 +30,7 @@ extension World {
             if let uid = cache.metadata.uid {
                 state.keys[uid] = key
                 state.readings[uid] = reading
+                if cache.metadata.deletionTimestamp != nil { state.resolutions[uid]?.look = nil }
                 // The watch brings back our own write.
                 if let before, before.isSame(as: cache),
                     cache.status == before.status || cache.status == state.expected[uid]

@@ -158,7 +158,7 @@ final class World: Sendable {
     ///   subject is under way already.
     func beginLook(uid: String, subject: String) -> (id: Int, outdated: Int?)? {
         state.withLock { state in
-            guard state.keys[uid] != nil else { return nil }
+            guard let key = state.keys[uid], state.caches[key]?.metadata.deletionTimestamp == nil else { return nil }
             let before = state.resolutions[uid]?.look
             guard before?.subject != subject else { return nil }
             state.looks += 1
