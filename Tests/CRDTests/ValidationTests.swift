@@ -26,6 +26,13 @@ import Testing
         #expect(paths { $0.source.uri = uri } == ["spec.source.uri"])
     }
 
+    @Test func `the nodes' role needs the administrator's word where that is known`() {
+        func found(_ isAllowed: Bool?) -> [String] {
+            paths(ValidationPolicy(allowsNodeRole: isAllowed)) { $0.source.credentials = SourceCredentials(node: .init()) }
+        }
+        #expect(found(nil) == [] && found(true) == [] && found(false) == ["spec.source.credentials.node"])
+    }
+
     @Test func `a prefix is bounded in bytes`() {
         #expect(paths { $0.source.uri = "oss://models/" + String(repeating: "ü", count: 512) } == ["spec.source.uri"])
         #expect(paths { $0.source.uri = "oss://models/" + String(repeating: "a", count: 1023) } == [])

@@ -329,7 +329,7 @@ def test_a_listing_is_told_by_a_watch_and_found_without_it(w, watched):
     w.kubelets.lists = lambda job: {"totalBytes": 500_000, "files": 2, "digest": "sha256:aa"}
     is_listing = re.compile("/pods.*component(=|%3D)listing").search
     w.proxy.refuse = lambda seen: None if watched or not is_listing(seen.path) else Refusal(503, "ServiceUnavailable")
-    w.start_operator()
+    w.start_operator("--allow-node-role")
     begun = time.monotonic()
     w.apply(source__credentials={"node": {}})
     w.until_ready()
@@ -342,7 +342,7 @@ def test_a_listing_that_admission_refuses_says_so(w):
     refusal = Refusal(406, "NotAcceptable", message="admission webhook \"policy\" denied the request: no Jobs on Sundays")
     w.proxy.refuse = lambda seen: refusal if seen.method == "POST" and seen.path.partition("?")[0].endswith("/jobs") else None
     w.kubelets.lists = lambda job: {"totalBytes": 500_000, "files": 2, "digest": "sha256:aa"}
-    w.start_operator()
+    w.start_operator("--allow-node-role")
     w.apply(source__credentials={"node": {}})
     w.until(lambda: "no Jobs on Sundays" in w.condition("SourceResolved").get("message", ""), "the refusal is told")
     w.proxy.refuse = lambda seen: None

@@ -163,6 +163,14 @@ def test_hosts_that_may_have_credentials_reach_operator_and_agents_alike():
         assert {"name": "MODELCACHE_CREDENTIAL_HOSTS", "value": "minio.storage.svc,10.0.0.*"} in container["env"]
 
 
+def test_the_nodes_role_is_allowed_to_operator_and_agents_alike():
+    for value in ("true", "false"):
+        objects = rendered("--set", f"allowNodeRole={value}")
+        for kind, name in (("DaemonSet", "modelcache-agent"), ("Deployment", "modelcache-operator")):
+            [container] = objects[kind, name]["spec"]["template"]["spec"]["containers"]
+            assert ({"name": "MODELCACHE_ALLOW_NODE_ROLE", "value": "true"} in container["env"]) == (value == "true")
+
+
 def variables(objects) -> dict:
     return {one["name"]: one.get("value") for one in objects["Deployment", "modelcache-operator"]["spec"]["template"]["spec"]["containers"][0]["env"]}
 

@@ -160,3 +160,29 @@ def test_a_listing_whose_job_somebody_deletes_is_begun_anew(w):
     w.until_ready()
     assert time.monotonic() - begun < 100, "before the first Job's deadline"
     assert len(w.kubelets.listings) >= 2
+
+
+def test_the_nodes_role_lists_nothing_without_the_administrators_word(w):
+    w.kubelets.lists = lambda job: {"totalBytes": 500_000, "files": 2, "digest": OTHER_DIGEST}
+    w.start_operator()
+    w.apply(source__credentials={"node": {}})
+    told = w.until(lambda: (one := w.condition("SourceResolved")).get("reason") == "InvalidSpec" and one, "the refusal is told")
+    assert "spec.source.credentials.node" in told["message"] and "allowNodeRole" in told["message"], told
+    w.operator.stop()
+    assert not w.kubelets.listings
+    w.start_operator("--allow-node-role")
+    w.until_ready()
+
+
+def test_agents_know_the_pin(w):
+    w.start_operator()
+    w.apply()
+    digest = w.until_ready()["source"]["digest"]
+    change(w, digest=digest)
+
+    def pins():
+        return {cache.definition["source"].get("digest") for agent in w.agents.by_node.values() for cache in list(agent.caches.values())}
+
+    w.until(lambda: pins() == {digest}, "each agent has the pin")
+    change(w, digest=None)
+    w.until(lambda: pins() == {None}, "and hears of its end")

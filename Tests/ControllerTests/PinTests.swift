@@ -1,3 +1,4 @@
+import AgentAPI
 import Controller
 import CRD
 import Testing
@@ -96,5 +97,28 @@ import Testing
         world.crash()
         world.deletedAt = world.now
         #expect(world.reconcile().picture?.source == world.sourceFailure.map { .failed($0) }, "a deletion resolves nothing")
+    }
+
+    @Test func `agents are given the pin, and a refusal of theirs has the source listed`() {
+        var world = pinned("sha256:aa")
+        #expect(world.agents["node-1"]?.caches[FakeWorld.uid]?.source.digest == "sha256:aa")
+        world.spec.pinnedDigest = nil
+        world.generation += 1
+        world.run(seconds: 3)
+        #expect(world.isReady && world.agents["node-1"]?.caches[FakeWorld.uid]?.source.digest == nil)
+        world.spec.pinnedDigest = "sha256:aa"
+        world.generation += 1
+        world.run(seconds: 3)
+        // The source changes while a node joins: its Job fails at the agent.
+        world.digest = "sha256:bb"
+        world.failing = ["node-2"]
+        world.addNode("node-2")
+        world.run(seconds: 1)
+        world.agents["node-2"]?.caches[FakeWorld.uid]?.error = CacheReport.Failure(code: "DigestMismatch", message: "another")
+        world.run(seconds: 5)
+        #expect(world.condition(.sourceResolved)?.reason == "DigestMismatch")
+        let looks = world.looks
+        world.run(seconds: 30)
+        #expect(world.looks == looks, "once for each refusal")
     }
 }

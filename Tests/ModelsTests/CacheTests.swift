@@ -106,6 +106,25 @@ private let valid = CacheDefinition(
     }
 }
 
+@Suite struct PinnedListingTests {
+    @Test func `another listing than the pinned one is refused, and the message has both`() throws {
+        try PinnedListing.check("sha256:aa", pinned: nil)
+        try PinnedListing.check("sha256:aa", pinned: "sha256:aa")
+        let error = #expect(throws: AgentFailure.self) { try PinnedListing.check("sha256:aa", pinned: "sha256:bb") }
+        #expect(error?.code == .settings && error?.reason == .digestMismatch)
+        #expect(error?.message.contains("sha256:aa") == true && error?.message.contains("sha256:bb") == true)
+    }
+
+    @Test func `the pin is part of the definition, and a definition without one reads as before`() throws {
+        var pinned = valid
+        pinned.source.digest = "sha256:aa"
+        let rules = DefinitionRules()
+        #expect(try rules.decode(try JSONEncoder().encode(pinned)) == pinned)
+        #expect(try !String(decoding: JSONEncoder().encode(valid), as: UTF8.self).contains("digest"))
+        #expect(pinned.source != valid.source)
+    }
+}
+
 @Suite struct CacheSourceTests {
     @Test func whatTheCallerLeavesOutTheDefinitionSays() throws {
         let merged = try CacheSource.variables(

@@ -61,6 +61,40 @@ def test_connections_that_rest_keep_neither_the_kubelet_nor_the_operator_out(nod
         assert orders.put(new_uid(), definition(store, model.prefix, model.bytes)).status == 200
 
 
+def test_a_listing_that_the_modelcache_excludes_is_not_fetched_whoever_opens_it(place, node, store, bucket, container):
+    model = one_file(bucket, mebibytes=8)
+    _, orders = node()
+
+    def listed() -> str:
+        return json.loads(place.modelcache("ls", "--summary", environment=store.environment(model.prefix)).stdout)["digest"]
+
+    def pinned(digest: str | None) -> dict:
+        one = definition(store, model.prefix, model.bytes)
+        return one | {"source": one["source"] | {"digest": digest}}
+
+    first, old, new = listed(), new_uid(), new_uid()
+    assert orders.put(old, pinned(first)).status == 200
+    view = container(volume(place, old))
+    assert place.run(*view.prefix, view.modelcache, "warm", environment=view.environment(store)).returncode == 0
+    assert orders.cache(old)["digest"] == first and orders.cache(old)["source"]["digest"] == first
+    # The source changes, and a node joins.
+    (bucket / model.prefix / "model.gguf").write_bytes(b"x" * model.bytes)
+    assert listed() != first
+    assert orders.put(new, pinned(first)).status == 200
+    served = store.requests()["bytesServed"]
+    view = container(volume(place, new))
+    refused = place.run(*view.prefix, view.modelcache, "warm", environment=view.environment(store))
+    assert refused.returncode == 78 and b"spec.source.digest" in refused.stderr, refused
+    report = orders.cache(new)
+    assert report["state"] == "Failed" and report["error"]["code"] == "DigestMismatch" and report["bytesCached"] == 0, report
+    assert store.requests()["bytesServed"] - served < MIB, "listings alone"
+    assert orders.cache(old)["state"] == "Ready", "a copy that is there stays"
+    # The pin moves on, as it does without another definition of the source.
+    assert orders.put(new, pinned(listed())).status == 200
+    assert place.run(*view.prefix, view.modelcache, "warm", environment=view.environment(store)).returncode == 0
+    assert orders.cache(new)["state"] == "Ready" and orders.cache(new)["digest"] == listed()
+
+
 def test_orders_need_a_signature_for_this_node_and_this_time(place, node, store, bucket, secret_file):
     model = one_file(bucket)
     _, orders = node()

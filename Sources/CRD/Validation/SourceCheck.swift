@@ -12,11 +12,12 @@ enum SourceCheck {
                     problem: "is missing, and so is region, and no node has the label topology.kubernetes.io/region",
                     remedy: "set endpoint or region"))
         }
-        return found + addressingProblems(source) + includeProblems(source.include) + credentialsProblems(source)
+        return found + addressingProblems(source) + includeProblems(source.include)
+            + credentialsProblems(source, policy)
     }
 
     /// API servers before 1.25 have no CEL, so what the schema's rule says is said here too.
-    private static func credentialsProblems(_ source: Source) -> [FieldProblem] {
+    private static func credentialsProblems(_ source: Source, _ policy: ValidationPolicy) -> [FieldProblem] {
         guard let credentials = source.credentials else { return [] }
         let path = "spec.source.credentials"
         guard credentials.members.count == 1 else {
@@ -26,6 +27,15 @@ enum SourceCheck {
                 FieldProblem(
                     path: path, problem: "\(found) of secretRef, serviceAccount, node and anonymous",
                     remedy: "set exactly one")
+            ]
+        }
+        // A Job of the ModelCache's namespace would have the role, which the author need not have.
+        if credentials.node != nil, policy.allowsNodeRole == false {
+            return [
+                FieldProblem(
+                    path: "\(path).node", problem: "is the nodes' own role, which ModelCaches may not use here",
+                    remedy: "name a Secret or a ServiceAccount, or let the administrator set allowNodeRole of the chart "
+                        + "(MODELCACHE_ALLOW_NODE_ROLE of operator and agents)")
             ]
         }
         guard let role = credentials.serviceAccount else { return [] }

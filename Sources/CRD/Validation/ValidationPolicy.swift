@@ -8,12 +8,16 @@ public struct ValidationPolicy: Sendable, Equatable {
     public var nodesNameRegion: Bool
     /// Where credentials may be used; nil: not judged here.
     public var credentialHosts: CredentialHosts?
+    /// Sources may be read with the nodes' own role; nil: not judged here.
+    public var allowsNodeRole: Bool?
 
     public init(
-        allowsLoopbackEndpoints: Bool = false, nodesNameRegion: Bool = true, credentialHosts: CredentialHosts? = nil
+        allowsLoopbackEndpoints: Bool = false, nodesNameRegion: Bool = true, credentialHosts: CredentialHosts? = nil,
+        allowsNodeRole: Bool? = nil
     ) {
         self.allowsLoopbackEndpoints = allowsLoopbackEndpoints
         self.nodesNameRegion = nodesNameRegion
         self.credentialHosts = credentialHosts
+        self.allowsNodeRole = allowsNodeRole
     }
 }

@@ -89,6 +89,8 @@ public enum AgentErrorCode: String, Sendable, CaseIterable {
     case storeError = "StoreError"
     /// An object changed, or its bytes do not match the store's digest.
     case contentMismatch = "ContentMismatch"
+    /// The source holds another listing than ``CacheDefinition/Source/digest`` allows.
+    case digestMismatch = "DigestMismatch"
 
     /// The HTTP status of this code.
     public var httpStatus: Int {
@@ -102,7 +104,7 @@ public enum AgentErrorCode: String, Sendable, CaseIterable {
         case .sourceImmutable, .inUse, .superseded: 409
         case .insufficientCapacity: 507
         case .volumeFailed, .accessDenied, .noSuchBucket, .sourceEmpty, .objectsUnreadable, .endpointUnreachable,
-            .storeError, .contentMismatch:
+            .storeError, .contentMismatch, .digestMismatch:
             500
         }
     }

@@ -38,11 +38,13 @@ public struct CacheDefinition: Codable, Equatable, Sendable {
         /// Warm-up Jobs bring keys and other callers none: those read what arrives with the Jobs' keys. Nil: a caller
         /// without keys reads as nobody. Not with ``role``.
         public var needsKeys: Bool?
+        /// The only listing that may be fetched, as ``CacheReport/digest`` tells one; nil: any. It may change.
+        public var digest: String?
 
         public init(
             uri: String, endpoint: String? = nil, region: String? = nil, include: [String] = [],
             addressing: String? = nil, requesterPays: Bool? = nil, role: SourceRole? = nil,
-            needsKeys: Bool? = nil
+            needsKeys: Bool? = nil, digest: String? = nil
         ) {
             self.uri = uri
             self.endpoint = endpoint
@@ -52,6 +54,7 @@ public struct CacheDefinition: Codable, Equatable, Sendable {
             self.requesterPays = requesterPays
             self.role = role
             self.needsKeys = needsKeys
+            self.digest = digest
         }
 
         public init(from decoder: any Decoder) throws {
@@ -64,6 +67,7 @@ public struct CacheDefinition: Codable, Equatable, Sendable {
             requesterPays = try container.decodeIfPresent(Bool.self, forKey: .requesterPays)
             role = try container.decodeIfPresent(SourceRole.self, forKey: .role)
             needsKeys = try container.decodeIfPresent(Bool.self, forKey: .needsKeys)
+            digest = try container.decodeIfPresent(String.self, forKey: .digest)
         }
     }
 

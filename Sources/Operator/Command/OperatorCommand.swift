@@ -178,6 +178,11 @@ struct OperatorCommand: AsyncParsableCommand {
             valueName: "hosts"))
     var credentialHosts: String?
 
+    @Flag(
+        inversion: .prefixedNo,
+        help: "Let ModelCaches be read with the nodes' own role; agents have a setting of the same name. Default: off.")
+    var allowNodeRole: Bool?
+
     @Option(
         help: ArgumentHelp(
             "After how long a warm-up Job whose pod has not started is ended. Default: 5m.", valueName: "duration"))
@@ -234,6 +239,7 @@ struct OperatorCommand: AsyncParsableCommand {
                 "log-format": logFormat, "allow-loopback-endpoints": allowLoopbackEndpoints.map(String.init),
                 "service-account-issuer": serviceAccountIssuer,
                 "allow-unverified-callers": allowUnverifiedCallers.map(String.init),
+                "allow-node-role": allowNodeRole.map(String.init),
                 "webhook-bind-address": webhookBindAddress, "webhook-certificates": webhookCertificates,
                 "webhook-certificate-directory": webhookCertificateDirectory,
                 "webhook-drain-timeout": webhookDrainTimeout,

@@ -87,11 +87,15 @@ AGENT_METRICS_PORT = """\
         {{- end }}
 """
 
-# Where credentials may be used: one list for operator and agents.
-CREDENTIAL_HOSTS = """\
+# Where credentials may be used, and whether the nodes' own may: the same for operator and agents.
+CREDENTIALS = """\
         {{- with .Values.credentialHosts }}
         - name: MODELCACHE_CREDENTIAL_HOSTS
           value: {{ join "," . | quote }}
+        {{- end }}
+        {{- if .Values.allowNodeRole }}
+        - name: MODELCACHE_ALLOW_NODE_ROLE
+          value: "true"
         {{- end }}
 """
 
@@ -122,7 +126,7 @@ AGENT = [
     ("          value: dns:modelcache-agents\n",
      "          value: {{ ternary (printf \"dns:%s-agents\" (include \"modelcache.fullname\" .)) \"off\" .Values.agent.peers.enabled | quote }}\n"
      "        {{- with .Values.agent.diskBudget }}\n        - name: MODELCACHE_DISK_BUDGET\n          value: {{ . | quote }}\n        {{- end }}\n"
-     + CREDENTIAL_HOSTS + AGENT_METRICS + block("agent.environment", 8)),
+     + CREDENTIALS + AGENT_METRICS + block("agent.environment", 8)),
     ("          path: /var/lib/modelcache\n", "          path: {{ .Values.agent.diskPath }}\n"),
     ("--disk-root, /var/lib/modelcache,", "--disk-root, {{ .Values.agent.diskPath | quote }},"),
     ("        - name: disk\n          mountPath: /var/lib/modelcache\n", "        - name: disk\n          mountPath: {{ .Values.agent.diskPath }}\n"),
@@ -204,7 +208,7 @@ OPERATOR = [
      + block("operator.topologySpreadConstraints", 6, "topologySpreadConstraints")
      + "      {{- with .Values.operator.priorityClassName }}\n      priorityClassName: {{ . }}\n      {{- end }}\n"),
     ("          value: " + NODE_SELECTOR + "\n",
-     "          value: {{ include \"modelcache.agentNodes\" . | quote }}\n" + CREDENTIAL_HOSTS + OPERATOR_VARIABLES),
+     "          value: {{ include \"modelcache.agentNodes\" . | quote }}\n" + CREDENTIALS + OPERATOR_VARIABLES),
     image("operator"),
     ("        - --webhook-bind-address=:9443\n", "        - --webhook-bind-address={{ ternary \":9443\" \"0\" .Values.webhook.enabled }}\n"),
     ("        - --log-level=info\n",

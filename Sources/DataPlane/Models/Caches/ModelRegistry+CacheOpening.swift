@@ -52,7 +52,7 @@ extension ModelRegistry {
                 SourceQuery(
                     variables: merged, name: .cache(uid), include: definition.source.include, namespace: namespace,
                     role: role, needsKeys: definition.source.needsKeys ?? false,
-                    bytesPerSecond: definition.bandwidthLimit))
+                    bytesPerSecond: definition.bandwidthLimit, digest: definition.source.digest))
             let held = try await open(request)
             caches[uid]?.failure = nil
             return held

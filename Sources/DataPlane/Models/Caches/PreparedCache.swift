@@ -54,7 +54,7 @@ struct PreparedCache {
         }
         return CacheReport(
             uid: uid, namespace: definition.namespace, name: definition.name, source: definition.source,
-            medium: definition.medium, state: state, digest: manifest.map(Self.digest),
+            medium: definition.medium, state: state, digest: manifest.map { SourceDigest(of: $0).description },
             files: manifest?.files.count ?? 0,
             bytesTotal: manifest.map { Int64(clamping: $0.totalBytes) } ?? definition.sizeBytes,
             bytesCached: status?.presentBytes ?? 0, bytesPerSecond: rate,
@@ -83,11 +83,5 @@ struct PreparedCache {
         status.peerBytes += pastPeerBytes
         status.copiedBytes = pastCopiedBytes + (status.copiedBytes ?? 0)
         return status
-    }
-
-    /// The digest of the listing that the store showed when this cache was begun.
-    private static func digest(_ manifest: Manifest) -> String {
-        SourceDigest(of: manifest.files.map { SourceDigest.Entry(relativeKey: $0.key, size: $0.size, etag: $0.etag) })
-            .description
     }
 }

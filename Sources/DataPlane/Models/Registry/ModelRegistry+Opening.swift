@@ -102,6 +102,7 @@ extension ModelRegistry {
     /// Takes the caller's place at the model's machine.
     private func admit(_ asked: SourceRequest, _ listing: Listing) async throws(AgentFailure) -> ModelHold {
         guard !isClosed else { throw Self.closing }
+        try asked.checkPin(listing)
         let request = asked.decided(by: listing)
         if case .cache(let uid) = request.name, caches[uid] == nil { throw ModelMachine.gone }
         let caller = nextNumber()

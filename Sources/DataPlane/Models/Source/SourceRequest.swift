@@ -23,6 +23,8 @@ package struct SourceQuery: Sendable {
     var needsKeys = false
     /// Most bytes a second for the fill; nil: no limit.
     var bytesPerSecond: Int64?
+    /// The only listing that the ModelCache allows; nil: any.
+    var digest: String?
 }
 
 extension SourceQuery {

@@ -27,6 +27,8 @@ struct OperatorSettings: Equatable {
     /// Nil: as the API server's discovery document says.
     var serviceAccountIssuer: String?
     var allowUnverifiedCallers: Bool
+    /// Sources may be read with the nodes' own role.
+    var allowNodeRole: Bool
     /// The nodes' folder for models on disk.
     var diskPath: String
     /// Nil: agents may run on all nodes.
@@ -83,6 +85,8 @@ struct OperatorSettings: Equatable {
             },
             allowUnverifiedCallers: try values.get(
                 "allow-unverified-callers", "write true or false", otherwise: false, BooleanWords.value),
+            allowNodeRole: try values.get(
+                "allow-node-role", "write true or false", otherwise: false, BooleanWords.value),
             diskPath: try values.get(
                 "agent-disk-path", "write the agents' folder on the nodes, such as /mnt/nvme",
                 otherwise: Names.standardDiskPath, Self.folder),
@@ -130,7 +134,9 @@ struct OperatorSettings: Equatable {
 
     /// Of ModelCaches.
     var validation: ValidationPolicy {
-        ValidationPolicy(allowsLoopbackEndpoints: allowLoopbackEndpoints, credentialHosts: credentialHosts)
+        ValidationPolicy(
+            allowsLoopbackEndpoints: allowLoopbackEndpoints, credentialHosts: credentialHosts,
+            allowsNodeRole: allowNodeRole)
     }
 
     private static func withoutSpaces(_ text: String) -> String? {

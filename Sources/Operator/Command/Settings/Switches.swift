@@ -5,5 +5,6 @@ extension BooleanWords {
     /// `-leader-elect` and `--leader-elect=true`.
     static let switches = BooleanWords(
         ["then-force", "rules-patch"],
-        negatable: ["leader-elect", "allow-unverified-callers", "allow-loopback-endpoints"], allowsOneDash: true)
+        negatable: ["leader-elect", "allow-node-role", "allow-unverified-callers", "allow-loopback-endpoints"],
+        allowsOneDash: true)
 }

@@ -39,7 +39,7 @@ struct WriteFailed: Error {
 }
 
 extension KubernetesError {
-    /// What the failure to make `what` means for the next plan.
+    /// The meaning of the failure to make `what` for the next plan.
     func atCreation(of what: String) -> any Error {
         if let refused = WriteRefused(self, what: what) { return refused }
         return WriteFailed(self, what: what) ?? self

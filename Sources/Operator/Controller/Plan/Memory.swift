@@ -86,7 +86,7 @@ public struct Memory: Sendable, Hashable {
         if refresh?.text == request { refresh?.nodes[node] = isDropped }
     }
 
-    /// What became of a plan's Jobs, claims and volumes at the API server.
+    /// The fate of a plan's Jobs, claims and volumes at the API server.
     public enum Writes: Sendable, Equatable {
         case made
         /// It would refuse them again; in words, why.

@@ -36,7 +36,7 @@ extension Planner {
             return
         }
         guard !due.isEmpty, !spec.isSuspended, case .resolved = picture.source, !isVolumeGoing else { return }
-        // What a pin excludes is not even begun.
+        // A source that its pin excludes is not even begun.
         guard spec.pinnedDigest == nil || isListed(spec) else { return resolve() }
         if case .unknown(let why) = observed.callers {
             due.removeAll { !observed.callers.admitsJobs($0.report) }

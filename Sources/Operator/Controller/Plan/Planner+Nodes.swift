@@ -187,6 +187,8 @@ extension Planner {
         _ spec: CacheSpec, source: CacheDefinition.Source, facts: ResolvedSource, isPinned: Bool
     ) -> (definition: CacheDefinition, hash: Int) {
         if let known = definitions[isPinned] { return known }
+        var source = source
+        source.digest = spec.pinnedDigest
         let definition = CacheDefinition(
             namespace: owner.namespace, name: owner.name, source: source, medium: spec.medium,
             sizeBytes: facts.totalBytes,
@@ -324,6 +326,7 @@ extension Planner {
             next.retries = isOutdated ? 0 : job.attempt.retries + 1
             ready =
                 isOutdated ? now : nextTry(on: job.node, spec, after: at, backoff: job.attempt.failureBackoff)
+            if report.error?.code == AgentErrorCode.digestMismatch.rawValue { questionPin(refusedAt: at) }
             let words = report.error.map { "\($0.code): \($0.message)" } ?? message
             finding = .failed(reason: reason, message: SpecWords.named(words))
         }
@@ -348,6 +351,7 @@ extension CacheDefinition {
         }
         if source.role?.node == true { parts.append("node") }
         if source.needsKeys == true { parts.append("keys") }
+        if let digest = source.digest { parts += ["digest", digest] }
         return Int(truncatingIfNeeded: Digest.number(parts.map { "\($0.utf8.count):\($0)" }.joined()))
     }
 }

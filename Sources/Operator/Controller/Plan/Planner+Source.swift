@@ -55,8 +55,8 @@ extension Planner {
     /// Whether no status was written for this spec yet.
     private var isEdited: Bool { observed.recorded.generation != observed.generation }
 
-    /// What is known of a source that was not listed since this operator started, or since it was edited: what the
-    /// status says. A failure stands until a listing ends it, since a pinned source may still hold another one.
+    /// A source that was not listed since this operator started, or since it was edited, is as the status says. A
+    /// failure stands until a listing ends it, since a pinned source may still hold another one.
     private var unlistedSource: Picture.Source {
         guard picture.facts != nil else { return .resolving }
         if let failure = observed.recorded.failure, !failure.reason.isOfSpec,
@@ -124,6 +124,11 @@ extension Planner {
             return false
         }
         return observed.resolution.resolved != nil
+    }
+
+    /// An agent refused what the source holds now: the listing that allowed its Job is old.
+    mutating func questionPin(refusedAt: WallTime) {
+        if observed.resolution.finishedAt.map({ $0 < refusedAt }) ?? true { resolve() }
     }
 
     /// While nodes fail, a new version of the Secret may be what they need: entries may be renamed, values rotated, the

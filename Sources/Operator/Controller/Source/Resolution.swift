@@ -101,7 +101,7 @@ public struct Resolution: Sendable, Hashable {
 
 /// How often a source is listed again while that, or what its credentials are needed for, fails.
 enum RetryInterval {
-    /// Whoever mends a source or a Secret looks at the outcome.
+    /// A person who mends a source or a Secret looks at the outcome.
     static let first: Duration = .seconds(60)
     /// A Job and a pod a minute for ever would be 1,440 of each a day.
     private static let later: Duration = .seconds(900)
