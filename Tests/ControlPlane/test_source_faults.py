@@ -186,3 +186,17 @@ def test_agents_know_the_pin(w):
     w.until(lambda: pins() == {digest}, "each agent has the pin")
     change(w, digest=None)
     w.until(lambda: pins() == {None}, "and hears of its end")
+
+
+def test_a_source_that_changes_under_ready_nodes_is_found_and_told(w):
+    w.start_operator("--source-check-interval=3s")
+    w.apply()
+    digest = w.until_ready()["source"]["digest"]
+    w.kubelets.fill_seconds = lambda node: 5
+    w.kubelets.sources.clear()
+    (w.folder / "models/qwen/a.gguf").write_bytes(b"c" * 300_001)
+    told = w.until(lambda: w.condition("SourceChanged"), "the change is told")
+    assert told["status"] == "True" and "1 object changed at the source: a.gguf." in told["message"], told
+    w.until_ready()
+    w.until(lambda: not w.condition("SourceChanged"), "it is over when every node has it")
+    assert w.status()["source"]["digest"] != digest and w.status()["nodes"]["summary"] == "3/3" and w.events("ObjectsChanged")

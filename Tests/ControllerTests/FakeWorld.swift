@@ -63,6 +63,8 @@ struct FakeWorld {
     var suspended: Set<String> = []
     /// Pods that wait for the model on their nodes.
     var waitingPods: [WaitingPod] = []
+    /// How often the operator looks whether the source has changed.
+    var sourceCheckInterval: Duration?
     /// A person forces the eviction.
     var forcesEviction = false
     var now = WallTime(seconds: 1_800_000_000)
@@ -190,6 +192,7 @@ struct FakeWorld {
         observed.forcesEviction = forcesEviction
         observed.evictionBegun = evictionBegun
         observed.agentsAreKnown = agentsAreKnown
+        observed.sourceCheckInterval = sourceCheckInterval
         return observed
     }
 

@@ -188,6 +188,12 @@ struct OperatorCommand: AsyncParsableCommand {
             "After how long a warm-up Job whose pod has not started is ended. Default: 5m.", valueName: "duration"))
     var warmupStartDeadline: String?
 
+    @Option(
+        help: ArgumentHelp(
+            "How often each source is listed to see whether it has changed; 0: never. Default: 1h.",
+            valueName: "duration"))
+    var sourceCheckInterval: String?
+
     @Option(help: ArgumentHelp("ModelCaches worked on at once. Default: 8.", valueName: "number"))
     var maxConcurrentReconciles: String?
 
@@ -235,6 +241,7 @@ struct OperatorCommand: AsyncParsableCommand {
                 "leader-elect-retry-period": leaderElectRetryPeriod,
                 "metrics-bind-address": metricsBindAddress, "health-probe-bind-address": healthProbeBindAddress,
                 "max-concurrent-reconciles": maxConcurrentReconciles, "warmup-start-deadline": warmupStartDeadline,
+                "source-check-interval": sourceCheckInterval,
                 "graceful-shutdown-timeout": gracefulShutdownTimeout, "log-level": logLevel,
                 "log-format": logFormat, "allow-loopback-endpoints": allowLoopbackEndpoints.map(String.init),
                 "service-account-issuer": serviceAccountIssuer,

@@ -26,6 +26,8 @@ public struct ControllerOptions: Sendable {
     public var podTemplate: PodTemplate
     /// A warm-up Job whose pod has not started after so long is ended, and tells why.
     public var startDeadline: Duration
+    /// How often a source is listed though nothing asks for it; nil: never.
+    public var sourceCheckInterval: Duration?
 
     public init(
         namespace: String? = nil, systemNamespace: String = "modelcache-system", agentImage: String,
@@ -33,7 +35,8 @@ public struct ControllerOptions: Sendable {
         workers: Int = 8, validation: ValidationPolicy = ValidationPolicy(), serviceAccountIssuer: String? = nil,
         allowsUnverifiedCallers: Bool = false, podTemplate: PodTemplate = PodTemplate(),
         diskPath: String = Names.standardDiskPath, agentNodeSelector: String? = nil,
-        stsEndpoint: String? = nil, startDeadline: Duration = .seconds(300)
+        stsEndpoint: String? = nil, startDeadline: Duration = .seconds(300),
+        sourceCheckInterval: Duration? = nil
     ) {
         self.namespace = namespace
         self.systemNamespace = systemNamespace
@@ -48,5 +51,6 @@ public struct ControllerOptions: Sendable {
         self.agentNodeSelector = agentNodeSelector
         self.stsEndpoint = stsEndpoint
         self.startDeadline = startDeadline
+        self.sourceCheckInterval = sourceCheckInterval
     }
 }

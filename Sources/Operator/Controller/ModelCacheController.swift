@@ -45,7 +45,8 @@ internal import Synchronization
 ///
 /// **Guarantees.** It may be ended at any point, also killed: names and decisions follow from what the API server and
 /// the agents say, so the next run goes on and makes nothing twice. It writes nothing when nothing changed, and when
-/// nothing happens it asks the API server nothing but, every 300 s, the token keys. No object makes it crash.
+/// nothing happens it asks the API server nothing but, every 300 s, the token keys, and the stores nothing but, each
+/// ``ControllerOptions/sourceCheckInterval``, whether a source has changed. No object makes it crash.
 ///
 /// **Assumptions.** One runs at a time (leader election). The recorder's creator runs its `run()`. Replicas
 /// that do not run may ``follow()``, and then answer ``injection(namespace:name:)`` too.
@@ -100,7 +101,8 @@ public final class ModelCacheController: Sendable {
         self.logger = logger
         let world = World(
             image: options.agentImage, podTemplate: options.podTemplate, diskPath: options.diskPath,
-            validation: options.validation, startDeadline: options.startDeadline)
+            validation: options.validation, startDeadline: options.startDeadline,
+            sourceCheckInterval: options.sourceCheckInterval)
         let queue = ReconcileQueue(metrics: metrics, logger: logger)
         let agents = AgentClient()
         let (authSignals, authSignal) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))

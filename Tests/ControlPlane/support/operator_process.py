@@ -22,7 +22,9 @@ class Operator:
             str(PROGRAM), f"--kubeconfig={kubeconfig}", f"--agent-port={agent_port}", "--agent-image=modelcache/agent:dev",
             f"--metrics-bind-address=127.0.0.1:{self.metrics_port}", f"--health-probe-bind-address=127.0.0.1:{self.health_port}",
             "--webhook-bind-address=" + (f"127.0.0.1:{webhook_port}" if webhook_port else "0"), "--webhook-extra-names=127.0.0.1",
-            "--allow-loopback-endpoints", "--credential-hosts=127.0.0.1", *(["--leader-elect"] if leader_elect else []), *map(str, flags),
+            "--allow-loopback-endpoints", "--credential-hosts=127.0.0.1",
+            # Tests look at what else the operator does; an option of a test comes last and wins.
+            "--source-check-interval=0", *(["--leader-elect"] if leader_elect else []), *map(str, flags),
         ]
         self.process = None
         self.start()

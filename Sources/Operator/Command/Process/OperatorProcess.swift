@@ -165,7 +165,7 @@ struct OperatorProcess {
                     allowsUnverifiedCallers: settings.allowUnverifiedCallers,
                     podTemplate: settings.podTemplate, diskPath: settings.diskPath,
                     agentNodeSelector: settings.agentNodeSelector, stsEndpoint: settings.stsEndpoint,
-                    startDeadline: settings.warmupStartDeadline),
+                    startDeadline: settings.warmupStartDeadline, sourceCheckInterval: settings.sourceCheckInterval),
                 recorder: events, metrics: registry, logger: Logger(label: "controller"))
         } catch {
             throw OperatorFailure.wrongSetting("\(error)")

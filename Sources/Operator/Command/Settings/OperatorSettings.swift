@@ -40,6 +40,8 @@ struct OperatorSettings: Equatable {
     /// Settings of warm-up pods, where a ModelCache does not say otherwise.
     var podTemplate: PodTemplate
     var warmupStartDeadline: Duration
+    /// Nil: a source is listed only when something asks for it.
+    var sourceCheckInterval: Duration?
     /// Nil: pods are not injected.
     var webhook: WebhookSettings?
 
@@ -103,9 +105,21 @@ struct OperatorSettings: Equatable {
             podTemplate: try podTemplate(values),
             warmupStartDeadline: try values.get(
                 "warmup-start-deadline", durations, otherwise: .seconds(300), GoDuration.parse),
+            sourceCheckInterval: try sourceCheckInterval(values, durations),
             webhook: try WebhookSettings.resolve(
                 values, durations: durations,
                 address: address))
+    }
+
+    private static func sourceCheckInterval(_ values: Values, _ durations: String) throws -> Duration? {
+        let interval = try values.get(
+            "source-check-interval", "\(durations), 1s at least, or 0 for never", otherwise: .seconds(3600)
+        ) { text -> Duration? in
+            if text == "0" { return Duration.zero }
+            guard let interval = GoDuration.parse(text) else { return nil }
+            return interval == .zero || interval >= .seconds(1) ? interval : nil
+        }
+        return interval == .zero ? nil : interval
     }
 
     /// Nil: one replica alone.

@@ -42,6 +42,7 @@ extension Memory {
         .table("sent", \.sent), .table("refusals", \.refusals), .table("examinations", \.examinations),
         .table("stalls", \.stalls), .table("toldPods", \.toldPods), .table("triedPods", \.triedPods),
         .field("claimDeletion", \.claimDeletion), .field("refusedWrites", \.refusedWrites),
+        .field("sourceKnownSince", \.sourceKnownSince), .field("rolledOut", \.rolledOut),
         .field("failedWrites", \.failedWrites), .field("nodesFailSince", \.nodesFailSince),
         .table("questioned", \.questioned), .field("announced", \.announced),
         .field("statusWrittenAt", \.statusWrittenAt), .field("statusHeldSince", \.statusHeldSince),

@@ -61,6 +61,10 @@ public struct Memory: Sendable, Hashable {
     public var failedWrites: Refusal?
     /// Since when nodes fail whose Jobs have a Secret.
     public var nodesFailSince: WallTime?
+    /// When a plan first took the source to be as the status says; of use until this operator has listed it.
+    public var sourceKnownSince: WallTime?
+    /// The digest of the last listing that every copy was of.
+    public var rolledOut: String?
     /// Digests that an agent reported in place of the recorded one, with the time the source was asked about it.
     public var questioned: [String: WallTime] = [:]
     /// Nodes whose failure had its Event.

@@ -83,6 +83,8 @@ public struct Observed: Sendable {
     public var callers = CallerKnowledge.unverified
     /// How long a Job may make no progress before its pods are looked at, and between two looks.
     public var startDeadline: Duration = .seconds(300)
+    /// How often a source is listed though nothing asks for it; nil: never.
+    public var sourceCheckInterval: Duration?
 
     public init(
         owner: Owner, generation: Int64 = 1, hasFinalizer: Bool = true, deletedAt: WallTime? = nil,

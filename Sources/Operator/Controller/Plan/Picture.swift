@@ -63,8 +63,8 @@ public struct Picture: Sendable, Hashable {
     public var fingerprint = ""
     /// The source's last change; nil: none that this plan knows of.
     public var change: SourceChange?
-    /// The spec pins the listing that ``facts`` are of, so that a former change is settled.
-    public var isPinned = false
+    /// A former change counts no more: the spec pins the listing that ``facts`` are of, or every copy is of it.
+    public var isChangeSettled = false
     /// ``CacheSpec/pinnedDigest``.
     public var pinnedDigest: String?
     /// ``CacheSpec/reader``.

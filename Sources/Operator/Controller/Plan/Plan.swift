@@ -144,6 +144,7 @@ struct Planner {
         planJobs(spec, facts: facts, nodes: nodes)
         actions += questions
         describe(nodes, facts: facts)
+        settleChange(facts)
         tellPods(spec, facts: facts, selected: Set(selected.map(\.name)), nodes: nodes)
         return finished(
             template: WarmupTemplate(

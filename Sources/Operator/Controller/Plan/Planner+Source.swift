@@ -35,6 +35,7 @@ extension Planner {
         case .resolved(let source) where isCurrent:
             settle(source, spec)
             watchExpiry(of: source.secret)
+            if case .resolved = picture.source { checkSource(spec) }
         case .failed(let failure) where isCurrent:
             picture.source = .failed(failure)
             let retry = (resolution.finishedAt ?? now) + resolution.backoff(isJob: spec.isListedByJobs)
@@ -47,7 +48,9 @@ extension Planner {
             }
             // Another way to the store, or another Secret, is tried now. After a restart a good status is good until a
             // Job needs more, unless the spec has changed meanwhile.
-            if case .resolved = picture.source, resolution.subject.isEmpty, !isEdited { return }
+            if case .resolved = picture.source, resolution.subject.isEmpty, !isEdited {
+                return checkSource(spec)
+            }
             resolve()
         }
     }
@@ -78,7 +81,7 @@ extension Planner {
             if let recorded = observed.recorded.source, spec.pinnedDigest == nil {
                 picture.change = observed.resolution.change ?? SourceChange(from: recorded, to: source)
             }
-            picture.isPinned = spec.pinnedDigest != nil
+            picture.isChangeSettled = spec.pinnedDigest != nil
             picture.facts = source
             picture.source = .resolved
             return
@@ -151,6 +154,26 @@ extension Planner {
         guard let expiry = secret?.expiry else { return }
         let notice = WallTime(seconds: expiry - Self.expiryNoticeSeconds)
         if notice <= now { look(after: Self.expiryCheckInterval) } else { wake(at: notice) }
+    }
+
+    /// Looks whether the source still holds what was listed, though nothing asks for it.
+    private mutating func checkSource(_ spec: CacheSpec) {
+        guard let interval = observed.sourceCheckInterval, !spec.isSuspended else { return }
+        let listed = observed.resolution.finishedAt
+        let since = listed ?? memory.sourceKnownSince ?? now
+        if listed == nil { memory.sourceKnownSince = since }
+        let next = SourceCheck.next(after: since, every: interval, uid: owner.uid)
+        if next <= now { resolve() } else { wake(at: next) }
+    }
+
+    /// A change of the source is over once every copy is of the present listing.
+    mutating func settleChange(_ facts: ResolvedSource) {
+        let isEverywhere =
+            observed.agentsAreKnown && picture.ready.count == picture.desired.count
+            && observed.reports.values.allSatisfy { $0.state != .ready || $0.digest == facts.digest }
+        if isEverywhere, case .resolved = picture.source { memory.rolledOut = facts.digest }
+        picture.isChangeSettled = picture.isChangeSettled || memory.rolledOut == facts.digest
+        if memory.rolledOut == facts.digest { picture.change = nil }
     }
 
     private mutating func look(after interval: Duration) {

@@ -7,8 +7,8 @@ extension ModelCacheStatus {
         conditions = picture.conditions.map { draft in
             draft.condition(after: before?.condition(draft.type), generation: generation, now: now)
         }
-        // Another operator's word stands until a pin settles it.
-        if picture.change == nil, !picture.isPinned, let told = before?.condition(.sourceChanged) {
+        // Another operator's word stands until a pin, or the last node, settles it.
+        if picture.change == nil, !picture.isChangeSettled, let told = before?.condition(.sourceChanged) {
             conditions.append(told)
         }
         source = picture.facts.map { facts in

@@ -75,19 +75,22 @@ final class World: Sendable {
     let diskPath: String
     let validation: ValidationPolicy
     let startDeadline: Duration
+    let sourceCheckInterval: Duration?
 
     /// How long an answered creation is believed without the watch's confirmation.
     static let confirmationTime: Duration = .seconds(30)
 
     init(
         image: String, podTemplate: PodTemplate = PodTemplate(), diskPath: String = Names.standardDiskPath,
-        validation: ValidationPolicy = ValidationPolicy(), startDeadline: Duration = .seconds(300)
+        validation: ValidationPolicy = ValidationPolicy(), startDeadline: Duration = .seconds(300),
+        sourceCheckInterval: Duration? = nil
     ) {
         self.image = image
         self.podTemplate = podTemplate
         self.diskPath = diskPath
         self.validation = validation
         self.startDeadline = startDeadline
+        self.sourceCheckInterval = sourceCheckInterval
     }
 
     // MARK: Reading
@@ -131,6 +134,7 @@ final class World: Sendable {
         observed.resolution = state.resolutions[uid] ?? Resolution()
         observed.callers = state.callers
         observed.startDeadline = startDeadline
+        observed.sourceCheckInterval = sourceCheckInterval
         return (cache, observed)
     }
 
