@@ -6,7 +6,7 @@ import pytest
 
 from support.operator_answers import serve
 from support.operator_process import PROGRAM
-from support.started_pods import creation, start_pod
+from support.started_pods import creation, set_status, start_pod
 from support.world import world
 
 PLUGIN = PROGRAM.parent / "kubectl-modelcache"
@@ -63,3 +63,43 @@ def test_starts_cuts_the_loading_of_a_pod_by_what_its_agent_saw(w):
 
     w.agents.by_node["node-1"].silent = True
     w.until(lambda: "the agent on node-1 does not tell" in plugin(w).stderr, "the silent agent is named")
+
+
+def test_a_pod_that_becomes_ready_is_told_once_with_what_its_start_took(w):
+    leader = w.start_operator().ready()
+    w.apply()
+    w.until_ready()
+    uid = w.kubectl.get("modelcache", "qwen", "-n", w.namespace)["metadata"]["uid"]
+
+    def events(name):
+        listed = w.kubectl.get("events", "-n", w.namespace, "--field-selector", f"involvedObject.name={name},reason=ModelStarted")
+        return listed["items"]
+
+    def become_ready(name, node):
+        """It waits on its node first; the operator sees that, for its watch brings each change."""
+        pod = start_pod(w.kubectl, w.namespace, name, f"Stream/{uid}", node=node, conditions=[("PodScheduled", 2)])
+        opened = int(creation(pod).timestamp() * 1000) + 22_500
+        w.agents.by_node[node].readers[uid] = [
+            {"pod": name, "podUID": pod["metadata"]["uid"], "openedAt": opened, "answeredMilliseconds": 500, "firstByteMilliseconds": 1_500,
+             "completeMilliseconds": 41_500, "totalBytes": 253_000_000, "cacheBytes": 53_000_000, "peerBytes": 0,
+             "storeBytes": 200_000_000, "waitMilliseconds": {"store": 30_400}}]
+        set_status(w.kubectl, pod, phase="Running", started=20, conditions=[
+            ("PodScheduled", 2), ("PodReadyToStartContainers", 7), ("Initialized", 3), ("ContainersReady", 95), ("Ready", 95)])
+        return pod
+
+    pod = become_ready("first", "node-0")
+    w.until(lambda: events("first"), "the start is told")
+    [event] = events("first")
+    assert event["type"] == "Normal" and event["involvedObject"]["uid"] == pod["metadata"]["uid"]
+    assert event["message"] == (
+        "Ready after 1m35s: scheduling 2s, volumes and sandbox 5s, containers 13s, loading 1m15s (program 2.5s, opening 0.5s, first byte 1.0s, "
+        "reading 40s, finishing 31s; 53 MB from the cache, 200 MB from the store; waited for store 30s)."), event["message"]
+    w.until(lambda: 'modelcache_pod_start_seconds_count{phase="total"} 1\n' in leader.metrics(), "it is counted")
+    assert 'modelcache_pod_start_seconds_sum{phase="loading"} 75\n' in leader.metrics()
+
+    # Not ready for a while, and ready again: that is no start.
+    set_status(w.kubectl, pod, phase="Running", started=20, conditions=[("PodScheduled", 2), ("Ready", None)])
+    set_status(w.kubectl, pod, phase="Running", started=20, conditions=[("PodScheduled", 2), ("Ready", 300)])
+    become_ready("second", "node-1")
+    w.until(lambda: events("second"), "the next start is told")
+    assert len(events("first")) == 1 and 'modelcache_pod_start_seconds_count{phase="total"} 2\n' in leader.metrics()

@@ -37,6 +37,47 @@ public enum StartsText {
         return rows.isEmpty ? [] : Texts.table([header] + rows)
     }
 
+    /// One sentence about a pod that is ready, for its Event: the phases, the parts of the one in which it loads its
+    /// model, where the bytes came from, and the longest waits.
+    public static func sentence(_ start: PodStart) -> String {
+        let phases = start.phases.map { phase in
+            let cut = start.reading.flatMap { $0.step == phase.step ? " (\(parts($0)))" : nil } ?? ""
+            return "\(words(phase.step)) \(Texts.duration(phase.seconds))\(cut)"
+        }
+        return "Ready after \(Texts.duration(start.seconds)): \(phases.joined(separator: ", "))."
+    }
+
+    private static func parts(_ reading: PodStart.Reading) -> String {
+        let parts = reading.parts.map { "\(words($0.part)) \(seconds($0.milliseconds))" }
+        let sources = [
+            (reading.cacheBytes, "from the cache"), (reading.copiedBytes, "copied"), (reading.peerBytes, "from peers"),
+            (reading.storeBytes, "from the store"),
+        ].filter { $0.0 > 0 }.map { "\(Texts.bytes($0.0)) \($0.1)" }
+        let waited = waits(reading.waitMilliseconds)
+        return [parts, sources, waited == "-" ? [] : ["waited for \(waited)"]].filter { !$0.isEmpty }
+            .map { $0.joined(separator: ", ") }.joined(separator: "; ")
+    }
+
+    private static func words(_ step: PodStart.Step) -> String {
+        switch step {
+        case .scheduling: "scheduling"
+        case .volumesAndSandbox: "volumes and sandbox"
+        case .initContainers: "init containers"
+        case .containers: "containers"
+        case .loading: "loading"
+        }
+    }
+
+    private static func words(_ part: PodStart.Reading.Part) -> String {
+        switch part {
+        case .program: "program"
+        case .opening: "opening"
+        case .firstByte: "first byte"
+        case .reading: "reading"
+        case .finishing: "finishing"
+        }
+    }
+
     /// The longest first.
     private static func waits(_ milliseconds: [String: Int64]) -> String {
         let waits = milliseconds.filter { $0.value > 0 }.sorted { ($1.value, $0.key) < ($0.value, $1.key) }

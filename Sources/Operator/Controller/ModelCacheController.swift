@@ -62,6 +62,7 @@ public final class ModelCacheController: Sendable {
     let world: World
     private let watches: Watches
     private let labelledPods: LabelledPods
+    private let starts: StartRecorder
     private let listingPods: ListingPods
     private let queue: ReconcileQueue
     private let agents: AgentClient
@@ -137,7 +138,15 @@ public final class ModelCacheController: Sendable {
             world: world, applier: applier, writer: StatusWriter(client: client, world: world, recorder: recorder),
             logger: logger)
         watches = Watches(client: client, options: options, logger: logger)
-        labelledPods = LabelledPods(client: client, namespace: options.namespace, metrics: metrics, logger: logger) {
+        let starts = StartRecorder(client: client, metrics: metrics, logger: logger) { pod, node, caches in
+            guard let address = poller.address(node) else { return nil }
+            return await ReadingsCollector.reading(ofPod: pod, caches: caches, on: address, agents)
+        }
+        self.starts = starts
+        labelledPods = LabelledPods(
+            client: client, namespace: options.namespace, metrics: metrics, logger: logger,
+            settled: { starts.settled($0) }
+        ) {
             queue.add(world.set($0, uid: $1, cache: $2), .pod)
         }
         auth = AgentAuth(client: client, namespace: options.systemNamespace)
@@ -231,6 +240,7 @@ public final class ModelCacheController: Sendable {
                 group.addTask { try await self.follow() }
                 group.addTask { try await self.watches.run() }
                 group.addTask { try await self.labelledPods.run() }
+                group.addTask { await self.starts.run() }
                 group.addTask { try await self.listingPods.run() }
                 group.addTask { try await self.followAuth() }
                 group.addTask { try await self.callerKeys.run { queue.add(self.world.set($0), .callers, .now) } }

@@ -17,6 +17,11 @@ def start_pod(kubectl, namespace, name, injected, *, node=None, init=False, cond
         "spec": {"automountServiceAccountToken": False, "containers": [container],
                  **({"nodeName": node} if node else {}), **({"initContainers": [container | {"name": "before"}]} if init else {})}})
     pod = kubectl.get("pod", name, "-n", namespace)
+    set_status(kubectl, pod, conditions=conditions, started=started, phase=phase)
+    return pod
+
+
+def set_status(kubectl, pod, *, conditions, started=None, phase):
     created = creation(pod)
 
     def at(seconds):
@@ -27,5 +32,4 @@ def start_pod(kubectl, namespace, name, injected, *, node=None, init=False, cond
     if started is not None:
         status["containerStatuses"] = [{"name": "main", "image": "none", "imageID": "", "ready": True, "restartCount": 1,
                                         "state": {"running": {"startedAt": at(started)}}}]
-    kubectl("patch", "pod", name, "-n", namespace, "--subresource=status", "--type=merge", "-p", json.dumps({"status": status}))
-    return pod
+    kubectl("patch", "pod", pod["metadata"]["name"], "-n", pod["metadata"]["namespace"], "--subresource=status", "--type=merge", "-p", json.dumps({"status": status}))

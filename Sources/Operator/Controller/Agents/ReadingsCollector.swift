@@ -33,6 +33,19 @@ actor ReadingsCollector {
         return report
     }
 
+    /// What one agent saw of a pod: of several models that it reads, the one with the most bytes. Nil: nothing, or the
+    /// agent does not say.
+    static func reading(
+        ofPod podUID: String, caches: [String], on agent: AgentAddress, _ client: AgentClient
+    ) async -> PodReading? {
+        var readings: [PodReading] = []
+        for uid in caches {
+            guard let report = try? await client.readers(uid, on: agent) else { continue }
+            readings += report.readers.filter { $0.podUID == podUID }.map { PodReading($0, node: agent.node) }
+        }
+        return readings.max { $0.totalBytes < $1.totalBytes }
+    }
+
     private static func ask(_ uid: String, _ nodes: [Node], _ client: AgentClient) async -> ReadingsReport {
         await withTaskGroup(of: (node: String, Result<ReadersReport, Silence>).self) { group in
             var report = ReadingsReport(readings: [])

@@ -22,9 +22,12 @@ struct LabelledPods: Sendable {
     private static let perSecond = 5.0
     private static let burst = 20
 
-    /// - Parameter waits: a pod waits on a node for the ModelCache of this uid, or (nil) no longer does.
+    /// - Parameters:
+    ///   - settled: a pod that waited on its node is ready, over, or gone.
+    ///   - waits: a pod waits on a node for the ModelCache of this uid, or (nil) no longer does.
     init(
         client: KubernetesClient, namespace: String?, metrics: MetricsRegistry, logger: Logger,
+        settled: @escaping @Sendable (WaitingPod) -> Void,
         waits: @escaping @Sendable (_ pod: WaitingPod?, _ podUID: String, _ cacheUID: String) -> Void
     ) {
         // Both selectors are the server's work: pods that are over are never sent.
@@ -58,6 +61,7 @@ struct LabelledPods: Sendable {
             case .deleted(let key, let pod):
                 queue.forget(key)
                 left(pod)
+                if case .waiting(let waiting, _) = pod { settled(waiting) }
             }
         }
         let gauge = metrics.gauge(
