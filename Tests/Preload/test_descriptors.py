@@ -8,6 +8,9 @@ PROGRAMS = {
     "our own numbers closed": "m=mapped()\nfor own in owns():\n  try: os.close(own)\n  except OSError: pass\nh(m[:])",
     "closefrom": "m=mapped(); libc.closefrom(3); h(m[:])",
     "close_range": "m=mapped(); assert libc.close_range(3,0xffffffff,0)==0; h(m[:])",
+    "close_range by syscall": "m=mapped(); assert libc.syscall(436,3,0xffffffff,0)==0; h(m[:])",
+    "close by syscall": "m=mapped()\nfor own in owns(): assert libc.syscall(CLOSE,own)==-1\nh(m[:])",
+    "our own numbers taken by syscall": "m=mapped()\nfor own in owns(): assert libc.syscall(DUP3,null,own,0)==own\nh(m[:])",
     "a number used again": "os.close(fd); other=os.open('/proc/self/cmdline',os.O_RDONLY); assert other==fd and os.read(other,6); h(open(p,'rb').read())",
     "a child by vfork closes its copies": "subprocess.run(['/bin/true'],check=True); h(whole(fd))",
     "a child by vfork takes the number": "subprocess.run(['/bin/cat'],stdin=null,check=True); os.set_inheritable(fd,True)\n"
@@ -33,6 +36,7 @@ def mapped():
 def owns():
   found=[int(n) for n in os.listdir('/proc/self/fd') if n not in ('0','1','2') and os.path.exists('/proc/self/fd/'+n) or n.isdigit() and int(n)>=512]
   return [n for n in found if n>=512]
+CLOSE,DUP3=(3,292) if os.uname().machine=='x86_64' else (57,24)
 null=os.open('/dev/null',os.O_RDWR)
 fd=os.open(p,os.O_RDONLY)
 """

@@ -109,3 +109,20 @@ def test_a_child_forked_while_the_agent_is_away_reads_when_it_is_back(world):
     world.agent()
     assert p.stdout.read().split() == [world.sums["a.bin"]] * 2
     assert p.wait() == 0
+
+
+# semantics 9
+def test_a_mapping_that_a_program_wants_in_no_child_is_in_none(world):
+    """Of the first 4 MiB, while the file fills, and when the library has given the mapping back to the kernel."""
+    world.agent("--only-demands")
+    program = ("import mmap,os,sys\nfd=os.open(sys.argv[1],os.O_RDONLY); m=mmap.mmap(fd,0,prot=mmap.PROT_READ); m[0]; half=4<<20\n"
+               "def parts():\n  return sorted(tuple(int(x,16) for x in line.split()[0].split('-')) for line in open('/proc/self/maps') if 'a.bin' in line)\n"
+               "start,end=parts()[0][0],parts()[-1][1]\n"
+               "def child():\n  r,w=os.pipe()\n  if os.fork()==0:\n    p=parts(); os.write(w,b'%d%d' % (any(a<start+half for a,_ in p), any(b==end for _,b in p))); os._exit(0)\n"
+               "  os.wait(); return os.read(r,2).decode()\n"
+               "def guarded():\n  flags='';ours=False\n  for line in open('/proc/self/smaps'):\n    if '-' in line.split()[0]: ours='a.bin' in line\n    elif ours and line.startswith('VmFlags'): flags+=line\n  return ' um' in flags\n"
+               "def advise(): m.madvise(mmap.MADV_DONTFORK,0,half)\n"
+               "assert guarded(); print(child()); advise(); print(child()); m.madvise(mmap.MADV_DOFORK,0,half); print(child()); advise(); print(child())\n"
+               "while os.read(fd,1<<20): pass\nwhile guarded(): os.sched_yield()\nprint(child()); m.madvise(mmap.MADV_DOFORK,0,half); print(child())")
+    r = world.run(sys.executable, "-c", program, world.model + "/a.bin", MODELCACHE_FAULTS="userfaultfd")
+    assert r.stdout.split() == [b"11", b"01", b"11", b"01", b"01", b"11"], (r.stdout, r.stderr)

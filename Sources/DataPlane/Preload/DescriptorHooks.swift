@@ -10,7 +10,9 @@ public func hook_close(_ descriptor: Int32) -> Int32 {
         : closeKnown(descriptor)
 }
 @inline(never)
-private func closeKnown(_ descriptor: Int32) -> Int32 {
+private func closeKnown(_ descriptor: Int32) -> Int32 { closing(descriptor) { next_close(descriptor) } }
+
+func closing(_ descriptor: Int32, _ call: () -> Int32) -> Int32 {
     if ossc_is_own_process() == 0 {
         // A child of vfork that closes all that it does not pass on: what lies beside a number that it does is passed
         // on too.
@@ -24,7 +26,7 @@ private func closeKnown(_ descriptor: Int32) -> Int32 {
         release(descriptor)
         ossc_unlock(descriptorsLock)
     }
-    return next_close(descriptor)
+    return call()
 }
 
 /// Runs `call` over the parts of [first, last] that hold none of the library's own descriptors.
@@ -64,11 +66,14 @@ private func aroundPairs(_ first: UInt32, _ last: UInt32, _ call: (UInt32, UInt3
 
 @_cdecl("close_range")
 public func hook_close_range(_ first: UInt32, _ last: UInt32, _ flags: Int32) -> Int32 {
-    if !hasKnownFiles && ossc_wake() < 0 || first > last { return next_close_range(first, last, flags) }
-    if ossc_is_own_process() == 0 { return aroundPairs(first, last) { next_close_range($0, $1, flags) } }
+    closing(first, last, flags) { next_close_range($0, $1, flags) }
+}
+func closing(_ first: UInt32, _ last: UInt32, _ flags: Int32, _ call: (UInt32, UInt32) -> Int32) -> Int32 {
+    if !hasKnownFiles && ossc_wake() < 0 || first > last { return call(first, last) }
+    if ossc_is_own_process() == 0 { return aroundPairs(first, last, call) }
     // CLOSE_RANGE_CLOEXEC (4) closes nothing now.
-    guard flags & 4 != 0 else { return aroundOwn(first, last) { next_close_range($0, $1, flags) } }
-    let result = next_close_range(first, last, flags)
+    guard flags & 4 != 0 else { return aroundOwn(first, last, call) }
+    let result = call(first, last)
     for number in 0..<Int32(OSSC_DESCRIPTORS) where ossc_managed(number) != nil { followCloseOnExec(number) }
     return result
 }
@@ -94,7 +99,7 @@ public func hook_dup(_ descriptor: Int32) -> Int32 {
 }
 
 /// The target is closed by the call: what it was goes from the table with it.
-private func replace(_ from: Int32, _ to: Int32, _ call: () -> Int32) -> Int32 {
+func replacing(_ from: Int32, _ to: Int32, _ call: () -> Int32) -> Int32 {
     if from == to || !hasKnownFiles && ossc_is_own(to) == 0 { return call() }
     if ossc_is_own_process() == 0 {
         let result = call()
@@ -114,11 +119,11 @@ private func replace(_ from: Int32, _ to: Int32, _ call: () -> Int32) -> Int32 {
 }
 
 @_cdecl("dup2")
-public func hook_dup2(_ from: Int32, _ to: Int32) -> Int32 { replace(from, to) { next_dup2(from, to) } }
+public func hook_dup2(_ from: Int32, _ to: Int32) -> Int32 { replacing(from, to) { next_dup2(from, to) } }
 
 @_cdecl("dup3")
 public func hook_dup3(_ from: Int32, _ to: Int32, _ flags: Int32) -> Int32 {
-    replace(from, to) { next_dup3(from, to, flags) }
+    replacing(from, to) { next_dup3(from, to, flags) }
 }
 
 // F_DUPFD, F_DUPFD_CLOEXEC, F_GETFD, F_SETFD

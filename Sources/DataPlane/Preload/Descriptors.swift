@@ -377,8 +377,9 @@ private func decimal(_ name: UnsafePointer<CChar>) -> Int32? {
     return number
 }
 
-private func adopt(_ number: Int32) {
-    let file = withDescriptorPath(number) { link in
+/// The file that the descriptor was opened as, by its name in a cache; nil for another name.
+func namedFile(_ number: Int32) -> File? {
+    withDescriptorPath(number) { link in
         withPath { target -> File? in
             let n = ossc_readlink(link, target.base, target.capacity - 1)
             guard n > 0 else { return nil }
@@ -388,7 +389,10 @@ private func adopt(_ number: Int32) {
             return record(number, of: nil, directory: target.base, key: target.base + cut + 10).file
         }
     }
-    guard let file else { return }
+}
+
+private func adopt(_ number: Int32) {
+    guard let file = namedFile(number) else { return }
     if ossc_is_path_only(number) != 0 {
         adoptPair(number, file)
     } else if !file.isComplete {

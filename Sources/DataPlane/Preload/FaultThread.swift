@@ -21,7 +21,8 @@ private let waitingCapacity = 4096
 /// How long a thread is tried to be started where the limit of processes is reached.
 private let threadDeadlineMilliseconds: Int64 = 30_000
 
-func signalThread() {
+@_cdecl("ossc_signal_thread")
+public func signalThread() {
     let wake = ossc_wake()
     if wake >= 0 { _ = ossc_event_signal(wake) }
 }
@@ -326,6 +327,7 @@ public func threadMain() {
         if ossc_retired() > 0 { closeRetired() }
         let needed = filling | wantedCaches()
         sleep(needed)
+        ossc_take_identity()
         stepConnections(needed)
         if ossc_userfault() >= 0 { takeFaults() }
         if filling != 0 {

@@ -58,6 +58,7 @@ private func becomeChild() {
         file.pointee.inside = 0
         known = file.pointee.next
     }
+    ossc_forget_identity()
     forgetConnections()
     forgetThread()
     ossc_set_userfault_tried(0)
@@ -71,12 +72,16 @@ private func becomeChild() {
     }
 }
 
-/// Takes the addresses of the parent's mappings. Where something lies there already (a handler that ran before this one
-/// took memory), that stays, and the region has no file.
+/// Takes the addresses of the parent's mappings, but of those that the program wants in no child. Where something lies
+/// there already (a handler that ran before this one took memory), that stays, and the region has no file.
 private func reserve(_ inherited: Region?) {
     var list = inherited
     while let region = list {
         list = region.pointee.next
+        if region.pointee.not_forked != 0 {
+            region.pointee.file = nil
+            continue
+        }
         let address = UnsafeMutableRawPointer(bitPattern: UInt(region.pointee.start))
         let bytes = Int(region.pointee.end - region.pointee.start)
         let taken = ossc_mmap(address, bytes, 0, mapPrivate | mapAnonymous | mapFixedNoReplace, -1, 0)

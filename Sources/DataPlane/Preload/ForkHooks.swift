@@ -21,7 +21,8 @@ public func hook__Fork() -> Int32 {
     ossc_is_on() == 0 ? next__Fork() : Int32(forking { Int(next__Fork()) })
 }
 
-/// libuv, and so Node.js, makes the calls of statx and copy_file_range itself.
+/// libuv, and so Node.js, makes the calls of statx and copy_file_range itself. Programs that close all numbers, or put
+/// their own in the place of others, often do so by these calls: the library's own numbers stay.
 @_cdecl("syscall")
 public func hook_syscall(
     _ number: Int, _ a: Int, _ b: Int, _ c: Int, _ d: Int, _ e: Int, _ f: Int
@@ -37,10 +38,28 @@ public func hook_syscall(
         return hook_copy_file_range(
             Int32(truncatingIfNeeded: a), UnsafeMutablePointer(bitPattern: b), Int32(truncatingIfNeeded: c),
             UnsafeMutablePointer(bitPattern: d), e, UInt32(truncatingIfNeeded: f))
+    case Int(OSSC_CLOSE), Int(OSSC_CLOSE_RANGE), Int(OSSC_DUP2), Int(OSSC_DUP3):
+        return closingCall(number, a, b, c)
     default:
         return ossc_copies_process(number, a, b) != 0
             ? forking { next_syscall(number, a, b, c, d, e, f) } : next_syscall(number, a, b, c, d, e, f)
     }
+}
+
+/// By syscall(2) to the end: another library's `close` may be made of it.
+private func closingCall(_ number: Int, _ a: Int, _ b: Int, _ c: Int) -> Int {
+    let first = Int32(truncatingIfNeeded: a), second = Int32(truncatingIfNeeded: b)
+    if number == Int(OSSC_CLOSE) {
+        return Int(closing(first) { Int32(truncatingIfNeeded: next_syscall(number, a, b, c, 0, 0, 0)) })
+    }
+    if number != Int(OSSC_CLOSE_RANGE) {
+        return Int(replacing(first, second) { Int32(truncatingIfNeeded: next_syscall(number, a, b, c, 0, 0, 0)) })
+    }
+    let flags = Int32(truncatingIfNeeded: c)
+    return Int(
+        closing(UInt32(bitPattern: first), UInt32(bitPattern: second), flags) {
+            Int32(truncatingIfNeeded: next_syscall(number, Int($0), Int($1), c, 0, 0, 0))
+        })
 }
 
 @_cdecl("clone")

@@ -60,6 +60,8 @@ extension ossc_identity {
     func isOf(_ file: File) -> Bool { error == 0 && inode == file.pointee.inode && device == file.pointee.device }
 }
 
+/// The record of an open file. The newest comes first: when the kernel gave an inode's number again, the file that had
+/// it before is open no more.
 func known(_ identity: ossc_identity) -> File? {
     var next = files
     while let file = next {
@@ -69,9 +71,12 @@ func known(_ identity: ossc_identity) -> File? {
     return nil
 }
 
-/// The incomplete file behind a descriptor, by identity; nil when it is none this process has opened.
-func knownFile(_ descriptor: Int32) -> File? {
-    guard let file = known(ossc_identify(descriptor)), !file.isComplete else { return nil }
+/// The same, of the file that this presence file describes. A file that was opened by its name may have the number of
+/// another that is gone, complete or failed: the presence file tells the two apart.
+private func known(_ identity: ossc_identity, describedBy presence: ossc_identity) -> File? {
+    guard let file = known(identity), presence.error == 0, presence.inode == file.pointee.presence_inode,
+        presence.device == file.pointee.presence_device
+    else { return nil }
     return file
 }
 
@@ -101,7 +106,8 @@ private func knownCache(_ directory: UnsafePointer<CChar>) -> Cache? {
     }
 }
 
-/// The record of a file under `<directory>/.partial/`, complete or not; nil for what is no file of a model's.
+/// The record of a file under `<directory>/.partial/`, complete or not; nil for what is no file of a model's. An error
+/// where no presence file describes it: an update or an eviction may be taking its names.
 func record(
     _ descriptor: Int32, of cache: Cache?, directory: UnsafePointer<CChar>, key: UnsafePointer<CChar>
 ) -> (
@@ -110,12 +116,18 @@ func record(
     let identity = ossc_identify(descriptor)
     guard identity.error == 0, identity.mode & UInt32(OSSC_TYPE_MASK) == UInt32(OSSC_TYPE_FILE), identity.bytes > 0
     else { return (nil, 0) }
-    if let file = known(identity) { return (file, 0) }
+    if known(identity) != nil {
+        let presence = withPresencePath(directory, key) { ossc_identify_path($0, 1) }
+        if let file = known(identity, describedBy: presence) { return (file, 0) }
+    }
     guard let made = readPresence(identity, directory, key) else { return (nil, 5) }
     ossc_file_set_cache(made, cache ?? knownCache(directory))
     ossc_lock(filesLock)
     // Another thread may have been faster: its record is the one, and this one's memory is given up.
-    let winner = known(identity) ?? made
+    var described = ossc_identity()
+    described.device = made.pointee.presence_device
+    described.inode = made.pointee.presence_inode
+    let winner = known(identity, describedBy: described) ?? made
     if winner == made {
         made.pointee.next = files
         ossc_set_files(made)
@@ -127,18 +139,27 @@ func record(
     return (winner, 0)
 }
 
-/// Maps the presence file and checks it; nil when it cannot be used.
-private func readPresence(
-    _ identity: ossc_identity, _ directory: UnsafePointer<CChar>, _ key: UnsafePointer<CChar>
-) -> File? {
+private func withPresencePath<R>(
+    _ directory: UnsafePointer<CChar>, _ key: UnsafePointer<CChar>, _ body: (UnsafePointer<CChar>) -> R
+) -> R {
     withPath { path in
         path.append(c: directory)
         path.append("/.presence/")
         path.append(c: key)
-        let presence = ossc_open(-100, path.base, 0o2000000, 0)
+        return body(path.base)
+    }
+}
+
+/// Maps the presence file and checks it; nil when it cannot be used.
+private func readPresence(
+    _ identity: ossc_identity, _ directory: UnsafePointer<CChar>, _ key: UnsafePointer<CChar>
+) -> File? {
+    withPresencePath(directory, key) { path in
+        let presence = ossc_open(-100, path, 0o2000000, 0)
         guard presence >= 0 else { return nil }
         defer { _ = ossc_close(Int32(presence)) }
-        let size = ossc_identify(Int32(presence)).bytes
+        let described = ossc_identify(Int32(presence))
+        let size = described.bytes
         guard size >= UInt64(MC_PRESENCE_HEADER_BYTES) else { return nil }
         let mapped = ossc_mmap(nil, Int(size), 1, 1, Int32(presence), 0)
         guard mapped > 0 || mapped < -4095, let base = UnsafeRawPointer(bitPattern: mapped) else { return nil }
@@ -164,6 +185,8 @@ private func readPresence(
         file.pointee.key = keptKey
         file.pointee.device = identity.device
         file.pointee.inode = identity.inode
+        file.pointee.presence_device = described.device
+        file.pointee.presence_inode = described.inode
         file.pointee.bytes = identity.bytes
         file.pointee.chunk_bytes = header.pointee.chunk_bytes
         file.pointee.chunk_count = chunks

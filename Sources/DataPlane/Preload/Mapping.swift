@@ -85,7 +85,8 @@ func mapWaiting(
     if isFixed { cut(start, end(of: start, bytes)) }
     let record = ossc_region(
         next: nil, file: file, start: start, end: start + rounded, offset: UInt64(offset),
-        protection: UInt32(protection), locked: flags & mapLocked != 0 ? 1 : 0)
+        protection: UInt32(protection), locked: flags & mapLocked != 0 ? 1 : 0,
+        not_forked: 0)
     guard ossc_uffd_register(ossc_userfault(), start, rounded) == 0, addRegion(record) else {
         _ = ossc_munmap(pointer, bytes)
         return notRegistered
@@ -102,7 +103,7 @@ func retire(_ region: Region, drop: Bool) {
     let pointer = UnsafeMutableRawPointer(bitPattern: UInt(r.start))
     let bytes = r.end - r.start
     _ = ossc_uffd_unregister(ossc_userfault(), r.start, bytes)
-    _ = ossc_madvise(pointer, Int(bytes), 11)  // MADV_DOFORK
+    if r.not_forked == 0 { _ = ossc_madvise(pointer, Int(bytes), 11) }  // MADV_DOFORK
     // Page-table entries of 4 KiB go, so that huge mappings return. The bytes are the page cache's.
     let isHuge = ossc_file_cache(r.file).map { ossc_cache_flags($0) & UInt32(MC_OPENED_HUGE_PAGES.rawValue) != 0 }
     if drop && r.locked == 0 && isHuge == true {

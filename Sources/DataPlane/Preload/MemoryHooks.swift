@@ -102,8 +102,10 @@ public func hook_mprotect(_ address: UnsafeMutableRawPointer?, _ bytes: Int, _ p
 
 @_cdecl("madvise")
 public func hook_madvise(_ address: UnsafeMutableRawPointer?, _ bytes: Int, _ advice: Int32) -> Int32 {
-    // MADV_DOFORK
-    if advice == 11 && ossc_is_on() != 0 && ownsRange(address, bytes) { return 0 }
+    // MADV_DONTFORK, MADV_DOFORK
+    if (advice == 10 || advice == 11) && ossc_is_on() != 0 {
+        return adviseFork(address, bytes, isForked: advice == 11) { next_madvise(address, bytes, advice) }
+    }
     return next_madvise(address, bytes, advice)
 }
 

@@ -3,7 +3,7 @@ import PreloadShim
 // Calls that name a file: the real path first, then the model's twin of it (see onModelPath).
 
 private let oAccessMode: Int32 = 3, oCreate: Int32 = 0o100, oExclusive: Int32 = 0o200, oTruncate: Int32 = 0o1000
-private let oPath: Int32 = 0o10000000, oNoFollow: Int32 = 0o400000
+private let oPath: Int32 = 0o10000000, oNoFollow: Int32 = 0o400000, closeOnExec: Int32 = 0o2000000
 private let follow: Int32 = 0x400  // AT_SYMLINK_FOLLOW
 
 @inline(__always)
@@ -20,10 +20,45 @@ func isOn() -> Bool {
     return ossc_is_on() != 0
 }
 
+/// An update gives a name to another file in a few steps. A file that still has no presence file after a second is none
+/// that the agent made.
+private let updateTries = 50, updatePause: Int32 = 20
+
+/// The number gets the file that has the name now. 0, or the errno.
+private func openAnew(
+    _ descriptor: Int32, _ directory: UnsafePointer<CChar>, _ key: UnsafePointer<CChar>
+) -> Int32 {
+    withPath { path in
+        path.append(c: directory)
+        path.append("/.partial/")
+        path.append(c: key)
+        // F_GETFL, F_GETFD
+        let flags = Int32(truncatingIfNeeded: ossc_control(descriptor, 3, 0))
+        let isClosedOnExec = ossc_control(descriptor, 1, 0) & 1 != 0
+        let opened = ossc_open(-100, path.base, flags | closeOnExec, 0)
+        guard opened >= 0 else { return Int32(-opened) }
+        _ = ossc_replace(Int32(opened), descriptor, isClosedOnExec ? closeOnExec : 0)
+        _ = ossc_close(Int32(opened))
+        return 0
+    }
+}
+
 /// Enters a fresh descriptor of `<cache>/.partial/<key>` in the table. The descriptor, or -1 with errno.
 private func enter(_ descriptor: Int32, _ cache: Cache, _ key: UnsafePointer<CChar>) -> Int32 {
     guard let directory = cache.directory, descriptor >= 0 else { return descriptor }
-    let found = record(descriptor, of: cache, directory: directory, key: key)
+    var found = record(descriptor, of: cache, directory: directory, key: key)
+    var tries = 0
+    while found.error != 0, tries < updateTries {
+        tries += 1
+        ossc_sleep_milliseconds(updatePause)
+        let error = openAnew(descriptor, directory, key)
+        guard error == 0 else {
+            _ = ossc_close(descriptor)
+            ossc_set_errno(error)
+            return -1
+        }
+        found = record(descriptor, of: cache, directory: directory, key: key)
+    }
     guard found.error == 0 else {
         report(key) { $0.append("has no usable presence file in the cache directory; restart the agent") }
         _ = ossc_close(descriptor)
@@ -106,7 +141,10 @@ func mayNameDescriptor(_ path: UnsafePointer<CChar>) -> Bool {
 /// Enters the descriptor in the table when its file is one this process knows to be incomplete.
 private func adoptKnown(_ descriptor: Int32) -> Int32 {
     if isManaged(descriptor) { return descriptor }
-    guard let file = knownFile(descriptor) else { return descriptor }
+    // The name first: a file that was never opened here may have the number of one that is gone.
+    guard let file = namedFile(descriptor) ?? known(ossc_identify(descriptor)), !file.isComplete else {
+        return descriptor
+    }
     return place(descriptor, file)
 }
 

@@ -106,11 +106,37 @@ func noteLocked(_ address: UnsafeRawPointer?, _ bytes: Int) {
     ossc_unlock(regionsLock)
 }
 
-/// MADV_DOFORK on a mapping of ours would show a child zeros.
-func ownsRange(_ address: UnsafeMutableRawPointer?, _ bytes: Int) -> Bool {
-    if regions == nil { return false }
+/// Cuts the region that `address` lies inside in two. The lock is held.
+private func split(at address: UInt64) {
+    guard let region = anyRegion(address &- 1, address), region.pointee.end > address else { return }
+    var right = region.pointee
+    right.offset += address - right.start
+    right.start = address
+    if addRegion(right) { region.pointee.end = address }
+}
+
+/// MADV_DONTFORK and MADV_DOFORK. The library keeps its mappings from children, which would see zeros, and maps them
+/// again there; but those that the program itself wants in none. `call` is made on the whole range.
+func adviseFork(
+    _ address: UnsafeMutableRawPointer?, _ bytes: Int, isForked: Bool, _ call: () -> Int32
+) -> Int32 {
+    if regions == nil { return call() }
+    // No fork comes between.
     ossc_lock(regionsLock)
     defer { ossc_unlock(regionsLock) }
+    let result = call()
+    guard result == 0 else { return result }
     let start = UInt64(UInt(bitPattern: address))
-    return anyRegion(start, end(of: start, bytes)) != nil
+    let end = end(of: start, bytes)
+    split(at: start)
+    split(at: end)
+    var next = regions
+    while let region = next {
+        next = region.pointee.next
+        guard region.pointee.start < end, start < region.pointee.end else { continue }
+        region.pointee.not_forked = isForked ? 0 : 1
+        let from = UnsafeMutableRawPointer(bitPattern: UInt(region.pointee.start))
+        if isForked { _ = ossc_madvise(from, Int(region.pointee.end - region.pointee.start), 10) }
+    }
+    return result
 }

@@ -184,6 +184,61 @@ long ossc_start_thread(void)
     return result;
 }
 
+/* ---- the thread's user and groups ------------------------------------------------------------- */
+
+/* setuid(2) and its kin change one thread; the C library repeats them on those that it knows. The library's thread takes
+ * what the caller has after them: a server that gives up root must not keep a thread that has it. */
+enum { GROUPS = 65536 };  /* NGROUPS_MAX */
+static struct {
+    uint32_t user[3], group[3], groups[GROUPS];
+    long count;
+    struct { uint32_t version; int process; } head;
+    uint32_t capabilities[6];
+    long has_capabilities;
+} wanted;  /* under OSSC_LOCK_FILES */
+static uint32_t asked, taken;  /* how often; `taken` is a futex word */
+
+void ossc_follow_identity(void)
+{
+    enum { TRIES = 10, VERSION_3 = 0x20080522 };
+    if (!ossc_is_own_process() || ossc_thread_state() == OSSC_THREAD_NONE) return;
+    ossc_lock(OSSC_LOCK_FILES);
+    RAW(SYS_getresuid, &wanted.user[0], &wanted.user[1], &wanted.user[2]);
+    RAW(SYS_getresgid, &wanted.group[0], &wanted.group[1], &wanted.group[2]);
+    wanted.count = RAW(SYS_getgroups, GROUPS, wanted.groups);
+    wanted.head.version = VERSION_3;
+    wanted.head.process = 0;
+    wanted.has_capabilities = RAW(SYS_capget, &wanted.head, wanted.capabilities) == 0;
+    uint32_t mine = __atomic_add_fetch(&asked, 1, __ATOMIC_ACQ_REL);
+    ossc_unlock(OSSC_LOCK_FILES);
+    for (int i = 0; i < TRIES; i++) {
+        uint32_t now = __atomic_load_n(&taken, __ATOMIC_ACQUIRE);
+        if ((int32_t)(now - mine) >= 0) return;
+        ossc_signal_thread();
+        /* A handler may run meanwhile; it is no reason to go on. */
+        if (ossc_futex_wait(&taken, now, 1000) == -EINTR) i--;
+    }
+}
+
+void ossc_take_identity(void)
+{
+    if (__atomic_load_n(&asked, __ATOMIC_ACQUIRE) == __atomic_load_n(&taken, __ATOMIC_RELAXED)) return;
+    ossc_lock(OSSC_LOCK_FILES);
+    uint32_t until = __atomic_load_n(&asked, __ATOMIC_ACQUIRE);
+    /* Twice: who gets rights back may change the groups after the user. */
+    for (int i = 0; i < 2; i++) {
+        if (wanted.count >= 0) RAW(SYS_setgroups, wanted.count, wanted.groups);
+        RAW(SYS_setresgid, wanted.group[0], wanted.group[1], wanted.group[2]);
+        RAW(SYS_setresuid, wanted.user[0], wanted.user[1], wanted.user[2]);
+    }
+    if (wanted.has_capabilities) RAW(SYS_capset, &wanted.head, wanted.capabilities);
+    ossc_unlock(OSSC_LOCK_FILES);
+    __atomic_store_n(&taken, until, __ATOMIC_RELEASE);
+    ossc_futex_wake(&taken);
+}
+
+void ossc_forget_identity(void) { __atomic_store_n(&taken, __atomic_load_n(&asked, __ATOMIC_ACQUIRE), __ATOMIC_RELEASE); }
+
 void ossc_register_fork_handlers(void)
 {
     if (__register_atfork) __register_atfork(ossc_fork_prepare, ossc_fork_parent, ossc_fork_child, &__dso_handle);

@@ -132,11 +132,16 @@ void ossc_fill_extended_blocks(void *status)
     uint64_t full = full_blocks(s->stx_size);
     if (S_ISREG(s->stx_mode) && s->stx_mask & STATX_BLOCKS && s->stx_blocks < full) s->stx_blocks = full;
 }
-int ossc_first_hidden_number(void)
+uint64_t ossc_descriptor_limit(void)
 {
     uint64_t limit[2] = {1024, 1024};
     RAW(SYS_prlimit64, 0, RLIMIT_NOFILE, 0, limit);
-    int first = limit[0] / 2 < 512 ? (int)(limit[0] / 2) : 512;
+    return limit[0];
+}
+int ossc_first_hidden_number(void)
+{
+    uint64_t half = ossc_descriptor_limit() / 2;
+    int first = half < 512 ? (int)half : 512;
     return first < OSSC_DESCRIPTORS / 2 ? first : OSSC_DESCRIPTORS / 2;
 }
 

@@ -125,7 +125,17 @@
     X(int, dirfd, (void *), (void *a), (a)) \
     X(int, posix_spawn, (int *, const char *, const void *, const void *, char *const *, char *const *), (int *a, const char *b, const void *c, const void *d, char *const *e, char *const *f), (a, b, c, d, e, f)) \
     X(int, posix_spawnp, (int *, const char *, const void *, const void *, char *const *, char *const *), (int *a, const char *b, const void *c, const void *d, char *const *e, char *const *f), (a, b, c, d, e, f)) \
-    X(int, posix_spawn_file_actions_adddup2, (void *, int, int), (void *a, int b, int c), (a, b, c)) \
+    X(int, setuid, (uint32_t), (uint32_t a), (a)) \
+    X(int, setgid, (uint32_t), (uint32_t a), (a)) \
+    X(int, seteuid, (uint32_t), (uint32_t a), (a)) \
+    X(int, setegid, (uint32_t), (uint32_t a), (a)) \
+    X(int, setreuid, (uint32_t, uint32_t), (uint32_t a, uint32_t b), (a, b)) \
+    X(int, setregid, (uint32_t, uint32_t), (uint32_t a, uint32_t b), (a, b)) \
+    X(int, setresuid, (uint32_t, uint32_t, uint32_t), (uint32_t a, uint32_t b, uint32_t c), (a, b, c)) \
+    X(int, setresgid, (uint32_t, uint32_t, uint32_t), (uint32_t a, uint32_t b, uint32_t c), (a, b, c)) \
+    X(int, setgroups, (size_t, const void *), (size_t a, const void *b), (a, b)) \
+    X(int, initgroups, (const char *, uint32_t), (const char *a, uint32_t b), (a, b)) \
+    X(int, capset, (void *, const void *), (void *a, const void *b), (a, b)) \
     X(int, _Fork, (void), (void), ()) \
     X(int, clone, (int (*)(void *), void *, int, void *, ...), (int (*b)(void *), void *s, int f, void *a, intptr_t x, intptr_t y, intptr_t z), (b, s, f, a, x, y, z)) \
     X(intptr_t, syscall, (long, ...), (intptr_t n, intptr_t a, intptr_t b, intptr_t c, intptr_t d, intptr_t e, intptr_t f), (n, a, b, c, d, e, f)) \

@@ -33,6 +33,7 @@ struct ossc_file {
     const char *directory;  /* cache directory, no trailing slash */
     const char *key;        /* below the cache directory */
     uint64_t device, inode;
+    uint64_t presence_device, presence_inode;  /* of the presence file, whose number nobody else gets while `header` maps it */
     uint64_t bytes, chunk_bytes, chunk_count;
     uint64_t seen_sequence, seen_blocks;  /* of the library's thread: what it last saw arrive */
     uint32_t index;
@@ -52,6 +53,7 @@ struct ossc_region {
     uint64_t offset;        /* in the file, of `start` */
     uint32_t protection;    /* PROT_ bits */
     uint32_t locked;        /* mlocked: its pages are never dropped */
+    uint32_t not_forked;    /* the program asked for MADV_DONTFORK: no child has it */
 };
 
 /* A stdio stream over a managed descriptor. */
@@ -328,6 +330,8 @@ long ossc_duplicate_above(int fd, int lowest);
 long ossc_control(int fd, int command, uintptr_t argument);  /* fcntl */
 long ossc_replace(int from, int to, int flags);              /* dup3 */
 int ossc_is_path_only(int fd);
+/* No descriptor has this number or a greater one (RLIMIT_NOFILE). */
+uint64_t ossc_descriptor_limit(void);
 /* Readable descriptors of managed numbers begin here: 512, or half of a smaller limit. */
 int ossc_first_hidden_number(void);
 /* An empty file in memory: touching a mapping of it is SIGBUS. */
@@ -410,17 +414,26 @@ void ossc_unlock_stream(void *stream);
 void ossc_replace_standard_input(void *stream);
 
 void ossc_thread_main(void);
+/* Written in Swift: wakes the library's thread. */
+void ossc_signal_thread(void);
 void ossc_fork_prepare(void);
 void ossc_fork_parent(void);
 void ossc_fork_child(void);
 /* Starts the one background thread; the caller has all signals blocked, and so has it. 0 or -errno. */
 long ossc_start_thread(void);
 void ossc_register_fork_handlers(void);
-/* Numbers of statx(2) and copy_file_range(2). */
+/* After a call that changed the caller's user, groups or capabilities: waits until the library's thread has them too,
+ * ten seconds at most, after which it takes them when it comes to it. */
+void ossc_follow_identity(void);
+/* Of the library's thread: takes what was asked for by ossc_follow_identity. */
+void ossc_take_identity(void);
+/* In a forked child: what was asked for was the parent's. */
+void ossc_forget_identity(void);
+/* Numbers of system calls that programs make by syscall(2). -1: this machine has none. */
 #if defined(__x86_64__)
-enum { OSSC_STATX = 332, OSSC_COPY_FILE_RANGE = 326 };
+enum { OSSC_STATX = 332, OSSC_COPY_FILE_RANGE = 326, OSSC_CLOSE = 3, OSSC_DUP2 = 33, OSSC_DUP3 = 292, OSSC_CLOSE_RANGE = 436 };
 #else
-enum { OSSC_STATX = 291, OSSC_COPY_FILE_RANGE = 285 };
+enum { OSSC_STATX = 291, OSSC_COPY_FILE_RANGE = 285, OSSC_CLOSE = 57, OSSC_DUP2 = -1, OSSC_DUP3 = 24, OSSC_CLOSE_RANGE = 436 };
 #endif
 /* Whether a system call makes a child that has a copy of this process's memory and goes on on the same stack. */
 int ossc_copies_process(intptr_t number, intptr_t a, intptr_t b);
