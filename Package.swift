@@ -320,7 +320,7 @@ let package = Package(
             name: "ObjectStoreTests",
             dependencies: ["TestSupport", "ObjectStore", "RangeTransfer", "TextCoding", "TLSPeer", "TLSShim"],
             swiftSettings: strict),
-        .testTarget(name: "ChunkStoreTests", dependencies: ["TestSupport", "ChunkStore", "Checksum", "AgentWire", "LinuxShim", "TextCoding"], swiftSettings: strict),
+        .testTarget(name: "ChunkStoreTests", dependencies: ["TestSupport", "ChunkStoreTestSupport", "ChunkStore", "Checksum", "AgentWire", "LinuxShim", "TextCoding"], swiftSettings: strict),
         .testTarget(
             name: "TransferTests",
             dependencies: ["TestSupport", "ChunkStoreTestSupport", "Transfer", "ChunkStore", "Checksum", "ObjectStore", "RangeTransfer", "Swarm", "SwarmPlan", .product(name: "Logging", package: "swift-log")], swiftSettings: strict),

@@ -60,13 +60,13 @@ import Testing
         var held = 0
         for step in 0..<1000 {
             queue.look(now: start + .milliseconds(50 * step))
-            #expect(!queue.holdsPrefetch(of: reading))
-            if queue.holdsPrefetch(of: filling) { held += 1 }
+            #expect(queue.prefetchLimit(of: reading) == nil)
+            if queue.prefetchLimit(of: filling) == 0 { held += 1 }
         }
         #expect((700...810).contains(held), "held in \(held) of 1000 looks")
         queue.wants(reading, .init())
         queue.look(now: start + .seconds(60))
-        #expect(!queue.holdsPrefetch(of: filling), "nobody waits any more")
+        #expect(queue.prefetchLimit(of: filling) == nil, "nobody waits any more")
     }
 
     @Test func `a hold that is given up and begun again often starves nobody`() {
@@ -77,9 +77,49 @@ import Testing
         for step in 0..<1000 {
             queue.wants(reading, .init(demandsUnderWay: step % 20 == 19 ? 0 : 1))
             queue.look(now: start + .milliseconds(50 * step))
-            if queue.holdsPrefetch(of: filling) { held += 1 }
+            if queue.prefetchLimit(of: filling) == 0 { held += 1 }
         }
         #expect(held <= 820, "held in \(held) of 1000 looks")
+    }
+
+    @Test func `between two holds a fill receives a few prefetches for each demand, and all when nobody waits`() {
+        var queue = StagingQueue(limit: 8)
+        let (filling, reading) = (queue.joined(), queue.joined())
+        queue.wants(filling, .init(prefetches: 8))
+        queue.wants(reading, .init(demandsUnderWay: 2))
+        var limits: [Int?] = []
+        for step in 0..<60 {
+            queue.look(now: start + .milliseconds(50 * step))
+            let limit = queue.prefetchLimit(of: filling)
+            if limits.last != .some(limit) { limits.append(limit) }
+        }
+        #expect(limits == [0, 8, 0])
+        queue.wants(reading, .init())
+        queue.look(now: start + .milliseconds(3200))
+        #expect(queue.prefetchLimit(of: filling) == nil)
+    }
+
+    /// A link of 3 MB a second that all transfers share. The kernel receives 64 KiB of each one that nobody reads; what
+    /// it has is read at once when the transfer goes on.
+    @Test func `on a slow link a demand of 4 MiB lets no more by than the kernel has room for and half as much`() {
+        var queue = StagingQueue(limit: 128)
+        let (filling, reading) = (queue.joined(), queue.joined())
+        queue.wants(filling, .init(prefetches: 100))
+        queue.wants(reading, .init(demandsUnderWay: 2))
+        let (room, step) = (65_536.0, 3_000_000.0 / 100)
+        var unread = [Double](repeating: 0, count: 100)
+        var (demanded, others) = (0.0, 0.0)
+        for turn in 0..<6000 where demanded < Double(4 << 20) {
+            if turn % 5 == 0 { queue.look(now: start + .milliseconds(10 * turn)) }
+            let reads = queue.prefetchLimit(of: filling) ?? unread.count
+            for transfer in unread.indices.prefix(reads) { unread[transfer] = 0 }
+            let open = unread.indices.filter { unread[$0] < room }
+            let share = step / Double(open.count + 2)
+            for transfer in open { unread[transfer] += share }
+            others += share * Double(open.count)
+            demanded += share * 2
+        }
+        #expect(others < 1.5 * room * 100, "\(others) bytes")
     }
 
     @Test func `two readers do not hold each other's demands`() {

@@ -44,10 +44,10 @@ def let_by(place, store, large: str, small: str) -> int:
     return looks[-1] - before
 
 
-@pytest.mark.parametrize("in_flight, most", [("16MiB", 12 * MIB), ("256MiB", 18 * MIB)])
+@pytest.mark.parametrize("in_flight, rate, most", [("16MiB", RATE, 12 * MIB), ("256MiB", RATE, 18 * MIB), ("256MiB", RATE // 2, 18 * MIB)])
 # semantics 4
-def test_a_demanded_model_is_not_late_beside_a_fill_that_saturates_the_link(in_flight, most, place, agent, store, bucket):
-    store.faults(bandwidth=RATE)
+def test_a_demanded_model_is_not_late_beside_a_fill_that_saturates_the_link(in_flight, rate, most, place, agent, store, bucket):
+    store.faults(bandwidth=rate)
     agent("--in-flight", in_flight)
     seen = []
     # At half the link it is 4 MiB, and 6 MB more for every second in which the agent does not run: one try of three must be without such.

@@ -11,7 +11,7 @@ from content import MIB, make_model, one_file
 from support import paths
 from support.orders import definition, new_uid
 from support.pod import volume
-from support.processes import wait_until
+from support.processes import free_port, wait_until
 from support.tokens import Key, callers
 from support.wire import CONTROL, ERROR, OPEN, OPENED, connect, open_model, packet, response, settings
 
@@ -249,10 +249,12 @@ def test_forced_evictions_beside_openings_leave_one_whole_model_or_none(place, a
     assert place.status()["models"][0]["presentBytes"] == model.bytes
 
 
-def test_an_object_that_comes_beside_a_load_disturbs_nobody(place, agent, store, bucket):
+@pytest.mark.parametrize("peers", [False, True], ids=["from the store alone", "with peers"])
+def test_an_object_that_comes_beside_a_load_disturbs_nobody(peers, place, agent, store, bucket, secret_file):
     """A README uploaded beside the model: the file that loads keeps its chunks, and what came is fetched too."""
     model = one_file(bucket, mebibytes=32)
-    agent()
+    agent(**({"MODELCACHE_PEERS": "static:127.0.0.1:1", "MODELCACHE_PEER_ADDRESS": f"127.0.0.1:{free_port()}",
+              "MODELCACHE_AUTH_SECRET_FILE": secret_file} if peers else {}))
     store.faults(bandwidth=6_000_000)
     with open_model(place, store.environment(model.prefix)) as first:
         wait_until(lambda: place.status()["models"][0]["presentBytes"] >= 8 * MIB, 60, "a part is there")

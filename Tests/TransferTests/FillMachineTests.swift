@@ -373,16 +373,28 @@ private struct World {
     @Test func `while another model's reader waits only demands are received`() {
         var world = World([50])
         world.grantAll()
-        world.handle(.prefetchHeld(true))
+        world.handle(.prefetchLimited(0))
         #expect(world.parts.count == 8 && world.receiving.isEmpty, "what came is kept, and the connections too")
         let wants = world.machine.wants(now: world.now)
         #expect(wants.prefetches == 0)
         let inFlight = world.parts.values.map(\.run.chunks.lowerBound).max() ?? 0
         world.demand(0, inFlight..<inFlight + 1)
         #expect(world.receiving.count == 1, "the fetch became a demand")
-        world.handle(.prefetchHeld(false))
+        world.handle(.prefetchLimited(nil))
         #expect(world.receiving.count == world.parts.count)
         #expect(world.complaint == nil)
+    }
+
+    @Test func `between two holds the eldest prefetches are received, as many as may be`() {
+        var world = World([50])
+        world.grantAll()
+        world.handle(.prefetchLimited(0))
+        world.handle(.prefetchLimited(3))
+        #expect(world.receiving.count == 3 && world.machine.wants(now: world.now).prefetches == 0)
+        world.handle(.prefetchLimited(0))
+        #expect(world.receiving.isEmpty)
+        world.handle(.prefetchLimited(nil))
+        #expect(world.receiving.count == 8 && world.complaint == nil)
     }
 
     @Test func `a demand has the link to itself, and prefetch goes on afterwards`() {
@@ -516,7 +528,7 @@ private struct World {
                 world.demand(
                     file, first..<first + Int.random(in: 1...3, using: &random),
                     last: random.chance(1, of: 2) ? UInt64(first) * World.chunkBytes + 50 : nil)
-            case 4: world.handle(.prefetchHeld(!calm && random.chance(1, of: 2)))
+            case 4: world.handle(.prefetchLimited(calm || random.chance(1, of: 2) ? nil : Int.random(in: 0...3, using: &random)))
             case 5: if let file = world.checks.sorted().randomElement(using: &random) { world.check(file) }
             case 6:
                 if stops, random.chance(1, of: 20) { world.handle(.stopped) }

@@ -1,10 +1,12 @@
 import ChunkStore
 import ChunkStoreTestSupport
+import Dispatch
 import Foundation
 import Logging
 import ObjectStore
 import RangeTransfer
 import Swarm
+import Synchronization
 import TestSupport
 import Testing
 import Transfer
@@ -19,8 +21,8 @@ import Transfer
     init() throws { folder = try TemporaryFolder() }
 
     /// A complete cache with the files' bytes.
-    private func donor(chunkBytes: UInt64 = 2 << 20) async throws -> FakeCache {
-        let cache = try FakeCache(folder: folder.file("donor"), files: files, prefix: "v1/", chunkBytes: chunkBytes)
+    private func donor(chunkBytes: UInt64 = 2 << 20, medium: MediumOptions.Preference = .directory) async throws -> FakeCache {
+        let cache = try FakeCache(folder: folder.file("donor"), files: files, prefix: "v1/", medium: medium, chunkBytes: chunkBytes)
         await ModelFill(
             model: cache.model, source: FakeSource(cache.contents), pool: pool, limits: FillLimits(maximumTransfers: 4), logger: logger
         ).run()
@@ -181,7 +183,7 @@ import Transfer
         let donor = try await donor()
         let cache = try cache()
         let copies = BusyThreads(.copies)
-        let demands = BusyThreads(.demanded)
+        let demands = BusyThreads(.awaitedCopies)
         let fill = fill(
             cache, FakeSource(cache.contents), donors: donors(donor, for: cache, keys: ["a", "b", "c"]),
             pace: CopyPace(patience: .seconds(3600)))
@@ -202,6 +204,90 @@ import Transfer
         let fill = fill(cache, source, donors: donors(donor, for: cache, keys: ["a", "c"]))
         await fill.run()
         #expect(cache.model.files.map(\.state) == [.complete, .failed, .complete])
+    }
+
+    // MARK: A disk that hangs
+
+    /// A donor on a disk of which no read returns until ``frees()``.
+    private final class HungDonor: Sendable {
+        let cache: FakeCache
+        private let gate = DispatchSemaphore(value: 0)
+        private let begun = Mutex(0)
+
+        /// Reads that have begun.
+        var reads: Int { begun.withLock { $0 } }
+
+        init(_ cache: FakeCache) {
+            self.cache = cache
+            for file in cache.model.files {
+                file.onReadForCopy { [self] in
+                    begun.withLock { $0 += 1 }
+                    gate.wait()
+                }
+            }
+        }
+
+        /// The reads that hang bring wrong bytes; returns once what follows them is over.
+        func frees() throws {
+            for file in cache.model.files {
+                file.onReadForCopy(nil)
+                let handle = try FileHandle(forUpdating: URL(filePath: "\(cache.model.directory)/\(file.key)"))
+                try handle.write(contentsOf: [UInt8](repeating: 0xee, count: Int(file.size)))
+                try handle.close()
+            }
+            for _ in 0..<reads { gate.signal() }
+            for lane in [BlockingWork.Lane.copies, .awaitedCopies] { BusyThreads(lane).release() }
+        }
+    }
+
+    @Test func `a stop waits for no donor whose disk hangs, and other writers have its chunks`() async throws {
+        let donor = HungDonor(try await donor(medium: .disk))
+        let cache = try cache()
+        let source = FakeSource(cache.contents)
+        let stopped = fill(cache, source, donors: donors(donor.cache, for: cache, keys: ["a", "b", "c"]))
+        let run = Task { await stopped.run() }
+        await stopped.demand(file: 0, offset: 4 << 20, length: 1)
+        try await eventually("every thread of copies hangs") { donor.reads == BlockingWork.Lane.copies.threads + 1 }
+        await stopped.stop()
+        await run.value
+        try await eventually("the next fill has all") {
+            let next = fill(cache, source, donors: [:])
+            await next.run()
+            return cache.model.files.allSatisfy { $0.state == .complete }
+        }
+        try donor.frees()
+        try expectRight(cache, source)
+        #expect(stopped.meter.copiedBytes == 0)
+    }
+
+    @Test func `an eviction waits for no donor whose disk hangs, and what comes from it later is written nowhere`() async throws {
+        let donor = HungDonor(try await donor(medium: .disk))
+        let cache = try cache()
+        let (fill, swarm) = try await swarmFill(
+            cache, FakeSource(cache.contents), donors: donors(donor.cache, for: cache, keys: ["a", "b"]))
+        let run = Task { await fill.run() }
+        try await eventually("every thread of copies hangs") { donor.reads == BlockingWork.Lane.copies.threads }
+        await fill.close()
+        await run.value
+        try cache.root.evict(cache.model)
+        let next = try cache.root.open(cache.model.manifest)
+        try donor.frees()
+        #expect(next.files.allSatisfy { $0.receivedChunks == 0 && $0.state == .filling })
+        await swarm.shutDown()
+    }
+
+    @Test func `a reader waits for a donor whose disk hangs for a few seconds, and then all of it is fetched`() async throws {
+        let donor = HungDonor(try await donor(medium: .disk))
+        let cache = try cache()
+        let source = FakeSource(cache.contents)
+        let fill = fill(
+            cache, source, donors: donors(donor.cache, for: cache, keys: ["a", "b", "c"]), pace: CopyPace(patience: .seconds(3600)))
+        let run = Task { await fill.run() }
+        await fill.demand(file: 0, offset: 4 << 20, length: 1)
+        await run.value
+        #expect(fill.meter.copiedBytes == 0 && donor.reads >= 2)
+        try donor.frees()
+        try expectRight(cache, source)
     }
 
     // MARK: Together with other nodes
@@ -279,7 +365,7 @@ import Transfer
         let donor = try await donor()
         let cache = try cache()
         let copies = BusyThreads(.copies)
-        let demands = BusyThreads(.demanded)
+        let demands = BusyThreads(.awaitedCopies)
         let (fill, swarm) = try await swarmFill(
             cache, FakeSource(cache.contents), donors: donors(donor, for: cache, keys: ["a", "b", "c"]),
             pace: CopyPace(patience: .seconds(3600)))

@@ -44,6 +44,8 @@ private struct World {
     var complaint: String?
     /// The verdict on the next blocks of peers.
     var verdict: Machine.Verdict?
+    /// No other node takes part.
+    var isAlone = false
     let seed: UInt64
 
     init(_ blockCounts: [Int], limits: FillLimits = FillLimits(maximumTransfers: 8), prefetches: Bool = true, seed: UInt64 = 0) {
@@ -170,7 +172,7 @@ private struct World {
         now += duration
         handle(.progressed(parts.mapValues(\.received)))
         let isComplete = layout.fileSizes.indices.allSatisfy { published.contains($0) || failed[$0] != nil }
-        handle(.tick(isComplete: isComplete))
+        handle(.tick(isComplete: isComplete, isAlone: isAlone))
     }
 
     mutating func check(_ file: Int) {
@@ -237,7 +239,7 @@ private struct World {
         var world = World([8])
         let running = world.ask(0)
         world.grantAll()
-        world.handle(.prefetchHeld(true))
+        world.handle(.prefetchLimited(0))
         #expect(world.parts[running]?.isPaused == true)
         world.told = []
         world.advance(.milliseconds(100))
@@ -246,7 +248,52 @@ private struct World {
         #expect(world.machine.wants(now: world.now).prefetches == 0)
         world.handle(.demanded([0]))
         #expect(world.parts[running]?.isPaused == false)
-        world.handle(.prefetchHeld(false))
+        world.handle(.prefetchLimited(nil))
+        #expect(world.machine.wants(now: world.now).prefetches == 1 && world.complaint == nil)
+    }
+
+    @Test func `while another model breathes the eldest prefetches go on, and the next one when one of them ends`() {
+        var world = World([8])
+        let running = (0..<4).map { world.ask($0) }
+        world.grantAll()
+        world.handle(.prefetchLimited(2))
+        #expect(running.map { world.parts[$0]?.isPaused } == [false, false, true, true])
+        world.ask(4)
+        #expect(world.machine.wants(now: world.now).prefetches == 0)
+        world.end(running[0], .arrived)
+        #expect(running.map { world.parts[$0]?.isPaused } == [nil, false, false, true])
+        world.handle(.prefetchLimited(nil))
+        #expect(running.map { world.parts[$0]?.isPaused } == [nil, false, false, false] && world.complaint == nil)
+    }
+
+    @Test func `a node that is alone lets prefetch rest for its own reader, for as long as the link needs for the demand`() {
+        var world = World([8])
+        world.isAlone = true
+        world.advance(.milliseconds(90))
+        let prefetch = world.ask(0, from: .store)
+        world.grantAll()
+        world.handle(.demanded([5]))
+        #expect(world.parts[prefetch]?.isPaused == true)
+        world.ask(1, from: .store)
+        let demanded = world.ask(5, from: .store)
+        world.grantAll()
+        #expect(world.parts.keys.contains(demanded) && world.parts.count == 2)
+        // The link's rate is not known: half a second, and a way to the store and back.
+        world.advance(.milliseconds(400))
+        #expect(world.parts[prefetch]?.isPaused == true)
+        world.advance(.milliseconds(150))
+        #expect(world.parts[prefetch]?.isPaused == false && world.parts[demanded]?.isPaused == false)
+        #expect(world.complaint == nil)
+    }
+
+    @Test func `among other nodes prefetch goes on beside the node's own reader, for others wait for it`() {
+        var world = World([8])
+        world.advance(.milliseconds(90))
+        let prefetch = world.ask(0)
+        world.grantAll()
+        world.handle(.demanded([5]))
+        #expect(world.parts[prefetch]?.isPaused == false)
+        world.ask(1)
         #expect(world.machine.wants(now: world.now).prefetches == 1 && world.complaint == nil)
     }
 
@@ -429,7 +476,7 @@ private struct World {
         case 3:
             let block = Int.random(in: 0..<world.layout.count, using: &random)
             if !world.held.contains(block) { world.handle(.demanded([block])) }
-        case 4: world.handle(.prefetchHeld(!calm && random.chance(1, of: 2)))
+        case 4: world.handle(.prefetchLimited(calm || random.chance(1, of: 2) ? nil : Int.random(in: 0...3, using: &random)))
         case 5: if let file = world.checks.sorted().randomElement(using: &random) { world.check(file) }
         case 6:
             guard let id = world.planned.keys.sorted(by: { $0.number < $1.number }).randomElement(using: &random), !calm else { return }
@@ -437,7 +484,9 @@ private struct World {
             world.handle(.cancelled(id))
         case 7: world.handle(.granted(isForDemand: random.chance(1, of: 2)))
         case 8: world.grantAll()
-        case 9: world.advance(.milliseconds(Int.random(in: 1...400, using: &random)))
+        case 9:
+            world.isAlone = random.chance(1, of: 2)
+            world.advance(.milliseconds(Int.random(in: 1...400, using: &random)))
         case 10:
             world.verdict = calm ? nil : [nil, .unknown, .broken, .disputed, .stale].randomElement(using: &random) ?? nil
             if !calm, random.chance(1, of: 10) {

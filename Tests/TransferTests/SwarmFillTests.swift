@@ -206,4 +206,105 @@ import Transfer
         try expectClean(node)
         await node.swarm.shutDown()
     }
+
+    /// Another fill of the node's cache, after one that was stopped.
+    private func next(
+        after node: Node, _ model: CachedModel? = nil, source: FakeSource, limits: FillLimits = FillLimits(maximumTransfers: 8)
+    ) throws -> SwarmFill {
+        SwarmFill(
+            model: model ?? node.cache.model, source: source, swarm: node.swarm,
+            peerEngine: try TransferEngine(TransferEngineConfiguration(threads: 1)), pool: node.pool, limits: limits, logger: logger)
+    }
+
+    /// A node whose fill was stopped when it had some blocks of each chunk's file, and not the last chunk of "a".
+    private func stopped(_ folder: TemporaryFolder) async throws -> Node {
+        let nodes = try await nodes(1, folder, files: ["a": 9 << 20, "b": 5 << 20]) { _, cache in
+            FakeSource(cache.contents) { _, range in range.key == "a" && range.offset >= (9 << 20) - (128 << 10) ? .hangs : .none }
+        }
+        let node = nodes[0]
+        let run = Task { await node.fill.run() }
+        try await eventually("all else is there") {
+            node.cache.model.files.map(\.receivedChunks) == [4, 3] && node.cache.model.files[1].state == .complete
+        }
+        await node.fill.stop()
+        await run.value
+        return node
+    }
+
+    @Test func `a fill after another offers what is here at once, and its readers wait for no check`() async throws {
+        let folder = try TemporaryFolder()
+        let node = try await stopped(folder)
+        let busy = BusyThreads(.completion)
+        let second = try next(after: node, source: FakeSource(node.cache.contents))
+        let run = Task { await second.run() }
+        await second.demand(file: 0, offset: 8 << 20, length: 1)
+        try await eventually("the missing chunk is there") { node.cache.model.files[0].missingChunks().isEmpty }
+        let report = await second.report()
+        #expect(report.heldBlocks == report.blocks, "without a read, as the fill before left it")
+        busy.release()
+        await run.value
+        #expect(node.cache.model.files.allSatisfy { $0.state == .complete })
+        #expect(second.meter.receivedBytes == 1 << 20)
+        await second.close()
+        try expectClean(node)
+        await node.swarm.shutDown()
+    }
+
+    @Test func `after a restart what is here is checked beside the fill, offered then, and fetched again if it is wrong`() async throws {
+        let folder = try TemporaryFolder()
+        let node = try await stopped(folder)
+        let manifest = node.cache.model.manifest
+        let path = node.cache.model.directory + "/.partial/a"
+        node.cache.root.close()
+        let data = try FileHandle(forUpdating: URL(filePath: path))
+        try data.seek(toOffset: 3 << 20)
+        try data.write(contentsOf: [0x55, 0x66])
+        try data.close()
+        let (checks, background) = (BusyThreads(.completion), BusyThreads(.background))
+        let root = try CacheDirectory(root: folder.file("0"), .models, medium: .init(preference: .directory))
+        let model = try root.open(manifest)
+        let source = FakeSource(node.cache.contents)
+        let second = try next(after: node, model, source: source)
+        let run = Task { await second.run() }
+        await second.demand(file: 0, offset: 8 << 20, length: 1)
+        try await eventually("the chunk that is missing is there") { model.files[0].isReceived(4) }
+        let before = await second.report()
+        #expect(source.requests.allSatisfy { $0.key == "a" && $0.offset >= 8 << 20 }, "what is here is asked of nobody")
+        #expect(before.heldBlocks == 8, "and not offered before it is checked")
+        checks.release()
+        await run.value
+        background.release()
+        #expect(model.files.allSatisfy { $0.state == .complete })
+        #expect(second.meter.receivedBytes == 3 << 20, "the last chunk, and the one that was damaged")
+        try await eventually("all is offered") { await second.report().heldBlocks == before.blocks }
+        #expect(try [UInt8](Data(contentsOf: URL(filePath: "\(model.directory)/a"))) == node.cache.contents["a"])
+        await second.close()
+        root.close()
+        await node.swarm.shutDown()
+    }
+
+    @Test func `a fill that only checks its files waits for no bytes, and serves them after`() async throws {
+        let folder = try TemporaryFolder()
+        let nodes = try await nodes(2, folder, files: ["a": 5 << 20]) { _, cache in FakeSource(cache.contents) { _, _ in .hangs } }
+        let (node, other) = (nodes[0], nodes[1])
+        let busy = BusyThreads(.completion)
+        let limits = FillLimits(maximumTransfers: 8, storeDeadline: .seconds(3))
+        let fill = try next(after: node, source: FakeSource(node.cache.contents), limits: limits)
+        let run = Task { await fill.run() }
+        try await eventually("every chunk is there") { node.cache.model.files[0].missingChunks().isEmpty }
+        try await Task.sleep(for: .seconds(5))  // the deadline passes
+        busy.release()
+        await run.value
+        #expect(fill.failure == nil && node.cache.model.files[0].state == .complete)
+        let waiting = Task { await other.fill.run() }
+        // A fill that gave up has left the swarm.
+        try await eventually("it serves the other") { await fill.report().peers.contains { $0.connected } }
+        await fill.close()
+        await other.fill.stop()
+        await waiting.value
+        for node in nodes {
+            try expectClean(node)
+            await node.swarm.shutDown()
+        }
+    }
 }

@@ -16,6 +16,13 @@ package struct DemandHold: Sendable {
         case none
         /// So many prefetches may receive.
         case atMost(Int)
+
+        /// - Parameter other: the limit for another reason; nil: there is none.
+        /// - Returns: nil: all prefetches may receive.
+        func limit(with other: Int?) -> Int? {
+            guard case .atMost(let count) = self else { return other }
+            return min(count, other ?? count)
+        }
     }
 
     /// Of the time that the link needs for the demanded bytes.

@@ -5,14 +5,27 @@ internal import Logging
 enum FileCheck {
     /// `done` is called once, with `.stale` soon after `stop`, be the file large and the threads busy with others.
     static func begin(
-        _ file: CachedFile, until stop: WorkStop,
+        _ file: CachedFile, of model: CachedModel, until stop: WorkStop,
         _ done: @escaping @Sendable (Result<Completion, ChunkStoreError>) -> Void
     ) {
-        BlockingWork.shared.submit(.completion, until: stop) {
-            done(Result { () throws(ChunkStoreError) in try file.complete(until: stop) })
+        let slices = Slices(CompletionWork(file, until: stop))
+        BlockingWork.shared.submitSlices(.completion, for: model.work, until: stop) {
+            do throws(ChunkStoreError) {
+                guard let completion = try slices.work.next() else { return true }
+                done(.success(completion))
+            } catch {
+                done(.failure(error))
+            }
+            return false
         } stopped: {
             done(.failure(.stale(key: file.key, chunk: 0)))
         }
+    }
+
+    /// `@unchecked Sendable`: one slice at a time runs, and the queue's lock orders it after the one before.
+    private final class Slices: @unchecked Sendable {
+        var work: CompletionWork
+        init(_ work: CompletionWork) { self.work = work }
     }
 
     /// Tells people of what no mistake of the bytes is: the file's end, or a doubt that a second download settles.

@@ -45,13 +45,13 @@ extension FillMachine {
 
     /// How many fetches may begin that nobody waits for.
     var prefetchesToBegin: Int {
-        if isHeld { return 0 }
         let free = max(0, controller.limit - records.count)
-        switch extent {
-        case .none: return free
-        case .atMost(let count): return min(free, max(0, count - prefetching.count))
-        }
+        guard let limit = prefetchLimit else { return free }
+        return min(free, max(0, limit - prefetching.count))
     }
+
+    /// So many prefetches may receive while readers wait, of this model or another; nil: all.
+    var prefetchLimit: Int? { extent.limit(with: othersLimit) }
 
     /// Fetches that nobody waits for, the eldest first.
     private var prefetching: [ID] {
@@ -59,12 +59,7 @@ extension FillMachine {
     }
 
     /// The prefetches that go on while others rest; nil: all.
-    var exempt: Set<ID>? {
-        switch extent {
-        case .none: nil
-        case .atMost(let count): Set(prefetching.prefix(count))
-        }
-    }
+    var exempt: Set<ID>? { prefetchLimit.map { Set(prefetching.prefix($0)) } }
 
     /// The cause for which readers wait now; nil: nobody waits for a chunk that is missing.
     ///
@@ -91,7 +86,7 @@ extension FillMachine {
     /// Whether the fetch is to receive nothing, since a reader waits for something else.
     func rests(_ id: ID, _ record: Record, exempt: Set<ID>?) -> Bool {
         if record.isDemanded { return false }
-        return isHeld || exempt.map { !$0.contains(id) } ?? false
+        return exempt.map { !$0.contains(id) } ?? false
     }
 
     mutating func hold(_ now: Instant) {

@@ -6,7 +6,7 @@ extension FillMachine {
 
     mutating func tick(_ bytes: Int64, _ now: Instant) {
         // A window in which the fill was held back says nothing about the right number of transfers.
-        controller.tick(totalBytes: bytes, inFlight: isHeld || extent != .none ? 0 : records.count, now: now)
+        controller.tick(totalBytes: bytes, inFlight: prefetchLimit == nil ? records.count : 0, now: now)
         demandHold.received(totalBytes: bytes, now: now)
         let exempt = exempt
         for id in records.keys.sorted() {
@@ -39,7 +39,7 @@ extension FillMachine {
 
     mutating func watchDeadline(_ now: Instant) {
         // A fill that waits for memory or its rate has asked for nothing that could have come.
-        if isHeld || records.isEmpty { lastProgress = max(lastProgress, now) }
+        if othersLimit != nil || records.isEmpty { lastProgress = max(lastProgress, now) }
         guard phase == .filling, !records.isEmpty, lastProgress.duration(to: now) > limits.storeDeadline else { return }
         let cause = lastError.map { ": \($0)" } ?? ""
         let waited = limits.storeDeadline.components.seconds

@@ -47,8 +47,8 @@ package struct FillMachine: Sendable {
         case layoutRead(file: Int, LayoutReading)
         /// The staging queue lets one transfer begin.
         case granted(isForDemand: Bool)
-        /// Another model's reader waits, or waits no more.
-        case prefetchHeld(Bool)
+        /// Another model's reader waits: so many prefetches may receive. Nil: it waits no more.
+        case prefetchLimited(Int?)
         case began(ID)
         /// The cache did not let the fetch begin; no error: its chunk is there, or its former writer is letting go of
         /// it.
@@ -135,7 +135,8 @@ package struct FillMachine: Sendable {
     /// None of their chunks is fetched, also of those that are lost later.
     var failedFiles: Set<Int> = []
     var phase = Phase.filling
-    var isHeld = false
+    /// So many prefetches may receive while another model's reader waits.
+    var othersLimit: Int?
     var demandHold: DemandHold
     /// Of the last look.
     var extent = DemandHold.Extent.none
@@ -225,8 +226,8 @@ package struct FillMachine: Sendable {
         case .demand(let file, let chunks, let last): demanded(file, chunks, last, now)
         case .layoutRead(let file, let reading): layoutRead(file, reading)
         case .granted(let isForDemand): granted(isForDemand, now)
-        case .prefetchHeld(let isHeld):
-            self.isHeld = isHeld
+        case .prefetchLimited(let limit):
+            othersLimit = limit
             hold(now)
         case .began(let id): actions.append(.send(id))
         case .didNotBegin(let id, let received, let error): didNotBegin(id, received, error, now)
@@ -249,7 +250,7 @@ package struct FillMachine: Sendable {
             stop(now)
         }
         // While some prefetches go on, the end of one lets the next one go on.
-        if extent != look(now) || (extent != .none && extent != .atMost(0)) { hold(now) }
+        if extent != look(now) || (prefetchLimit ?? 0) > 0 { hold(now) }
         endIfOver()
         return taken()
     }
@@ -309,7 +310,7 @@ package struct FillMachine: Sendable {
         // Also where the engine found fault with what followed the last byte.
         case _ where chunks == record.run.chunks.count, .arrived:
             // Alone on the link a transfer is faster than those beside it will be.
-            if extent == .none, !isHeld { remember(record, now) }
+            if prefetchLimit == nil { remember(record, now) }
             over(id, received: record.run.chunks.count, retryAt: now)
         case .cacheFailed(let error): cacheFailed(id, error, chunks, now)
         case .failed(let error):

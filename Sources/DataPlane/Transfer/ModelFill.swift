@@ -74,7 +74,7 @@ public actor ModelFill {
         set = model.current
         copy = LocalCopy(
             set, from: donors, pace: prefetches ? pace : nil, blockBytes: nil, meter: meter, logger: logger,
-            model: model.id)
+            model: model)
         let files = set.files
         machine = FillMachine(
             names: files.map(\.key), chunkCounts: files.map(\.chunkCount), chunkBytes: set.manifest.chunkBytes,
@@ -165,7 +165,7 @@ public actor ModelFill {
             self.grant = grant
             handle(.granted(isForDemand: grant.isForDemand))
             self.grant = nil
-        case .staging(.holdChanged): handle(.prefetchHeld(share.holdsPrefetch))
+        case .staging(.holdChanged): handle(.prefetchLimited(share.prefetchLimit))
         case .source(let source): self.source = source
         case .tick:
             handle(.progressed(parts.mapValues { $0.sink.progress }))
@@ -267,7 +267,7 @@ public actor ModelFill {
 
     private func check(_ index: Int) {
         let file = set.files[index]
-        FileCheck.begin(file, until: checking) { [mailbox, logger] result in
+        FileCheck.begin(file, of: model, until: checking) { [mailbox, logger] result in
             if case .success(let completion) = result { FileCheck.log(completion, of: file, to: logger) }
             // Before the result: with it the machine would take the fill for over.
             if case .failure(.notComplete) = result {
@@ -281,7 +281,7 @@ public actor ModelFill {
         let file = set.files[index]
         let bytes = file.range(ofChunk: chunks - 1).upperBound
         // Not here: a table of 10 MB takes tens of milliseconds, and a disk's longer.
-        BlockingWork.shared.submit(.demanded) { [mailbox] in
+        BlockingWork.shared.submit(.demanded, for: model.work) { [mailbox] in
             mailbox.put(.event(.layoutRead(file: index, LayoutReading(file, bytes: bytes))))
         }
     }

@@ -62,33 +62,39 @@ extension CachedFile {
         return times == (status.modified_nanoseconds, status.changed_nanoseconds)
     }
 
+    /// CRC-64/ECMA of each block of a received chunk, in order, without a read. Those of a chunk that this agent
+    /// received or checked are remembered, so that no fill after the first one reads the chunk for them.
+    ///
+    /// Nil: the chunk is missing, unchecked, or known by parts of which the blocks are not made.
+    public func knownDigests(of chunk: Int, blockBytes: UInt64) -> [UInt64]? {
+        guard map.isReceived(chunk), !unchecked.isSet(chunk) else { return nil }
+        if blockBytes >= chunkBytes { return [map.checksum(chunk)] }
+        guard let known = knownParts.withLock({ $0[chunk] }), blockBytes % known.bytes == 0 else { return nil }
+        return blocks(of: known, chunk, blockBytes)
+    }
+
     /// Reads the chunk's bytes and holds them against its CRC. An unchecked chunk that is right becomes visible, and
     /// with the last one of a file that had its plain name the name is back; one that is wrong is forgotten. Blocking:
-    /// reads up to a chunk, unless an earlier check's result is known.
+    /// reads a chunk. ``knownDigests(of:blockBytes:)`` has the digests without that, where they are known.
     ///
     /// - Parameter blockBytes: for the CRCs of blocks; a chunk is a whole number of them.
     public func check(_ chunk: Int, blockBytes: UInt64) -> ChunkCheck {
         if !map.isReceived(chunk) { return .absent }
         let fill = fill
         let wasUnchecked = unchecked.isSet(chunk)
-        let parts: [UInt64]
         // A small model that was a large one has smaller blocks than its chunks' usual parts.
         let partBytes = blockBytes % usualPartBytes == 0 ? usualPartBytes : blockBytes
-        if !wasUnchecked, partBytes == usualPartBytes, let known = checkedParts.withLock({ $0[chunk] }) {
-            parts = known
-        } else {
-            let expected = map.checksum(chunk)
-            var reason = "its bytes do not have the CRC-64 that is kept for it"
-            var read: [UInt64]?
-            do throws(ChunkStoreError) { read = try partChecksums(chunk, partBytes) } catch { reason = "\(error)" }
-            guard let read, combined(read, partBytes, of: range(ofChunk: chunk)) == expected else {
-                forget(chunk, had: expected, fill: fill, wasUnchecked: wasUnchecked, reason)
-                return .wrong
-            }
-            parts = read
-            if wasUnchecked { confirm(chunk, partBytes == usualPartBytes ? parts : nil, fill: fill) }
+        let expected = map.checksum(chunk)
+        var reason = "its bytes do not have the CRC-64 that is kept for it"
+        var read: [UInt64]?
+        do throws(ChunkStoreError) { read = try partChecksums(chunk, partBytes) } catch { reason = "\(error)" }
+        guard let read, combined(read, partBytes, of: range(ofChunk: chunk)) == expected else {
+            forget(chunk, had: expected, fill: fill, wasUnchecked: wasUnchecked, reason)
+            return .wrong
         }
-        return .right(blocks(of: parts, partBytes, chunk, blockBytes))
+        let parts = ChunkParts(bytes: partBytes, checksums: read)
+        if wasUnchecked { confirm(chunk, parts, fill: fill) } else { remember(chunk, parts, had: expected, fill: fill) }
+        return .right(blocks(of: parts, chunk, blockBytes))
     }
 
     /// As ``check(_:blockBytes:)``, for the check alone.
@@ -97,11 +103,19 @@ extension CachedFile {
 
     // MARK: Outcomes
 
-    private func confirm(_ chunk: Int, _ parts: [UInt64]?, fill: Int) {
+    /// `had`: the chunk may have been fetched again since.
+    private func remember(_ chunk: Int, _ parts: ChunkParts, had crc: UInt64, fill: Int) {
+        completing.withLock { _ in
+            guard self.fill == fill, map.isReceived(chunk), map.checksum(chunk) == crc else { return }
+            knownParts.withLock { $0[chunk] = parts }
+        }
+    }
+
+    private func confirm(_ chunk: Int, _ parts: ChunkParts, fill: Int) {
         let isLast = completing.withLock { _ in
             // Begun anew meanwhile, or checked by another thread.
             guard self.fill == fill, unchecked.clear(chunk) else { return false }
-            checkedParts.withLock { $0[chunk] = parts }
+            knownParts.withLock { $0[chunk] = parts }
             if visibility == .streaming { map.setVisible(chunk) }
             return uncheckedCount.wrappingDecrementThenLoad(ordering: .acquiringAndReleasing) == 0
         }
@@ -149,10 +163,10 @@ extension CachedFile {
             map.nextEpoch()
         }
         if map.state == .complete { map.state = .filling }
+        knownParts.withLock { $0[chunk] = nil }
         map.clearVisible(chunk)
         map.clearReceived(chunk)
         if unchecked.clear(chunk) { uncheckedCount.wrappingDecrement(ordering: .acquiringAndReleasing) }
-        checkedParts.withLock { $0[chunk] = nil }
         missing.wrappingIncrement(ordering: .acquiringAndReleasing)
         announce()
         lost(
@@ -184,17 +198,26 @@ extension CachedFile {
         return crc
     }
 
-    private func blocks(of parts: [UInt64], _ partBytes: UInt64, _ chunk: Int, _ blockBytes: UInt64) -> [UInt64] {
-        precondition(blockBytes % partBytes == 0, "a block is a whole number of parts")
+    private func blocks(of parts: ChunkParts, _ chunk: Int, _ blockBytes: UInt64) -> [UInt64] {
+        precondition(blockBytes % parts.bytes == 0, "a block is a whole number of parts")
+        let all = parts.checksums
         let range = range(ofChunk: chunk)
-        let perBlock = Int(blockBytes / partBytes)
-        return stride(from: 0, to: parts.count, by: perBlock).map { first in
-            let start = range.lowerBound + UInt64(first) * partBytes
+        let perBlock = Int(blockBytes / parts.bytes)
+        if perBlock == 1 { return all }
+        return stride(from: 0, to: all.count, by: perBlock).map { first in
+            let start = range.lowerBound + UInt64(first) * parts.bytes
             return combined(
-                parts[first..<min(first + perBlock, parts.count)], partBytes,
+                all[first..<min(first + perBlock, all.count)], parts.bytes,
                 of: start..<min(start + blockBytes, range.upperBound))
         }
     }
+}
+
+/// CRC-64/ECMA of the parts of one chunk, in order.
+struct ChunkParts: Sendable {
+    /// Of each part but the last.
+    let bytes: UInt64
+    let checksums: [UInt64]
 }
 
 /// A chunk that was here and is missing now, because its bytes were found wrong: it is to be fetched again.

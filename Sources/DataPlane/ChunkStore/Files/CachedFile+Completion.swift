@@ -6,44 +6,20 @@ internal import TextCoding
 /// From "all chunks are here" to "published", and the ways back.
 extension CachedFile {
     /// When all chunks are received: checks those that are unchecked, verifies, then publishes, or invalidates (first
-    /// mismatch) or fails (second). Blocking, so on ``BlockingWork``: MD5 and CRC-64/NVME read the file, a disk is
-    /// synced. Meanwhile no lock is held, and the file may fail or close. Again on a complete file: `.published`. A
-    /// file that was verified before a restart, or when its name was taken, is not read again for its digest.
+    /// mismatch) or fails (second). Blocking, so on ``BlockingWork``, there in slices (``CompletionWork``): MD5 and
+    /// CRC-64/NVME read the file, a disk is synced. Meanwhile no lock is held, and the file may fail or close. Again on
+    /// a complete file: `.published`. A file that was verified before a restart, or when its name was taken, is not
+    /// read again for its digest.
     ///
     /// - Parameter stop: ends it within the time of a 2 MiB read; the file stays as it is.
     /// Errors: `.notComplete`, also when a chunk was found wrong or could not be read back: it is missing then, and
     /// told by `CachedModel.lostChunks()`; `.stale`: stopped, closed or failed; `.io`, `.mediumFull`, `.nameTaken`.
     public func complete(until stop: WorkStop = WorkStop()) throws(ChunkStoreError) -> Completion {
-        if uncheckedCount.load(ordering: .acquiring) > 0 {
-            for chunk in 0..<chunkCount where unchecked.isSet(chunk) {
-                if stop.isStopped { throw .stale(key: key, chunk: chunk) }
-                check(chunk)
-            }
-        }
-        while true {
-            let finding = try examine(until: stop)
-            // Nil: chunks were lost and came again meanwhile.
-            if let completion = try locked({ completing throws(ChunkStoreError) in try settle(finding, &completing) }) {
-                return completion
-            }
-        }
+        var work = CompletionWork(self, until: stop)
+        while true { if let completion = try work.next() { return completion } }
     }
 
-    /// The result of a look at the bytes, and which bytes those were.
-    private struct Finding {
-        enum Result {
-            /// Earlier, and nothing has changed since.
-            case recorded(Verification)
-            case verified(Verification)
-            case unreadable(chunk: Int, path: String, why: String)
-        }
-        let result: Result
-        let checksums: ObjectChecksums
-        /// `Completing.changes` before the look.
-        let changes: Int
-    }
-
-    private func locked<Value: Sendable>(
+    func locked<Value: Sendable>(
         _ body: (inout Completing) throws(ChunkStoreError) -> Value
     ) throws(ChunkStoreError) -> Value {
         let result: Result<Value, ChunkStoreError> = completing.withLock { completing in
@@ -53,39 +29,16 @@ extension CachedFile {
     }
 
     /// Another version may have the names of a closed file by now, and publishing links by path.
-    private func refuseIfOver() throws(ChunkStoreError) {
+    func refuseIfOver() throws(ChunkStoreError) {
         if isClosed || map.state == .failed { throw .stale(key: key, chunk: 0) }
     }
 
-    /// Reads and syncs what publication needs, without a lock and without consequences.
-    private func examine(until stop: WorkStop) throws(ChunkStoreError) -> Finding {
-        let changes = try locked { completing throws(ChunkStoreError) in
-            try refuseIfOver()
-            return completing.changes
-        }
-        let checksums = checksums.withLock { $0 }
-        let result: Finding.Result
-        do throws(ChunkStoreError) {
-            result = if let known = recorded(checksums) { .recorded(known) } else {
-                .verified(try verify(checksums, until: stop))
-            }
-        } catch .unreadable(let path, let chunk, let why) {
-            result = .unreadable(chunk: chunk, path: path, why: why)
-        }
-        switch result {
-        case .unreadable: break
-        case .verified(.mismatch) where !checksums.isTagAlone: break
-        case .recorded, .verified: if try !isPublished() { try syncData() }
-        }
-        return Finding(result: result, checksums: checksums, changes: changes)
-    }
-
-    private func isPublished() throws(ChunkStoreError) -> Bool {
+    func isPublished() throws(ChunkStoreError) -> Bool {
         map.state == .complete ? try paths.isPublished() : false
     }
 
     /// How a file that is complete was found to be before a restart, or when its name was taken.
-    private func recorded(_ checksums: ObjectChecksums) -> Verification? {
+    func recorded(_ checksums: ObjectChecksums) -> Verification? {
         guard map.receivedCount == chunkCount else { return nil }
         return switch map.record {
         case .verified where checksums.crc64 == nil: .verified
@@ -95,7 +48,9 @@ extension CachedFile {
     }
 
     /// Nil: the finding is of bytes that have changed.
-    private func settle(_ finding: Finding, _ completing: inout Completing) throws(ChunkStoreError) -> Completion? {
+    func settle(
+        _ finding: CompletionWork.Finding, _ completing: inout Completing
+    ) throws(ChunkStoreError) -> Completion? {
         try refuseIfOver()
         guard completing.changes == finding.changes else { return nil }
         let verification: Verification?
@@ -186,13 +141,13 @@ extension CachedFile {
     ///
     /// Errors: `.notComplete`, `.unreadable`.
     public func verify() throws(ChunkStoreError) -> Verification {
-        try verify(checksums.withLock { $0 }, until: WorkStop())
+        try refuseIfIncomplete()
+        return try compare(checksums.withLock { $0 })
     }
 
-    private func verify(_ checksums: ObjectChecksums, until stop: WorkStop) throws(ChunkStoreError) -> Verification {
+    func refuseIfIncomplete() throws(ChunkStoreError) {
         let missing = chunkCount - map.receivedCount
         if missing > 0 { throw .notComplete(key: key, missingChunks: missing) }
-        return try compare(checksums, until: stop)
     }
 
     /// Reads the range, 2 MiB at a time. Errors: `.unreadable`; `.stale`: `stop` came meanwhile.
@@ -317,6 +272,7 @@ extension CachedFile {
         nextFill()
         map.state = .filling
         map.record = .nothing
+        knownParts.withLock { $0 = [:] }
         map.forgetAll()
         recount()
     }
@@ -336,7 +292,7 @@ extension CachedFile {
         for chunk in 0..<chunkCount where unchecked.clear(chunk) {
             uncheckedCount.wrappingDecrement(ordering: .acquiringAndReleasing)
         }
-        checkedParts.withLock { $0 = [:] }
+        knownParts.withLock { $0 = [:] }
         map.forgetAll()
         recount()
         announce()

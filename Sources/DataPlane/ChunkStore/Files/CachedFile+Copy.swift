@@ -39,10 +39,11 @@ extension CachedFile {
     /// - Parameters:
     ///   - chunks: whole chunks of the donor, see ``chunksOfCopy(from:)``.
     ///   - blockBytes: of the digests; a chunk is a whole number of blocks.
+    ///   - turn: gives the copy up while the donor's disk hangs; the result, whenever it comes, is ``ChunkCopy/gone``.
     /// Errors: of this file: `.stale`, `.mediumFull`, `.io`.
-    public func copy(_ chunks: Range<Int>, from donor: CachedFile, blockBytes: UInt64) throws(ChunkStoreError)
-        -> ChunkCopy
-    {
+    public func copy(
+        _ chunks: Range<Int>, from donor: CachedFile, blockBytes: UInt64, turn: CopyTurn = CopyTurn()
+    ) throws(ChunkStoreError) -> ChunkCopy {
         let range = range(ofChunk: chunks.lowerBound).lowerBound..<range(ofChunk: chunks.upperBound - 1).upperBound
         guard let expected = donor.checksumOfVerified(range) else { return .gone }
         var assemblies: [Int: ChunkAssembly] = [:]
@@ -57,8 +58,11 @@ extension CachedFile {
             }
         }
         if assemblies.isEmpty { return .copied([]) }
-        guard let digests = try copyBytes(range, from: donor, into: assemblies, blockBytes) else { return .gone }
+        guard turn.begins(Array(assemblies.values), readsAside: donor.isOnDisk),
+            let digests = try copyBytes(range, from: donor, into: assemblies, blockBytes, turn)
+        else { return .gone }
         guard combined(digests, blockBytes, of: range) == expected else { return donor.isVerified ? .damaged : .gone }
+        guard turn.ends() else { return .gone }
         var copied: [CopiedChunk] = []
         for (chunk, assembly) in assemblies.sorted(by: { $0.key < $1.key }) {
             let first = Int((assembly.range.lowerBound - range.lowerBound) / blockBytes)
@@ -76,9 +80,11 @@ extension CachedFile {
         return combined(chunks.map { map.checksum($0) }, chunkBytes, of: range)
     }
 
-    /// Returns the blocks' CRCs, taken on the bytes as they pass; nil: the donor cannot be read.
+    /// Returns the blocks' CRCs, taken on the bytes as they pass; nil: the donor cannot be read, or the copy was given
+    /// up.
     private func copyBytes(
-        _ range: Range<UInt64>, from donor: CachedFile, into assemblies: [Int: ChunkAssembly], _ blockBytes: UInt64
+        _ range: Range<UInt64>, from donor: CachedFile, into assemblies: [Int: ChunkAssembly], _ blockBytes: UInt64,
+        _ turn: CopyTurn
     ) throws(ChunkStoreError) -> [UInt64]? {
         let step = Manifest.hugePageBytes
         let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: Int(step), alignment: 4096)
@@ -89,17 +95,33 @@ extension CachedFile {
             // No step lies in two chunks: they are multiples of it.
             let next = offset..<min(offset + step, range.upperBound)
             let assembly = assemblies[Int(offset / chunkBytes)]
-            let mapped = try assembly?.mappedSpace(next)
+            // A read of a disk may end after another writer has the chunk.
+            let mapped = donor.isOnDisk ? nil : try assembly?.mappedSpace(next)
             let space = mapped ?? UnsafeMutableRawBufferPointer(rebasing: buffer[..<next.count])
+            donor.readForCopy.withLock { $0 }?()
             guard mc_pread_all(donor.descriptor, space.baseAddress, next.count, offset) == next.count else {
                 return nil
             }
             digests.take(UnsafeRawBufferPointer(space))
-            if assembly != nil, mapped == nil { try write(UnsafeRawBufferPointer(space), at: offset) }
+            let hasGoneOn = try turn.writes { () throws(ChunkStoreError) in
+                guard mapped == nil, let assembly else { return }
+                try put(UnsafeRawBufferPointer(space), at: next, into: assembly)
+            }
+            guard hasGoneOn else { return nil }
             offset = next.upperBound
         }
         return digests.all
     }
+
+    private func put(
+        _ bytes: UnsafeRawBufferPointer, at range: Range<UInt64>, into assembly: ChunkAssembly
+    ) throws(ChunkStoreError) {
+        guard let mapped = try assembly.mappedSpace(range) else { return try write(bytes, at: range.lowerBound) }
+        mapped.copyMemory(from: bytes)
+    }
+
+    /// For tests: `body` is called before each read of this file for a copy, on the thread that reads.
+    package func onReadForCopy(_ body: (@Sendable () -> Void)?) { readForCopy.withLock { $0 = body } }
 }
 
 /// CRC-64/ECMA of blocks whose bytes come in order.

@@ -1,5 +1,4 @@
 internal import Checksum
-internal import Crypto
 internal import TextCoding
 
 /// How the bytes of a file are held against what the store says of them.
@@ -16,62 +15,21 @@ extension CachedFile {
 
     /// By the checksum that decides (``ObjectChecksums/deciding``). All but CRC-64 read the file.
     ///
-    /// Errors: `.unreadable`; `.stale`: `stop` came meanwhile.
-    func compare(_ checksums: ObjectChecksums, until stop: WorkStop) throws(ChunkStoreError) -> Verification {
-        switch checksums.deciding {
-        case .crc64(let expected): return outcome("CRC-64", Hex.encode(expected), Hex.encode(combinedChecksum))
-        case .crc64nvme(let expected):
-            var crc: UInt64 = 0
-            try forEachBuffer(0..<size, until: stop) { crc = mc_crc64nvme(crc, $0.baseAddress, $0.count) }
-            return outcome("CRC-64/NVME", Hex.encode(expected), Hex.encode(crc))
-        case .sha256(let expected): return try compare("SHA-256", expected, SHA256(), stop)
-        case .sha1(let expected): return try compare("SHA-1", expected, Insecure.SHA1(), stop)
-        case .crc32c(let expected):
-            var crc: UInt32 = 0
-            try forEachBuffer(0..<size, until: stop) { crc = mc_crc32c(crc, $0.baseAddress, $0.count) }
-            return outcome("CRC-32C", "\(expected)", "\(crc)")
-        case .crc32(let expected):
-            var crc: UInt32 = 0
-            try forEachBuffer(0..<size, until: stop) { crc = mc_crc32(crc, $0.baseAddress, $0.count) }
-            return outcome("CRC-32", "\(expected)", "\(crc)")
-        case .parts(let parts):
-            return switch parts.kind {
-            case .sha256: try compare(parts, SHA256(), stop)
-            case .sha1: try compare(parts, Insecure.SHA1(), stop)
-            }
-        case .md5(let expected): return try compare("MD5", expected, Insecure.MD5(), stop)
-        case nil: return .unverifiable
-        }
+    /// Errors: `.unreadable`.
+    func compare(_ checksums: ObjectChecksums) throws(ChunkStoreError) -> Verification {
+        guard var digest = ObjectDigest(checksums.deciding, bytes: size) else { return withoutReading(checksums) }
+        try forEachBuffer(0..<size) { digest.take($0) }
+        return outcome(digest)
     }
 
-    private func compare(
-        _ kind: String, _ expected: String, _ empty: some HashFunction, _ stop: WorkStop
-    ) throws(ChunkStoreError) -> Verification {
-        var hash = empty
-        try forEachBuffer(0..<size, until: stop) { hash.update(bufferPointer: $0) }
-        return outcome(kind, expected.lowercased(), Hex.encode(hash.finalize()))
+    /// Where ``ObjectDigest`` has nothing to compare with.
+    func withoutReading(_ checksums: ObjectChecksums) -> Verification {
+        guard let expected = checksums.crc64 else { return .unverifiable }
+        return outcome("CRC-64", Hex.encode(expected), Hex.encode(combinedChecksum))
     }
 
-    /// The digest of the parts' digests.
-    private func compare(
-        _ parts: PartDigest, _ empty: some HashFunction, _ stop: WorkStop
-    ) throws(ChunkStoreError) -> Verification {
-        var whole = empty
-        var offset: UInt64 = 0
-        for run in parts.runs {
-            for _ in 0..<max(0, run.count) {
-                // A manifest from a disk may say anything.
-                guard run.bytes > 0 || size == 0, run.bytes <= size - offset else { return .unverifiable }
-                var hash = empty
-                try forEachBuffer(offset..<offset + run.bytes, until: stop) { hash.update(bufferPointer: $0) }
-                whole.update(data: Array(hash.finalize()))
-                offset += run.bytes
-            }
-        }
-        guard offset == size else { return .unverifiable }
-        return outcome(
-            "composite \(parts.kind.rawValue)", parts.digest.lowercased(), Hex.encode(whole.finalize()))
-    }
+    /// - Parameter digest: of all bytes of the file.
+    func outcome(_ digest: ObjectDigest) -> Verification { outcome(digest.kind, digest.expected, digest.found) }
 
     private func outcome(_ kind: String, _ expected: String, _ got: String) -> Verification {
         if expected == got { return .verified }

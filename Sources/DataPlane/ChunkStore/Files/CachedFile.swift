@@ -31,14 +31,17 @@ public final class CachedFile: Sendable {
     let uncheckedCount = ManagedAtomic<Int>(0)
     /// Chunks whose check is queued because a reader waits.
     let demandedChecks: AtomicBits
-    /// Of checked chunks, CRC-64 of each part.
-    let checkedParts = Mutex<[Int: [UInt64]]>([:])
+    /// Of received chunks that are not unchecked, what is known beside their CRCs.
+    let knownParts = Mutex<[Int: ChunkParts]>([:])
     let missing: ManagedAtomic<Int>
     private let closed = ManagedAtomic<Bool>(false)
     private let changed: @Sendable () -> Void
     let lost: @Sendable (LostChunk) -> Void
     /// How often the file was begun anew. The epoch does not tell: it counts only what readers saw.
     private let fills = ManagedAtomic<Int>(0)
+
+    /// See ``onReadForCopy(_:)``.
+    let readForCopy = Mutex<(@Sendable () -> Void)?>(nil)
 
     /// The checksums that the store gave.
     let checksums: Mutex<ObjectChecksums>
@@ -155,6 +158,9 @@ public final class CachedFile: Sendable {
     /// Starts at 1; greater after every `invalidate` of a file that showed bytes.
     public var epoch: UInt32 { map.epoch }
 
+    /// Whether a read of it may wait for a disk.
+    public var isOnDisk: Bool { medium == .disk }
+
     /// Bytes of the file that the chunk holds; the last chunk may be short.
     public func range(ofChunk chunk: Int) -> Range<UInt64> {
         let start = UInt64(chunk) * chunkBytes
@@ -244,7 +250,10 @@ public final class CachedFile: Sendable {
     }
 
     /// Checksum first, then `received`, then `visible`: whoever sees a bit sees what it stands for.
-    func received(_ chunk: Int, crc: UInt64) -> Bool {
+    ///
+    /// - Parameter parts: nil: the chunk came as one.
+    func received(_ chunk: Int, crc: UInt64, parts: ChunkParts?) -> Bool {
+        knownParts.withLock { $0[chunk] = parts }
         map.setChecksum(chunk, crc)
         map.setReceived(chunk)
         if visibility == .streaming { map.setVisible(chunk) }

@@ -28,6 +28,8 @@ public final class CachedModel: Sendable {
     public var files: [CachedFile] { current.files }
     public let medium: Medium
     public let visibility: VisibilityMode
+    /// The owner of what the model asks of ``BlockingWork``.
+    public let work: WorkOwner
 
     private let fileSet: Mutex<FileSet>
     let stateDirectory: StateDirectory
@@ -79,7 +81,9 @@ public final class CachedModel: Sendable {
         self.stateDirectory = stateDirectory
         self.notifier = notifier
         self.losses = losses
-        checker = ChunkChecker(files: files, work: .shared, logger: logger, model: id)
+        let work = WorkOwner(id, isOnDisk: medium == .disk)
+        self.work = work
+        checker = ChunkChecker(files: files, work: .shared, for: work, logger: logger)
         use = Mutex(Use(pinned: stateDirectory.isPinned, lastUsed: stateDirectory.lastUsed))
         beat()
         checker.start()

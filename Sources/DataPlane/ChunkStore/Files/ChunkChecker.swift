@@ -2,10 +2,12 @@ internal import Logging
 internal import Synchronization
 
 /// Checks a model's unchecked chunks: those that readers wait for first, the others in file order, one at a time, on
-/// the threads of ``BlockingWork``. Models take turns chunk by chunk.
+/// the threads of ``BlockingWork``. Models take turns chunk by chunk, and so do the readers of one model.
 final class ChunkChecker: Sendable {
     private struct State {
         var files: [CachedFile]
+        /// The same, by ``CachedFile/fileIndex``.
+        var byIndex: [UInt32: CachedFile]
         /// Where the background has come to.
         var file = 0
         var chunk = 0
@@ -13,22 +15,26 @@ final class ChunkChecker: Sendable {
         var wrongChunks = 0
         var spoke = ContinuousClock.now
         var isStopped = false
+        var demands = DemandedChecks()
+        /// A check for a reader is queued or runs.
+        var servesReader = false
         var waiters: [CheckedContinuation<Void, Never>] = []
     }
     private let state: Mutex<State>
     private let work: BlockingWork
+    private let owner: WorkOwner
     private let logger: Logger
-    private let model: String
     private let totalBytes: UInt64
 
     private static let speakEvery = Duration.seconds(5)
 
-    init(files: [CachedFile], work: BlockingWork, logger: Logger, model: String) {
+    init(files: [CachedFile], work: BlockingWork, for owner: WorkOwner, logger: Logger) {
         totalBytes = files.reduce(0) { $0 + $1.receivedBytes }
-        state = Mutex(State(files: files))
+        let byIndex = Dictionary(uniqueKeysWithValues: files.map { ($0.fileIndex, $0) })
+        state = Mutex(State(files: files, byIndex: byIndex))
         self.work = work
+        self.owner = owner
         self.logger = logger
-        self.model = model
     }
 
     func start() {
@@ -45,8 +51,38 @@ final class ChunkChecker: Sendable {
 
     /// Readers wait for these chunks.
     func demand(_ file: CachedFile, _ chunks: Range<Int>) {
-        for chunk in chunks where file.isUnchecked(chunk) && file.demandedChecks.set(chunk) {
-            work.submit(.demanded) { file.check(chunk) }
+        let unchecked = chunks.filter { file.isUnchecked($0) }
+        guard let first = unchecked.first, let last = unchecked.last else { return }
+        for chunk in unchecked { _ = file.demandedChecks.set(chunk) }
+        let begins = state.withLock { state in
+            guard state.byIndex[file.fileIndex] === file else { return false }
+            state.demands.demanded(file: file.fileIndex, chunks: first..<last + 1)
+            guard !state.servesReader else { return false }
+            state.servesReader = true
+            return true
+        }
+        if begins { serveReader() }
+    }
+
+    /// One chunk in a turn: readers of other models have theirs between.
+    private func serveReader() {
+        work.submit(.demanded, for: owner) { [weak self] in
+            guard let self, let (file, chunk) = self.nextDemanded() else { return }
+            file.check(chunk)
+            self.serveReader()
+        }
+    }
+
+    private func nextDemanded() -> (CachedFile, Int)? {
+        state.withLock { state in
+            let files = state.byIndex
+            if let next = state.demands.next(isUnchecked: { files[$0]?.isUnchecked($1) == true }),
+                let file = files[next.file]
+            {
+                return (file, next.chunk)
+            }
+            state.servesReader = false
+            return nil
         }
     }
 
@@ -63,7 +99,7 @@ final class ChunkChecker: Sendable {
     }
 
     private func step() {
-        work.submit(.background) { [weak self] in
+        work.submit(.background, for: owner) { [weak self] in
             guard let self, let (file, chunk) = self.next() else { return }
             let range = file.range(ofChunk: chunk)
             self.checked(UInt64(range.count), isRight: file.check(chunk) != .wrong)
@@ -95,6 +131,7 @@ final class ChunkChecker: Sendable {
     private func finish() {
         let waiters = state.withLock { state in
             state.files = []
+            state.byIndex = [:]
             defer { state.waiters = [] }
             return state.waiters
         }
@@ -117,7 +154,7 @@ final class ChunkChecker: Sendable {
         logger.info(
             message,
             metadata: [
-                "model": "\(model)", "checkedBytes": "\(bytes)", "totalBytes": "\(totalBytes)",
+                "model": "\(owner.name)", "checkedBytes": "\(bytes)", "totalBytes": "\(totalBytes)",
                 "droppedChunks": "\(wrong)",
             ])
     }

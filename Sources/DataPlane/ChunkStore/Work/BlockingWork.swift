@@ -3,14 +3,27 @@ internal import Glibc
 internal import LinuxShim
 internal import Synchronization
 
+/// The model for which work is done: models take turns at the threads of a lane.
+public struct WorkOwner: Hashable, Sendable {
+    /// The model's id.
+    public let name: String
+    /// The work may wait for a disk, so it has threads of its own: a cache in memory never waits for a disk that hangs.
+    public let isOnDisk: Bool
+
+    public init(_ name: String, isOnDisk: Bool) {
+        self.name = name
+        self.isOnDisk = isOnDisk
+    }
+}
+
 /// Threads for what blocks: hashing, reads from a disk, fdatasync. One for the process, so that neither the threads of
 /// Swift's tasks (openings, `/healthz`) nor the event loops (peers' messages) ever wait for a disk.
 ///
-/// Each lane has threads of its own: a demand never waits for a digest of 200 GB, and nobody waits for a check that
-/// nobody waits for. The background thread has low priority for CPU and disk.
+/// Each lane has threads of its own, for memory and for disks: a demand never waits for a digest of 200 GB, and nobody
+/// waits for a check that nobody waits for. In a lane the models take turns (``TurnQueue``); work that takes long is
+/// done in slices of ``sliceBytes``, so a turn is short. The background threads have low priority for CPU and disk.
 ///
-/// Bounded by its callers: each waits for its work (``run(_:_:)``), or has one item of it queued at a time and the
-/// next one only after that (``submit(_:_:)``).
+/// Bounded by its callers: each has a few items queued at a time, and adds the next one only after that.
 public final class BlockingWork: Sendable {
     public enum Lane: Int, Sendable, CaseIterable {
         /// A reader waits, or what is read says what readers will wait for.
@@ -21,13 +34,16 @@ public final class BlockingWork: Sendable {
         case uploads
         /// Files of other caches of this node are copied.
         case copies
+        /// The same, where a reader waits. Not `demanded`: the other cache's disk may hang.
+        case awaitedCopies
         /// Checks after a restart that nobody waits for.
         case background
 
+        /// For memory, and as many for disks.
         package var threads: Int {
             switch self {
             case .completion, .uploads, .copies: 2
-            case .demanded, .background: 1
+            case .demanded, .awaitedCopies, .background: 1
             }
         }
         var threadName: String {
@@ -36,6 +52,7 @@ public final class BlockingWork: Sendable {
             case .completion: "mc-complete"
             case .uploads: "mc-upload"
             case .copies: "mc-copy"
+            case .awaitedCopies: "mc-copy-demand"
             case .background: "mc-check"
             }
         }
@@ -44,87 +61,70 @@ public final class BlockingWork: Sendable {
     /// The process's own.
     public static let shared = BlockingWork()
 
-    private let lanes: [WorkLane]
+    /// Read in one turn, give or take a chunk: 15 to 60 ms of hashing.
+    package static let sliceBytes: UInt64 = 32 << 20
+
+    private let onMemory: [WorkLane]
+    private let onDisk: [WorkLane]
 
     init() {
-        lanes = Lane.allCases.map { lane in
+        onMemory = Self.lanes()
+        onDisk = Self.lanes()
+    }
+
+    private static func lanes() -> [WorkLane] {
+        Lane.allCases.map { lane in
             let queue = WorkLane()
             for _ in 0..<lane.threads { queue.startThread(lane.threadName, isBackground: lane == .background) }
             return queue
         }
     }
 
-    /// Runs `body` on a thread of the lane; the caller's own thread is free meanwhile.
-    public func run<T: Sendable>(_ lane: Lane, _ body: @escaping @Sendable () -> T) async -> T {
-        await withCheckedContinuation { continuation in
-            submit(lane) { continuation.resume(returning: body()) }
-        }
+    /// Runs `body` on a thread of the lane, when it is the owner's turn; each owner's work in the order of calls.
+    public func submit(_ lane: Lane, for owner: WorkOwner, _ body: @escaping @Sendable () -> Void) {
+        (owner.isOnDisk ? onDisk : onMemory)[lane.rawValue].add(body, of: owner)
     }
 
-    /// Runs `body` on a thread of the lane, later; in the order of calls.
-    public func submit(_ lane: Lane, _ body: @escaping @Sendable () -> Void) { lanes[lane.rawValue].add(body) }
-
-    /// As ``run(_:_:)``; nil: `stop` came before a thread was free.
-    public func run<T: Sendable>(
-        _ lane: Lane, until stop: WorkStop, _ body: @escaping @Sendable () -> T
-    ) async -> T? {
-        await withCheckedContinuation { continuation in
-            submit(lane, until: stop) {
-                continuation.resume(returning: body())
-            } stopped: {
-                continuation.resume(returning: nil)
-            }
-        }
-    }
-
-    /// As ``submit(_:_:)``. Where `stop` comes before a thread is free, `stopped` is called in the place of `body`, by
-    /// the caller of ``WorkStop/stop()``: nobody waits for the work of others before it.
+    /// As ``submit(_:for:_:)``. Where `stop` comes before the turn, `stopped` is called in the place of `body`, by the
+    /// caller of ``WorkStop/stop()``: nobody waits for the work of others before it.
     public func submit(
-        _ lane: Lane, until stop: WorkStop, _ body: @escaping @Sendable () -> Void,
+        _ lane: Lane, for owner: WorkOwner, until stop: WorkStop, _ body: @escaping @Sendable () -> Void,
         stopped: @escaping @Sendable () -> Void
     ) {
         let isTaken = ManagedAtomic(false)
         let listener = stop.onStop {
             if !isTaken.exchange(true, ordering: .acquiringAndReleasing) { stopped() }
         }
-        submit(lane) {
+        submit(lane, for: owner) {
             guard !isTaken.exchange(true, ordering: .acquiringAndReleasing) else { return }
             stop.forget(listener)
             body()
         }
     }
+
+    /// Calls `slice`, in a turn each, until it returns false. Where `stop` comes while it waits for a turn, `stopped`
+    /// is called in the place of all further ones, as by ``submit(_:for:until:_:stopped:)``.
+    public func submitSlices(
+        _ lane: Lane, for owner: WorkOwner, until stop: WorkStop, _ slice: @escaping @Sendable () -> Bool,
+        stopped: @escaping @Sendable () -> Void
+    ) {
+        submit(lane, for: owner, until: stop) {
+            if slice() { self.submitSlices(lane, for: owner, until: stop, slice, stopped: stopped) }
+        } stopped: {
+            stopped()
+        }
+    }
 }
 
-/// The jobs of one lane, first come, first served.
+/// The jobs of one lane on one kind of medium.
 private final class WorkLane: Sendable {
     typealias Job = @Sendable () -> Void
 
-    private struct State {
-        /// Nil: taken.
-        var jobs: [Job?] = []
-        /// Jobs before it are taken.
-        var head = 0
-
-        /// The job is let go of by the thread that runs it, never under the lock: what it holds may ask for work at its
-        /// end.
-        mutating func next() -> Job? {
-            guard head < jobs.count else { return nil }
-            let job = jobs[head]
-            jobs[head] = nil
-            head += 1
-            if head == jobs.count || head >= 1024 {
-                jobs.removeFirst(head)
-                head = 0
-            }
-            return job
-        }
-    }
-
-    private let state = Mutex(State())
+    private let state = Mutex(TurnQueue<WorkOwner, Job>())
     private let signal = Signal()
 
-    func add(_ job: @escaping Job) {
-        state.withLock { $0.jobs.append(job) }
+    func add(_ job: @escaping Job, of owner: WorkOwner) {
+        state.withLock { $0.add(job, of: owner) }
         signal.wake()
     }
 
@@ -132,6 +132,7 @@ private final class WorkLane: Sendable {
         WorkThread.start(name, isBackground: isBackground) { [self] in
             while true {
                 let seen = signal.count
+                // Let go of by this thread, never under the lock: what a job holds may ask for work at its end.
                 if let job = state.withLock({ $0.next() }) { job() } else { signal.wait(after: seen) }
             }
         }

@@ -79,7 +79,7 @@ public final class ChunkAssembly: @unchecked Sendable {
     ///   sees it; call `CachedFile.complete()` then, not on an engine thread).
     /// - Throws: `.stale` when the file was begun anew or closed.
     public func accept(block: Int, checksum: UInt64) throws(ChunkStoreError) -> (chunkIsComplete: Bool, isLast: Bool) {
-        let result = state.withLock { state -> Result<UInt64?, ChunkStoreError> in
+        let result = state.withLock { state -> Result<(crc: UInt64, blocks: [UInt64])?, ChunkStoreError> in
             guard state.isOpen, !file.isClosed, file.fill == fill else {
                 return .failure(.stale(key: file.key, chunk: chunk))
             }
@@ -87,15 +87,17 @@ public final class ChunkAssembly: @unchecked Sendable {
             state.checksums[block] = checksum
             state.missing -= 1
             guard state.missing == 0 else { return .success(nil) }
+            let blocks = state.checksums.map { $0 ?? 0 }
             var crc: UInt64 = 0
-            for (index, block) in state.checksums.enumerated() {
+            for (index, block) in blocks.enumerated() {
                 let range = range(ofBlock: index)
-                crc = mc_crc64_combine(crc, block ?? 0, range.upperBound - range.lowerBound)
+                crc = mc_crc64_combine(crc, block, range.upperBound - range.lowerBound)
             }
-            return .success(crc)
+            return .success((crc, blocks))
         }
-        guard let crc = try result.get() else { return (false, false) }
-        let last = file.received(chunk, crc: crc)
+        guard let (crc, blocks) = try result.get() else { return (false, false) }
+        let parts = blockCount > 1 ? ChunkParts(bytes: blockBytes, checksums: blocks) : nil
+        let last = file.received(chunk, crc: crc, parts: parts)
         abort()
         return (true, last)
     }

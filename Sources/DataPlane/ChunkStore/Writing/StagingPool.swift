@@ -13,7 +13,7 @@ public final class StagingPool: Sendable {
     public enum Event: Sendable {
         /// A transfer may begin. Dropped, the grant goes back.
         case granted(StagingGrant)
-        /// ``StagingShare/holdsPrefetch`` has changed.
+        /// ``StagingShare/prefetchLimit`` has changed.
         case holdChanged
     }
 
@@ -27,7 +27,8 @@ public final class StagingPool: Sendable {
         var free: [Buffer] = []
         var made = 0
         var listeners: [Int: @Sendable (Event) -> Void] = [:]
-        var held: Set<Int> = []
+        /// By fill.
+        var limits: [Int: Int] = [:]
     }
 
     private struct Delivery {
@@ -81,7 +82,7 @@ public final class StagingPool: Sendable {
         }
     }
 
-    func holdsPrefetch(of fill: Int) -> Bool { state.withLock { $0.queue.holdsPrefetch(of: fill) } }
+    func prefetchLimit(of fill: Int) -> Int? { state.withLock { $0.queue.prefetchLimit(of: fill) } }
 
     fileprivate func give(back buffer: Buffer, of fill: Int) {
         change { state in
@@ -117,9 +118,10 @@ public final class StagingPool: Sendable {
 
     private func holds(_ state: inout State) -> [Delivery] {
         let queue = state.queue
-        let held = Set(queue.fills.filter { queue.holdsPrefetch(of: $0) })
-        let changed = held.symmetricDifference(state.held)
-        state.held = held
+        var limits: [Int: Int] = [:]
+        for fill in queue.fills { limits[fill] = queue.prefetchLimit(of: fill) }
+        let changed = Set(limits.keys).union(state.limits.keys).filter { limits[$0] != state.limits[$0] }
+        state.limits = limits
         return changed.compactMap { state.listeners[$0] }.map { Delivery(listener: $0, event: .holdChanged) }
     }
 
@@ -149,8 +151,8 @@ public struct StagingShare: Sendable {
         pool.update(fill, wants, now: now)
     }
 
-    /// Whether the fill is to receive no prefetch for now, since a reader of another model waits.
-    public var holdsPrefetch: Bool { pool.holdsPrefetch(of: fill) }
+    /// So many prefetches of the fill may receive now, since a reader of another model waits; nil: all.
+    public var prefetchLimit: Int? { pool.prefetchLimit(of: fill) }
 
     /// The fill wants nothing any more. Its granted buffers go back as its writers end.
     public func leave() { pool.leave(fill) }

@@ -9,6 +9,9 @@
 ///   and a prefetch that became a demand moves up.
 /// - While one fill has a demand, the prefetch of the others is held: they begin nothing and receive nothing.
 ///   A hold lasts at most four fifths of the time (``longestHold``, ``holdPayback``), so no fill starves.
+/// - In the other fifth a fill *breathes*: it receives ``breath`` times as many prefetches as there are demands. With
+///   all of a hundred the kernel's buffers for them would be read at once, and fill again before the next hold has any
+///   effect. On a slow link that is all the time.
 ///
 /// Invariants: no more buffers are granted than there are; a fill that wants something is granted after at most one
 /// grant to each other fill, once it holds no more than they do.
@@ -34,7 +37,7 @@ package struct StagingQueue: Sendable {
             self.demandsUnderWay = demandsUnderWay
         }
 
-        var isDemanding: Bool { demands + demandsUnderWay > 0 }
+        var allDemands: Int { demands + demandsUnderWay }
     }
 
     package struct Grant: Sendable, Hashable {
@@ -54,8 +57,14 @@ package struct StagingQueue: Sendable {
     static let linger: Duration = .milliseconds(100)
     /// So much time of a hold one unit of time without it pays back: after 2 s it breathes for 0.5 s.
     static let holdPayback = 4
+    /// So many prefetches for each demand leave it a fifth of the link.
+    static let breath = 4
 
-    private enum Hold: Sendable { case free, held, breathing }
+    private enum Hold: Sendable, Equatable {
+        case free
+        case held
+        case breathing(prefetches: Int)
+    }
 
     private struct Member: Sendable {
         var wants = Wants()
@@ -123,26 +132,27 @@ package struct StagingQueue: Sendable {
     package mutating func look(now: Instant) {
         let passed = lastLook.map { max(.zero, $0.duration(to: now)) } ?? .zero
         lastLook = now
-        let demanding = members.filter { $0.value.wants.isDemanding }
+        let demands = members.values.reduce(0) { $0 + $1.wants.allDemands }
         for (fill, member) in members {
-            let othersDemand = demanding.contains { $0.key != fill }
-            members[fill] = Self.looked(member, othersDemand: othersDemand, passed: passed, now: now)
+            members[fill] = Self.looked(member, others: demands - member.wants.allDemands, passed: passed, now: now)
         }
     }
 
-    private static func looked(_ former: Member, othersDemand demand: Bool, passed: Duration, now: Instant) -> Member {
+    /// - Parameter demands: of other fills.
+    private static func looked(_ former: Member, others demands: Int, passed: Duration, now: Instant) -> Member {
         var member = former
-        if demand { member.othersDemanded = now }
+        if demands > 0 { member.othersDemanded = now }
         let othersDemand = member.othersDemanded.map { $0.duration(to: now) < linger } ?? false
         switch member.hold {
         case .held: member.owed += passed
         case .free, .breathing: member.owed = max(.zero, member.owed - passed * holdPayback)
         }
+        let breather = Hold.breathing(prefetches: breath * max(1, demands))
         switch member.hold {
-        case .free where othersDemand: member.hold = member.owed < longestHold ? .held : .breathing
-        case .held where !othersDemand: member.hold = .free
-        case .held where member.owed >= longestHold: member.hold = .breathing
-        case .breathing where member.owed == .zero: member.hold = othersDemand ? .held : .free
+        case .free where othersDemand: member.hold = member.owed < longestHold ? .held : breather
+        case .held where !othersDemand, .breathing where !othersDemand: member.hold = .free
+        case .held where member.owed >= longestHold: member.hold = breather
+        case .breathing where member.owed == .zero: member.hold = .held
         default: break
         }
         return member
@@ -184,8 +194,14 @@ package struct StagingQueue: Sendable {
 
     // MARK: Questions
 
-    /// Whether the fill's prefetch is to rest now.
-    package func holdsPrefetch(of fill: Int) -> Bool { members[fill]?.hold == .held }
+    /// How many of the fill's prefetches may receive now; nil: all.
+    package func prefetchLimit(of fill: Int) -> Int? {
+        switch members[fill]?.hold {
+        case nil, .free: nil
+        case .held: 0
+        case .breathing(let prefetches): prefetches
+        }
+    }
     package func buffers(of fill: Int) -> Int { members[fill]?.buffers ?? 0 }
     package var fills: [Int] { members.keys.sorted() }
     /// Whether nothing is held and nobody is there.

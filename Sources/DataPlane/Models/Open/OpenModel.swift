@@ -357,7 +357,7 @@ package final class OpenModel: Sendable {
             return true
         }
         guard begins else { return }
-        BlockingWork.shared.submit(.completion) { [self] in
+        BlockingWork.shared.submit(.completion, for: cached.work) { [self] in
             var hasPublished = false
             for file in files {
                 guard let isPublished = file.completeWithFreeName() else { continue }

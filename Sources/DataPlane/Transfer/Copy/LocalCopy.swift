@@ -5,8 +5,9 @@ internal import Synchronization
 /// Copies files of one fill from other caches of this node, on threads of its own: carries out what a ``CopyPlan``
 /// decides. The fill fetches what it does not copy.
 ///
-/// A unit that a reader waits for has a thread for itself, so that it does not wait for the others. Any thread may call
-/// anything.
+/// A unit that a reader waits for has a thread for itself, so that it does not wait for the others. Nobody waits for a
+/// donor's disk that hangs: neither ``finished()``, nor readers for longer than ``CopySilence/longest``. Any thread may
+/// call anything.
 final class LocalCopy: Sendable {
     enum Event: Sendable {
         /// Received.
@@ -25,8 +26,12 @@ final class LocalCopy: Sendable {
         /// Nil: nothing is taken back.
         var pace: CopyPace?
         var hasTakenBack = false
+        /// Threads that were asked for and have not come back. One that reads a disk that hangs may never do.
         var underWay = 0
         var awaitedUnderWay = 0
+        /// Units under way that were not given up.
+        var turns: [CopyPlan.Unit: CopyTurn] = [:]
+        var silence = CopySilence()
         var isStopped = false
         var listener: Listener?
         var waiters: [CheckedContinuation<Void, Never>] = []
@@ -38,7 +43,9 @@ final class LocalCopy: Sendable {
     private let blockBytes: UInt64
     private let meter: FillMeter
     private let logger: Logger
-    private let model: String
+    private let model: CachedModel
+    /// Of the reads: a donor on a disk may make a cache in memory wait for that.
+    private let owner: WorkOwner
     private let state: Mutex<State>
 
     /// Nil: nothing can be copied.
@@ -49,7 +56,7 @@ final class LocalCopy: Sendable {
     ///   - blockBytes: of the digests that ``Event/copied(file:_:)`` tells; nil: of whole chunks.
     init?(
         _ set: FileSet, from donors: [UInt32: CachedFile], pace: CopyPace?, blockBytes: UInt64?, meter: FillMeter,
-        logger: Logger, model: String
+        logger: Logger, model: CachedModel
     ) {
         var byPlace: [Int: CachedFile] = [:]
         var planned: [CopyPlan.File] = []
@@ -70,6 +77,7 @@ final class LocalCopy: Sendable {
         self.meter = meter
         self.logger = logger
         self.model = model
+        owner = WorkOwner(model.id, isOnDisk: model.work.isOnDisk || byPlace.values.contains { $0.isOnDisk })
         state = Mutex(State(plan: plan, donors: byPlace.filter { files.contains($0.key) }, pace: pace))
     }
 
@@ -79,7 +87,7 @@ final class LocalCopy: Sendable {
         logger.info(
             "files are copied from other caches of this node",
             metadata: [
-                "model": "\(model)", "files": "\(files.count)",
+                "model": "\(model.id)", "files": "\(files.count)",
                 "bytes": "\(files.reduce(0) { $0 + set.files[$1].size })",
             ])
         state.withLock { $0.listener = listener }
@@ -97,6 +105,7 @@ final class LocalCopy: Sendable {
 
     /// Lets the fill fetch what takes longer to copy (``CopyPace``). To be called several times a second.
     func look(now: ContinuousClock.Instant) {
+        giveUpWhatHangs(now)
         let chunkBytes = set.manifest.chunkBytes
         let fetched = meter.receivedBytes + meter.peerBytes
         let isFirst = state.withLock { state in
@@ -117,22 +126,49 @@ final class LocalCopy: Sendable {
         if isFirst {
             logger.notice(
                 "a copy from another cache of this node takes long; a part of it is fetched",
-                metadata: ["model": "\(model)"])
+                metadata: ["model": "\(model.id)"])
         }
         resumeWaiters()
     }
 
-    /// Nothing more is begun; ``finished()`` waits for what is under way.
+    private func giveUpWhatHangs(_ now: ContinuousClock.Instant) {
+        let givenUp = state.withLock { state in
+            let units = state.silence.look(state.turns.mapValues(\.steps), now: now)
+            let givenUp = units.filter { giveUp($0, &state) }
+            // Their threads may never come back, so that nobody would copy the rest.
+            if !givenUp.isEmpty { tell(state.plan.stopped(), &state) }
+            return givenUp
+        }
+        for unit in givenUp {
+            logger.warning(
+                "another cache's disk does not bring a file; what is not copied yet is fetched",
+                metadata: [
+                    "model": "\(model.id)", "file": "\(set.files[unit.file].key)",
+                    "seconds": "\(CopySilence.longest.components.seconds)",
+                ])
+        }
+    }
+
+    /// Returns whether it ended the unit; false: that ends by itself.
+    private func giveUp(_ unit: CopyPlan.Unit, _ state: inout State) -> Bool {
+        guard state.turns[unit]?.giveUp() == true else { return false }
+        state.turns[unit] = nil
+        tell(state.plan.ended(unit, .impossible), &state)
+        return true
+    }
+
+    /// Nothing more is begun, and what waits for a donor's disk is given up; ``finished()`` waits for the rest.
     func stop() {
         state.withLock { state in
             guard !state.isStopped else { return }
             state.isStopped = true
             tell(state.plan.stopped(), &state)
+            for unit in Array(state.turns.keys) { _ = giveUp(unit, &state) }
         }
         resumeWaiters()
     }
 
-    /// Until nothing is copied any more.
+    /// Until nothing is copied any more: nothing is written to the files.
     func finished() async {
         await withCheckedContinuation { continuation in
             let isOver = state.withLock { state in
@@ -156,34 +192,39 @@ final class LocalCopy: Sendable {
             state.underWay += others
             return (awaited, others)
         }
-        for _ in 0..<awaited { BlockingWork.shared.submit(.demanded) { self.copyNext(isAwaited: true) } }
-        for _ in 0..<others { BlockingWork.shared.submit(.copies) { self.copyNext(isAwaited: false) } }
+        let work = BlockingWork.shared
+        for _ in 0..<awaited { work.submit(.awaitedCopies, for: owner) { self.copyNext(isAwaited: true) } }
+        for _ in 0..<others { work.submit(.copies, for: owner) { self.copyNext(isAwaited: false) } }
     }
 
     private func copyNext(isAwaited: Bool) {
-        let job = state.withLock { state -> (unit: CopyPlan.Unit, donor: CachedFile)? in
+        let job = state.withLock { state -> (unit: CopyPlan.Unit, donor: CachedFile, turn: CopyTurn)? in
             if !state.isStopped, let unit = isAwaited ? state.plan.nextAwaited() : state.plan.next(),
                 let donor = state.donors[unit.file]
             {
-                return (unit, donor)
+                let turn = CopyTurn()
+                state.turns[unit] = turn
+                return (unit, donor, turn)
             }
             if isAwaited { state.awaitedUnderWay -= 1 } else { state.underWay -= 1 }
             return nil
         }
-        if let job { copy(job.unit, from: job.donor, isAwaited: isAwaited) }
+        if let job { copy(job.unit, from: job.donor, job.turn, isAwaited: isAwaited) }
     }
 
-    private func copy(_ unit: CopyPlan.Unit, from donor: CachedFile, isAwaited: Bool) {
+    private func copy(_ unit: CopyPlan.Unit, from donor: CachedFile, _ turn: CopyTurn, isAwaited: Bool) {
         let file = set.files[unit.file]
-        let (end, copied) = Self.copy(unit, of: file, from: donor, blockBytes)
+        let (end, copied) = Self.copy(unit, of: file, from: donor, blockBytes, turn)
         if end == .damaged {
             logger.warning(
                 "a file of another cache of this node is damaged; its bytes are fetched",
-                metadata: ["model": "\(model)", "file": "\(file.key)", "other": "\(donor.key)"])
+                metadata: ["model": "\(model.id)", "file": "\(file.key)", "other": "\(donor.key)"])
         }
         meter.copied(copied.reduce(0) { $0 + file.range(ofChunk: $1.chunk).count })
         state.withLock { state in
             if isAwaited { state.awaitedUnderWay -= 1 } else { state.underWay -= 1 }
+            guard state.turns[unit] === turn else { return }
+            state.turns[unit] = nil
             if !copied.isEmpty { state.listener?(.copied(file: unit.file, copied)) }
             tell(state.plan.ended(unit, end), &state)
         }
@@ -192,10 +233,10 @@ final class LocalCopy: Sendable {
     }
 
     private static func copy(
-        _ unit: CopyPlan.Unit, of file: CachedFile, from donor: CachedFile, _ blockBytes: UInt64
+        _ unit: CopyPlan.Unit, of file: CachedFile, from donor: CachedFile, _ blockBytes: UInt64, _ turn: CopyTurn
     ) -> (CopyPlan.End, [CopiedChunk]) {
         // The fill meets the same error of this cache, and tells it.
-        guard let result = try? file.copy(unit.chunks, from: donor, blockBytes: blockBytes) else {
+        guard let result = try? file.copy(unit.chunks, from: donor, blockBytes: blockBytes, turn: turn) else {
             return (.impossible, [])
         }
         return switch result {

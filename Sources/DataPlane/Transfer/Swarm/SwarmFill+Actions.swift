@@ -63,7 +63,9 @@ extension SwarmFill {
             shared.lose(blocks)
             hand(.plan(.abandoned([blocks])))
         case .check(let file):
-            FileCheck.begin(set.files[file], until: checking) { [mailbox] in mailbox.put(.checked(file, $0)) }
+            FileCheck.begin(set.files[file], of: model, until: checking) { [mailbox] in
+                mailbox.put(.checked(file, $0))
+            }
         case .refill(let file, let reason): refill(file, reason)
         case .readAgain(let file): readAgain(file)
         case .failFile(let file, let kind, let reason): failFile(file, kind, reason)
@@ -163,7 +165,7 @@ extension SwarmFill {
 
     /// A reader waits for these blocks, or will.
     func want(_ blocks: Range<Int>) {
-        hand(.fetches(.demanded(blocks.filter { shared.digest(of: $0) == nil })))
+        hand(.fetches(.demanded(blocks.filter { shared.digest(of: $0) == nil && !isBeingTakenUp($0) })))
         if hasStarted { hand(.plan(.demand([blocks]))) } else { earlyDemands.append(blocks) }
     }
 
@@ -179,7 +181,7 @@ extension SwarmFill {
         let file = set.files[index]
         let bytes = file.range(ofChunk: chunks - 1).upperBound
         // Not here: a table of 10 MB takes tens of milliseconds, and a disk's longer.
-        BlockingWork.shared.submit(.demanded) { [mailbox] in
+        BlockingWork.shared.submit(.demanded, for: model.work) { [mailbox] in
             mailbox.put(.layoutRead(index, LayoutReading(file, bytes: bytes)))
         }
     }

@@ -88,6 +88,7 @@ extension SwarmFill {
         let blocks = shared.layout.fileStarts[index]..<shared.layout.fileStarts[index + 1]
         book.dispute(blocks)
         lose(blocks)
+        resume(takeUp.lost(file: index))
     }
 
     /// The medium could not read a chunk back: it is missing again.
@@ -95,6 +96,8 @@ extension SwarmFill {
         guard let place = set.position(ofFileIndex: chunk.fileIndex) else { return }
         let blocks = shared.layout.blocks(ofChunk: chunk.chunk, file: place)
         lose(blocks)
+        let address = ChunkAddress(file: place, chunk: chunk.chunk)
+        if takeUp.lost(address) { resume([address]) }
         guard chunk.isAwaited else { return }
         want(blocks)
     }
@@ -103,6 +106,12 @@ extension SwarmFill {
         guard !blocks.isEmpty else { return }
         shared.lose(blocks)
         hand(.plan(.lost([blocks])))
+    }
+
+    /// The planner asked nobody for them.
+    private func resume(_ chunks: [ChunkAddress]) {
+        guard !chunks.isEmpty else { return }
+        hand(.plan(.resumed(chunks.map { shared.layout.blocks(ofChunk: $0.chunk, file: $0.file) })))
     }
 
     func failFile(_ index: Int, _ kind: FillFailure, _ reason: String) {

@@ -46,7 +46,9 @@ extension SwarmFill {
                 learn(block, digest, peer)
             }
             hand(.plan(.peerDelta(peer, delta)))
-        case .wanted(let block, let peer): hand(.plan(.wanted(block: block, by: peer)))
+        case .wanted(let block, let peer):
+            isWantedElsewhere(block)
+            hand(.plan(.wanted(block: block, by: peer)))
         case .uploads(let load): hand(.plan(.uploads(load)))
         }
     }

@@ -36,6 +36,7 @@ public actor SwarmFill: Fill {
         case checked(Int, Result<Completion, ChunkStoreError>)
         case lost(LostChunk)
         case copy(LocalCopy.Event)
+        case takenUp(ChunkAddress, ChunkCheck)
         case layoutRead(Int, LayoutReading)
         case staging(StagingPool.Event)
         case tick
@@ -64,6 +65,7 @@ public actor SwarmFill: Fill {
     var parts: [SwarmFetch: Part] = [:]
     var assemblies: [ChunkAddress: ChunkAssembly] = [:]
     var book = DigestBook()
+    var takeUp = TakeUp()
     /// The blocks that each connected peer has announced.
     var announced: [SwarmPeer: BlockSet] = [:]
     /// Bytes of blocks received from each peer.
@@ -128,7 +130,7 @@ public actor SwarmFill: Fill {
         set = shared.set
         copy = LocalCopy(
             set, from: donors, pace: prefetches ? pace : nil, blockBytes: shared.layout.blockBytes, meter: meter,
-            logger: logger, model: model.id)
+            logger: logger, model: model)
         var configuration = SwarmPlannerConfiguration(
             me: SwarmPeer(0), blockCount: shared.layout.count, blockBytes: Int(shared.layout.blockBytes),
             seed: .random(in: .min ... .max))
@@ -196,7 +198,7 @@ public actor SwarmFill: Fill {
     // MARK: The run
 
     public func run() async {
-        await launch()
+        launch()
         while !isDone { await withCheckedContinuation { waiters.append($0) } }
         // A chunk that is lost later is another fill's, with the credentials of its time.
         store = nil
@@ -207,7 +209,7 @@ public actor SwarmFill: Fill {
     }
 
     /// Serves a model that is whole already.
-    public func serve() async { await launch() }
+    public func serve() { launch() }
 
     private var isDone: Bool {
         machine.isQuiet && (machine.isStopping || set.files.allSatisfy { $0.state != .filling })
@@ -219,14 +221,14 @@ public actor SwarmFill: Fill {
         waiters = []
     }
 
-    private func launch() async {
+    private func launch() {
         guard net == nil, !machine.isStopping else { return }
-        await takeUpReceived()
-        guard net == nil, !machine.isStopping else { return }
+        // Before the look at what is here: a chunk is seen as missing, or told as lost after it.
+        let losses = model.lostChunks()
+        takeUpReceived()
         let net = swarm.join(shared)
         self.net = net
         share = pool.join { [mailbox] in mailbox.put(.staging($0)) }
-        let losses = model.lostChunks()
         tasks.append(
             Task { [mailbox] in
                 for await chunk in losses { mailbox.put(.lost(chunk)) }
@@ -239,29 +241,12 @@ public actor SwarmFill: Fill {
             hand(.fetches(.complete(file: place)))
         }
         for file in set.files.indices { lookForLayout(file) }
+        checkNextReceived()
         tasks.append(
             Task { [mailbox] in
                 for await input in net.inputs { mailbox.put(.input(input)) }
             })
         tasks.append(Task { [weak self] in await self?.loop() })
-    }
-
-    /// Digests of the blocks that lie here already. Each chunk is held against its CRC: a wrong one is missing then,
-    /// and not shared.
-    private func takeUpReceived() async {
-        let layout = shared.layout
-        for (place, file) in set.files.enumerated() {
-            for chunk in 0..<file.chunkCount where file.isReceived(chunk) {
-                if machine.isStopping { return }
-                let check = await BlockingWork.shared.run(.completion, until: checking) {
-                    file.check(chunk, blockBytes: layout.blockBytes)
-                }
-                guard case .right(let digests) = check else { continue }
-                for (block, digest) in zip(layout.blocks(ofChunk: chunk, file: place), digests) {
-                    shared.hold(block, digest: digest)
-                }
-            }
-        }
     }
 
     /// Takes the messages of engines, peers, checks and the clock, in order. Until ``close()``.
@@ -282,6 +267,7 @@ public actor SwarmFill: Fill {
         case .checked(let file, let result): checked(file, result)
         case .lost(let chunk): lost(chunk)
         case .copy(let event): copied(event)
+        case .takenUp(let chunk, let check): takenUp(chunk, check)
         case .layoutRead(let file, let reading):
             hand(.fetches(.layoutRead(file: file, reading)))
             lookForLayout(file)
@@ -290,7 +276,7 @@ public actor SwarmFill: Fill {
             self.grant = grant
             hand(.fetches(.granted(isForDemand: grant.isForDemand)))
             self.grant = nil
-        case .staging(.holdChanged): hand(.fetches(.prefetchHeld(share?.holdsPrefetch ?? false)))
+        case .staging(.holdChanged): hand(.fetches(.prefetchLimited(share?.prefetchLimit)))
         case .tick:
             alarmRings = .max
             look()
@@ -327,9 +313,12 @@ public actor SwarmFill: Fill {
         let wait = machine.demandWait(copyIsAwaited: copy?.isAwaited == true, now: now)
         meter.sample(inFlight: machine.transfersInFlight, wait: wait, partialBytes: partialBytes, now: now)
         hand(.fetches(.progressed(parts.mapValues(\.arrival.bytes))))
-        // Without a store what is missing may come from peers, and nobody promised it.
-        let isExpected = store != nil && set.files.contains { $0.state == .filling }
-        hand(.fetches(.tick(isComplete: !isExpected)))
+        // Without a store what is missing may come from peers, and nobody promised it. Nothing comes while a file that
+        // has all its chunks is checked.
+        let isExpected =
+            store != nil && set.files.contains { $0.state == .filling && $0.receivedChunks < $0.chunkCount }
+        let isAlone = net?.peers.contains { $0.isConnected } != true
+        hand(.fetches(.tick(isComplete: !isExpected, isAlone: isAlone)))
         if nextTick <= instant {
             nextTick = .max
             hand(.plan(.tick))

@@ -3,7 +3,9 @@ internal import SwarmPlan
 
 /// Waits that end, holds and the deadline: what only time tells.
 extension SwarmFillMachine {
-    mutating func tick(_ isComplete: Bool, _ now: Instant) {
+    mutating func tick(_ isComplete: Bool, _ isAlone: Bool, _ now: Instant) {
+        self.isAlone = isAlone
+        demandHold.received(totalBytes: receivedBytes, now: now)
         for fetch in refused { actions.append(.tell(.failed(fetch.id, .notBegun))) }
         refused = []
         for id in ids {
@@ -31,6 +33,7 @@ extension SwarmFillMachine {
     /// New bytes of this model are progress; bytes of a block that came before are not.
     mutating func note(_ record: inout Record, _ received: UInt64, _ now: Instant) {
         guard received > record.received else { return }
+        receivedBytes += Int64(received - record.received)
         record.received = received
         record.lastByte = now
         if ledger.isNew(record.block, position: received) { lastProgress = max(lastProgress, now) }
@@ -59,25 +62,9 @@ extension SwarmFillMachine {
         return demanded.isEmpty ? nil : .peers
     }
 
-    /// Lets prefetch rest while a reader of another model waits.
-    mutating func hold(_ now: Instant) {
-        for id in ids {
-            guard var record = records[id], case .transferring(var fetch) = record.stage else { continue }
-            if isHeld, !isWanted(record) {
-                guard fetch.hold() else { continue }
-                actions.append(.pause(id))
-            } else {
-                guard fetch.released(received: Int64(record.received), now: now) else { continue }
-                actions.append(.resume(id))
-            }
-            record.stage = .transferring(fetch)
-            records[id] = record
-        }
-    }
-
     private mutating func watchDeadline(_ isComplete: Bool, _ now: Instant) {
         // Whether bytes should come: a fill that is held has asked for nothing.
-        let isExpecting = !isHeld && (!records.isEmpty || !isComplete && (prefetches || !demanded.isEmpty))
+        let isExpecting = othersLimit == nil && (!records.isEmpty || !isComplete && (prefetches || !demanded.isEmpty))
         if !isExpecting { lastProgress = max(lastProgress, now) }
         guard phase == .filling, lastProgress.duration(to: now) > limits.storeDeadline else { return }
         let cause = lastError.map { ": \($0)" } ?? ""

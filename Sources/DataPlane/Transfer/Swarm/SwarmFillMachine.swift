@@ -63,8 +63,8 @@ package struct SwarmFillMachine: Sendable {
         case peerLeft(SwarmPeer)
         /// The staging queue lets one transfer begin.
         case granted(isForDemand: Bool)
-        /// Another model's reader waits, or waits no more.
-        case prefetchHeld(Bool)
+        /// Another model's reader waits: so many prefetches may receive. Nil: it waits no more.
+        case prefetchLimited(Int?)
         case didNotBegin(SwarmFetch, Refusal)
         /// - Parameter received: bytes of the block.
         case transferEnded(SwarmFetch, TransferEnd, received: UInt64)
@@ -84,8 +84,10 @@ package struct SwarmFillMachine: Sendable {
         case complete(file: Int)
         case fileChecked(Int, Result<Completion, ChunkStoreError>)
         case limited(bytesPerSecond: Int64?)
-        /// - Parameter isComplete: no file lacks anything, or those that do have failed.
-        case tick(isComplete: Bool)
+        /// - Parameters:
+        ///   - isComplete: no file lacks anything, or those that do have failed.
+        ///   - isAlone: no other node takes part.
+        case tick(isComplete: Bool, isAlone: Bool)
         case stopped
     }
 
@@ -179,7 +181,14 @@ package struct SwarmFillMachine: Sendable {
     /// Why every unfinished file failed.
     var ending: (failure: FillFailure, reason: String)?
     var phase = Phase.filling
-    var isHeld = false
+    /// So many prefetches may receive while another model's reader waits.
+    var othersLimit: Int?
+    var demandHold: DemandHold
+    /// Of the last look.
+    var extent = DemandHold.Extent.none
+    /// Bytes that came, repeated ones included.
+    var receivedBytes: Int64 = 0
+    var isAlone = false
     var fatalAnswers = 0
     var lastProgress: Instant
     var lastError: String?
@@ -205,6 +214,7 @@ package struct SwarmFillMachine: Sendable {
         ledger = RetryLedger(storeBudget: limits.storeDeadline)
         bucket = RateBucket(bytesPerSecond: limits.bytesPerSecond, now: now)
         layouts = LayoutBook(chunkCounts: layout.chunkCounts, chunkBytes: layout.chunkBytes)
+        demandHold = DemandHold(now: now)
         lastProgress = now
     }
 
@@ -240,7 +250,7 @@ package struct SwarmFillMachine: Sendable {
         let free = queue.compactMap { records[$0] }.filter { writers[$0.block] == nil }
         let wanted = free.count { isWanted($0) }
         return StagingQueue.Wants(
-            demands: wanted, prefetches: isHeld ? 0 : free.count - wanted, demandsUnderWay: receiving)
+            demands: wanted, prefetches: min(free.count - wanted, prefetchesToBegin), demandsUnderWay: receiving)
     }
 
     /// Whether a reader waits for it.
@@ -256,18 +266,15 @@ package struct SwarmFillMachine: Sendable {
             refused.removeAll { $0.source == .peer(peer) }
             for id in ids where records[id]?.source == .peer(peer) { giveUp(id) }
         case .granted(let isForDemand): granted(isForDemand, now)
-        case .prefetchHeld(let isHeld):
-            self.isHeld = isHeld
+        case .prefetchLimited(let limit):
+            othersLimit = limit
             hold(now)
         case .didNotBegin(let id, let refusal): didNotBegin(id, refusal)
         case .transferEnded(let id, let end, let received): transferEnded(id, end, received, now)
         case .judged(let id, let verdict): judged(id, verdict, now)
         case .progressed(let all):
             for id in ids { if let bytes = all[id] { progressed(id, bytes, now) } }
-        case .demanded(let blocks):
-            guard phase == .filling else { break }
-            demanded.formUnion(blocks.filter { !failedFiles.contains(layout.file(of: $0)) })
-            hold(now)
+        case .demanded(let blocks): demand(blocks, now)
         case .awaited(let file, let byte): awaited(file, byte)
         case .beginningIsThere(let file): readLayout(file)
         case .layoutRead(let file, let reading): layoutRead(file, reading)
@@ -277,9 +284,11 @@ package struct SwarmFillMachine: Sendable {
         case .complete(let file): check(file)
         case .fileChecked(let file, let result): checked(file, result)
         case .limited(let rate): bucket.set(bytesPerSecond: rate, now: now)
-        case .tick(let isComplete): tick(isComplete, now)
+        case .tick(let isComplete, let isAlone): tick(isComplete, isAlone, now)
         case .stopped: stop()
         }
+        // While some prefetches go on, the end of one lets the next one go on.
+        if extent != look(now) || (prefetchLimit ?? 0) > 0 { hold(now) }
         defer { actions = [] }
         return actions
     }
@@ -321,7 +330,7 @@ package struct SwarmFillMachine: Sendable {
         let free = queue.filter { id in records[id].map { writers[$0.block] == nil } ?? false }
         if let wanted = free.first(where: { id in records[id].map(isWanted) ?? false }) { return wanted }
         // The grant may have been on its way when a hold began.
-        return isForDemand || isHeld ? nil : free.first
+        return isForDemand || prefetchesToBegin == 0 ? nil : free.first
     }
 
     private mutating func didNotBegin(_ id: SwarmFetch, _ refusal: Refusal) {

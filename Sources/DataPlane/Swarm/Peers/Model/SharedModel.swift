@@ -16,8 +16,10 @@ public final class SharedModel: Sendable {
     /// The files that are shared; a later set of the model is shared by another value.
     public let set: FileSet
     var files: [CachedFile] { self.set.files }
+    /// The owner of what is asked of `BlockingWork` for it.
+    let work: WorkOwner
     /// Whether a read of the files may wait for a disk.
-    let isOnDisk: Bool
+    var isOnDisk: Bool { work.isOnDisk }
 
     private struct State {
         /// CRC-64 of held blocks.
@@ -33,7 +35,7 @@ public final class SharedModel: Sendable {
     public init(_ model: CachedModel) {
         let set = model.current
         self.set = set
-        isOnDisk = model.medium == .disk
+        work = model.work
         layout = BlockLayout(set.manifest)
         identity = SwarmIdentity(generation: set.manifest.generation.bytes, model: model.id)
         state = Mutex(State(digests: Array(repeating: nil, count: layout.count)))

@@ -179,7 +179,7 @@ final class BlockUpload: @unchecked Sendable {
         guard ended != nil else { return }
         let descriptor = model.shared.files[file].openForReading()
         guard descriptor >= 0 else { return end(.notHere) }
-        opened = OpenedFile(descriptor)
+        opened = OpenedFile(descriptor, of: model.shared.work)
         // Bytes in the kernel count as sent here, so few may lie there: else the queue would begin the next upload, and
         // tell peers that this node is idle, while a complete block still waits for the wire.
         let unsent = min(512 << 10, max(16 << 10, model.shared.layout.blockBytes / 8))
@@ -237,7 +237,7 @@ final class BlockUpload: @unchecked Sendable {
         position += length
         if model.shared.isOnDisk {
             let (loop, allocator) = (channel.eventLoop, channel.allocator)
-            BlockingWork.shared.submit(.uploads) {
+            BlockingWork.shared.submit(.uploads, for: model.shared.work) {
                 let buffer = opened.read(offset, length, allocator)
                 loop.execute { self.send(buffer.map { .byteBuffer($0) }, length, opened, deadline) }
             }
@@ -277,12 +277,16 @@ final class BlockUpload: @unchecked Sendable {
 /// was evicted takes as long as giving its pages back, so a thread for what blocks does it.
 private final class OpenedFile: Sendable {
     private let handle: NIOFileHandle
+    private let owner: WorkOwner
 
     /// Takes the descriptor over.
-    init(_ descriptor: Int32) { handle = NIOFileHandle(_deprecatedTakingOwnershipOfDescriptor: descriptor) }
+    init(_ descriptor: Int32, of owner: WorkOwner) {
+        handle = NIOFileHandle(_deprecatedTakingOwnershipOfDescriptor: descriptor)
+        self.owner = owner
+    }
 
     deinit {
-        BlockingWork.shared.submit(.uploads) { [handle] in try? handle.close() }
+        BlockingWork.shared.submit(.uploads, for: owner) { [handle] in try? handle.close() }
     }
 
     func region(_ offset: UInt64, _ length: UInt64) -> FileRegion {
