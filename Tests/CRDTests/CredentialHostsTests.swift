@@ -6,6 +6,8 @@ import Testing
         "oss-cn-hangzhou.aliyuncs.com", "oss-cn-hangzhou-internal.aliyuncs.com", "OSS-cn-hangzhou.aliyuncs.com.", "oss-accelerate.aliyuncs.com",
         "cn-hangzhou.oss.aliyuncs.com", "cn-beijing-h-internal.oss-data-acc.aliyuncs.com", "s3.oss-cn-hangzhou.aliyuncs.com",
         "vpc100-oss-cn-hangzhou.aliyuncs.com", "ep-1.oss.cn-hangzhou.privatelink.aliyuncs.com", "models.oss-cn-hangzhou.aliyuncs.com",
+        "oss-na-south-1-internal.aliyuncs.com", "oss-rg-china-mainland.aliyuncs.com", "oss-accelerate-overseas.aliyuncs.com",
+        "ap-1-0a1b.oss-cn-hangzhou.oss-accesspoint.aliyuncs.com", "oss-cn-hzjbp-a-internal.aliyuncs.com",
         "s3.amazonaws.com", "s3.eu-west-1.amazonaws.com", "s3-us-west-2.amazonaws.com", "s3.dualstack.us-east-1.amazonaws.com",
         "s3-accelerate.amazonaws.com", "s3-accelerate.dualstack.amazonaws.com", "s3.cn-north-1.amazonaws.com.cn",
         "s3.us-gov-west-1.amazonaws.com", "s3-fips.us-gov-west-1.amazonaws.com", "s3-fips.dualstack.us-gov-east-1.amazonaws.com",
@@ -24,6 +26,7 @@ import Testing
         "ec2-1-2-3-4.compute-1.amazonaws.com", "s3-1234.us-east-1.elb.amazonaws.com", "x.execute-api.us-east-1.amazonaws.com",
         "vpce-1-2.vpce-svc-3.us-east-1.vpce.amazonaws.com", "s3.x.us-east-1.rds.amazonaws.com",
         "1234.cn-hangzhou.fc.aliyuncs.com", "ep-1.epsrv-2.cn-hangzhou.privatelink.aliyuncs.com", "oss-.aliyuncs.com",
+        "oss-object-process.aliyuncs.com", "ap-1-0a1b.oss-cn-hangzhou.oss-object-process.aliyuncs.com", "oss-new-service.aliyuncs.com",
         // Names that only begin or end alike.
         "oss-cn-hangzhou.aliyuncs.com.example.com", "evil-oss.aliyuncs.com", "oss-cn-hangzhou.evilaliyuncs.com",
         "s3.amazonaws.com.example.com", "evils3.amazonaws.com", "evilr2.cloudflarestorage.com",

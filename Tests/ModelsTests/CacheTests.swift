@@ -134,6 +134,10 @@ private let valid = CacheDefinition(
         #expect(merged["OSS_ACCESS_KEY_ID"] == "k" && merged["HTTP_SOURCE_IP"] == "10.0.0.9")
     }
 
+    @Test func `how much a signature covers is not the caller's choice`() throws {
+        #expect(try CacheSource.variables(of: ["MODELCACHE_SIGNATURE": "v1"], for: valid)["MODELCACHE_SIGNATURE"] == nil)
+    }
+
     @Test func theSameSourceInOtherWordsIsTheSame() throws {
         _ = try CacheSource.variables(
             of: [

@@ -6,6 +6,7 @@ import Logging
 import Models
 import ObjectStore
 import RangeTransfer
+import Swarm
 import Synchronization
 import TestSupport
 import Testing
@@ -385,6 +386,50 @@ private final class Flag: Sendable {
         }
         look()
         #expect(told.load(ordering: .relaxed) == 1 && world.model.isComplete)
+    }
+
+    @Test func `a node serves what it has until the file that got its name is served too`() async throws {
+        let world = try World()
+        let peers = world.folder.file("peers")
+        try "".write(toFile: peers, atomically: true, encoding: .utf8)
+        let swarm = try Swarm(
+            SwarmConfiguration(peers: .file(peers), listen: PeerAddress(host: "127.0.0.1", port: 0)),
+            secrets: { [Array("a secret of thirty-two bytes, at least".utf8)] }, logger: logger)
+        try await swarm.start()
+        let link = PeerLink(swarm: swarm, engine: world.engine, pool: world.pool)
+        let limits = FillLimits(maximumTransfers: 1)
+        let foreign = "\(world.model.cached.directory)/y"
+        try Data("precious".utf8).write(to: URL(fileURLWithPath: foreign))
+        try world.complete(0)
+        try world.receive(1)
+        let fill = SwarmFill(
+            model: world.model.cached, client: world.client, swarm: swarm, peerEngine: world.engine, pool: world.pool,
+            limits: limits, logger: logger)
+        let ended = Flag()
+        world.model.fill(
+            client: world.client, lease: World.Lease(), engine: ObjectIdentifier(world.engine),
+            ended: { _ in ended.isSet.store(true, ordering: .relaxed) }
+        ) { fill }
+        try await eventually("the fill has ended") { ended.isSet.load(ordering: .relaxed) }
+        let model = world.model
+        try await eventually("the other file is served") { await model.swarmReport()?.heldBlocks ?? 0 > 0 }
+        let before = try #require(await model.swarmReport())
+        try FileManager.default.removeItem(atPath: foreign)
+        let told = Flag()
+        try await eventually("the file is published") {
+            model.publishWithFreeNames(logger: logger) { told.isSet.store(true, ordering: .relaxed) }
+            return told.isSet.load(ordering: .relaxed)
+        }
+        // The successor cannot read what is here as long as they are busy.
+        let busy = BusyThreads(.completion)
+        model.share(peers: link, limits: limits, logger: logger)
+        let meanwhile = try #require(await model.swarmReport())
+        #expect(meanwhile.heldBlocks >= before.heldBlocks)
+        busy.release()
+        try await eventually("all is served") { await model.swarmReport()?.heldBlocks == before.blocks }
+        await model.stopFill()
+        #expect(await model.swarmReport() == nil)
+        await swarm.shutDown()
     }
 
     @Test func `no name is looked at while the files change`() async throws {

@@ -200,6 +200,25 @@ import Testing
     }
 }
 
+@Suite struct RefusalPaceTests {
+    @Test func `a refusal is recorded once a minute, and floods of different ones are bounded`() {
+        var pace = RefusalPace()
+        let now = ContinuousClock.now
+        func admits(_ reason: String, at moment: ContinuousClock.Instant) -> Bool {
+            pace.admits(RefusalPace.Key(model: "m", source: "oss://m/", principal: nil, reason: reason), now: moment)
+        }
+        let first = admits("no", at: now)
+        let again = admits("no", at: now + .seconds(59))
+        let other = admits("still no", at: now)
+        let later = admits("no", at: now + .seconds(60))
+        #expect(first && !again && other && later)
+        let recorded = (0..<1000).count { admits("\($0)", at: now + .seconds(60)) }
+        #expect(recorded < RefusalPace.most && recorded > RefusalPace.most - 3)
+        let after = admits("0", at: now + .seconds(130))
+        #expect(after, "they are forgotten")
+    }
+}
+
 @Suite struct RecentProofsTests {
     @Test func `a proof holds two seconds for its caller and model, and floods are bounded`() {
         var proofs = RecentProofs()

@@ -320,6 +320,38 @@ def test_a_role_is_forgotten_with_its_fill_though_readers_and_peers_stay(place, 
         reader.stop()
 
 
+def test_the_audit_log_says_as_whom_the_store_was_asked_until_when_and_why_another_was_refused(place, node, cloud, bucket, container):
+    cloud = cloud()
+    model = make_model(bucket, "m/", {"a.gguf": MIB})
+    log = place.folder / "audit.log"
+    _, orders = node(MODELCACHE_STS_ENDPOINT=f"http://127.0.0.1:{cloud.store.identity_port}", MODELCACHE_AUDIT_PATH=log)
+    uid = new_uid()
+    assert orders.put(uid, role_definition(cloud, model)).status == 200
+    view = container(volume(place, uid))
+    pod = Pod(cloud, view, model)
+
+    def warm():
+        return place.run(*view.prefix, view.modelcache, "warm", environment=pod.environment(True)).returncode
+
+    pod.write_role_token(sub="system:serviceaccount:team:other")
+    assert warm() == 78
+    pod.write_role_token()
+    cloud.store.identity(cloud.plan | {"roles": []})
+    assert warm() == 78
+    cloud.store.identity(cloud.plan)
+    assert warm() == 0
+    wait_until(lambda: '"filled"' in log.read_text(), 120, "the last event is written")
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    assert [line["event"] for line in lines] == ["refused", "refused", "open", "filled"], lines
+    for line in lines:
+        assert line["model"] == uid and line["source"] == f"oss://models/{model.prefix}", line
+    assert "another ServiceAccount" in lines[0]["reason"] and "EntityNotExist.Role" in lines[1]["reason"], lines
+    for line in lines[2:]:
+        assert line["principal"] == f"RAM role {RAM_ROLE}" and line["until"].startswith("20"), line
+    for secret in pod.role_token.read_text().split("."):
+        assert len(secret) < 40 or secret not in log.read_text()
+
+
 def test_the_nodes_role_is_used_where_its_administrator_says_so(place, node, cloud, bucket, container):
     cloud = cloud()
     model = make_model(bucket, "m/", {"a.gguf": MIB})

@@ -290,6 +290,38 @@ import Transfer
         try expectRight(cache, source)
     }
 
+    @Test(arguments: [StoreError.Kind.noSuchKey, .wrongSecret])
+    func `a store that does not give what a slow copy left to it fails no file that the donor has`(kind: StoreError.Kind) async throws {
+        let donor = try await donor()
+        let cache = try cache()
+        let source = FakeSource(cache.contents) { _, _ in .fails(StoreError(kind, detail: "no"), after: 0) }
+        let busy = BusyThreads(.copies)
+        let fill = fill(
+            cache, source, donors: donors(donor, for: cache, keys: ["a", "b", "c"]), pace: CopyPace(patience: .milliseconds(200)))
+        let run = Task { await fill.run() }
+        try await eventually("the store was asked") { source.requests.count > 0 && source.inFlight == 0 }
+        #expect(cache.model.files.allSatisfy { $0.state != .failed })
+        busy.release()
+        await run.value
+        try expectRight(cache, source)
+        #expect(fill.failure == nil && fill.meter.copiedBytes == 9_000_003 + (5 << 20))
+    }
+
+    @Test func `a stop ends the copy of what the store did not give, and fails nothing`() async throws {
+        let donor = try await donor()
+        let cache = try cache()
+        let source = FakeSource(cache.contents) { _, _ in .fails(StoreError(.wrongSecret, detail: "no"), after: 0) }
+        let busy = BusyThreads(.copies)
+        let fill = fill(
+            cache, source, donors: donors(donor, for: cache, keys: ["a", "b", "c"]), pace: CopyPace(patience: .milliseconds(200)))
+        let run = Task { await fill.run() }
+        try await eventually("the store was asked") { source.requests.count > 0 && source.inFlight == 0 }
+        await fill.stop()
+        await run.value
+        busy.release()
+        #expect(cache.model.files.allSatisfy { $0.state == .filling })
+    }
+
     // MARK: Together with other nodes
 
     private func swarmFill(
@@ -357,6 +389,25 @@ import Transfer
         busy.release()
         try expectRight(cache, source)
         #expect(fill.meter.copiedBytes == 0)
+        await fill.close()
+        await swarm.shutDown()
+    }
+
+    @Test(arguments: [StoreError.Kind.noSuchKey, .wrongSecret])
+    func `in a swarm too a slow copy brings what the store did not give`(kind: StoreError.Kind) async throws {
+        let donor = try await donor()
+        let cache = try cache()
+        let source = FakeSource(cache.contents) { _, _ in .fails(StoreError(kind, detail: "no"), after: 0) }
+        let busy = BusyThreads(.copies)
+        let (fill, swarm) = try await swarmFill(
+            cache, source, donors: donors(donor, for: cache, keys: ["a", "b", "c"]), pace: CopyPace(patience: .milliseconds(200)))
+        let run = Task { await fill.run() }
+        try await eventually("the store was asked") { source.requests.count > 0 && source.inFlight == 0 }
+        #expect(cache.model.files.allSatisfy { $0.state != .failed })
+        busy.release()
+        await run.value
+        try expectRight(cache, source)
+        #expect(fill.failure == nil)
         await fill.close()
         await swarm.shutDown()
     }

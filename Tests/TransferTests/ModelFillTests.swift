@@ -116,6 +116,22 @@ import Transfer
         try expectClean(pool, source, cache)
     }
 
+    @Test func `a caller that may not read takes no fill over, and its fill goes on with one that may`() async throws {
+        for isFirst in [true, false] {
+            let folder = try TemporaryFolder()
+            let cache = try FakeCache(folder: folder.file("cache"), files: ["a": 9 << 20, "b": 3])
+            let pool = StagingPool(limitBytes: 16 << 20)
+            let good = FakeSource(cache.contents)
+            let bad = FakeSource(cache.contents) { _, _ in .fails(StoreError(.accessDenied, detail: "no right", status: 403), after: 0) }
+            let fill = fill(cache, isFirst ? bad : good, pool)
+            await fill.use(isFirst ? good : bad)
+            await fill.run()
+            #expect(cache.model.files.allSatisfy { $0.state == .complete } && fill.failure == nil)
+            #expect(bad.requests.isEmpty != isFirst)
+            try expectClean(pool, good, cache)
+        }
+    }
+
     @Test(arguments: [
         (StoreError.Kind.unreadable, true), (.noSuchKey, true), (.accessDenied, true), (.objectChanged, false), (.wrongSecret, false),
         (.credentialsRefused, false), (.noSuchBucket, false),

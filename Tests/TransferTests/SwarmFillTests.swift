@@ -96,6 +96,28 @@ import Transfer
         await node.swarm.shutDown()
     }
 
+    @Test func `a caller that may not read takes no fill over, and its fill goes on with one that may`() async throws {
+        for isFirst in [true, false] {
+            let folder = try TemporaryFolder()
+            let others = Mutex<[FakeSource]>([])
+            let nodes = try await nodes(1, folder, files: ["a": 9 << 20, "b": 3]) { _, cache in
+                let good = FakeSource(cache.contents)
+                let bad = FakeSource(cache.contents) { _, _ in .fails(StoreError(.wrongKey, detail: "no key", status: 403), after: 0) }
+                others.withLock { $0 = [isFirst ? good : bad, bad] }
+                return isFirst ? bad : good
+            }
+            let node = nodes[0]
+            let (other, bad) = try others.withLock { (try #require($0.first), try #require($0.last)) }
+            await node.fill.use(other)
+            await node.fill.run()
+            #expect(node.cache.model.files.allSatisfy { $0.state == .complete } && node.fill.failure == nil)
+            #expect(bad.requests.isEmpty != isFirst)
+            await node.fill.close()
+            try expectClean(node)
+            await node.swarm.shutDown()
+        }
+    }
+
     @Test func `the store's client, which has its keys, goes with the fill while the model is served on`() async throws {
         final class Keyed: RangeSource {
             let name = "http://fake"

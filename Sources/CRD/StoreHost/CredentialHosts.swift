@@ -1,16 +1,19 @@
 /// The hosts at which a ModelCache's credentials may be used: those of stores, and those that the administrator adds.
 ///
-/// A signature of OSS covers bucket and key, and the host only where a client says so
-/// (https://help.aliyun.com/zh/oss/developer-reference/recommend-to-use-signature-version-4). A tenant's own host could
-/// take such a request and send it on to the store. So a name is here only if no customer's machine has a name below
-/// it: `*.elb.amazonaws.com` must never match.
+/// A signature of OSS V1 covers bucket and key, not the host: a tenant's own host could take such a request and send it
+/// on to the store. V4 covers the host, and yet a tenant learns key IDs and names of objects. So a name is here only if
+/// no customer's machine has a name below it: `*.elb.amazonaws.com` must never match.
 public struct CredentialHosts: Sendable, Equatable {
     /// Labels of a host's name; `*` in a label stands for one or more characters of that label.
     private var patterns: [[String]]
 
     private static let stores = [
-        // OSS: https://help.aliyun.com/zh/oss/user-guide/regions-and-endpoints; the names with vpc are older ones.
-        "oss-*.aliyuncs.com", "oss.aliyuncs.com", "vpc100-oss-*.aliyuncs.com", "oss.*.privatelink.aliyuncs.com",
+        // OSS: https://help.aliyun.com/zh/oss/user-guide/regions-and-endpoints, by continent; the names with vpc are
+        // older ones. Not `oss-*`: below oss-object-process.aliyuncs.com a bucket owner's function answers.
+        "oss-cn-*.aliyuncs.com", "oss-ap-*.aliyuncs.com", "oss-us-*.aliyuncs.com", "oss-na-*.aliyuncs.com",
+        "oss-eu-*.aliyuncs.com", "oss-me-*.aliyuncs.com", "oss-rg-*.aliyuncs.com", "oss-accelerate.aliyuncs.com",
+        "oss-accelerate-overseas.aliyuncs.com", "oss-accesspoint.aliyuncs.com", "oss-data-acc.aliyuncs.com",
+        "oss.aliyuncs.com", "vpc100-oss-cn-*.aliyuncs.com", "oss.*.privatelink.aliyuncs.com",
         // S3: https://docs.aws.amazon.com/general/latest/gr/s3.html. GovCloud has regions of amazonaws.com.
         "s3.amazonaws.com", "s3-*.amazonaws.com", "s3.*.amazonaws.com", "s3-fips.*.amazonaws.com",
         "s3.dualstack.*.amazonaws.com", "s3-fips.dualstack.*.amazonaws.com", "s3-accelerate.dualstack.amazonaws.com",

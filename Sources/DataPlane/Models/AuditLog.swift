@@ -1,36 +1,122 @@
 package import Foundation
+internal import ObjectStore
 internal import Synchronization
 
-/// One JSON line for each thing that happened to a model: `auditPath` of the configuration. No secrets, no keys of
-/// callers.
+/// One JSON line for each thing that happened to a model: `auditPath` of the configuration. No secrets; of an access
+/// key its first four characters.
 ///
 /// Events: `open` (a model is new here), `filled` (complete and verified), `failed` (its fill ended with an error),
 /// `unfinished` (its fill was stopped), `update` (objects came, went or changed at the source: `change` names them),
-/// `evict`.
+/// `evict`, `refused` (a caller did not get the model: `reason` says why). `principal` is the party as which the store
+/// was asked, `until` when its credentials of that moment end.
 package final class AuditLog: Sendable {
+    /// One event of one model.
+    package struct Entry: Sendable {
+        package var event: String
+        package var model: String
+        package var source: String
+        package var bytes: UInt64 = 0
+        package var change: String?
+        package var reason: String?
+        package var party: Party?
+
+        package init(_ event: String, model: String, source: String) {
+            self.event = event
+            self.model = model
+            self.source = source
+        }
+    }
+
+    /// The party as which a store was asked, at one moment. It holds no credentials.
+    package struct Party: Sendable, Hashable {
+        let principal: String
+        let until: Int64?
+
+        init(_ credentials: CredentialsProvider) {
+            principal = "\(credentials.principal)"
+            until = credentials.expiration
+        }
+    }
+
     private let file: Mutex<FileHandle?>
+    private let refusals = Mutex(RefusalPace())
 
     /// - Parameter file: appended to; nil: nothing is recorded.
     package init(_ file: FileHandle?) { self.file = Mutex(file) }
 
-    package func record(event: String, model: String, source: String, bytes: UInt64, change: String? = nil) {
+    package func record(_ entry: Entry) {
         file.withLock { file in
             guard let file else { return }
-            let line = Line(
-                time: Date.now.ISO8601Format(), event: event, model: model, source: source, bytes: bytes, change: change
-            )
-            guard var data = try? JSONEncoder().encode(line) else { return }
+            guard var data = try? JSONEncoder().encode(Line(entry)) else { return }
             data.append(0x0a)
             try? file.write(contentsOf: data)
         }
     }
 
+    /// A caller did not get the model. One that asks again and again is recorded now and then (``RefusalPace``).
+    package func refused(model: String, source: String, _ party: Party?, _ reason: String) {
+        let key = RefusalPace.Key(model: model, source: source, principal: party?.principal, reason: reason)
+        guard refusals.withLock({ $0.admits(key) }) else { return }
+        var entry = Entry("refused", model: model, source: source)
+        entry.party = party
+        entry.reason = reason
+        record(entry)
+    }
+
     private struct Line: Encodable {
-        let time: String
+        let time = Date.now.ISO8601Format()
         let event: String
         let model: String
         let source: String
         let bytes: UInt64
         let change: String?
+        let principal: String?
+        let until: String?
+        let reason: String?
+
+        init(_ entry: Entry) {
+            event = entry.event
+            model = entry.model
+            source = entry.source
+            bytes = entry.bytes
+            change = entry.change
+            principal = entry.party?.principal
+            until = entry.party?.until.map { Date(timeIntervalSince1970: Double($0)).ISO8601Format() }
+            reason = entry.reason
+        }
+    }
+}
+
+/// Decides which refusals are recorded: one of a kind in ``interval``, so that a program that asks in a loop does not
+/// fill the disk. A pure value.
+package struct RefusalPace: Sendable {
+    package struct Key: Sendable, Hashable {
+        let model: String
+        let source: String
+        let principal: String?
+        let reason: String
+
+        package init(model: String, source: String, principal: String?, reason: String) {
+            self.model = model
+            self.source = source
+            self.principal = principal
+            self.reason = reason
+        }
+    }
+
+    package static let interval: Duration = .seconds(60)
+    /// Kinds within the interval; further ones are not recorded.
+    package static let most = 256
+
+    private var recorded: [Key: ContinuousClock.Instant] = [:]
+
+    package init() {}
+
+    package mutating func admits(_ key: Key, now: ContinuousClock.Instant = .now) -> Bool {
+        if let last = recorded[key], last.duration(to: now) < Self.interval { return false }
+        if recorded.count >= Self.most { recorded = recorded.filter { $0.value.duration(to: now) < Self.interval } }
+        guard recorded.count < Self.most else { return false }
+        recorded[key] = now
+        return true
     }
 }

@@ -31,7 +31,8 @@ public protocol Fill: Actor {
     func run() async
     /// A reader waits for bytes of a file.
     func demand(file: Int, offset: UInt64, length: UInt64)
-    /// From now on requests to the store go through this client: its credentials are newer.
+    /// Requests to the store may go through this client too: it takes the place of a former one of the same principal,
+    /// and of one that the store refuses (``StoreParties``).
     func use(_ client: StoreClient)
     /// From now on the fill receives at most so much; nil: no limit.
     func limit(bytesPerSecond: Int64?)

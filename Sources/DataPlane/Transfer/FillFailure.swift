@@ -12,6 +12,14 @@ public enum FillFailure: Sendable, Hashable {
     /// A file's bytes did not have the store's digest, twice.
     case wrongContent
 
+    /// Whether bytes did not come, which another cache of the node may have.
+    var isLackOfBytes: Bool {
+        switch self {
+        case .store, .noBytes: true
+        case .cache, .wrongContent: false
+        }
+    }
+
     /// Whether it is one file's own, so that a new fill would meet it again: an object that the store does not give, a
     /// name that something else has. One that was replaced is none: a new listing mends that.
     var isFilesOwn: Bool {

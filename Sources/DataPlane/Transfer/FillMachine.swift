@@ -35,6 +35,8 @@ package struct FillMachine: Sendable {
     package enum TransferEnd: Sendable {
         case arrived
         case failed(StoreError)
+        /// The store refused the party that asked, and another is in use now.
+        case partyRefused(StoreError)
         case cacheFailed(ChunkStoreError)
     }
 
@@ -313,6 +315,10 @@ package struct FillMachine: Sendable {
             if prefetchLimit == nil { remember(record, now) }
             over(id, received: record.run.chunks.count, retryAt: now)
         case .cacheFailed(let error): cacheFailed(id, error, chunks, now)
+        case .partyRefused(let error):
+            lastError = "\(error)"
+            actions.append(.retried)
+            over(id, received: chunks, retryAt: now + Self.shortestPause)
         case .failed(let error):
             if case .cancelling = record.fetch.state {
                 cancelled(id, chunks, now)

@@ -17,6 +17,8 @@ public actor ModelFill {
         case event(FillMachine.Event)
         case staging(StagingPool.Event)
         case source(any RangeSource)
+        /// - party: the number of the one as which the store was asked.
+        case ended(FillMachine.ID, FillMachine.TransferEnd, FillMachine.Progress, receivedChunks: Int, party: Int)
         case tick
     }
 
@@ -39,9 +41,14 @@ public actor ModelFill {
     private let mailbox = Mailbox<Message>()
     /// Of the checks of complete files.
     private let checking = WorkStop()
-    private var source: any RangeSource
+    private var parties: StoreParties
     private var machine: FillMachine
     private var parts: [FillMachine.ID: Part] = [:]
+    /// Files that the store did not give, and that the copy may bring after all.
+    private var left: [Int: (kind: FillFailure, reason: String)] = [:]
+    /// Of the files in `left`.
+    private var rest: LocalCopy?
+    private var isStopped = false
     /// The grant that is being dealt with.
     private var grant: StagingGrant?
     private nonisolated let cause = Mutex<FillFailure?>(nil)
@@ -68,7 +75,7 @@ public actor ModelFill {
         donors: [UInt32: CachedFile] = [:], pace: CopyPace = CopyPace(), logger: Logger
     ) {
         self.model = model
-        self.source = source
+        parties = StoreParties(source)
         self.pool = pool
         self.logger = logger
         set = model.current
@@ -96,8 +103,10 @@ public actor ModelFill {
         mailbox.put(.event(.demand(file: place, chunks: chunks, last: last)))
     }
 
-    /// From now on requests go through this client: its credentials are newer.
-    public func use(_ client: StoreClient) { mailbox.put(.source(StoreSource(client: client))) }
+    /// Requests may go through this client too, where the store refuses the former ones (``StoreParties``).
+    public func use(_ client: StoreClient) { use(StoreSource(client: client)) }
+
+    package func use(_ source: any RangeSource) { mailbox.put(.source(source)) }
 
     /// From now on the fill receives at most so much; nil: no limit.
     public func limit(bytesPerSecond: Int64?) { mailbox.put(.event(.limited(bytesPerSecond: bytesPerSecond))) }
@@ -107,6 +116,8 @@ public actor ModelFill {
         mailbox.put(.event(.stopped))
         // After it: a check that is stopped is no failure of its file then.
         checking.stop()
+        isStopped = true
+        rest?.stop()
     }
 
     // MARK: The run
@@ -147,8 +158,41 @@ public actor ModelFill {
         await copy?.finished()
         clock.cancel()
         share.leave()
+        await copyRest()
         mailbox.close()
         meter.ended()
+    }
+
+    /// A long copy leaves a part to the store to learn its rate (``CopyPace``). A file of which the store does not give
+    /// that part is complete all the same, if later.
+    private func copyRest() async {
+        if !left.isEmpty, !isStopped, let rest = copy?.rest(of: Set(left.keys)) {
+            self.rest = rest
+            rest.start { _ in }
+            let clock = Task {
+                while !Task.isCancelled {
+                    rest.look(now: .now)
+                    try? await Task.sleep(for: Self.tickInterval)
+                }
+            }
+            await rest.finished()
+            clock.cancel()
+        }
+        for (index, failure) in left.sorted(by: { $0.key < $1.key }) {
+            let file = set.files[index]
+            if await !isPublished(file), !isStopped { failFile(file, failure.kind, failure.reason) }
+        }
+        copy?.forgetDonors()
+    }
+
+    private func isPublished(_ file: CachedFile) async -> Bool {
+        guard file.receivedChunks == file.chunkCount else { return false }
+        let result: Result<Completion, ChunkStoreError> = await withCheckedContinuation { continuation in
+            FileCheck.begin(file, of: model, until: checking) { continuation.resume(returning: $0) }
+        }
+        guard case .success(let completion) = result else { return false }
+        FileCheck.log(completion, of: file, to: logger)
+        return file.state == .complete
     }
 
     private func tell(_ share: StagingShare) {
@@ -166,7 +210,9 @@ public actor ModelFill {
             handle(.granted(isForDemand: grant.isForDemand))
             self.grant = nil
         case .staging(.holdChanged): handle(.prefetchLimited(share.prefetchLimit))
-        case .source(let source): self.source = source
+        case .source(let source): parties.offer(source)
+        case .ended(let id, let end, let progress, let chunks, let party):
+            handle(.transferEnded(id, judged(end, of: id, party), progress, receivedChunks: chunks))
         case .tick:
             handle(.progressed(parts.mapValues { $0.sink.progress }))
             handle(.tick(receivedBytes: meter.receivedBytes))
@@ -176,6 +222,15 @@ public actor ModelFill {
             let wait = machine.demandWait(copyIsAwaited: copy?.isAwaited == true, now: now)
             meter.sample(inFlight: machine.transfersInFlight, wait: wait, partialBytes: partialBytes, now: now)
         }
+    }
+
+    private func judged(
+        _ end: FillMachine.TransferEnd, of id: FillMachine.ID, _ party: Int
+    ) -> FillMachine.TransferEnd {
+        guard case .failed(let error) = end, let file = parts[id]?.run.file,
+            parties.refused(party, file: file, error)
+        else { return end }
+        return .partyRefused(error)
     }
 
     /// Of chunks that are not complete.
@@ -205,7 +260,9 @@ public actor ModelFill {
         case .readLayout(let file, let chunks): readLayout(file, chunks)
         case .forget(let id): parts.removeValue(forKey: id)?.sink.abort()
         case .check(let file): check(file)
-        case .failFile(let file, let kind, let reason): failFile(set.files[file], kind, reason)
+        case .failFile(let file, let kind, let reason):
+            if kind.isLackOfBytes, copy?.mayBring(file: file) == true { return left[file] = (kind, reason) }
+            failFile(set.files[file], kind, reason)
         case .refilled(let file, let reason): refilled(set.files[file], reason)
         case .wait(let delay, let reason):
             logger.notice(
@@ -252,16 +309,17 @@ public actor ModelFill {
 
     private func send(_ id: FillMachine.ID) {
         guard let part = parts[id] else { preconditionFailure("a fetch that was begun has a sink") }
+        guard let party = parties.current else { preconditionFailure("a fill from the store has a client") }
         let (run, sink) = (part.run, part.sink)
         let file = set.files[run.file]
         let entry = set.manifest.files[run.file]
         let range = ObjectRange(
             key: file.key, etag: entry.etag, objectSize: file.size, offset: sink.position, length: sink.remaining)
         meter.requested()
-        parts[id]?.transfer = source.get(range, into: sink) { [mailbox] result in
+        parts[id]?.transfer = party.source.get(range, into: sink) { [mailbox] result in
             let end = FillMachine.TransferEnd(result, sinkFailure: sink.failure)
             let received = file.receivedPrefix(of: run.chunks)
-            mailbox.put(.event(.transferEnded(id, end, sink.progress, receivedChunks: received)))
+            mailbox.put(.ended(id, end, sink.progress, receivedChunks: received, party: party.number))
         }
     }
 

@@ -6,6 +6,8 @@ package import RangeTransfer
 package protocol RangeSource: Sendable {
     /// For messages.
     var name: String { get }
+    /// Whether requests through the other have the same principal's rights, as far as is known.
+    func isSameParty(as other: any RangeSource) -> Bool
     /// Starts to read a range; `completion` is called exactly once, on any thread, after the last call of the sink.
     ///
     /// - Parameter range: its key is relative to the model's prefix.
@@ -13,6 +15,10 @@ package protocol RangeSource: Sendable {
         _ range: ObjectRange, into sink: any RangeSink,
         completion: @escaping @Sendable (Result<Void, StoreError>) -> Void
     ) -> any RunningTransfer
+}
+
+extension RangeSource {
+    package func isSameParty(as other: any RangeSource) -> Bool { false }
 }
 
 /// A transfer under way. It belongs to the engine that runs it, whichever source the fill uses later.
@@ -29,6 +35,11 @@ struct StoreSource: RangeSource {
     let client: StoreClient
 
     var name: String { "\(client.configuration.endpoint)" }
+
+    func isSameParty(as other: any RangeSource) -> Bool {
+        guard let other = other as? StoreSource else { return false }
+        return client.configuration.credentials.isSameParty(as: other.client.configuration.credentials)
+    }
 
     func get(
         _ range: ObjectRange, into sink: any RangeSink,

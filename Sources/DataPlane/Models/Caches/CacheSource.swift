@@ -46,7 +46,9 @@ package enum CacheSource {
             merged["OSS_ENDPOINT"] = endpointText
             merged["MODELCACHE_INCLUDE"] = include
             if let region = source.region { merged["OSS_REGION"] = region }
-            // The definition's alone: who pays and where the bucket stands is no caller's choice.
+            // The definition's alone: who pays, where the bucket stands and how much a signature covers is no caller's
+            // choice.
+            merged["MODELCACHE_SIGNATURE"] = nil
             merged["MODELCACHE_ADDRESSING"] = source.addressing
             merged["MODELCACHE_REQUEST_PAYER"] = source.requesterPays == true ? "requester" : nil
             return defaults.merging(merged) { $1 }

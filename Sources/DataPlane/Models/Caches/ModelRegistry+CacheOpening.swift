@@ -11,11 +11,17 @@ extension ModelRegistry {
         var variables = variables
         let token = variables.removeValue(forKey: CacheSource.tokenSetting)
         let roleToken = variables.removeValue(forKey: CacheRole.tokenSetting)
-        let admitted = try await callers.admit(token: token, to: { await self.servedDefinition(of: uid) }) {
-            [logger] in
-            logger.info(
-                "a caller waits for newer token keys: its token names one that is not known yet",
-                metadata: ["cache": "\(uid)"])
+        let admitted: AdmittedCaller?
+        do throws(AgentFailure) {
+            admitted = try await callers.admit(token: token, to: { await self.servedDefinition(of: uid) }) {
+                [logger] in
+                logger.info(
+                    "a caller waits for newer token keys: its token names one that is not known yet",
+                    metadata: ["cache": "\(uid)"])
+            }
+        } catch {
+            refused(error, cache: uid, nil)
+            throw error
         }
         guard let admitted else { throw isClosed ? Self.closing : ModelMachine.gone }
         let definition = admitted.definition
@@ -35,7 +41,14 @@ extension ModelRegistry {
         _ variables: [String: String], _ roleToken: String?, cache uid: String, _ definition: CacheDefinition,
         _ callers: any CallerGate
     ) async throws(AgentFailure) -> ModelHold {
-        let merged = try CacheSource.variables(of: variables, for: definition, defaults: options.sourceDefaults)
+        let merged: [String: String]
+        do throws(AgentFailure) {
+            merged = try CacheSource.variables(of: variables, for: definition, defaults: options.sourceDefaults)
+        } catch {
+            refused(error, cache: uid, nil)
+            throw error
+        }
+        var party: AuditLog.Party?
         do throws(AgentFailure) {
             // A token of another namespace was refused above.
             let namespace = definition.callers == nil ? nil : definition.namespace
@@ -53,6 +66,7 @@ extension ModelRegistry {
                     variables: merged, name: .cache(uid), include: definition.source.include, namespace: namespace,
                     role: role, needsKeys: definition.source.needsKeys ?? false,
                     bytesPerSecond: definition.bandwidthLimit, digest: definition.source.digest))
+            party = request.party
             let held = try await open(request)
             caches[uid]?.failure = nil
             return held
@@ -61,9 +75,15 @@ extension ModelRegistry {
             // somebody could have filled it.
             if error != Self.lacksCredentials {
                 caches[uid]?.failure = CacheReport.Failure(code: error.reason.rawValue, message: error.message)
+                refused(error, cache: uid, party)
             }
             throw error
         }
+    }
+
+    private func refused(_ failure: AgentFailure, cache uid: String, _ party: AuditLog.Party?) {
+        audit.refused(
+            model: id(.cache(uid)), source: caches[uid]?.definition.source.uri ?? "", party, failure.message)
     }
 
     private func servedDefinition(of uid: String) -> CacheDefinition? { isClosed ? nil : caches[uid]?.definition }

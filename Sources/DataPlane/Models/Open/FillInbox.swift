@@ -22,7 +22,7 @@ final class FillInbox: Sendable {
     private struct State {
         var requests: [Request] = []
         var queued: Set<Request> = []
-        var client: StoreClient?
+        var clients: [StoreClient] = []
         var isHandingOn = false
     }
     private let state = Mutex(State())
@@ -41,9 +41,8 @@ final class FillInbox: Sendable {
 
     func limit(bytesPerSecond: Int64?) { _ = add(.limit(bytesPerSecond: bytesPerSecond)) }
 
-    /// The latest client is used.
     func use(_ client: StoreClient) {
-        state.withLock { $0.client = client }
+        state.withLock { $0.clients.append(client) }
         _ = add(.newerClient)
     }
 
@@ -61,7 +60,7 @@ final class FillInbox: Sendable {
     }
 
     private func handOn() async {
-        while let (requests, client) = taken() {
+        while let (requests, clients) = taken() {
             for request in requests {
                 switch request {
                 case .demand(let file, let first, let last):
@@ -71,13 +70,13 @@ final class FillInbox: Sendable {
                     await fill.demand(
                         file: Int(file), offset: offset, length: length.overflow ? .max - offset : length.partialValue)
                 case .limit(let bytesPerSecond): await fill.limit(bytesPerSecond: bytesPerSecond)
-                case .newerClient: if let client { await fill.use(client) }
+                case .newerClient: for client in clients { await fill.use(client) }
                 }
             }
         }
     }
 
-    private func taken() -> ([Request], StoreClient?)? {
+    private func taken() -> ([Request], [StoreClient])? {
         state.withLock { state in
             guard !state.requests.isEmpty else {
                 state.isHandingOn = false
@@ -86,9 +85,9 @@ final class FillInbox: Sendable {
             defer {
                 state.requests = []
                 state.queued = []
-                state.client = nil
+                state.clients = []
             }
-            return (state.requests, state.client)
+            return (state.requests, state.clients)
         }
     }
 }

@@ -3,8 +3,8 @@ package import ChunkStore
 internal import Foundation
 package import Logging
 package import ObjectStore
-internal import RangeTransfer
-internal import Swarm
+package import RangeTransfer
+package import Swarm
 internal import Synchronization
 package import Transfer
 
@@ -50,6 +50,8 @@ package final class OpenModel: Sendable {
         var leases: [ObjectIdentifier: any Sendable] = [:]
         /// This node's part in the model's swarm: outlives its fill, to serve what is whole.
         var node: SwarmFill?
+        /// Serves more than `node`, and takes its place once it does.
+        var successor: SwarmFill?
         var run: Task<Void, Never>?
         var pastCounters = Counters()
         var lastFailure: FillFailure?
@@ -148,7 +150,7 @@ package final class OpenModel: Sendable {
 
     // MARK: Fill
 
-    /// Starts to fill, or hands a running fill the newer client.
+    /// Starts to fill, or lets a running fill use this client too.
     ///
     /// - Parameters:
     ///   - peers: nil: from the store alone.
@@ -171,8 +173,8 @@ package final class OpenModel: Sendable {
         }
     }
 
-    /// Starts the fill that `make` gives, or hands a running one the newer client. Nothing where every file is complete
-    /// or an update is under way.
+    /// Starts the fill that `make` gives, or lets a running one use this client too. Nothing where every file is
+    /// complete or an update is under way.
     ///
     /// - Parameters:
     ///   - lease: keeps the client's engine open until the fill has ended.
@@ -227,18 +229,18 @@ package final class OpenModel: Sendable {
 
     package static let revivalInterval: Duration = .seconds(30)
 
-    /// Serves a model that is whole to other nodes, unless all of it is served already.
-    func share(peers: PeerLink, limits: FillLimits, logger: Logger) {
+    /// Serves a model that is whole to other nodes, unless all of it is served already. A part that is served already
+    /// is served on until all is.
+    package func share(peers: PeerLink, limits: FillLimits, logger: Logger) {
         let node: SwarmFill? = state.withLock { state in
-            guard state.node == nil || state.hasUnoffered, state.fill == nil, !state.isUpdating,
-                cached.files.allSatisfy({ $0.state == .complete || $0.awaitsChecksAlone })
+            guard state.node == nil || state.hasUnoffered, state.successor == nil, state.fill == nil,
+                !state.isUpdating, cached.files.allSatisfy({ $0.state == .complete || $0.awaitsChecksAlone })
             else { return nil }
-            retire(&state)
             state.hasUnoffered = false
             let node = SwarmFill(
                 model: cached, client: nil, swarm: peers.swarm, peerEngine: peers.engine, pool: peers.pool,
                 limits: limits, logger: logger)
-            state.node = node
+            state.successor = node
             return node
         }
         guard let node else { return }
@@ -247,18 +249,28 @@ package final class OpenModel: Sendable {
             // A chunk was lost: the next opening fills the model and shares it. Without a client this node could not
             // read what falls to it.
             guard cached.files.allSatisfy({ $0.state == .complete }) else {
-                return state.withLock { if $0.node === node { $0.node = nil } }
+                return state.withLock { if $0.successor === node { $0.successor = nil } }
             }
             await node.serve()
+            let hasMore = state.withLock { state in
+                guard state.successor === node else { return false }
+                state.successor = nil
+                retire(&state)
+                state.node = node
+                return state.hasUnoffered
+            }
+            if hasMore { share(peers: peers, limits: limits, logger: logger) }
         }
     }
 
-    /// A former part in the swarm makes way; it has ended or does soon.
+    /// The former parts in the swarm make way; they have ended or do soon.
     private func retire(_ state: inout State) {
-        guard let node = state.node else { return }
-        state.pastCounters.add(node)
+        for node in [state.node, state.successor].compactMap({ $0 }) {
+            state.pastCounters.add(node)
+            Task { await node.close() }
+        }
         state.node = nil
-        Task { await node.close() }
+        state.successor = nil
     }
 
     private func fillEnded(_ fill: any Fill) -> Bool {
@@ -333,9 +345,9 @@ package final class OpenModel: Sendable {
 
     /// From now on, for the fill that runs.
     package func limit(bytesPerSecond: Int64?) {
-        let (inbox, node) = state.withLock { ($0.inbox, $0.node) }
+        let (inbox, nodes) = state.withLock { ($0.inbox, [$0.node, $0.successor].compactMap { $0 }) }
         if let inbox { return inbox.limit(bytesPerSecond: bytesPerSecond) }
-        if let node { Task { await node.limit(bytesPerSecond: bytesPerSecond) } }
+        for node in nodes { Task { await node.limit(bytesPerSecond: bytesPerSecond) } }
     }
 
     /// Waiting readers hear that nothing more comes. Blocks on the file system. No fill may go on: it would take the
@@ -409,14 +421,16 @@ package final class OpenModel: Sendable {
 
     /// Stops the fill and waits until nothing writes to the files any more: not for the check of a file.
     package func stopFill() async {
-        let (fill, run, node) = state.withLock { ($0.fill, $0.run, $0.node) }
+        let (fill, run, nodes) = state.withLock { ($0.fill, $0.run, [$0.node, $0.successor].compactMap { $0 }) }
         await fill?.stop()
         await run?.value
-        await node?.close()
+        for node in nodes { await node.close() }
         state.withLock { state in
-            guard let node, state.node === node else { return }
-            state.pastCounters.add(node)
-            state.node = nil
+            for node in nodes {
+                guard state.node === node || state.successor === node else { continue }
+                if state.node === node { state.node = nil } else { state.successor = nil }
+                state.pastCounters.add(node)
+            }
         }
     }
 
@@ -461,7 +475,7 @@ package final class OpenModel: Sendable {
     }
 
     /// Nil: this node does not share the model.
-    func swarmReport() async -> SwarmReport? { await state.withLock { $0.node }?.report() }
+    package func swarmReport() async -> SwarmReport? { await state.withLock { $0.node }?.report() }
 
     /// A file that cannot be read ends the others no sooner than they are there.
     private static func phase(of statistics: ModelStatistics, hasFailed: Bool, isFilling: Bool) -> ModelStatus.Phase {
@@ -502,10 +516,16 @@ package final class OpenModel: Sendable {
 }
 
 /// The parts that the agent's models need to load together with other nodes.
-struct PeerLink: Sendable {
+package struct PeerLink: Sendable {
     let swarm: Swarm
     /// Receives from peers: it gives a dead one up within a second.
     let engine: TransferEngine
     /// Of the whole agent.
     let pool: StagingPool
+
+    package init(swarm: Swarm, engine: TransferEngine, pool: StagingPool) {
+        self.swarm = swarm
+        self.engine = engine
+        self.pool = pool
+    }
 }

@@ -161,7 +161,10 @@ extension ModelRegistry {
         }
         let model = OpenModel(cached: cached, source: source)
         take(model, name)
-        audit.record(event: "open", model: id(name), source: source, bytes: cached.manifest.totalBytes)
+        var entry = AuditLog.Entry("open", model: id(name), source: source)
+        entry.bytes = cached.manifest.totalBytes
+        entry.party = request.party
+        audit.record(entry)
         logger.info(
             "model opened",
             metadata: [
@@ -213,9 +216,11 @@ extension ModelRegistry {
             }
             throw AgentFailure(error)
         }
-        audit.record(
-            event: "update", model: id(name), source: model.source, bytes: cached.manifest.totalBytes,
-            change: change.summary)
+        var entry = AuditLog.Entry("update", model: id(name), source: model.source)
+        entry.bytes = cached.manifest.totalBytes
+        entry.change = change.summary
+        entry.party = request.party
+        audit.record(entry)
         model.updateEnded()
         startFill(model, request)
     }
@@ -274,7 +279,9 @@ extension ModelRegistry {
             logger.error("model cannot be removed", metadata: ["model": "\(id(name))", "error": "\(error)"])
             throw AgentFailure(error)
         }
-        audit.record(event: "evict", model: id(name), source: model.source, bytes: model.cached.manifest.totalBytes)
+        var entry = AuditLog.Entry("evict", model: id(name), source: model.source)
+        entry.bytes = model.cached.manifest.totalBytes
+        audit.record(entry)
         logger.info("model evicted", metadata: ["model": "\(id(name))", "reason": "\(reason)"])
     }
 

@@ -15,7 +15,17 @@ extension ModelRegistry {
     /// ``release(_:)``.
     package func open(_ variables: [String: String]) async throws(AgentFailure) -> ModelHold {
         guard !isClosed else { throw Self.closing }
-        return try await open(try await understood(SourceQuery(variables: variables)))
+        var request: SourceRequest?
+        do throws(AgentFailure) {
+            let understood = try await understood(SourceQuery(variables: variables))
+            request = understood
+            return try await open(understood)
+        } catch {
+            audit.refused(
+                model: request.map { id($0.name) } ?? "", source: variables["OSS_PATH"] ?? "", request?.party,
+                error.message)
+            throw error
+        }
     }
 
     /// The holder from ``open(_:)`` is done with the model.
@@ -274,7 +284,7 @@ extension ModelRegistry {
         let limits = FillLimits(
             maximumTransfers: most, initialTransfers: options.connections ?? 8, bytesPerSecond: request.bytesPerSecond)
         if let peers { model.share(peers: peers, limits: limits, logger: logger) }
-        let (id, name) = (model.cached.id, request.name)
+        let (id, name, party) = (model.cached.id, request.name, request.party)
         let source = model.source
         let cached = model.cached
         model.fill(
@@ -283,7 +293,11 @@ extension ModelRegistry {
         ) { [audit, weak self, weak model] hasLost in
             guard let model else { return }
             let event = model.isComplete ? "filled" : model.fillFailure != nil ? "failed" : "unfinished"
-            audit.record(event: event, model: id, source: source, bytes: cached.statistics.receivedBytes)
+            var entry = AuditLog.Entry(event, model: id, source: source)
+            entry.bytes = cached.statistics.receivedBytes
+            entry.party = party
+            entry.reason = event == "failed" ? cached.files.first { $0.state == .failed }?.message : nil
+            audit.record(entry)
             Task {
                 await self?.offer(model, name)
                 if hasLost { await self?.chunkWasLost(model, name) }

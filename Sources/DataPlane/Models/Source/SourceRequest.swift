@@ -59,6 +59,8 @@ struct SourceRequest: Sendable {
 
     var location: ObjectLocation { reader.location }
     var client: StoreClient { reader.client }
+    /// Nil: the store cannot be asked.
+    var party: AuditLog.Party? { lacksCredentials ? nil : AuditLog.Party(client.configuration.credentials) }
 
     /// Reads the credentials file where one is named, and asks for a role's first credentials.
     ///

@@ -69,6 +69,16 @@ public final class CredentialsProvider: Sendable {
         CredentialsProvider(source: .file(path: path), principal: Principal(.file, name: path))
     }
 
+    /// Whether requests with either have the rights of one and the same party, as far as is known without a look.
+    package func isSameParty(as other: CredentialsProvider) -> Bool {
+        switch (source, other.source) {
+        case (.fixed(let one), .fixed(let another)): one == another
+        case (.file(let one), .file(let another)): one == another
+        case (.role(let one), .role(let another)): one === another
+        default: false
+        }
+    }
+
     /// The credentials to sign with now; nil means anonymous. Never waits for a network.
     ///
     /// Throws `settings` when the file cannot be read or understood, `credentialsUnavailable` while a role's are being

@@ -6,7 +6,8 @@ internal import TextCoding
 public enum RequestSigner: Sendable, Hashable {
     /// OSS signature version 1 in the header (HMAC-SHA1).
     case ossV1
-    /// OSS signature version 4 in the header (OSS4-HMAC-SHA256).
+    /// OSS signature version 4 in the header (OSS4-HMAC-SHA256), the host signed too: at another host the request is
+    /// worth nothing.
     case ossV4(region: String)
     /// AWS signature version 4 for service `s3`, payload unsigned.
     case s3V4(region: String)
@@ -36,7 +37,7 @@ public enum RequestSigner: Sendable, Hashable {
                 algorithm: "OSS4-HMAC-SHA256", keyPrefix: "aliyun_v4", secret: credentials.secret, time: time,
                 scope: scope, canonicalRequest: V4.ossCanonicalRequest(signed))
             signed.headers["authorization"] =
-                "OSS4-HMAC-SHA256 Credential=\(credentials.keyID)/\(scope),Signature=\(signature)"
+                "OSS4-HMAC-SHA256 Credential=\(credentials.keyID)/\(scope),AdditionalHeaders=host,Signature=\(signature)"
         case .s3V4(let region):
             signed.headers["x-amz-date"] = time.basic
             signed.headers["x-amz-content-sha256"] = "UNSIGNED-PAYLOAD"
@@ -82,16 +83,16 @@ enum OSSV1 {
 /// https://help.aliyun.com/zh/oss/developer-reference/recommend-to-use-signature-version-4 and
 /// https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-header-based-auth.html
 enum V4 {
-    /// OSS signs `/bucket/key` whatever the addressing, the headers `x-oss-*`, content-type and content-md5, and writes
-    /// a name with an empty value without `=`.
+    /// OSS signs `/bucket/key` whatever the addressing, the headers `x-oss-*`, content-type, content-md5 and those that
+    /// the client adds, here `host`; it writes a name with an empty value without `=`.
     static func ossCanonicalRequest(_ request: SignableRequest) -> String {
-        let headers = request.headers
+        var signed = request.headers
             .filter { $0.key.hasPrefix("x-oss-") || $0.key == "content-type" || $0.key == "content-md5" }
-            .sorted { $0.key < $1.key }
-            .map { "\($0.key):\(trimmed($0.value))\n" }.joined()
+        signed["host"] = request.host
+        let headers = signed.sorted { $0.key < $1.key }.map { "\($0.key):\(trimmed($0.value))\n" }.joined()
         return [
             request.method, PercentCoding.encode("/\(request.bucket)/\(request.key ?? "")", keepingSlash: true),
-            request.encodedQuery(flagsWithEquals: false), headers, "", "UNSIGNED-PAYLOAD",
+            request.encodedQuery(flagsWithEquals: false), headers, "host", "UNSIGNED-PAYLOAD",
         ].joined(separator: "\n")
     }
 

@@ -25,7 +25,8 @@ final class LocalCopy: Sendable {
         var donors: [Int: CachedFile]
         /// Nil: nothing is taken back.
         var pace: CopyPace?
-        var hasTakenBack = false
+        /// Files of which the fill was to fetch a part.
+        var takenBack: Set<Int> = []
         /// Threads that were asked for and have not come back. One that reads a disk that hangs may never do.
         var underWay = 0
         var awaitedUnderWay = 0
@@ -119,9 +120,11 @@ final class LocalCopy: Sendable {
             let bytes = pace.bytesToFetch(look, now: now)
             state.pace = pace
             guard bytes > 0 else { return false }
-            tell(state.plan.takenBack(chunks: Int((bytes + chunkBytes - 1) / chunkBytes)), &state)
-            defer { state.hasTakenBack = true }
-            return !state.hasTakenBack
+            let isFirst = state.takenBack.isEmpty
+            let actions = state.plan.takenBack(chunks: Int((bytes + chunkBytes - 1) / chunkBytes))
+            for case .missing(let unit, isAwaited: _) in actions { state.takenBack.insert(unit.file) }
+            tell(actions, &state)
+            return isFirst && !state.takenBack.isEmpty
         }
         if isFirst {
             logger.notice(
@@ -136,7 +139,10 @@ final class LocalCopy: Sendable {
             let units = state.silence.look(state.turns.mapValues(\.steps), now: now)
             let givenUp = units.filter { giveUp($0, &state) }
             // Their threads may never come back, so that nobody would copy the rest.
-            if !givenUp.isEmpty { tell(state.plan.stopped(), &state) }
+            if !givenUp.isEmpty {
+                tell(state.plan.stopped(), &state)
+                state.donors = [:]
+            }
             return givenUp
         }
         for unit in givenUp {
@@ -178,6 +184,23 @@ final class LocalCopy: Sendable {
             if isOver { continuation.resume() }
         }
     }
+
+    // MARK: Parts that the store did not give
+
+    /// Whether the file's donor may have what the store does not give: its copy goes on, or a part was taken back.
+    func mayBring(file: Int) -> Bool { state.withLock { $0.donors[file] != nil } }
+
+    /// A copy of all that is missing of these files, of which nothing is taken back; nil: there is nothing to copy. To
+    /// be begun when this one has ended.
+    func rest(of places: Set<Int>) -> LocalCopy? {
+        let donors = state.withLock { $0.donors.filter { places.contains($0.key) } }
+        return LocalCopy(
+            set, from: Dictionary(uniqueKeysWithValues: donors.map { (set.files[$0.key].fileIndex, $0.value) }),
+            pace: nil, blockBytes: blockBytes, meter: meter, logger: logger, model: model)
+    }
+
+    /// Once nothing is copied any more: the other caches' files are not held open.
+    func forgetDonors() { state.withLock { $0.donors = [:] } }
 
     // MARK: Units
 
@@ -253,7 +276,7 @@ final class LocalCopy: Sendable {
                 let missing = unit.chunks.filter { !set.files[unit.file].isReceived($0) }
                 state.listener?(.missing(file: unit.file, chunks: missing, isAwaited: isAwaited))
             case .ended(let file):
-                state.donors[file] = nil
+                if !state.takenBack.contains(file) { state.donors[file] = nil }
                 state.listener?(.ended(file: file))
             }
         }

@@ -118,20 +118,24 @@ extension SwarmFill {
 
     private func send(_ fetch: SwarmFetch) {
         guard let part = parts[fetch] else { preconditionFailure("a fetch that was begun has a sink") }
-        guard let source = source(of: part) else { return refuse(fetch, part.peer == nil ? .notNow : .peerIsGone) }
+        let party = part.peer == nil ? parties.current : nil
+        guard let source = party?.source ?? peerSource(of: part) else {
+            return refuse(fetch, part.peer == nil ? .notNow : .peerIsGone)
+        }
         let file = set.files[part.place.file]
         let range = part.place.range
         let wanted = ObjectRange(
             key: file.key, etag: part.peer == nil ? set.manifest.files[part.place.file].etag : "",
             objectSize: file.size, offset: range.lowerBound, length: UInt64(range.count))
         if part.peer == nil { meter.requested() }
+        parts[fetch]?.party = party?.number
         parts[fetch]?.transfer = source.get(wanted, into: part.sink) { [mailbox] result in
             mailbox.put(.ended(fetch, result))
         }
     }
 
-    private func source(of part: Part) -> (any RangeSource)? {
-        guard let peer = part.peer else { return store }
+    private func peerSource(of part: Part) -> (any RangeSource)? {
+        guard let peer = part.peer else { return nil }
         return net?.request(to: peer, file: part.place.file).map {
             PeerSource(
                 engine: peerEngine, url: $0.url, headers: $0.headers + (part.isUrgent ? ["Priority: u=0"] : []))
@@ -157,7 +161,10 @@ extension SwarmFill {
                 return send(fetch)
             }
         }
-        let end = SwarmFillMachine.TransferEnd(result, sinkFailure: part.sink.failure)
+        var end = SwarmFillMachine.TransferEnd(result, sinkFailure: part.sink.failure)
+        if case .failed(let error) = end, let party = part.party, parties.refused(party, file: part.place.file, error) {
+            end = .partyRefused(error)
+        }
         hand(.fetches(.transferEnded(fetch, end, received: part.arrival.bytes)))
     }
 

@@ -115,6 +115,9 @@ extension SwarmFill {
     }
 
     func failFile(_ index: Int, _ kind: FillFailure, _ reason: String) {
+        if kind.isLackOfBytes, !hasTriedRest, copy?.mayBring(file: index) == true {
+            return left[index] = (kind, reason)
+        }
         let file = set.files[index]
         cause.withLock { $0 = $0 ?? kind }
         logger.error("file failed", metadata: ["model": "\(model.id)", "file": "\(file.key)", "reason": "\(reason)"])

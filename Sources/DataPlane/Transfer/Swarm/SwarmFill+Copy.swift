@@ -32,6 +32,34 @@ extension SwarmFill {
         }
     }
 
+    /// A long copy leaves a part to store and peers to learn their rate (``CopyPace``). A file of which they do not
+    /// give that part is complete all the same, if later.
+    func copyRest() async {
+        hasTriedRest = true
+        defer { copy?.forgetDonors() }
+        guard !left.isEmpty else { return }
+        copy?.stop()
+        await copy?.finished()
+        for (address, assembly) in assemblies where left[address.file] != nil {
+            assembly.abort()
+            assemblies[address] = nil
+        }
+        if !isStopRequested, let rest = copy?.rest(of: Set(left.keys)) {
+            self.rest = rest
+            restFiles = rest.files
+            rest.start { [mailbox] in mailbox.put(.rest($0)) }
+            while !isClosed, !restFiles.isEmpty || !machine.isQuiet {
+                await withCheckedContinuation { waiters.append($0) }
+            }
+        }
+        let all = left
+        left = [:]
+        for (index, failure) in all.sorted(by: { $0.key < $1.key })
+        where set.files[index].state == .filling && !isStopRequested {
+            failFile(index, failure.kind, failure.reason)
+        }
+    }
+
     /// A demand that came while the planner asked nobody for them was dropped there, and is made again.
     private func resume(_ blocks: [Range<Int>], areAwaited: Bool) {
         hand(.plan(.resumed(blocks)))

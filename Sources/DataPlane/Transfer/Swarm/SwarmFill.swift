@@ -29,6 +29,8 @@ public actor SwarmFill: Fill {
         let isUrgent: Bool
         /// Nil before the first request, and once it has ended.
         var transfer: (any RunningTransfer)?
+        /// The number of the party as which the store was asked.
+        var party: Int?
     }
     enum Message: Sendable {
         case input(ModelSwarm.Input)
@@ -37,6 +39,7 @@ public actor SwarmFill: Fill {
         case lost(LostChunk)
         case copy(LocalCopy.Event)
         case takenUp(ChunkAddress, ChunkCheck)
+        case rest(LocalCopy.Event)
         case layoutRead(Int, LayoutReading)
         case staging(StagingPool.Event)
         case tick
@@ -57,13 +60,19 @@ public actor SwarmFill: Fill {
     let logger: Logger
     /// Nil: every file comes from store and peers.
     let copy: LocalCopy?
-    /// Nil while the model is only served: it has a caller's credentials.
-    var store: (any RangeSource)?
+    /// None while the model is only served: they have callers' credentials.
+    var parties: StoreParties
     var net: ModelSwarm?
     var planner: SwarmPlanner
     var machine: SwarmFillMachine
     var parts: [SwarmFetch: Part] = [:]
     var assemblies: [ChunkAddress: ChunkAssembly] = [:]
+    /// Files that neither store nor peers gave, and that the copy may bring after all.
+    var left: [Int: (kind: FillFailure, reason: String)] = [:]
+    /// Of the files in `left`, and those of them that have not ended.
+    var rest: LocalCopy?
+    var restFiles: Set<Int> = []
+    var hasTriedRest = false
     var book = DigestBook()
     var takeUp = TakeUp()
     /// The blocks that each connected peer has announced.
@@ -76,6 +85,7 @@ public actor SwarmFill: Fill {
     var hasStarted = false
     /// The fill is over, and the model is only served.
     var hasRun = false
+    var isStopRequested = false
     var isClosed = false
     var earlyDemands: [Range<Int>] = []
     var early: [ModelSwarm.Input] = []
@@ -121,7 +131,7 @@ public actor SwarmFill: Fill {
         logger: Logger
     ) {
         self.model = model
-        store = source
+        parties = StoreParties(source)
         self.pool = pool
         self.swarm = swarm
         self.peerEngine = peerEngine
@@ -160,9 +170,9 @@ public actor SwarmFill: Fill {
         tell()
     }
 
-    public func use(_ client: StoreClient) {
-        if !hasRun { store = StoreSource(client: client) }
-    }
+    public func use(_ client: StoreClient) { use(StoreSource(client: client)) }
+
+    package func use(_ source: any RangeSource) { if !hasRun { parties.offer(source) } }
 
     public func limit(bytesPerSecond: Int64?) {
         hand(.fetches(.limited(bytesPerSecond: bytesPerSecond)))
@@ -174,6 +184,8 @@ public actor SwarmFill: Fill {
         // After it: a check that is stopped is no failure of its file then.
         checking.stop()
         copy?.stop()
+        isStopRequested = true
+        rest?.stop()
         wake()
     }
 
@@ -182,6 +194,7 @@ public actor SwarmFill: Fill {
         stop()
         while !machine.isQuiet { await withCheckedContinuation { waiters.append($0) } }
         await copy?.finished()
+        await rest?.finished()
         guard !isClosed else { return }
         isClosed = true
         // The loop ends by itself, at its next message.
@@ -193,6 +206,7 @@ public actor SwarmFill: Fill {
         for assembly in assemblies.values { assembly.abort() }
         assemblies = [:]
         meter.ended()
+        wake()
     }
 
     // MARK: The run
@@ -200,8 +214,9 @@ public actor SwarmFill: Fill {
     public func run() async {
         launch()
         while !isDone { await withCheckedContinuation { waiters.append($0) } }
+        await copyRest()
         // A chunk that is lost later is another fill's, with the credentials of its time.
-        store = nil
+        parties.forget()
         hasRun = true
         meter.ended()
         // A fill that failed gives way to a new one; what is whole is served on.
@@ -212,8 +227,10 @@ public actor SwarmFill: Fill {
     public func serve() { launch() }
 
     private var isDone: Bool {
-        machine.isQuiet && (machine.isStopping || set.files.allSatisfy { $0.state != .filling })
+        machine.isQuiet && (machine.isStopping || set.files.indices.allSatisfy { !isExpected($0) })
     }
+
+    private func isExpected(_ file: Int) -> Bool { set.files[file].state == .filling && left[file] == nil }
 
     private func wake() {
         guard !waiters.isEmpty, machine.isQuiet else { return }
@@ -268,6 +285,9 @@ public actor SwarmFill: Fill {
         case .lost(let chunk): lost(chunk)
         case .copy(let event): copied(event)
         case .takenUp(let chunk, let check): takenUp(chunk, check)
+        case .rest(let event):
+            copied(event)
+            if case .ended(let file) = event { restFiles.remove(file) }
         case .layoutRead(let file, let reading):
             hand(.fetches(.layoutRead(file: file, reading)))
             lookForLayout(file)
@@ -310,15 +330,17 @@ public actor SwarmFill: Fill {
         guard !isClosed else { return }
         let now = ContinuousClock.now
         copy?.look(now: now)
+        rest?.look(now: now)
         let wait = machine.demandWait(copyIsAwaited: copy?.isAwaited == true, now: now)
         meter.sample(inFlight: machine.transfersInFlight, wait: wait, partialBytes: partialBytes, now: now)
         hand(.fetches(.progressed(parts.mapValues(\.arrival.bytes))))
         // Without a store what is missing may come from peers, and nobody promised it. Nothing comes while a file that
         // has all its chunks is checked.
-        let isExpected =
-            store != nil && set.files.contains { $0.state == .filling && $0.receivedChunks < $0.chunkCount }
+        let isComplete =
+            parties.current == nil
+            || set.files.enumerated().allSatisfy { !isExpected($0) || $1.receivedChunks == $1.chunkCount }
         let isAlone = net?.peers.contains { $0.isConnected } != true
-        hand(.fetches(.tick(isComplete: !isExpected, isAlone: isAlone)))
+        hand(.fetches(.tick(isComplete: isComplete, isAlone: isAlone)))
         if nextTick <= instant {
             nextTick = .max
             hand(.plan(.tick))

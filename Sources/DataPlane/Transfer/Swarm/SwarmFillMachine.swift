@@ -412,6 +412,10 @@ package struct SwarmFillMachine: Sendable {
         case .cacheFailed(let error):
             over(id)
             failAll(.cache(error), "\(error)")
+        case .partyRefused(let error):
+            lastError = "\(error)"
+            actions.append(.retried)
+            fail(id, .broken)
         case .failed(let error):
             if case .peer = record.source { ledger.came(record.block, to: received, now: now) }
             if case .cancelling = fetch.state { return fail(id, .broken) }
