@@ -54,6 +54,19 @@ import Testing
         }
     }
 
+    @Test func `bytes that no node has are cut, so that sums of reports stay in range`() throws {
+        let huge = #"{"uid":"a","bytesCached":9223372036854775807,"originBytes":9223372036854775807,"peerBytes":-1}"#
+        let caches = try report("\(huge),\(huge)").caches
+        #expect(caches.reduce(0) { $0 + $1.bytesCached + $1.originBytes } == 4 << 53)
+        #expect(caches[0].peerBytes == 0)
+    }
+
+    @Test func `the highest number that an agent can say is followed by itself`() {
+        var numbers = OrderNumbers()
+        numbers.learned(OrderNumber(epoch: "e", number: .max), for: "n")
+        #expect(numbers.next(for: "n").number == .max)
+    }
+
     @Test func `What is no report is refused`() {
         for text in ["[]", "{}", #"{"node":"n"}"#] {
             #expect(throws: DecodingError.self) { try JSONDecoder().decode(AgentReport.self, from: Data(text.utf8)) }

@@ -1,4 +1,5 @@
 import AgentWire
+import Checksum
 import ChunkStore
 import Foundation
 import Testing
@@ -33,6 +34,24 @@ import TextCoding
             var bad = data
             bad[i] ^= 1
             #expect(throws: ChunkStoreError.self) { try Manifest(encoded: bad) }
+        }
+    }
+
+    /// The checksum keeps chance away, not a pod that writes to its volume.
+    @Test func `a sealed manifest with numbers that overflow is refused`() throws {
+        let text = String(decoding: try manifest([("a", pattern(10))]).encoded(), as: UTF8.self)
+        #expect(throws: ChunkStoreError.self) {
+            try Manifest(
+                identity: identity, files: [ManifestFile(key: "a", size: 1, etag: "e")], chunkBytes: UInt64.max - (2 << 20) + 1)
+        }
+        func sealed(_ change: (String) -> String) -> Data {
+            let body = Data(change(text.replacing(#/"checksum":"[0-9a-f]*",/#, with: "")).utf8)
+            let checksum = Hex.encode(body.withUnsafeBytes { mc_crc64(0, $0.baseAddress, $0.count) })
+            return Data("{\"checksum\":\"\(checksum)\",".utf8) + body.dropFirst()
+        }
+        _ = try Manifest(encoded: sealed { $0.replacing("\"set\":1", with: "\"set\":2") })
+        for (number, huge) in [("\"set\":1", "\"set\":\(UInt64.max)"), ("\"nextIndex\":1", "\"nextIndex\":\(UInt32.max)")] {
+            #expect(throws: ChunkStoreError.self) { try Manifest(encoded: sealed { $0.replacing(number, with: huge) }) }
         }
     }
 

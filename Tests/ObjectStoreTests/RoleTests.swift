@@ -112,6 +112,16 @@ private let awsAnswer =
         for part in token.split(separator: ".") { #expect(!problem.description.contains(part)) }
     }
 
+    @Test func `no field of a refusal shows the token, whatever stands behind it`() throws {
+        let marked = token.replacing(".", with: "\u{301}.") + "\u{301}"
+        let script = Script { _, _ in
+            text(400, #"{"RequestId":"\#(token)","Code":"\#(token)","Message":"The token \#(marked) is bad"}"#)
+        }
+        let problem = try #require(throws: CredentialsProblem.self) { try fetch(try ramRole(), script) }
+        let said = Array("\(problem) \(problem.code ?? "") \(problem.requestID ?? "")".utf8)
+        for part in token.utf8.split(separator: 0x2e) { #expect(said.firstRange(of: Array(part)) == nil) }
+    }
+
     @Test func `AWS's refusal is read from its XML`() throws {
         let script = Script { _, _ in
             text(

@@ -22,7 +22,7 @@ public enum StatusText {
             let bar = width == nil ? "" : Texts.bar(percent: progress.percent, cells: 24) + " "
             lines.append("progress: \(bar)\(figures(progress))")
         }
-        if let traffic = status?.traffic, traffic.originBytes + traffic.peerBytes + traffic.copiedBytes > 0 {
+        if let traffic = status?.traffic, max(traffic.originBytes, traffic.peerBytes, traffic.copiedBytes) > 0 {
             lines.append(
                 "traffic: \(Texts.bytes(traffic.originBytes)) from the store, "
                     + "\(Texts.bytes(traffic.peerBytes)) from other nodes, "

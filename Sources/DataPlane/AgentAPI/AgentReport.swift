@@ -14,6 +14,16 @@ public struct AgentReport: Codable, Equatable, Sendable {
             self.usedBytes = usedBytes
             self.heldBytes = heldBytes
         }
+
+        /// Both numbers must be there.
+        public init(from decoder: any Decoder) throws {
+            let container = try decoder.container(keyedBy: CodingKeys.self)
+            _ = try container.decode(Int64.self, forKey: .budgetBytes)
+            _ = try container.decode(Int64.self, forKey: .usedBytes)
+            budgetBytes = container.toleratedBytes(.budgetBytes) ?? 0
+            usedBytes = container.toleratedBytes(.usedBytes) ?? 0
+            heldBytes = container.toleratedBytes(.heldBytes)
+        }
     }
 
     /// The Kubernetes node's name, from the agent's settings.

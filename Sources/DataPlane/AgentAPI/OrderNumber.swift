@@ -39,7 +39,8 @@ public struct OrderNumbers: Sendable {
     /// For the next order to the agent of `node`.
     public mutating func next(for node: String) -> OrderNumber {
         var order = given[node] ?? OrderNumber(epoch: "", number: 0)
-        order.number += 1
+        // An agent may have said any number; one that said the highest refuses orders until it starts again.
+        if order.number < .max { order.number += 1 }
         given[node] = order
         return order
     }

@@ -60,11 +60,11 @@ public struct ReaderStart: Codable, Equatable, Sendable {
         completeMilliseconds = container.tolerated(.completeMilliseconds)
         endedMilliseconds = container.tolerated(.endedMilliseconds)
         observedMilliseconds = container.tolerated(.observedMilliseconds) ?? 0
-        totalBytes = container.tolerated(.totalBytes) ?? 0
-        cacheBytes = container.tolerated(.cacheBytes) ?? 0
-        copiedBytes = container.tolerated(.copiedBytes) ?? 0
-        peerBytes = container.tolerated(.peerBytes) ?? 0
-        storeBytes = container.tolerated(.storeBytes) ?? 0
+        totalBytes = container.toleratedBytes(.totalBytes) ?? 0
+        cacheBytes = container.toleratedBytes(.cacheBytes) ?? 0
+        copiedBytes = container.toleratedBytes(.copiedBytes) ?? 0
+        peerBytes = container.toleratedBytes(.peerBytes) ?? 0
+        storeBytes = container.toleratedBytes(.storeBytes) ?? 0
         waitMilliseconds = container.tolerated(.waitMilliseconds) ?? [:]
     }
 }

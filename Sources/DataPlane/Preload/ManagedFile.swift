@@ -31,7 +31,7 @@ extension File {
     func stopForEpoch() -> Never {
         report(pointee.key) {
             $0.append("bytes already read turned out wrong: ")
-            $0.append(c: ossc_message(pointee.header))
+            $0.append(messageOf: pointee.header)
             $0.append("; start the program again")
         }
         ossc_exit(ExitStatus.inputOutput)
@@ -39,7 +39,7 @@ extension File {
 
     func tellFailure() {
         guard ossc_file_tell_failure(self) != 0 else { return }
-        report(pointee.key) { $0.append(c: ossc_message(pointee.header)) }
+        report(pointee.key) { $0.append(messageOf: pointee.header) }
     }
 
     /// First byte at or after `offset` that is not visible, at most `end`.
@@ -51,6 +51,18 @@ extension File {
             chunk += 1
         }
         return end
+    }
+}
+
+extension Text {
+    /// At most the field: a pod that writes to its volume may have left no NUL in it.
+    fileprivate mutating func append(messageOf header: UnsafePointer<mc_presence_header>) {
+        let message = ossc_message(header).unsafelyUnwrapped
+        for place in 0..<Int(MC_PRESENCE_MESSAGE_BYTES) {
+            let byte = message[place]
+            if byte == 0 { return }
+            append(byte)
+        }
     }
 }
 
@@ -164,15 +176,9 @@ private func readPresence(
         let mapped = ossc_mmap(nil, Int(size), 1, 1, Int32(presence), 0)
         guard mapped > 0 || mapped < -4095, let base = UnsafeRawPointer(bitPattern: mapped) else { return nil }
         let header = base.assumingMemoryBound(to: mc_presence_header.self)
-        let visible = header.pointee.visible_offset
-        let chunks = header.pointee.chunk_count
-        guard header.pointee.magic == MC_PRESENCE_MAGIC, header.pointee.version == MC_PRESENCE_VERSION,
-            // Not of an update that is just being made.
-            header.pointee.data_inode == 0 || header.pointee.data_inode == identity.inode,
-            header.pointee.file_bytes == identity.bytes, header.pointee.chunk_bytes > 0,
-            header.pointee.chunk_bytes % ossc_page_bytes() == 0,
-            chunks == (identity.bytes + header.pointee.chunk_bytes - 1) / header.pointee.chunk_bytes,
-            visible % 8 == 0, visible <= size, (chunks + 63) / 64 * 8 <= size - visible,
+        guard
+            let facts = PresenceFacts(
+                header, size: size, fileBytes: identity.bytes, inode: identity.inode, pageBytes: ossc_page_bytes()),
             let file = ossc_allocate(MemoryLayout<ossc_file>.size)?.assumingMemoryBound(to: ossc_file.self),
             let keptKey = keep(key), let keptDirectory = keep(directory)
         else {
@@ -180,7 +186,7 @@ private func readPresence(
             return nil
         }
         file.pointee.header = header
-        file.pointee.visible = (base + Int(visible)).assumingMemoryBound(to: UInt64.self)
+        file.pointee.visible = (base + Int(facts.visibleOffset)).assumingMemoryBound(to: UInt64.self)
         file.pointee.directory = keptDirectory
         file.pointee.key = keptKey
         file.pointee.device = identity.device
@@ -188,9 +194,9 @@ private func readPresence(
         file.pointee.presence_device = described.device
         file.pointee.presence_inode = described.inode
         file.pointee.bytes = identity.bytes
-        file.pointee.chunk_bytes = header.pointee.chunk_bytes
-        file.pointee.chunk_count = chunks
-        file.pointee.index = header.pointee.file_index
+        file.pointee.chunk_bytes = facts.chunkBytes
+        file.pointee.chunk_count = facts.chunkCount
+        file.pointee.index = facts.fileIndex
         return file
     }
 }

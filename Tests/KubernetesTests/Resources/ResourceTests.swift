@@ -42,6 +42,7 @@ import Testing
         let amounts: [(Quantity, Int64?)] = [
             ("500Mi", 524_288_000), ("1", 1), ("1.5Gi", 1_610_612_736), ("2k", 2_000), ("1e3", 1_000), ("1E", 1_000_000_000_000_000_000),
             ("100m", 1), ("8Ei", 9_223_372_036_854_775_807), ("-3", -3), ("abc", nil), ("", nil), ("5Xi", nil), ("12345678901234567", 12_345_678_901_234_567),
+            ("1e-9223372036854775808", nil),
         ]
         for (quantity, value) in amounts { #expect(quantity.value == value, "\(quantity)") }
         #expect(Quantity("2").milliValue == 2_000 && Quantity("250m").milliValue == 250)

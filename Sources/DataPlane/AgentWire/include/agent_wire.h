@@ -121,6 +121,7 @@ enum mc_error_code {
 #define MC_PRESENCE_MAGIC    0x31535250434d0000ull
 #define MC_PRESENCE_VERSION  2u
 #define MC_PRESENCE_HEADER_BYTES 512u
+#define MC_PRESENCE_MESSAGE_BYTES 272u
 
 enum mc_file_state {
     MC_FILE_FILLING  = 0,  /* chunks arrive; a visible chunk is complete and may be read */
@@ -177,7 +178,7 @@ struct mc_presence_header {
     uint64_t published_modified; /* the agent's own: st_mtim and st_ctim of the data file when it got its plain name, */
     uint64_t published_changed;  /* in nanoseconds since 1970 */
     uint8_t  reserved2[96];
-    char     message[272];   /* NUL-terminated; one line; set before `state` or `epoch` */
+    char     message[MC_PRESENCE_MESSAGE_BYTES]; /* NUL-terminated; one line; set before `state` or `epoch` */
 };
 
 _Static_assert(sizeof(struct mc_header) == 16, "packet header");

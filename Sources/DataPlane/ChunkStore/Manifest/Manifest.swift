@@ -70,8 +70,8 @@ public struct Manifest: Hashable, Sendable {
             total = sum
         }
         let chunk = chunkBytes ?? Manifest.chunkBytes(forTotal: total)
-        if chunk == 0 || chunk % Manifest.hugePageBytes != 0 {
-            throw .corrupt(path: identity.prefix, why: "the chunk size \(chunk) is not a multiple of 2 MiB")
+        if chunk == 0 || chunk % Manifest.hugePageBytes != 0 || chunk > Manifest.largestChunkBytes {
+            throw .corrupt(path: identity.prefix, why: "the chunk size \(chunk) is no multiple of 2 MiB up to 1 GiB")
         }
         self.identity = identity
         self.scheme = scheme
@@ -83,6 +83,7 @@ public struct Manifest: Hashable, Sendable {
         for key in retired { try Self.check(key) }
         let numbers = Set(files.map(\.index))
         if numbers.count != files.count || numbers.contains(where: { $0 >= nextIndex }) || set == 0
+            || set > Manifest.highestSet || nextIndex > Manifest.highestIndex
             || files.contains(where: { $0.replacedInSet > set })
         {
             throw .corrupt(path: identity.prefix, why: "the numbers of its files cannot be")
@@ -90,6 +91,11 @@ public struct Manifest: Hashable, Sendable {
         self.chunkBytes = chunk
         generation = Manifest.generation(identity: identity, files: self.files, chunkBytes: chunk)
     }
+
+    /// A pod may have written a manifest of its own into its volume: no number in it makes a sum overflow.
+    static let largestChunkBytes: UInt64 = 1 << 30
+    private static let highestSet: UInt64 = 1 << 48
+    private static let highestIndex: UInt32 = 1 << 31
 
     /// The huge page and the step of every write.
     public static let hugePageBytes: UInt64 = 2 << 20

@@ -348,16 +348,22 @@ private struct STSRefusal: Decodable {
         _ code: String?, _ message: String?, _ requestID: String?, status: Int, _ principal: Principal,
         hiding token: String
     ) -> CredentialsProblem {
-        // Some messages repeat parts of the token.
-        let parts = token.split(separator: ".").map(String.init).filter { $0.utf8.count > 8 }
-        let said = parts.reduce(message ?? "") { $0.replacing($1, with: "…") }
-        let code = code ?? ""
+        // Some messages repeat parts of the token. Compared by bytes: a combining mark behind one changes its last
+        // character, and no byte of it.
+        let parts = token.utf8.split(separator: UInt8(ascii: ".")).map { Array($0) }.filter { $0.count > 8 }
+        func hidden(_ text: String) -> String {
+            let bytes = parts.reduce(Array(text.utf8)) { $0.replacing($1, with: Array("…".utf8)) }
+            return String(decoding: bytes, as: UTF8.self)
+        }
+        let said = hidden(message ?? "")
+        let code = hidden(code ?? "")
         let isTransient =
             status >= 500 || status == 429 || code.hasPrefix("Throttling") || code == "IDPCommunicationError"
         return CredentialsProblem(
             isTransient ? .unavailable : .refused, principal,
             "STS refused: \(said.isEmpty ? "HTTP \(status)" : said)",
-            remedy: remedy(code, principal, isTransient), code: code.isEmpty ? nil : code, requestID: requestID)
+            remedy: remedy(code, principal, isTransient), code: code.isEmpty ? nil : code,
+            requestID: requestID.map(hidden))
     }
 
     /// The codes of https://api.aliyun.com/api/Sts/2015-04-01/AssumeRoleWithOIDC and

@@ -67,7 +67,7 @@ public struct Quantity: Codable, Sendable, Hashable, CustomStringConvertible, Ex
         case "Ei": 0x1p60
         default:
             if let first = suffix.first, first == "e" || first == "E", let exponent = Int(suffix.dropFirst()),
-                abs(exponent) <= 30
+                (-30...30).contains(exponent)
             {
                 Double("1e\(exponent)")
             } else {
