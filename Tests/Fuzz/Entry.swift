@@ -1,3 +1,4 @@
+import Dispatch
 import Glibc
 
 /// One parser of bytes that somebody else wrote, and what must hold of what it gives back.
@@ -7,7 +8,7 @@ struct Target: Sendable {
     let run: @Sendable ([UInt8]) -> Void
 }
 
-let targets: [Target] = storeTargets + nodeTargets + clusterTargets
+let targets: [Target] = storeTargets + nodeTargets + cacheTargets + clusterTargets + operatorTargets + roleTargets
 
 /// The target that `MODELCACHE_FUZZ_TARGET` names: libFuzzer itself reads the command line.
 private let chosen: Target? = {
@@ -41,4 +42,29 @@ func parts(_ bytes: [UInt8], _ count: Int) -> [[UInt8]] {
     var all = bytes.split(separator: 0xff, maxSplits: count - 1, omittingEmptySubsequences: false).map(Array.init)
     while all.count < count { all.append([]) }
     return all
+}
+
+private final class Box<Value>: @unchecked Sendable { var value: Value? }
+
+/// libFuzzer's entry is not asynchronous.
+func wait<Value: Sendable>(_ make: @escaping @Sendable () async -> Value) -> Value {
+    let box = Box<Value>()
+    let done = DispatchSemaphore(value: 0)
+    Task {
+        box.value = await make()
+        done.signal()
+    }
+    done.wait()
+    guard let value = box.value else { fatalError("nothing was made") }
+    return value
+}
+
+/// Lines of `NAME=value`, as variables.
+func environment(_ bytes: some Sequence<UInt8>) -> [String: String] {
+    var found: [String: String] = [:]
+    for line in text(bytes).split(separator: "\n") {
+        let halves = line.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+        if halves.count == 2 { found[String(halves[0])] = String(halves[1]) }
+    }
+    return found
 }

@@ -33,9 +33,36 @@ let nodeTargets: [Target] = [
         }
         _ = PeerSource(text)
     },
-    Target(name: "manifest") { bytes in
-        guard let manifest = try? Manifest(encoded: Data(bytes)) else { return }
-        precondition(manifest.files.allSatisfy { !$0.key.isEmpty }, "a file without a key")
+    Target(name: "peer-request") { bytes in
+        let texts = parts(bytes, 4).map { text($0) }
+        let size = UInt64(1) << 40
+        if let target = PeerTarget(texts[0]) {
+            precondition(texts[0].hasPrefix("/swarm/v1/models/\(target.modelID)/"), "a model that was not asked for")
+        }
+        for size in [0, 1, size] {
+            guard let range = PeerTarget.range(texts[1].isEmpty ? nil : texts[1], size: size) else { continue }
+            precondition(!range.isEmpty && range.upperBound <= size, "a range beyond the file")
+        }
+        let headers = ["X-ModelCache-Node": texts[2], "X-ModelCache-Zone": texts[3]]
+        guard let peer = PeerIntroduction(reading: { headers[$0] }) else { return }
+        precondition(peer.zone.utf8.count <= 63, "a zone without a bound")
+        let again = PeerIntroduction { name in peer.headers.first { $0.0 == name }?.1 }
+        precondition(again == peer, "an introduction that is another when written")
+    },
+    Target(name: "agent-settings") { bytes in
+        // Lines of NAME=value: the agent's environment; the last part is the configuration file.
+        let halves = parts(bytes, 2)
+        var variables = environment(halves[0])
+        // Without a name of its own the machine's is looked up.
+        variables["MODELCACHE_NODE_NAME"] = "n"
+        let config = try? ConnectorConfig(json: Data(halves[1]), path: "/config.json")
+        let options = try? AgentOptions.resolve(
+            flags: AgentOptions.Flags(), environment: variables, config: config ?? ConnectorConfig(), userID: 1000,
+            processors: 2)
+        guard let options else { return }
+        precondition((1...256).contains(options.receiveThreads), "threads out of bounds")
+        precondition((options.budgetBytes ?? 1) > 0 && options.inFlightBytes > 0, "a size that is not positive")
+        precondition((options.connections.map { (1...4096).contains($0) }) ?? true, "connections out of bounds")
     },
     Target(name: "mount-request") { bytes in
         guard let request = MountRequest(decoding: bytes) else { return }
@@ -90,19 +117,4 @@ private let verifier = wait {
                 {"keys":[{"kty":"EC","crv":"P-256","kid":"one","alg":"ES256",\
                 "x":"MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4","y":"4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM"}]}
                 """))
-}
-
-private final class Box<Value>: @unchecked Sendable { var value: Value? }
-
-/// libFuzzer's entry is not asynchronous.
-private func wait<Value: Sendable>(_ make: @escaping @Sendable () async -> Value) -> Value {
-    let box = Box<Value>()
-    let done = DispatchSemaphore(value: 0)
-    Task {
-        box.value = await make()
-        done.signal()
-    }
-    done.wait()
-    guard let value = box.value else { fatalError("nothing was made") }
-    return value
 }

@@ -16,7 +16,11 @@ import sys
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 # Modules with parsers of foreign bytes.
 MODULES = ["Swarm", "ChunkStore", "Kubernetes", "ObjectStore", "Admission", "NodeAPI", "Sessions", "RangeTransfer", "Agent", "AgentAPI",
-           "SwarmPlan", "TextCoding"]
+           "SwarmPlan", "TextCoding", "Transfer", "Models", "CRD", "Controller"]
+# Files whose modules cannot be linked here: those of commands, of the preload library, and of tests. They are compiled with the targets.
+BESIDE = [*(f"Sources/Operator/Command/Settings/{name}.swift" for name in ("BindAddress", "OperatorFailure", "OperatorSettings", "WebhookSettings")),
+          "Sources/Operator/Command/Process/LogOutput.swift", "Sources/DataPlane/Preload/PresenceFacts.swift",
+          "Tests/AdmissionTests/PatchApplier.swift"]
 PRODUCTS = {"modelcache": "Command", "modelcache-operator": "OperatorCommand"}
 # SwiftPM's arguments that name outputs of its own; the number says how many words each has.
 OUTPUTS = {
@@ -71,11 +75,11 @@ def main() -> None:
         if not is_newer(folder / f"{name}.o", [*sources(modules[name]), pathlib.Path(__file__)]):
             jobs.append(compile_command(modules[name], folder / f"{name}.o"))
 
-    targets = sorted((ROOT / "Tests/Fuzz").glob("*.swift"))
+    targets = [*sorted((ROOT / "Tests/Fuzz").glob("*.swift")), *(ROOT / name for name in BESIDE)]
     # The targets' imports are those of the modules that know the others.
     shared = [a for a in modules["Admission"] if not a.startswith("@") and a != "-c"]
     shared[shared.index("-module-name") + 1] = "Fuzz"
-    for name in ("Agent", "NodeAPI", "Kubernetes"):
+    for name in ("Agent", "NodeAPI", "Kubernetes", "ChunkStore"):
         arguments = modules[name]
         shared += [word for i, a in enumerate(arguments) if a == "-Xcc" for word in arguments[i:i + 2]]
     jobs.append([*compile_command(shared, folder / "Fuzz.o"), "-c", *map(str, targets)])

@@ -1,10 +1,10 @@
 import FoundationEssentials
 
 /// The output of a credential plugin. Has secrets, so it is never printed.
-struct ExecCredential: Sendable, Equatable {
-    var token: String?
-    var certificate: String?
-    var key: String?
+package struct ExecCredential: Sendable, Equatable {
+    package var token: String?
+    package var certificate: String?
+    package var key: String?
     /// Nil: valid until the server responds with 401.
     var expires: Timestamp?
 
@@ -26,7 +26,7 @@ struct ExecCredential: Sendable, Equatable {
     }
 
     /// - Throws: ``ConfigurationError``, which never quotes the output.
-    static func parse(_ output: [UInt8], of plugin: ExecPlugin) throws(ConfigurationError) -> ExecCredential {
+    package static func parse(_ output: [UInt8], of plugin: ExecPlugin) throws(ConfigurationError) -> ExecCredential {
         func refuse(_ problem: String) -> ConfigurationError {
             ConfigurationError(
                 source: plugin.command, problem: problem, remedy: "run the plugin by hand and look at its output")

@@ -80,26 +80,24 @@ final class PeerRequestHandler: ChannelInboundHandler, @unchecked Sendable {
 
     // MARK: Requests
 
-    /// `/swarm/v1/models/<id>/<rest>`
-    private func route(_ head: HTTPRequestHead) -> (model: ModelSwarm, rest: [Substring])? {
-        let parts = head.uri.prefix { $0 != "?" }.split(separator: "/", omittingEmptySubsequences: false)
-        guard parts.count >= 6, parts[0].isEmpty, parts[1] == "swarm", parts[2] == "v1", parts[3] == "models",
-            let model = server.admit(String(parts[4]), head.headers.first(name: "Authorization"))
+    private func route(_ head: HTTPRequestHead) -> (model: ModelSwarm, resource: PeerTarget.Resource)? {
+        guard let target = PeerTarget(head.uri),
+            let model = server.admit(target.modelID, head.headers.first(name: "Authorization"))
         else { return nil }
-        return (model, Array(parts[5...]))
+        return (model, target.resource)
     }
 
     private func answer(_ head: HTTPRequestHead, _ context: ChannelHandlerContext) {
         isAnswering = true
-        guard let (model, rest) = route(head) else { return send(.notFound, head, context) }
+        guard let (model, resource) = route(head) else { return send(.notFound, head, context) }
         model.heard(from: peer(head, context), PeerIntroduction(head.headers))
-        switch (head.method, rest.count, rest[0]) {
-        case (.HEAD, 1, "map"): send(.ok, head, context, headers: [("Content-Length", "0")])
-        case (.GET, 1, "map"): send(.ok, head, context, body: model.snapshot())
-        case (.GET, 2, "files"):
+        switch (head.method, resource) {
+        case (.HEAD, .map): send(.ok, head, context, headers: [("Content-Length", "0")])
+        case (.GET, .map): send(.ok, head, context, body: model.snapshot())
+        case (.GET, .file(let index)):
             let layout = model.shared.layout
-            guard let file = Int(rest[1]), layout.fileSizes.indices.contains(file),
-                let range = Self.range(head.headers.first(name: "Range"), size: layout.fileSizes[file])
+            guard let file = index, layout.fileSizes.indices.contains(file),
+                let range = PeerTarget.range(head.headers.first(name: "Range"), size: layout.fileSizes[file])
             else { return send(.rangeNotSatisfiable, head, context) }
             let upload = BlockUpload(
                 server: server, model: model, channel: context.channel, file: file, range: range,
@@ -120,7 +118,8 @@ final class PeerRequestHandler: ChannelInboundHandler, @unchecked Sendable {
     }
 
     private func beginControl(_ head: HTTPRequestHead, _ context: ChannelHandlerContext) {
-        guard !isAnswering, let (model, rest) = route(head), rest == ["control"], let peer = peer(head, context) else {
+        guard !isAnswering, case (let model, .control)? = route(head), let peer = peer(head, context)
+        else {
             send(.notFound, head, context)
             return context.close(promise: nil)
         }
@@ -144,17 +143,6 @@ final class PeerRequestHandler: ChannelInboundHandler, @unchecked Sendable {
             return PeerAddress("[\(host)]\(text)")
         }
         return PeerAddress(text)
-    }
-
-    /// `bytes=<first>-<last>`; without one, the whole file.
-    private static func range(_ header: String?, size: UInt64) -> Range<UInt64>? {
-        guard let header else { return size > 0 ? 0..<size : nil }
-        guard header.hasPrefix("bytes=") else { return nil }
-        let ends = header.dropFirst(6).split(separator: "-", omittingEmptySubsequences: false)
-        guard ends.count == 2, let first = UInt64(ends[0]), first < size else { return nil }
-        if ends[1].isEmpty { return first..<size }
-        guard let last = UInt64(ends[1]), last >= first else { return nil }
-        return first..<min(last, size - 1) + 1
     }
 
     // MARK: Answers
