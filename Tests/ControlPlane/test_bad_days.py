@@ -30,16 +30,7 @@ READY = {"phase": "Ready"}
 def w(control_plane):
     with world(control_plane) as made:
         yield made
-        # The next test's operator must not find objects whose finalizer waits for this one's.
-        if made.operator:
-            if not made.operator.alive:
-                made.start_operator(through_proxy=False)
-            for one in made.items("modelcaches", "-n", made.namespace):
-                made.kubectl("delete", "modelcache", one["metadata"]["name"], "-n", made.namespace, "--wait=false")
-            made.until(lambda: not made.items("modelcaches", "-n", made.namespace), "the ModelCaches of the test are gone")
-        for node in made.nodes:
-            made.kubectl("delete", "node", node, "--wait=false", "--ignore-not-found")
-        made.kubectl("delete", "pods", "--all", "-n", "modelcache-system", "--grace-period=0", "--force", check=False)
+        made.clear()
 
 
 @pytest.fixture

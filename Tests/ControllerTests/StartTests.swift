@@ -153,6 +153,18 @@ import Testing
         #expect(world.madeJobs.count == 2)
     }
 
+    @Test func `A Job of the spec before is made anew though an operator ended between the status and the listing`() {
+        var world = FakeWorld(nodes: ["node-1"]) { $0.secretName = "keys" }
+        world.run(seconds: 1)
+        world.stuck["node-1"] = .running
+        world.agents["node-1"]?.caches[FakeWorld.uid]?.bytesPerSecond = 0
+        world.generation += 1
+        world.status?.observedGeneration = world.generation
+        world.crash()
+        world.run(seconds: 3)
+        #expect(world.madeJobs.count == 2)
+    }
+
     @Test func `A Job that a queue holds back keeps its place there, takes none of ours, and is told`() {
         var world = FakeWorld(nodes: (1...4).map { "node-\($0)" }) { $0.parallelism = 1 }
         world.suspended = Set(world.nodes.keys)

@@ -260,6 +260,20 @@ import Testing
         #expect(world.refreshed.count == (reconciles == 1 ? 1 : 2))
     }
 
+    @Test func `the same words again are another request where the answer to the end of the first was lost`() {
+        var world = FakeWorld(nodes: ["node-1"])
+        world.run { $0.isReady }
+        let request = RequestedEviction(node: "node-1", text: "node-1@2026-01-01T00:00:00Z")
+        for count in 1...2 {
+            world.eviction = request
+            world.run { $0.eviction == nil && $0.isReady }
+            #expect(world.refreshed.count == count)
+            world.memory.refresh = Memory.Refresh(text: request.text)
+            world.memory.refreshed("node-1", isDropped: true, request: request.text)
+            world.run(seconds: 1)
+        }
+    }
+
     @Test func suspendedAndEvictedPromisesNoMemory() {
         var world = FakeWorld(nodes: ["node-1"])
         world.run { $0.isReady }

@@ -62,7 +62,7 @@ class Proxy:
     """Listens on loopback.
 
     refuse: called with each request before it is passed on; a Refusal is answered in the server's place.
-    after: called when the API server has answered and before the caller hears of it.
+    after: called when the API server has answered and before the caller hears of it; an OSError loses the answer.
     names: what its certificate is for, as for ControlPlane.issue.
     requests, writes: what was passed on and answered, oldest first (a watch when it begins).
     delay: seconds each request waits first.

@@ -235,6 +235,10 @@ class Agents:
         self.by_node = {agent.node: agent for agent in self.by_address.values()}
         self.requests = 0
         self.port = None
+        # The orders that were carried out, oldest first: (node, method, uid, the order's number).
+        self.orders = []
+        # Called with each before it is answered, on the event loop; an OSError loses the answer.
+        self.after = lambda order: None
 
     async def start(self, port=0):
         # No access log, no handler cancellation: thousands of requests a second in one process.
@@ -296,6 +300,18 @@ class Agents:
             highest = {"epoch": agent.epoch, "number": agent.highest}
             return web.json_response(
                 {"code": "Superseded", "message": "a later order was carried out", "remedy": "number it anew", "highestOrder": highest}, status=409)
+        answer = self._carry_out(agent, request, uid, body, now)
+        if request.method in ("PUT", "DELETE") and answer.status < 300:
+            order = (agent.node, request.method, uid, int(request.query.get("order", 0)))
+            self.orders.append(order)
+            try:
+                self.after(order)
+            except OSError:
+                request.transport.abort()
+        return answer
+
+    @staticmethod
+    def _carry_out(agent, request, uid, body, now):
         cache = agent.caches.get(uid)
         if request.method == "PUT":
             definition = json.loads(body)

@@ -90,6 +90,8 @@ struct Planner {
             plan.events = events
             return plan
         }
+        // Also where the answer to the write that ended it was lost: the same words again are another request.
+        memory.refresh = nil
         picture.facts = observed.recorded.source
         picture.fingerprint = observed.recorded.fingerprint
         picture.seeders = observed.recorded.seeders

@@ -259,12 +259,14 @@ extension Planner {
 
     /// A Job that goes on. One without progress that was made for another spec is made anew: its pod may go another way
     /// to the store. Another version of the Secret reaches the pod that there is.
-    private func state(of job: JobView, report: CacheReport?, agent: AgentView) -> NodeFinding.State {
+    private mutating func state(of job: JobView, report: CacheReport?, agent: AgentView) -> NodeFinding.State {
         let now = circumstances(of: agent)
         // Readers are no progress: they may wait for this Job.
         let hasProgress = (report?.bytesPerSecond ?? 0) > 0
         let isOld = job.attempt.generation != now.generation
         guard !hasProgress, observed.resolution.resolved != nil, isOld else {
+            // Another operator may have told of the edit and ended before it had listed the source for it.
+            if !hasProgress, isOld, observed.resolution.subject.isEmpty { resolve() }
             return job.isSuspended ? .held : .warming
         }
         return .due(replacing: job, now)
