@@ -125,6 +125,10 @@ import Testing
         #expect(why(pod("p", on: "node-1", "ImagePullBackOff")).contains("cannot get the agent's image"))
         #expect(why(pod("p", on: "node-1", "CreateContainerConfigError", "secret not found")).contains("missing Secret or key"))
         #expect(why(nil).contains("has a warm-up Job without a pod"))
+        var suspended = Seen.Warmup(name: "job-1", node: "node-1")
+        suspended.isSuspended = true
+        let held = text(Seen(model: model(), agents: agents, warmups: [suspended]))
+        #expect(held.contains("suspended until its queue admits it") && !held.contains("without a pod"))
         #expect(why(pod("p", on: "node-1", phase: "Running")).contains("waits: waits"))
         let failed = Seen.Warmup(name: "job-1", node: "node-1", failure: ("BackoffLimitExceeded", ""), pod: pod("p", on: "node-1", phase: "Failed", "Error, exit code 77", "denied"))
         let answer = text(Seen(model: model(), agents: agents, warmups: [failed]))

@@ -1,11 +1,23 @@
 import Controller
 import CRD
+import Kubernetes
 import Testing
 import TestSupport
 
 /// The operator may die after any of its writes: the next one ends in the same world, and makes nothing twice.
 @Suite struct ConvergenceTests {
     static let names = ["node-1", "node-2", "node-3"]
+
+    private static func tainted(_ node: String, _ random: inout SeededRandom) -> NodeView {
+        let taints = [[], [Taint(key: "gpu", effect: "NoSchedule")], [Taint(key: "gpu", effect: "NoExecute")]]
+        return NodeView(
+            name: node, taints: taints.randomElement(using: &random) ?? [], isSchedulable: random.chance(2, of: 3))
+    }
+
+    private static func pod(on node: String, _ random: inout SeededRandom) -> WaitingPod {
+        let uid = "pod-\(Int.random(in: 0..<3, using: &random))"
+        return WaitingPod(namespace: "team", name: uid, uid: uid, node: node)
+    }
 
     @Test func threeNodesBecomeReady() {
         var world = FakeWorld(nodes: Self.names)
@@ -82,10 +94,13 @@ import TestSupport
     @Test func randomFaultsEndInTheWantedWorld() {
         for seed in 1...200 as ClosedRange<UInt64> {
             var random = SeededRandom(seed: seed)
-            var world = FakeWorld(nodes: Self.names + ["node-4"]) { $0.parallelism = Int.random(in: 1...4, using: &random) }
+            var world = FakeWorld(nodes: Self.names + ["node-4"]) {
+                $0.parallelism = Int.random(in: 1...4, using: &random)
+                $0.secretName = Bool.random(using: &random) ? "keys" : nil
+            }
             for _ in 0..<40 {
                 let node = "node-\(Int.random(in: 1...4, using: &random))"
-                switch Int.random(in: 0..<12, using: &random) {
+                switch Int.random(in: 0..<16, using: &random) {
                 case 0: world.crash()
                 case 1: world.restartAgent(node)
                 case 2: world.setReachable(node, false)
@@ -97,6 +112,10 @@ import TestSupport
                 case 8: world.reconcile(actionLimit: Int.random(in: 0..<4, using: &random))
                 case 9: world.sourceFailure = Bool.random(using: &random) ? SourceFailure(.endpointUnreachable, "away") : nil
                 case 10: world.claim = nil
+                case 11: world.claim?.isDeleting = true
+                case 12: world.suspended.formSymmetricDifference([node])
+                case 13: if world.nodes[node] != nil { world.nodes[node] = Self.tainted(node, &random) }
+                case 14: world.waitingPods = [Self.pod(on: node, &random), Self.pod(on: "node-1", &random)]
                 default: world.reconcile()
                 }
                 world.tick()
@@ -104,8 +123,11 @@ import TestSupport
             // All is well again.
             world.failing = []
             world.sourceFailure = nil
+            world.suspended = []
+            world.waitingPods = []
+            if world.claim?.isDeleting ?? false { world.claim = nil }
             for node in Self.names + ["node-4"] {
-                if world.nodes[node] == nil { world.nodes[node] = NodeView(name: node) }
+                world.nodes[node] = NodeView(name: node)
                 world.setReachable(node, true)
             }
             world.generation += 1
