@@ -82,6 +82,18 @@ import Testing
         }
     }
 
+    @Test func `a manifest that names more parts than an object can have proves nothing`() throws {
+        let scratch = Scratch()
+        let root = try CacheDirectory(root: scratch.path, .models, medium: .init(preference: .directory))
+        defer { root.close() }
+        // A digest for each byte. The sum is right.
+        let parts = try JSONDecoder().decode(
+            PartDigest.self, from: Data(#"{"kind": "sha256", "digest": "00", "runs": [{"bytes": 1, "count": \#(bytes.count)}]}"#.utf8))
+        let file = try file(root, .init(md5: "0", parts: parts))
+        try fillAll(file, from: bytes, pool: pool)
+        #expect(try file.verify() == .unverifiable)
+    }
+
     @Test func theEmptyFileHasTheChecksumsOfNothing() throws {
         for checksums in [
             ObjectChecksums(crc64: 0), .init(crc64nvme: 0), .init(md5: "d41d8cd98f00b204e9800998ecf8427e"),

@@ -18,14 +18,14 @@ import Testing
             #expect(pace.headArrived() == .passAndCloseAfter(limits.body))
             #expect(pace.bodyArrived() == .pass)
             #expect(pace.requestEnded() == .passAndCloseAfter(limits.answer))
-            #expect(pace.answerBegan(closes: false) == .pass)
+            #expect(pace.answerBegan(closes: false) == .passAndCloseAfter(limits.taking))
             #expect(pace.answerEnded() == .passAndCloseAfter(limits.nextHead))
         }
     }
 
     @Test func `a request that is answered before its end is the connection's last, and the rest is thrown away`() {
         var pace = pace { _ = $0.headArrived() }
-        #expect(pace.answerBegan(closes: false) == .passAndCloseAfter(limits.answer))
+        #expect(pace.answerBegan(closes: false) == .passAndCloseAfter(limits.taking))
         #expect(pace.closesAfterAnswer)
         #expect(pace.bodyArrived() == .pass)
         #expect(pace.answerEnded() == .dropAndCloseAfter(limits.linger))

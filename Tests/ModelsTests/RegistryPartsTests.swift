@@ -84,21 +84,35 @@ import Testing
         #expect(closed.values.withLock { $0 }.isEmpty && held?.value == 1)
     }
 
-    @Test func `a value that is slow to make holds up nobody, and of two makers the first one counts`() throws {
+    @Test func `a value that is slow to make holds up nobody but those who want the same`() async throws {
         let (pool, closed) = pool(limit: 2, unused: 0)
-        var second: LeasePool<String, Int>.Lease?
-        let first = pool.lease("a") {
-            // Its maker is at work meanwhile: a lock that it held would never be free.
-            pool.sweep()
-            second = pool.lease("a") { 2 }
-            return 1
+        let gate = DispatchSemaphore(value: 0)
+        let begun = DispatchSemaphore(value: 0)
+        // More than the limit: all want one value.
+        let openers = (0..<20).map { _ in
+            Task.detached {
+                await DiskQueue().run {
+                    pool.lease("a") {
+                        begun.signal()
+                        gate.wait()
+                        return 1
+                    }
+                }
+            }
         }
-        #expect(first?.value == 2 && second?.value == 2 && closed.values.withLock { $0 } == [1])
-        let refused = pool.lease("b") {
-            #expect(pool.lease("c") { 4 } == nil, "a value that is being made has its place")
-            return 3
+        await DiskQueue().run { begun.wait() }
+        // A lock that the maker held would never be free.
+        pool.sweep()
+        let other = pool.lease("b") {
+            #expect(pool.lease("c") { 3 } == nil, "a value that is being made has its place")
+            return 2
         }
-        #expect(refused?.value == 3)
+        gate.signal()
+        var leases: [LeasePool<String, Int>.Lease?] = []
+        for opener in openers { leases.append(await opener.value) }
+        #expect(leases.allSatisfy { $0?.value == 1 } && other?.value == 2)
+        #expect(closed.values.withLock { $0 } == [] && pool.count == 2)
+        withExtendedLifetime(leases) {}
     }
 
     @Test func `what fails to be made gives its place back, and a pool that closes meanwhile keeps nothing`() throws {
@@ -204,8 +218,8 @@ import Testing
     @Test func `a refusal is recorded once a minute, and floods of different ones are bounded`() {
         var pace = RefusalPace()
         let now = ContinuousClock.now
-        func admits(_ reason: String, at moment: ContinuousClock.Instant) -> Bool {
-            pace.admits(RefusalPace.Key(model: "m", source: "oss://m/", principal: nil, reason: reason), now: moment)
+        func admits(_ model: String, at moment: ContinuousClock.Instant) -> Bool {
+            pace.admits(RefusalPace.Key(model: model, principal: nil, code: .denied), now: moment)
         }
         let first = admits("no", at: now)
         let again = admits("no", at: now + .seconds(59))

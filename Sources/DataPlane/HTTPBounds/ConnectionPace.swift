@@ -12,8 +12,10 @@ package struct ConnectionPace {
         package var nextHead: Duration = .seconds(120)
         /// From a request's head to its end. The API server's own limit for a review is 3 s.
         package var body: Duration = .seconds(5)
-        /// From a request's end to the last byte of its answer, as taken by the caller.
+        /// From a request's end to its answer: what the server may take.
         package var answer: Duration = .seconds(10)
+        /// From an answer's begin to its last byte, as taken by the caller's kernel.
+        package var taking: Duration = .seconds(10)
         /// After an answer to a request that is not wholly there.
         package var linger: Duration = .seconds(1)
 
@@ -103,15 +105,15 @@ package struct ConnectionPace {
             // Answered before its end: a refusal.
             closesAfterAnswer = true
             state = .answering
-            return .passAndCloseAfter(limits.answer)
+            return .passAndCloseAfter(limits.taking)
         case .answering:
             closesAfterAnswer = closesAfterAnswer || closes
-            return .pass
+            return .passAndCloseAfter(limits.taking)
         // A head that could not be parsed is answered without a request.
         case .awaitingHead:
             closesAfterAnswer = true
             state = .answering
-            return .passAndCloseAfter(limits.answer)
+            return .passAndCloseAfter(limits.taking)
         case .lingering, .closed: return .drop
         }
     }

@@ -54,14 +54,17 @@ package final class AuditLog: Sendable {
     }
 
     /// A caller did not get the model. One that asks again and again is recorded now and then (``RefusalPace``).
-    package func refused(model: String, source: String, _ party: Party?, _ reason: String) {
-        let key = RefusalPace.Key(model: model, source: source, principal: party?.principal, reason: reason)
+    package func refused(model: String, source: String, _ party: Party?, _ failure: AgentFailure) {
+        let key = RefusalPace.Key(model: model, principal: party?.principal, code: failure.code)
         guard refusals.withLock({ $0.admits(key) }) else { return }
-        var entry = Entry("refused", model: model, source: source)
+        var entry = Entry("refused", model: model, source: String(source.prefix(Self.longest)))
         entry.party = party
-        entry.reason = reason
+        entry.reason = String(failure.message.prefix(Self.longest))
         record(entry)
     }
+
+    /// Characters of what a caller or a store wrote.
+    private static let longest = 500
 
     private struct Line: Encodable {
         let time = Date.now.ISO8601Format()
@@ -92,15 +95,14 @@ package final class AuditLog: Sendable {
 package struct RefusalPace: Sendable {
     package struct Key: Sendable, Hashable {
         let model: String
-        let source: String
         let principal: String?
-        let reason: String
+        /// Not the message: a store's has the number of each request.
+        let code: AgentFailure.Code
 
-        package init(model: String, source: String, principal: String?, reason: String) {
+        package init(model: String, principal: String?, code: AgentFailure.Code) {
             self.model = model
-            self.source = source
             self.principal = principal
-            self.reason = reason
+            self.code = code
         }
     }
 

@@ -44,11 +44,18 @@ struct ObjectDigest {
 }
 
 extension PartDigest {
+    /// Of an object that was uploaded in parts.
+    /// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html>
+    private static let mostParts = 10_000
+
     /// Whether the parts are an object of so many bytes: a manifest from a disk may say anything.
     fileprivate func has(bytes: UInt64) -> Bool {
         var sum: UInt64 = 0
+        var count = 0
         for run in runs where run.count > 0 {
-            guard run.bytes > 0 || bytes == 0 else { return false }
+            // As many as there are, whatever they hold: each costs a digest.
+            guard run.count <= Self.mostParts - count, run.bytes > 0 || bytes == 0 else { return false }
+            count += run.count
             let (product, isTooMuch) = run.bytes.multipliedReportingOverflow(by: UInt64(run.count))
             guard !isTooMuch, product <= bytes - sum else { return false }
             sum += product

@@ -83,7 +83,7 @@ extension ModelRegistry {
 
     private func refused(_ failure: AgentFailure, cache uid: String, _ party: AuditLog.Party?) {
         audit.refused(
-            model: id(.cache(uid)), source: caches[uid]?.definition.source.uri ?? "", party, failure.message)
+            model: id(.cache(uid)), source: caches[uid]?.definition.source.uri ?? "", party, failure)
     }
 
     private func servedDefinition(of uid: String) -> CacheDefinition? { isClosed ? nil : caches[uid]?.definition }

@@ -23,7 +23,7 @@ extension ModelRegistry {
         } catch {
             audit.refused(
                 model: request.map { id($0.name) } ?? "", source: variables["OSS_PATH"] ?? "", request?.party,
-                error.message)
+                error)
             throw error
         }
     }

@@ -1,3 +1,4 @@
+internal import Dispatch
 internal import Synchronization
 
 /// Values that several users share, made when the first one asks and closed some time after the last one is done.
@@ -27,13 +28,16 @@ package final class LeasePool<Key: Hashable & Sendable, Value: Sendable>: Sendab
     }
     private struct State {
         var entries: [Key: Entry] = [:]
-        /// Values that are being made, each with a place.
-        var making = 0
+        /// Keys whose values are being made, each with a place; equal ones wait for it.
+        var making: [Key: DispatchGroup] = [:]
         var isClosed = false
     }
     private enum Place {
         case held(Value)
-        case empty
+        /// To be made by the caller.
+        case empty(DispatchGroup)
+        /// Somebody makes it.
+        case awaited(DispatchGroup)
         case none
     }
 
@@ -58,29 +62,33 @@ package final class LeasePool<Key: Hashable & Sendable, Value: Sendable>: Sendab
 
     /// The value of `key`, made if there is none. Nil: `limit` others are in use, or the pool is closed.
     ///
-    /// - Parameter make: called under no lock, for it may block. Where another caller was faster, what it made is
-    ///   closed.
+    /// Blocking: waits where another caller makes the value of an equal key.
+    ///
+    /// - Parameter make: called under no lock, for it may block. It must not ask this pool for an equal key.
     package func lease<Failure: Error>(_ key: Key, make: () throws(Failure) -> Value) throws(Failure) -> Lease? {
-        let (place, dropped) = take(key)
-        for value in dropped { close(value) }
-        switch place {
-        case .held(let value): return Lease(value: value, pool: self, key: key)
-        case .none: return nil
-        case .empty: break
+        while true {
+            let (place, dropped) = take(key)
+            for value in dropped { close(value) }
+            switch place {
+            case .held(let value): return Lease(value: value, pool: self, key: key)
+            case .none: return nil
+            case .awaited(let others): others.wait()
+            case .empty(let own):
+                defer { own.leave() }
+                let made: Value
+                do throws(Failure) {
+                    made = try make()
+                } catch {
+                    state.withLock { $0.making[key] = nil }
+                    throw error
+                }
+                guard keep(made, key) else {
+                    close(made)
+                    return nil
+                }
+                return Lease(value: made, pool: self, key: key)
+            }
         }
-        let made: Value
-        do throws(Failure) {
-            made = try make()
-        } catch {
-            state.withLock { $0.making -= 1 }
-            throw error
-        }
-        guard let value = keep(made, key) else {
-            close(made)
-            return nil
-        }
-        if value.isAnother { close(made) }
-        return Lease(value: value.value, pool: self, key: key)
     }
 
     /// The value with one more user, or a place for a new one.
@@ -91,27 +99,26 @@ package final class LeasePool<Key: Hashable & Sendable, Value: Sendable>: Sendab
                 state.entries[key]?.users += 1
                 return (.held(entry.value), [])
             }
+            if let others = state.making[key] { return (.awaited(others), []) }
             var dropped: [Value] = []
-            if state.entries.count + state.making >= limit {
+            if state.entries.count + state.making.count >= limit {
                 guard let oldest = Self.oldestUnused(state) else { return (.none, []) }
                 dropped += state.entries.removeValue(forKey: oldest).map { [$0.value] } ?? []
             }
-            state.making += 1
-            return (.empty, dropped)
+            let own = DispatchGroup()
+            own.enter()
+            state.making[key] = own
+            return (.empty(own), dropped)
         }
     }
 
-    /// The value that is shared from now on; nil: the pool was closed meanwhile.
-    private func keep(_ made: Value, _ key: Key) -> (value: Value, isAnother: Bool)? {
+    /// Returns false: the pool was closed meanwhile.
+    private func keep(_ made: Value, _ key: Key) -> Bool {
         state.withLock { state in
-            state.making -= 1
-            guard !state.isClosed else { return nil }
-            if let entry = state.entries[key] {
-                state.entries[key]?.users += 1
-                return (entry.value, true)
-            }
+            state.making[key] = nil
+            guard !state.isClosed else { return false }
             state.entries[key] = Entry(value: made, users: 1, unusedSince: .now)
-            return (made, false)
+            return true
         }
     }
 
