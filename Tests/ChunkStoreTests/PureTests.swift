@@ -45,9 +45,9 @@ import TextCoding
                 identity: identity, files: [ManifestFile(key: "a", size: 1, etag: "e")], chunkBytes: UInt64.max - (2 << 20) + 1)
         }
         func sealed(_ change: (String) -> String) -> Data {
-            let body = Data(change(text.replacing(#/"checksum":"[0-9a-f]*",/#, with: "")).utf8)
-            let checksum = Hex.encode(body.withUnsafeBytes { mc_crc64(0, $0.baseAddress, $0.count) })
-            return Data("{\"checksum\":\"\(checksum)\",".utf8) + body.dropFirst()
+            let body = change(text.replacing(#/"checksum":"[0-9a-f]*"/#, with: #""checksum":"""#))
+            let checksum = Hex.encode(Array(body.utf8).withUnsafeBytes { mc_crc64(0, $0.baseAddress, $0.count) })
+            return Data(body.replacing(#""checksum":"""#, with: #""checksum":"\#(checksum)""#).utf8)
         }
         _ = try Manifest(encoded: sealed { $0.replacing("\"set\":1", with: "\"set\":2") })
         for (number, huge) in [("\"set\":1", "\"set\":\(UInt64.max)"), ("\"nextIndex\":1", "\"nextIndex\":\(UInt32.max)")] {

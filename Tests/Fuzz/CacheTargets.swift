@@ -94,7 +94,7 @@ private func sealed(_ data: Data) -> Data? {
         try? JSONSerialization.data(withJSONObject: members, options: [.sortedKeys, .withoutEscapingSlashes])
     }
     members["generation"] = like.generation.description
-    members["checksum"] = nil
+    members["checksum"] = ""
     guard let body = written() else { return nil }
     members["checksum"] = Hex.encode(body.withUnsafeBytes { mc_crc64(0, $0.baseAddress, $0.count) })
     return written()

@@ -120,12 +120,8 @@ public final class ModelCacheController: Sendable {
         let sweep = OrphanSweep(
             client: client, world: world, namespace: options.namespace, logger: logger, order: { orders.start($0) })
         let listingPods = ListingPods(client: client, namespace: options.namespace, logger: logger)
-        let resolver = try Self.resolver(ListingJobRunner(client: client, ends: listingPods.ends), options)
-        let resolutions = ResolutionRunner(
-            world: world, resolver: resolver,
-            settings: ListingJob.Settings(
-                stsEndpoint: options.stsEndpoint, environment: ProcessInfo.processInfo.environment),
-            logger: logger, wake: { queue.add($0, .listing, .now) })
+        let lister = ListingJobRunner(client: client, ends: listingPods.ends)
+        let resolutions = try Self.resolutions(world, lister, options, queue, logger)
         let applier = Applier(
             client: client, world: world, recorder: recorder, logger: logger,
             wake: { queue.add($0, .write, .now) },
@@ -150,10 +146,7 @@ public final class ModelCacheController: Sendable {
             queue.add(world.set($0, uid: $1, cache: $2), .pod)
         }
         auth = AgentAuth(client: client, namespace: options.systemNamespace)
-        callerKeys = CallerKeys(
-            issuer: options.serviceAccountIssuer, allowsUnverified: options.allowsUnverifiedCallers, metrics: metrics,
-            logger: logger
-        ) { Data(try await client.raw($0, accept: "application/json, application/jwk-set+json")) }
+        callerKeys = Self.callerKeys(client, options, metrics, logger)
         _ = world.set(callerKeys.knowledge)
         self.world = world
         self.queue = queue
@@ -165,19 +158,40 @@ public final class ModelCacheController: Sendable {
         self.listingPods = listingPods
         self.resolutions = resolutions
         self.authSignals = authSignals
+        collectCensus(metrics)
+        connect()
+    }
+
+    private static func resolutions(
+        _ world: World, _ lister: ListingJobRunner, _ options: ControllerOptions, _ queue: ReconcileQueue,
+        _ logger: Logger
+    ) throws -> ResolutionRunner {
+        let environment = ProcessInfo.processInfo.environment
+        let resolver = try SourceResolver(
+            allowsLoopback: options.validation.allowsLoopbackEndpoints,
+            proxies: try ProxySettings(environment: environment),
+            lister: { try await lister.message(of: $0, waiting: $1) })
+        return ResolutionRunner(
+            world: world, resolver: resolver,
+            settings: ListingJob.Settings(stsEndpoint: options.stsEndpoint, environment: environment),
+            logger: logger, wake: { queue.add($0, .listing, .now) })
+    }
+
+    private static func callerKeys(
+        _ client: KubernetesClient, _ options: ControllerOptions, _ metrics: MetricsRegistry, _ logger: Logger
+    ) -> CallerKeys {
+        CallerKeys(
+            issuer: options.serviceAccountIssuer, allowsUnverified: options.allowsUnverifiedCallers, metrics: metrics,
+            logger: logger
+        ) { Data(try await client.raw($0, accept: "application/json, application/jwk-set+json")) }
+    }
+
+    private func collectCensus(_ metrics: MetricsRegistry) {
         ControllerMetrics(metrics).collect { [weak self] in
             // Else a sum over all replicas would count each ModelCache several times.
             guard let self, self.isControlling else { return World.Census() }
             return self.world.census
         }
-        connect()
-    }
-
-    private static func resolver(_ listing: ListingJobRunner, _ options: ControllerOptions) throws -> SourceResolver {
-        try SourceResolver(
-            allowsLoopback: options.validation.allowsLoopbackEndpoints,
-            proxies: try ProxySettings(environment: ProcessInfo.processInfo.environment),
-            lister: { try await listing.message(of: $0, waiting: $1) })
     }
 
     /// Whether all watches have brought their first list: what readiness asks.
