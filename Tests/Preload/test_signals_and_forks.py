@@ -111,6 +111,21 @@ def test_a_child_forked_while_the_agent_is_away_reads_when_it_is_back(world):
     assert p.wait() == 0
 
 
+# Half of a call of madvise fails, or no hook sees it.
+@pytest.mark.parametrize("how", ["part", "raw"])
+# semantics 9
+def test_a_mapping_that_a_program_wants_in_its_children_has_the_bytes_there(world, how):
+    world.agent("--only-demands")
+    program = ("import ctypes,mmap,os,sys\nl=ctypes.CDLL(None,use_errno=True); l.mmap.restype=ctypes.c_void_p; V,L=ctypes.c_void_p,ctypes.c_long\n"
+               "fd=os.open(sys.argv[1],os.O_RDONLY); n=9<<20; a=l.mmap(None,L(n),1,1,fd,L(0)); p=mmap.PAGESIZE\n"
+               "if sys.argv[2]=='part': l.munmap(V(a+p),L(p)); r=l.madvise(V(a),L(n),11); assert r==-1 and ctypes.get_errno()==12\n"
+               "else: assert l.syscall(L(28 if os.uname().machine=='x86_64' else 233),V(a),L(n),L(11))==0\n"
+               "if os.fork()==0: os.write(1,ctypes.string_at(a+n-64,64)); os._exit(0)\nsys.exit(os.wait()[1]!=0)")
+    r = world.run(sys.executable, "-c", program, world.model + "/a.bin", how, MODELCACHE_FAULTS="userfaultfd")
+    with open(world.source + "/a.bin", "rb") as f:
+        assert (r.returncode, r.stdout) == (0, f.read()[(9 << 20) - 64:9 << 20]), r.stderr
+
+
 # semantics 9
 def test_a_mapping_that_a_program_wants_in_no_child_is_in_none(world):
     """Of the first 4 MiB, while the file fills, and when the library has given the mapping back to the kernel."""

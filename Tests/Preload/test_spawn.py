@@ -20,12 +20,20 @@ def truth(world):
 
 
 @faults
-@pytest.mark.parametrize("way", ["dup2", "closefrom", "closefrom twice", "inherited", "chain", "exchange", "taken"])
+@pytest.mark.parametrize("way", ["dup2", "closefrom", "closefrom twice", "inherited", "chain", "exchange", "taken", "loop", "inherited loop", "inherited lowered"])
 # semantics 10
 def test_a_child_of_posix_spawn_goes_on_where_its_parent_stopped(world, spawn, mode, way):
     world.agent()
     r = world.run(spawn, way, world.model + "/a.bin", str(AT), MODELCACHE_FAULTS=mode)
     assert (r.returncode, r.stdout) == (0, truth(world) + b"%d" % (AT + 8)), (r.stdout, r.stderr)
+
+
+@pytest.mark.parametrize("way", ["named earlier", "named open", "named dup2", "inherited named open", "inherited named dup2"])
+# semantics 10
+def test_what_a_program_puts_beside_its_childs_number_is_there(world, spawn, way):
+    world.agent()
+    r = world.run(spawn, way, world.model + "/a.bin", str(AT))
+    assert (r.returncode, r.stdout) == (0, truth(world) + b"/dev/null%d" % (AT + 8)), (r.stdout, r.stderr)
 
 
 def test_a_copy_whose_readable_one_would_be_above_the_limit(world, spawn):

@@ -98,8 +98,9 @@ public func hook_dup(_ descriptor: Int32) -> Int32 {
     ossc_may_be_managed(descriptor) == 0 ? next_dup(descriptor) : copied(descriptor) { next_dup(descriptor) }
 }
 
-/// The target is closed by the call: what it was goes from the table with it.
-func replacing(_ from: Int32, _ to: Int32, _ call: () -> Int32) -> Int32 {
+/// The target is closed by the call: what it was goes from the table with it. Only the kernel is called under the lock:
+/// another library's `dup2` may be made of a call that has a hook.
+func replacing(_ from: Int32, _ to: Int32, _ flags: Int32, _ call: () -> Int32) -> Int32 {
     if from == to || !hasKnownFiles && ossc_is_own(to) == 0 { return call() }
     if ossc_is_own_process() == 0 {
         let result = call()
@@ -109,21 +110,30 @@ func replacing(_ from: Int32, _ to: Int32, _ call: () -> Int32) -> Int32 {
     if ossc_may_be_managed(from) == 0 && ossc_may_be_managed(to) == 0 { return call() }
     if ossc_is_own(to) != 0 { moveOwn(to) }
     let source = reading(from)
-    ossc_lock(descriptorsLock)
-    let result = call()
-    if result >= 0 { release(result) }
-    ossc_unlock(descriptorsLock)
+    let result = replaceManaged(from, to, flags) ?? call()
     guard case .managed(let file, let readable) = source else { return result }
     defer { ossc_file_leave(file) }
     return result >= 0 ? share(file, readable, result) : result
 }
 
+/// No thread may give the number the bytes of its file between the call and the end of its entry. nil: it has none.
+private func replaceManaged(_ from: Int32, _ to: Int32, _ flags: Int32) -> Int32? {
+    ossc_lock(descriptorsLock)
+    let isManaged = ossc_managed(to) != nil
+    let result = isManaged ? Int32(ossc_replace(from, to, flags)) : 0
+    if isManaged, result >= 0 { release(to) }
+    ossc_unlock(descriptorsLock)
+    guard isManaged else { return nil }
+    if result < 0 { ossc_set_errno(-result) }
+    return max(result, -1)
+}
+
 @_cdecl("dup2")
-public func hook_dup2(_ from: Int32, _ to: Int32) -> Int32 { replacing(from, to) { next_dup2(from, to) } }
+public func hook_dup2(_ from: Int32, _ to: Int32) -> Int32 { replacing(from, to, 0) { next_dup2(from, to) } }
 
 @_cdecl("dup3")
 public func hook_dup3(_ from: Int32, _ to: Int32, _ flags: Int32) -> Int32 {
-    replacing(from, to) { next_dup3(from, to, flags) }
+    replacing(from, to, flags) { next_dup3(from, to, flags) }
 }
 
 // F_DUPFD, F_DUPFD_CLOEXEC, F_GETFD, F_SETFD

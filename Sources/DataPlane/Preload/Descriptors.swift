@@ -402,11 +402,16 @@ private func adopt(_ number: Int32) {
     if number == 0, ossc_managed(0) != nil { replaceStandardInput() }
 }
 
+private func isReadableBeside(_ number: Int32, _ file: File) -> Bool {
+    ossc_identify(number).isOf(file) && ossc_is_path_only(number) == 0 && ossc_may_be_managed(number) == 0
+}
+
 /// The number that a program had under the library, with the readable one beside it.
 private func adoptPair(_ number: Int32, _ file: File) {
     guard number < Int32(OSSC_DESCRIPTORS) else { return }
-    let beside = hiddenBase + number
-    if ossc_identify(beside).isOf(file), ossc_is_path_only(beside) == 0, ossc_may_be_managed(beside) == 0 {
+    // A parent with a greater limit of descriptors has its readable ones from 512 on.
+    let beside = isReadableBeside(hiddenBase + number, file) ? hiddenBase + number : 512 + number
+    if isReadableBeside(beside, file) {
         ossc_set_own(beside, 1)
         ossc_set_managed(number, file, beside)
     } else {

@@ -82,15 +82,27 @@ private func reserve(_ inherited: Region?) {
             region.pointee.file = nil
             continue
         }
-        let address = UnsafeMutableRawPointer(bitPattern: UInt(region.pointee.start))
-        let bytes = Int(region.pointee.end - region.pointee.start)
-        let taken = ossc_mmap(address, bytes, 0, mapPrivate | mapAnonymous | mapFixedNoReplace, -1, 0)
-        if taken == Int(region.pointee.start) { continue }
-        // A kernel before 4.17 takes the address as a hint.
-        if taken >= 0 || taken < -4095 { _ = ossc_munmap(UnsafeMutableRawPointer(bitPattern: taken), bytes) }
-        if let file = region.pointee.file { tellLost(file, 17) }  // EEXIST
+        if take(region.pointee) { continue }
+        if let file = region.pointee.file {
+            // After a system call that no hook saw the child may have the mapping itself, which shows holes as zeros.
+            ossc_unmap_file(region.pointee.start, region.pointee.end, file.pointee.device, file.pointee.inode)
+            if take(region.pointee) { continue }
+            tellLost(file, 17)  // EEXIST
+        }
         region.pointee.file = nil
     }
+}
+
+/// false: something lies there.
+private func take(_ region: ossc_region) -> Bool {
+    let bytes = Int(region.end - region.start)
+    let taken = ossc_mmap(
+        UnsafeMutableRawPointer(bitPattern: UInt(region.start)), bytes, 0,
+        mapPrivate | mapAnonymous | mapFixedNoReplace, -1, 0)
+    if taken == Int(region.start) { return true }
+    // A kernel before 4.17 takes the address as a hint.
+    if taken >= 0 || taken < -4095 { _ = ossc_munmap(UnsafeMutableRawPointer(bitPattern: taken), bytes) }
+    return false
 }
 
 private func tellLost(_ file: File, _ error: Int) {

@@ -53,7 +53,9 @@ private func closingCall(_ number: Int, _ a: Int, _ b: Int, _ c: Int) -> Int {
         return Int(closing(first) { Int32(truncatingIfNeeded: next_syscall(number, a, b, c, 0, 0, 0)) })
     }
     if number != Int(OSSC_CLOSE_RANGE) {
-        return Int(replacing(first, second) { Int32(truncatingIfNeeded: next_syscall(number, a, b, c, 0, 0, 0)) })
+        let flags = number == Int(OSSC_DUP3) ? Int32(truncatingIfNeeded: c) : 0
+        return Int(
+            replacing(first, second, flags) { Int32(truncatingIfNeeded: next_syscall(number, a, b, c, 0, 0, 0)) })
     }
     let flags = Int32(truncatingIfNeeded: c)
     return Int(

@@ -108,8 +108,11 @@ func readInTurn(
             let taken = Int(wanted(file, start, share) - UInt64(start))
             let from = advance(readable, by: taken)
             guard from == start else {
+                let kept = from < 0 ? 0 : Int(wanted(file, from, taken) - UInt64(from))
+                // Before the wait, after which another may have put the position elsewhere.
+                if from >= 0 { giveBack(readable, taken, kept) }
                 ossc_file_leave(file)
-                return from < 0 ? failing(Int32(-from)) : readTaken(file, descriptor, from, taken, share, read)
+                return from < 0 ? failing(Int32(-from)) : readTaken(file, descriptor, from, kept, share, read)
             }
             // The share, not what the file's end leaves of it: direct reads ask for whole blocks there too.
             let result = read(readable, start, share)
@@ -125,14 +128,18 @@ private func giveBack(_ descriptor: Int32, _ taken: Int, _ result: Int) {
     if read < taken { _ = advance(descriptor, by: read - taken) }
 }
 
+/// The same after a wait: where another has put the position elsewhere, there it stays.
+private func giveBack(_ descriptor: Int32, _ from: Int64, _ taken: Int, _ result: Int) {
+    if position(descriptor) == from + Int64(taken) { giveBack(descriptor, taken, result) }
+}
+
 /// Others who share the position moved it between the look and the taking: the range is the reader's own all the same,
-/// and may have to be waited for.
+/// and may have to be waited for. `taken` goes no further than the file.
 @inline(never)
 private func readTaken(
     _ file: File, _ descriptor: Int32, _ from: Int64, _ taken: Int, _ share: Int, _ read: (Int32, Int64, Int) -> Int
 ) -> Int {
-    let end = wanted(file, from, taken)
-    let bytes = end == file.pointee.bytes ? share : Int(end - UInt64(from))
+    let bytes = UInt64(from) + UInt64(taken) == file.pointee.bytes ? share : taken
     let error = wait(file, from, taken)
     // Nobody was inside meanwhile: the number may have been closed, or be the complete file's own now.
     let again = reading(descriptor)
@@ -140,12 +147,12 @@ private func readTaken(
         defer { ossc_file_leave(now) }
         if now == file {
             let result = error == 0 ? read(readable, from, bytes) : failing(error)
-            giveBack(readable, taken, result)
+            giveBack(readable, from, taken, result)
             return result
         }
     } else if case .plain = again, ossc_identify(descriptor).isOf(file) {
         let result = error == 0 ? read(descriptor, from, bytes) : failing(error)
-        giveBack(descriptor, taken, result)
+        giveBack(descriptor, from, taken, result)
         return result
     }
     guard error == 0 else { return failing(error) }

@@ -116,7 +116,8 @@ private func split(at address: UInt64) {
 }
 
 /// MADV_DONTFORK and MADV_DOFORK. The library keeps its mappings from children, which would see zeros, and maps them
-/// again there; but those that the program itself wants in none. `call` is made on the whole range.
+/// again there; but those that the program itself wants in none. `call` is made on the whole range, and may have done a
+/// part of it where it fails.
 func adviseFork(
     _ address: UnsafeMutableRawPointer?, _ bytes: Int, isForked: Bool, _ call: () -> Int32
 ) -> Int32 {
@@ -125,9 +126,10 @@ func adviseFork(
     ossc_lock(regionsLock)
     defer { ossc_unlock(regionsLock) }
     let result = call()
-    guard result == 0 else { return result }
     let start = UInt64(UInt(bitPattern: address))
     let end = end(of: start, bytes)
+    // The kernel does nothing for such a range.
+    if start != pageStart(start) || end == UInt64.max { return result }
     split(at: start)
     split(at: end)
     var next = regions

@@ -3,19 +3,22 @@ import PreloadShim
 // posix_spawn. Its file actions copy and close descriptors in the child by calls that pass no hook. The child gets
 // actions of the library's own: the program's, and beside each copy of a managed number a copy of the readable one, to
 // where the program that the child becomes looks for it (Descriptors.swift). Closing all numbers from one on goes
-// around those. Where the place beside a number is not free, the file is waited for as a whole, and the number is
-// readable.
+// around those, and so do single closings. Where the place beside a number is not free, or the program puts something
+// there, the file is waited for as a whole, and the number is readable.
 
 // posix_spawn_file_actions_t of glibc: allocated, used, the actions, space; each action a tag and, from byte 8, its
 // numbers.
 private let usedOffset = 4, actionsOffset = 8, listBytes = 80, actionBytes = 32
-private let closeTag: Int32 = 0, dup2Tag: Int32 = 1, openTag: Int32 = 2, closeFromTag: Int32 = 5
+private let closeTag: Int32 = 0, dup2Tag: Int32 = 1, openTag: Int32 = 2
+private let fchdirTag: Int32 = 4, closeFromTag: Int32 = 5, tcsetpgrpTag: Int32 = 6
 
 /// A number of the child's, after the actions so far.
 private struct ChildNumber {
     var number: Int32
     /// The readable descriptor, a number of the child's too; -1: it is not managed there.
     var readable: Int32
+    /// exec does not close it.
+    var stays: Bool
     var file: File?
 }
 
@@ -81,7 +84,17 @@ private struct SpawnActions {
             case dup2Tag:
                 let error = copy(action, first, action.load(fromByteOffset: 12, as: Int32.self), i)
                 if error != 0 { return error }
-            case closeTag, openTag:
+            case closeTag:
+                // The program never opened a readable descriptor. It goes when the number does that it lies beside.
+                if owner(of: first) != nil {
+                    differ = true
+                } else {
+                    add(action)
+                    forget(first)
+                }
+            case openTag:
+                let error = vacate(first, i)
+                if error != 0 { return error }
                 add(action)
                 forget(first)
             case closeFromTag:
@@ -107,9 +120,22 @@ private struct SpawnActions {
         guard number < closedFrom, ossc_may_be_managed(number) != 0, known < capacity,
             case .managed(let file, let readable) = reading(number)
         else { return nil }
-        numbers[known] = ChildNumber(number: number, readable: readable, file: file)
+        let stays = ossc_control(number, 1, 0) & 1 == 0  // F_GETFD
+        numbers[known] = ChildNumber(number: number, readable: readable, stays: stays, file: file)
         known += 1
         return numbers[known - 1]
+    }
+
+    /// The managed number whose readable descriptor is `number` in the child now.
+    private mutating func owner(of number: Int32) -> ChildNumber? {
+        guard number >= 0 else { return nil }
+        for i in 0..<known where numbers[i].readable == number { return numbers[i] }
+        guard ossc_is_own(number) != 0 else { return nil }
+        for other in 0..<Int32(OSSC_DESCRIPTORS) where ossc_managed(other) != nil && ossc_hidden(other) == number {
+            guard let found = managed(other), found.readable == number else { return nil }
+            return found
+        }
+        return nil
     }
 
     /// The former file of the number stays held: an action before this one may copy its readable descriptor.
@@ -120,7 +146,7 @@ private struct SpawnActions {
         }
         guard known < capacity else { return }
         if let file { ossc_file_enter(file) }
-        numbers[known] = ChildNumber(number: number, readable: readable, file: file)
+        numbers[known] = ChildNumber(number: number, readable: readable, stays: true, file: file)
         known += 1
     }
 
@@ -149,6 +175,8 @@ private struct SpawnActions {
     }
 
     private mutating func copy(_ action: UnsafeRawPointer, _ from: Int32, _ to: Int32, _ index: Int) -> Int32 {
+        let error = vacate(to, index)
+        if error != 0 { return error }
         let source = managed(from)
         if source == nil || from != to { forget(to) }
         add(action)
@@ -165,6 +193,11 @@ private struct SpawnActions {
             set(to, beside, file)
             return 0
         }
+        return makeReadable(to, readable, file)
+    }
+
+    /// Waits for the whole file.
+    private mutating func makeReadable(_ to: Int32, _ readable: Int32, _ file: File) -> Int32 {
         let error = waitVisible(file, offset: 0, bytes: file.pointee.bytes)
         if error == 0 {
             add(dup2Tag, readable, to)
@@ -173,9 +206,45 @@ private struct SpawnActions {
         return error
     }
 
+    /// Before something of the program's takes the place of a readable descriptor.
+    private mutating func vacate(_ number: Int32, _ index: Int) -> Int32 {
+        guard let owner = owner(of: number), let file = owner.file else { return 0 }
+        differ = true
+        if owner.stays || isCopied(owner.number, after: index) {
+            return makeReadable(owner.number, owner.readable, file)
+        }
+        set(owner.number, -1, nil)
+        return 0
+    }
+
+    private func isCopied(_ number: Int32, after index: Int) -> Bool {
+        for i in index..<count {
+            let action = theirs + i * actionBytes
+            if action.load(as: Int32.self) == dup2Tag, action.load(fromByteOffset: 8, as: Int32.self) == number {
+                return true
+            }
+        }
+        return false
+    }
+
+    /// Whether an action puts something of the program's at `number`, or uses it.
+    private func isNamed(_ number: Int32) -> Bool {
+        for i in 0..<count {
+            let action = theirs + i * actionBytes
+            switch action.load(as: Int32.self) {
+            case dup2Tag:
+                if action.load(fromByteOffset: 12, as: Int32.self) == number { return true }
+            case openTag, fchdirTag, tcsetpgrpTag:
+                if action.load(fromByteOffset: 8, as: Int32.self) == number { return true }
+            default: break
+            }
+        }
+        return false
+    }
+
     /// Whether nothing that the child needs is at `beside`.
     private func isFree(_ beside: Int32, _ to: Int32, after index: Int) -> Bool {
-        guard UInt64(max(beside, 0)) < ossc_descriptor_limit() else { return false }
+        guard UInt64(max(beside, 0)) < ossc_descriptor_limit(), !isNamed(beside) else { return false }
         if beside == ossc_hidden(to), ossc_managed(to) != nil { return true }
         for i in 0..<known where numbers[i].readable == beside { return numbers[i].number == to }
         if beside >= closedFrom { return true }
@@ -205,11 +274,26 @@ private struct SpawnActions {
             }
         }
         if top > first { differ = true }
-        for number in max(first, 0)..<max(top, 0) where !isBesideKept(number, first) { add(closeTag, number, 0) }
+        let limit = ossc_descriptor_limit()
+        for number in max(first, 0)..<max(top, 0) where !isBesideKept(number, first) {
+            if UInt64(number) < limit || isOpenAboveLimit(number) { add(closeTag, number, 0) }
+        }
         add(closeFromTag, top, 0)
         for i in 0..<known where numbers[i].number >= first { numbers[i].readable = -1 }
         closedFrom = min(closedFrom, first)
         return 0
+    }
+
+    /// To close a number at or above the limit that is not open is an error to the C library.
+    private func isOpenAboveLimit(_ number: Int32) -> Bool {
+        if number >= closedFrom { return false }
+        for i in 0..<used {
+            let action = made + i * actionBytes
+            if action.load(as: Int32.self) == closeTag, action.load(fromByteOffset: 8, as: Int32.self) == number {
+                return false
+            }
+        }
+        return ossc_control(number, 1, 0) >= 0  // F_GETFD
     }
 
     private func isBesideKept(_ number: Int32, _ first: Int32) -> Bool {

@@ -12,6 +12,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <time.h>
 #include <unistd.h>
 #include "preload_shim.h"
@@ -50,6 +51,31 @@ int ossc_is_path_only(int fd)
 {
     long flags = RAW(SYS_fcntl, fd, F_GETFL, 0);
     return flags >= 0 && (flags & O_PATH) != 0;
+}
+void ossc_unmap_file(uint64_t start, uint64_t end, uint64_t device, uint64_t inode)
+{
+    /* A line: from-to rights offset major:minor inode path */
+    enum { FROM, TO, RIGHTS, OFFSET, MAJOR, MINOR, INODE, FIELDS };
+    uint64_t value[FIELDS] = {0};
+    char text[1024];
+    int field = FROM;
+    long maps = ossc_open(AT_FDCWD, "/proc/self/maps", O_RDONLY | O_CLOEXEC, 0);
+    if (maps < 0) return;
+    for (long n; (n = ossc_read((int)maps, text, sizeof text)) > 0;)
+        for (long i = 0; i < n; i++) {
+            char c = text[i];
+            if (c == '\n') {
+                memset(value, 0, sizeof value);
+                field = FROM;
+            } else if (field < FIELDS && (c == ' ' || (c == '-' && field == FROM) || (c == ':' && field == MAJOR))) {
+                if (++field < FIELDS || value[INODE] != inode || value[MAJOR] != major(device) || value[MINOR] != minor(device)) continue;
+                uint64_t from = value[FROM] > start ? value[FROM] : start, to = value[TO] < end ? value[TO] : end;
+                if (from < to) ossc_munmap((void *)(uintptr_t)from, to - from);
+            } else if (field < FIELDS) {
+                value[field] = value[field] * (field == INODE ? 10 : 16) + (uint64_t)(c <= '9' ? c - '0' : c - 'a' + 10);
+            }
+        }
+    ossc_close((int)maps);
 }
 long ossc_memory_file(void) { return RAW(SYS_memfd_create, "modelcache", 1u /* MFD_CLOEXEC */); }
 long ossc_eventfd(void) { return RAW(SYS_eventfd2, 0, O_CLOEXEC | O_NONBLOCK); }

@@ -317,6 +317,8 @@ long ossc_seek(int fd, int64_t offset, int whence);
 long ossc_getdents(int fd, void *to, size_t bytes);
 long ossc_mmap(void *address, size_t bytes, int protection, int flags, int fd, int64_t offset);
 long ossc_munmap(void *address, size_t bytes);
+/* Unmaps the parts of [start, end) that show this file. */
+void ossc_unmap_file(uint64_t start, uint64_t end, uint64_t device, uint64_t inode);
 long ossc_mprotect(void *address, size_t bytes, int protection);
 long ossc_madvise(void *address, size_t bytes, int advice);
 long ossc_mlock(void *address, size_t bytes);
