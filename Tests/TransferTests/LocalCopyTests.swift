@@ -21,8 +21,12 @@ import Transfer
     init() throws { folder = try TemporaryFolder() }
 
     /// A complete cache with the files' bytes.
-    private func donor(chunkBytes: UInt64 = 2 << 20, medium: MediumOptions.Preference = .directory) async throws -> FakeCache {
-        let cache = try FakeCache(folder: folder.file("donor"), files: files, prefix: "v1/", medium: medium, chunkBytes: chunkBytes)
+    private func donor(
+        _ name: String = "donor", files: [String: Int]? = nil, chunkBytes: UInt64 = 2 << 20,
+        medium: MediumOptions.Preference = .directory
+    ) async throws -> FakeCache {
+        let cache = try FakeCache(
+            folder: folder.file(name), files: files ?? self.files, prefix: "v1/", medium: medium, chunkBytes: chunkBytes)
         await ModelFill(
             model: cache.model, source: FakeSource(cache.contents), pool: pool, limits: FillLimits(maximumTransfers: 4), logger: logger
         ).run()
@@ -30,8 +34,8 @@ import Transfer
         return cache
     }
 
-    private func cache(_ name: String = "cache", chunkBytes: UInt64 = 2 << 20) throws -> FakeCache {
-        try FakeCache(folder: folder.file(name), files: files, prefix: "v2/", chunkBytes: chunkBytes)
+    private func cache(_ name: String = "cache", files: [String: Int]? = nil, chunkBytes: UInt64 = 2 << 20) throws -> FakeCache {
+        try FakeCache(folder: folder.file(name), files: files ?? self.files, prefix: "v2/", chunkBytes: chunkBytes)
     }
 
     private func donors(_ cache: FakeCache, for own: FakeCache, keys: Set<String>) -> [UInt32: CachedFile] {
@@ -290,6 +294,72 @@ import Transfer
         try expectRight(cache, source)
     }
 
+    @Test func `a donor whose disk hangs is given up though the store has refused the other files`() async throws {
+        let donor = HungDonor(try await donor(medium: .disk))
+        let cache = try cache()
+        let source = FakeSource(cache.contents) { _, _ in .fails(StoreError(.wrongSecret, detail: "no", status: 403), after: 0) }
+        let fill = fill(cache, source, donors: donors(donor.cache, for: cache, keys: ["a", "c"]))
+        let run = Task { await fill.run() }
+        try await eventually("the fill is over") { cache.model.files.allSatisfy { $0.state == .failed } }
+        await run.value
+        try donor.frees()
+        #expect(pool.usedBytes == 0 && fill.meter.copiedBytes == 0)
+    }
+
+    @Test(arguments: [false, true])
+    func `a fill does not wait for threads that hang on another's donor`(isRefused: Bool) async throws {
+        let hung = HungDonor(try await donor(medium: .disk))
+        let good = try await donor("good", medium: .disk)
+        let (first, second) = try (cache(), cache("second"))
+        let firstSource = FakeSource(first.contents)
+        let firstFill = fill(first, firstSource, donors: donors(hung.cache, for: first, keys: ["a", "b", "c"]))
+        let firstRun = Task { await firstFill.run() }
+        await firstFill.demand(file: 0, offset: 4 << 20, length: 1)
+        try await eventually("every thread of copies hangs") { hung.reads == BlockingWork.Lane.copies.threads + 1 }
+        let source = FakeSource(second.contents) { _, _ in
+            isRefused ? .fails(StoreError(.noSuchKey, detail: "no"), after: 0) : .none
+        }
+        // With a probe that the store refuses, and without one.
+        let fill = fill(
+            second, source, donors: donors(good, for: second, keys: ["a", "b", "c"]),
+            pace: CopyPace(patience: isRefused ? .milliseconds(200) : .seconds(3600)))
+        let run = Task { await fill.run() }
+        try await eventually("the second fill is over") { second.model.files.allSatisfy { $0.state != .filling } }
+        await run.value
+        await firstRun.value
+        try hung.frees()
+        try expectRight(first, firstSource)
+        if isRefused {
+            #expect(fill.failure == .store(.noSuchKey))
+        } else {
+            try expectRight(second, source)
+        }
+    }
+
+    @Test func `a reader that waits while the store did not give what a slow copy left to it is served first`() async throws {
+        let donor = try await donor()
+        let cache = try cache()
+        let source = FakeSource(cache.contents) { _, _ in .fails(StoreError(.noSuchKey, detail: "no"), after: 0) }
+        let busy = BusyThreads(.copies)
+        let fill = fill(
+            cache, source, donors: donors(donor, for: cache, keys: ["a", "b", "c"]), pace: CopyPace(patience: .milliseconds(200)))
+        let run = Task { await fill.run() }
+        try await eventually("the store was asked") { source.requests.count > 0 && source.inFlight == 0 }
+        try await isServed(fill, cache, source)
+        busy.release()
+        await run.value
+        try expectRight(cache, source)
+    }
+
+    /// A reader waits for a chunk that was left to the store, and has it while the other copies wait.
+    private func isServed(_ fill: any Fill, _ cache: FakeCache, _ source: FakeSource) async throws {
+        let request = try #require(source.requests.first)
+        let index = try #require(cache.model.files.firstIndex { $0.key == request.key })
+        await fill.demand(file: index, offset: request.offset, length: 1)
+        let file = cache.model.files[index]
+        try await eventually("the demanded chunk is there") { file.isVisible(Int(request.offset / file.chunkBytes)) }
+    }
+
     @Test(arguments: [StoreError.Kind.noSuchKey, .wrongSecret])
     func `a store that does not give what a slow copy left to it fails no file that the donor has`(kind: StoreError.Kind) async throws {
         let donor = try await donor()
@@ -325,8 +395,9 @@ import Transfer
     // MARK: Together with other nodes
 
     private func swarmFill(
-        _ cache: FakeCache, _ source: FakeSource, donors: [UInt32: CachedFile], pace: CopyPace = CopyPace()
+        _ cache: FakeCache, _ source: FakeSource, donors: [UInt32: CachedFile], pace: CopyPace = CopyPace(), logger: Logger? = nil
     ) async throws -> (SwarmFill, Swarm) {
+        let logger = logger ?? self.logger
         let peers = folder.file("peers")
         try "".write(toFile: peers, atomically: true, encoding: .utf8)
         let swarm = try Swarm(
@@ -410,6 +481,57 @@ import Transfer
         #expect(fill.failure == nil)
         await fill.close()
         await swarm.shutDown()
+    }
+
+    @Test func `in a swarm too a reader that waits for what the store did not give is served first`() async throws {
+        let donor = try await donor()
+        let cache = try cache()
+        let source = FakeSource(cache.contents) { _, _ in .fails(StoreError(.wrongSecret, detail: "no"), after: 0) }
+        let busy = BusyThreads(.copies)
+        let (fill, swarm) = try await swarmFill(
+            cache, source, donors: donors(donor, for: cache, keys: ["a", "b", "c"]), pace: CopyPace(patience: .milliseconds(200)))
+        let run = Task { await fill.run() }
+        try await eventually("the store was asked") { source.requests.count > 0 && source.inFlight == 0 }
+        try await isServed(fill, cache, source)
+        busy.release()
+        await run.value
+        try expectRight(cache, source)
+        await fill.close()
+        await swarm.shutDown()
+    }
+
+    @Test func `in a swarm a store that refuses what a slow copy left to it fails no file of which nothing was left`() async throws {
+        let files = ["a": 12 << 20, "b": 12 << 20, "c": 12 << 20]
+        let donor = try await donor(files: files)
+        let cache = try cache(files: files)
+        let source = FakeSource(cache.contents) { _, _ in .fails(StoreError(.wrongSecret, detail: "no"), after: 0) }
+        let busy = BusyThreads(.copies)
+        let copies = Copies()
+        let (fill, swarm) = try await swarmFill(
+            cache, source, donors: donors(donor, for: cache, keys: ["a", "b", "c"]), pace: CopyPace(patience: .milliseconds(200)),
+            logger: Logger(label: "test") { _ in copies })
+        let run = Task { await fill.run() }
+        try await eventually("the copy of the rest begins") { copies.begun == 2 }
+        busy.release()
+        await run.value
+        try expectRight(cache, source)
+        #expect(Set(source.requests.map(\.key)).isSubset(of: ["b", "c"]) && fill.failure == nil)
+        await fill.close()
+        await swarm.shutDown()
+    }
+
+    /// Counts the copies that have begun, as the log tells them.
+    private final class Copies: LogHandler, Sendable {
+        private let count = Atomic<Int>(0)
+        var begun: Int { count.load(ordering: .relaxed) }
+
+        var metadata: Logger.Metadata { get { [:] } set {} }
+        var logLevel: Logger.Level { get { .info } set {} }
+        subscript(metadataKey key: String) -> Logger.Metadata.Value? { get { nil } set {} }
+
+        func log(event: LogEvent) {
+            if "\(event.message)".hasPrefix("files are copied") { count.wrappingAdd(1, ordering: .relaxed) }
+        }
     }
 
     @Test func `in a swarm a reader's wait for a copy is told as that`() async throws {

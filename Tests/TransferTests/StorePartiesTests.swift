@@ -76,6 +76,25 @@ private struct Named: RangeSource {
         #expect(late && name(parties) == "job")
     }
 
+    @Test func `files of which each may be read as another party alone are asked for as that one`() {
+        var parties = StoreParties(Named("job"))
+        parties.offer(Named("pod"))
+        let job = number(parties)
+        let isRepeated = parties.refused(job, file: 0, denied)
+        let pod = number(parties)
+        let isRepeatedToo = parties.refused(pod, file: 1, denied)
+        #expect(isRepeated && isRepeatedToo)
+        // Whoever asks next, and in whatever order: neither is refused again.
+        for _ in 0..<3 {
+            #expect(parties.current(for: 0)?.number == pod && parties.current(for: 1)?.number == job)
+        }
+        // Sent at the same time as those that were refused.
+        let late = parties.refused(job, file: 0, denied)
+        #expect(late && parties.current(for: 0)?.number == pod && parties.current(for: 1)?.number == job)
+        let isLast = !parties.refused(pod, file: 0, denied)
+        #expect(isLast && parties.current(for: 0) != nil, "its failure says so, and nothing else")
+    }
+
     @Test func `other failures are no party's fault`() {
         var parties = StoreParties(Named("job"))
         parties.offer(Named("pod"))

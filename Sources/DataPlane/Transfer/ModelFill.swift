@@ -100,6 +100,7 @@ public actor ModelFill {
         let last = min(cached.size, end.overflow ? .max : end.partialValue) - 1
         let chunks = Int(offset / cached.chunkBytes)..<Int(last / cached.chunkBytes) + 1
         copy?.demand(file: place, chunks: chunks)
+        rest?.demand(file: place, chunks: chunks)
         mailbox.put(.event(.demand(file: place, chunks: chunks, last: last)))
     }
 
@@ -158,8 +159,9 @@ public actor ModelFill {
         await copy?.finished()
         clock.cancel()
         share.leave()
-        await copyRest()
+        // Nobody takes from it any more: a grant that comes late would keep its memory while the rest is copied.
         mailbox.close()
+        await copyRest()
         meter.ended()
     }
 
@@ -218,7 +220,7 @@ public actor ModelFill {
             handle(.tick(receivedBytes: meter.receivedBytes))
             let now = ContinuousClock.now
             // Where nothing is fetched any more, the copy keeps all that it has.
-            if machine.phase == .filling { copy?.look(now: now) }
+            copy?.look(now: now, mayTakeBack: machine.phase == .filling)
             let wait = machine.demandWait(copyIsAwaited: copy?.isAwaited == true, now: now)
             meter.sample(inFlight: machine.transfersInFlight, wait: wait, partialBytes: partialBytes, now: now)
         }
@@ -309,8 +311,10 @@ public actor ModelFill {
 
     private func send(_ id: FillMachine.ID) {
         guard let part = parts[id] else { preconditionFailure("a fetch that was begun has a sink") }
-        guard let party = parties.current else { preconditionFailure("a fill from the store has a client") }
         let (run, sink) = (part.run, part.sink)
+        guard let party = parties.current(for: run.file) else {
+            preconditionFailure("a fill from the store has a client")
+        }
         let file = set.files[run.file]
         let entry = set.manifest.files[run.file]
         let range = ObjectRange(

@@ -50,7 +50,7 @@ public final class CopyTurn: Sendable {
 
     /// - Parameter readsAside: no byte of the donor is read into the file itself.
     /// - Returns: false: it was given up.
-    func begins(_ assemblies: [ChunkAssembly], readsAside: Bool) -> Bool {
+    package func begins(_ assemblies: [ChunkAssembly], readsAside: Bool) -> Bool {
         state.withLock { state in
             guard !state.isGivenUp else { return false }
             state.phase = .reading
@@ -60,8 +60,9 @@ public final class CopyTurn: Sendable {
         }
     }
 
-    /// Writes to the file. Returns false, and writes nothing, where the copy was given up.
-    func writes(_ body: () throws(ChunkStoreError) -> Void) throws(ChunkStoreError) -> Bool {
+    /// Writes to the file. Returns false where the copy was given up: before it, and nothing is written, or meanwhile.
+    /// Then nothing more of the donor is to be read, for nobody gives up that read.
+    package func writes(_ body: () throws(ChunkStoreError) -> Void) throws(ChunkStoreError) -> Bool {
         let begins = state.withLock { state in
             guard !state.isGivenUp else { return false }
             state.phase = .writing
@@ -75,11 +76,11 @@ public final class CopyTurn: Sendable {
             }
         }
         try body()
-        return true
+        return state.withLock { !$0.isGivenUp }
     }
 
     /// All bytes are there: the chunks may be received. Returns false where the copy was given up.
-    func ends() -> Bool {
+    package func ends() -> Bool {
         state.withLock { state in
             guard !state.isGivenUp else { return false }
             state.phase = .over

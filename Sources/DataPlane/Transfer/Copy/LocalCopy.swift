@@ -6,8 +6,8 @@ internal import Synchronization
 /// decides. The fill fetches what it does not copy.
 ///
 /// A unit that a reader waits for has a thread for itself, so that it does not wait for the others. Nobody waits for a
-/// donor's disk that hangs: neither ``finished()``, nor readers for longer than ``CopySilence/longest``. Any thread may
-/// call anything.
+/// donor's disk that hangs, be it another fill's (``CopyThreads``): neither ``finished()``, nor readers for longer than
+/// ``CopySilence/longest``. Any thread may call anything.
 final class LocalCopy: Sendable {
     enum Event: Sendable {
         /// Received.
@@ -25,11 +25,15 @@ final class LocalCopy: Sendable {
         var donors: [Int: CachedFile]
         /// Nil: nothing is taken back.
         var pace: CopyPace?
-        /// Files of which the fill was to fetch a part.
+        /// Files of which the fill was to fetch a part, or whose copy was stopped: their donors have more.
         var takenBack: Set<Int> = []
+        /// Chunks of the files that readers have waited for.
+        var demanded: Set<ChunkAddress> = []
         /// Threads that were asked for and have not come back. One that reads a disk that hangs may never do.
         var underWay = 0
         var awaitedUnderWay = 0
+        /// The thread for units that readers wait for hangs: the others take them first.
+        var lacksAwaitedThread = false
         /// Units under way that were not given up.
         var turns: [CopyPlan.Unit: CopyTurn] = [:]
         var silence = CopySilence()
@@ -97,16 +101,30 @@ final class LocalCopy: Sendable {
 
     /// A reader waits for these chunks.
     func demand(file: Int, chunks: Range<Int>) {
-        state.withLock { $0.plan.demanded(file: file, chunks: chunks) }
+        guard files.contains(file) else { return }
+        state.withLock { state in
+            for chunk in chunks.clamped(to: 0..<set.files[file].chunkCount) {
+                state.demanded.insert(ChunkAddress(file: file, chunk: chunk))
+            }
+            state.plan.demanded(file: file, chunks: chunks)
+        }
         begin()
     }
 
     /// Whether a reader waits for what is copied.
     var isAwaited: Bool { state.withLock { $0.plan.isAwaited } }
 
-    /// Lets the fill fetch what takes longer to copy (``CopyPace``). To be called several times a second.
-    func look(now: ContinuousClock.Instant) {
+    /// Gives up what hangs, and lets the fill fetch what takes longer to copy (``CopyPace``). To be called several
+    /// times a second.
+    ///
+    /// - Parameter mayTakeBack: whether the fill still fetches.
+    func look(now: ContinuousClock.Instant, mayTakeBack: Bool = true) {
         giveUpWhatHangs(now)
+        if mayTakeBack { takeBack(now) }
+        resumeWaiters()
+    }
+
+    private func takeBack(_ now: ContinuousClock.Instant) {
         let chunkBytes = set.manifest.chunkBytes
         let fetched = meter.receivedBytes + meter.peerBytes
         let isFirst = state.withLock { state in
@@ -131,19 +149,22 @@ final class LocalCopy: Sendable {
                 "a copy from another cache of this node takes long; a part of it is fetched",
                 metadata: ["model": "\(model.id)"])
         }
-        resumeWaiters()
     }
 
     private func giveUpWhatHangs(_ now: ContinuousClock.Instant) {
-        let givenUp = state.withLock { state in
+        let lacksThreads = CopyThreads.shared.standStill(kind(isAwaited: false), now: now)
+        let lacksAwaitedThread = CopyThreads.shared.standStill(kind(isAwaited: true), now: now)
+        let (givenUp, waitsInVain) = state.withLock { state in
+            state.lacksAwaitedThread = lacksAwaitedThread
             let units = state.silence.look(state.turns.mapValues(\.steps), now: now)
             let givenUp = units.filter { giveUp($0, &state) }
-            // Their threads may never come back, so that nobody would copy the rest.
-            if !givenUp.isEmpty {
+            let waitsInVain = givenUp.isEmpty && lacksThreads && state.plan.chunks.waiting > 0
+            // The threads may never come back, so that nobody would copy the rest.
+            if !givenUp.isEmpty || waitsInVain {
                 tell(state.plan.stopped(), &state)
                 state.donors = [:]
             }
-            return givenUp
+            return (givenUp, waitsInVain)
         }
         for unit in givenUp {
             logger.warning(
@@ -153,6 +174,15 @@ final class LocalCopy: Sendable {
                     "seconds": "\(CopySilence.longest.components.seconds)",
                 ])
         }
+        if waitsInVain {
+            logger.warning(
+                "all threads that copy wait for disks that hang; what is not copied yet is fetched",
+                metadata: ["model": "\(model.id)"])
+        }
+    }
+
+    private func kind(isAwaited: Bool) -> CopyThreads.Kind {
+        CopyThreads.Kind(isAwaited ? .awaitedCopies : .copies, isOnDisk: owner.isOnDisk)
     }
 
     /// Returns whether it ended the unit; false: that ends by itself.
@@ -168,6 +198,8 @@ final class LocalCopy: Sendable {
         state.withLock { state in
             guard !state.isStopped else { return }
             state.isStopped = true
+            // Their donors may still be needed (``rest(of:)``).
+            state.takenBack.formUnion(state.plan.files)
             tell(state.plan.stopped(), &state)
             for unit in Array(state.turns.keys) { _ = giveUp(unit, &state) }
         }
@@ -190,13 +222,19 @@ final class LocalCopy: Sendable {
     /// Whether the file's donor may have what the store does not give: its copy goes on, or a part was taken back.
     func mayBring(file: Int) -> Bool { state.withLock { $0.donors[file] != nil } }
 
-    /// A copy of all that is missing of these files, of which nothing is taken back; nil: there is nothing to copy. To
-    /// be begun when this one has ended.
+    /// A copy of all that is missing of these files, of which nothing is taken back; nil: there is nothing to copy. It
+    /// knows what readers wait for. To be begun when this one has ended.
     func rest(of places: Set<Int>) -> LocalCopy? {
-        let donors = state.withLock { $0.donors.filter { places.contains($0.key) } }
-        return LocalCopy(
+        let (donors, demanded) = state.withLock { state in
+            (state.donors.filter { places.contains($0.key) }, state.demanded.sorted())
+        }
+        let rest = LocalCopy(
             set, from: Dictionary(uniqueKeysWithValues: donors.map { (set.files[$0.key].fileIndex, $0.value) }),
             pace: nil, blockBytes: blockBytes, meter: meter, logger: logger, model: model)
+        for chunk in demanded where !set.files[chunk.file].isReceived(chunk.chunk) {
+            rest?.demand(file: chunk.file, chunks: chunk.chunk..<chunk.chunk + 1)
+        }
+        return rest
     }
 
     /// Once nothing is copied any more: the other caches' files are not held open.
@@ -222,7 +260,7 @@ final class LocalCopy: Sendable {
 
     private func copyNext(isAwaited: Bool) {
         let job = state.withLock { state -> (unit: CopyPlan.Unit, donor: CachedFile, turn: CopyTurn)? in
-            if !state.isStopped, let unit = isAwaited ? state.plan.nextAwaited() : state.plan.next(),
+            if !state.isStopped, let unit = Self.next(isAwaited: isAwaited, &state),
                 let donor = state.donors[unit.file]
             {
                 let turn = CopyTurn()
@@ -232,12 +270,20 @@ final class LocalCopy: Sendable {
             if isAwaited { state.awaitedUnderWay -= 1 } else { state.underWay -= 1 }
             return nil
         }
-        if let job { copy(job.unit, from: job.donor, job.turn, isAwaited: isAwaited) }
+        guard let job else { return }
+        CopyThreads.shared.began(job.turn, kind(isAwaited: isAwaited))
+        copy(job.unit, from: job.donor, job.turn, isAwaited: isAwaited)
+    }
+
+    private static func next(isAwaited: Bool, _ state: inout State) -> CopyPlan.Unit? {
+        if isAwaited || state.lacksAwaitedThread, let unit = state.plan.nextAwaited() { return unit }
+        return isAwaited ? nil : state.plan.next()
     }
 
     private func copy(_ unit: CopyPlan.Unit, from donor: CachedFile, _ turn: CopyTurn, isAwaited: Bool) {
         let file = set.files[unit.file]
         let (end, copied) = Self.copy(unit, of: file, from: donor, blockBytes, turn)
+        CopyThreads.shared.ended(turn)
         if end == .damaged {
             logger.warning(
                 "a file of another cache of this node is damaged; its bytes are fetched",

@@ -118,7 +118,7 @@ extension SwarmFill {
 
     private func send(_ fetch: SwarmFetch) {
         guard let part = parts[fetch] else { preconditionFailure("a fetch that was begun has a sink") }
-        let party = part.peer == nil ? parties.current : nil
+        let party = part.peer == nil ? parties.current(for: part.place.file) : nil
         guard let source = party?.source ?? peerSource(of: part) else {
             return refuse(fetch, part.peer == nil ? .notNow : .peerIsGone)
         }

@@ -156,15 +156,16 @@ public actor SwarmFill: Fill {
     // MARK: Requests
 
     public func demand(file: Int, offset: UInt64, length: UInt64) {
-        guard let file = UInt32(exactly: file).flatMap({ set.position(ofFileIndex: $0) }), length > 0,
-            !machine.isStopping
-        else { return }
+        guard let file = UInt32(exactly: file).flatMap({ set.position(ofFileIndex: $0) }), length > 0 else { return }
         let size = shared.layout.fileSizes[file]
         guard offset < size else { return }
         let end = offset.addingReportingOverflow(length)
         let last = (end.overflow ? size : min(size, end.partialValue)) - 1
         let chunkBytes = shared.layout.chunkBytes
-        copy?.demand(file: file, chunks: Int(offset / chunkBytes)..<Int(last / chunkBytes) + 1)
+        let chunks = Int(offset / chunkBytes)..<Int(last / chunkBytes) + 1
+        copy?.demand(file: file, chunks: chunks)
+        rest?.demand(file: file, chunks: chunks)
+        guard !machine.isStopping else { return }
         want(shared.layout.chunkBlocks(file: file, bytes: offset..<last + 1))
         hand(.fetches(.awaited(file: file, byte: last)))
         tell()
