@@ -141,6 +141,8 @@ class Run:
             world.show(prefix, 1)
         self.uids = [f"00000000-0000-4000-8000-{i:012}" for i in range(3)]
         self.agent: Agent | None = None
+        # The agent, or a command, has the fault: not one that goes before, nor the next one.
+        self.is_watched = True
         self.readers: list[tuple[str, Running]] = []
         self.folders = 0
         self.wrong: list[str] = []
@@ -150,6 +152,7 @@ class Run:
 
     def start(self, watched: bool = False) -> bool:
         """Whether an agent serves; one that ends instead must say why."""
+        self.is_watched = watched
         settings = {
             "MODELCACHE_AUTH_SECRET_FILE": self.place.folder / "secret", "MODELCACHE_NODE_NAME": NODE, "MODELCACHE_ALLOW_LOOPBACK_ENDPOINTS": 1,
             "MODELCACHE_CREDENTIAL_HOSTS": "*"} if self.takes_orders else {}
@@ -200,7 +203,7 @@ class Run:
     @property
     def waits(self) -> bool:
         """An agent without descriptors takes no client: those that come wait until it has some."""
-        return self.fault is not None and (self.fault.what, self.fault.error) == ("fail-on", "EMFILE") and not self.is_over
+        return self.is_watched and self.fault is not None and (self.fault.what, self.fault.error) == ("fail-on", "EMFILE") and not self.is_over
 
     @property
     def takes_nobody(self) -> bool:

@@ -33,7 +33,7 @@ actor ReadingsCollector {
         return report
     }
 
-    /// What one agent saw of a pod: of several models that it reads, the one with the most bytes. Nil: nothing, or the
+    /// The reading of a pod by one agent: of several models that it reads, the one with the most bytes. Nil: nothing, or the
     /// agent does not say.
     static func reading(
         ofPod podUID: String, caches: [String], on agent: AgentAddress, _ client: AgentClient
