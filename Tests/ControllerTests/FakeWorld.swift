@@ -297,6 +297,7 @@ struct FakeWorld {
             name: job.name, namespace: owner.namespace, uid: "job-\(serial)", cacheUID: Self.uid, node: job.node,
             attempt: job.attempt, phaseSeen: now)
         jobs[job.name]?.isSuspended = suspended.contains(job.node)
+        jobs[job.name]?.isForPods = job.isForPods
     }
 
     private mutating func resolve() {

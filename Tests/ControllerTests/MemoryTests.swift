@@ -44,6 +44,9 @@ import Testing
         #expect(!ended(.made, after: 41) && !ended(.failed("down"), after: 60), "the count begins anew")
         memory = Memory()
         #expect(!ended(.failed("down"), after: 0) && !ended(.failed("down"), after: 60) && ended(.failed("down"), after: 61))
+        memory = Memory()
+        #expect(!ended(.failed("down"), after: 0) && !ended(.failed("down"), after: 1000) && !ended(.failed("down"), after: 1001))
+        #expect(ended(.failed("down"), after: 1005), "one that is long past is none in a row")
     }
 
     @Test func `The outcome of a request counts for that request alone`() {

@@ -42,7 +42,7 @@ import Testing
     @Test func `a pod with several ModelCaches waits for each`() throws {
         var waits = pod(annotations: ["modelcache.io/injected": "Stream/u-a,u-b"])
         waits.spec = .init(nodeName: "node-1")
-        guard case .waiting(let waiting, let cacheUIDs)? = LabelledPod(waits) else { Issue.record("does not wait"); return }
+        guard case .waiting(let waiting, let cacheUIDs, true)? = LabelledPod(waits) else { Issue.record("does not wait"); return }
         #expect(waiting.node == "node-1" && cacheUIDs == ["u-a", "u-b"])
     }
 
@@ -52,6 +52,22 @@ import Testing
         bound.spec = .init(nodeName: "node-1")
         bound.status?.conditions = ready.map { [Condition(type: "Ready", status: $0)] }
         #expect((LabelledPod(bound) != nil) == waits)
+    }
+
+    @Test(arguments: [(nil, true), (50, true), (100, true), (150, false)] as [(Int64?, Bool)])
+    func `a pod that was ready before waits, and does not start`(unreadySince: Int64?, isStart: Bool) {
+        var bound = pod(annotations: ["modelcache.io/injected": "Stream/u-a"], phase: "Running")
+        bound.spec = .init(nodeName: "node-1")
+        func condition(_ type: String, _ status: String, _ seconds: Int64?) -> Condition {
+            Condition(type: type, status: status, lastTransitionTime: seconds.map { Timestamp(secondsSinceEpoch: $0) })
+        }
+        bound.status?.conditions = [condition("PodScheduled", "True", 20), condition("Ready", "False", unreadySince)]
+        bound.status?.containerStatuses = [30, 100].map { .init(startedAt: Timestamp(secondsSinceEpoch: $0)) }
+        guard case .waiting(let waiting, _, isStart)? = LabelledPod(bound) else {
+            Issue.record("\(LabelledPod(bound).map { "\($0)" } ?? "does not wait")")
+            return
+        }
+        #expect(waiting.boundAt == WallTime(seconds: 20))
     }
 
     @Test func theRemedyDependsOnWhoMakesThePodAgain() throws {

@@ -34,6 +34,50 @@ import Testing
         world.digest = "sha256:bb"
         world.run(seconds: 901) { $0.condition(.sourceResolved)?.status == .false }
         #expect(world.condition(.sourceResolved)?.reason == "DigestMismatch" && world.isReady && world.madeJobs.count == 1)
+        #expect(world.condition(.sourceChanged)?.status == .true)
+    }
+
+    @Test func `a source that goes back has changed while nodes hold what it was meanwhile`() {
+        var world = FakeWorld(nodes: ["node-1", "node-2"])
+        world.sourceCheckInterval = interval
+        world.run { $0.isReady }
+        world.digest = "sha256:bb"
+        world.failing = ["node-2"]
+        world.run(seconds: 910) { $0.holds("node-1") }
+        world.digest = "sha256:aa"
+        world.failing = ["node-1", "node-2"]
+        world.run(seconds: 910) { $0.status?.source?.digest == "sha256:aa" }
+        world.run(seconds: 5)
+        #expect(world.condition(.sourceChanged)?.status == .true && world.agents["node-1"]?.caches[FakeWorld.uid]?.digest == "sha256:bb")
+        world.failing = []
+        world.run(seconds: 7200) { $0.isReady }
+        #expect(world.isReady && world.condition(.sourceChanged) == nil)
+    }
+
+    @Test(arguments: [nil, "keys"])
+    func `a check that fails and may pass takes nothing away, and is told when it fails again and again`(secret: String?) {
+        var world = FakeWorld(nodes: ["node-1"]) { $0.secretName = secret }
+        world.sourceCheckInterval = interval
+        world.run { $0.isReady }
+        world.sourceFailure = SourceFailure(.storeError, "no pod")
+        world.run(seconds: 901) { $0.looks == 2 }
+        world.addNode("node-2")
+        world.run(seconds: 4)
+        #expect(world.condition(.sourceResolved)?.status == .true && world.holds("node-2"))
+        world.run(seconds: 20)
+        #expect(world.condition(.sourceResolved)?.reason == "StoreError" && world.looks == 4 && world.isReady)
+        world.addNode("node-3")
+        world.run(seconds: 5)
+        #expect(world.holds("node-3") && world.condition(.sourceChanged) == nil)
+        world.sourceFailure = nil
+        world.run(seconds: 65) { $0.condition(.sourceResolved)?.status == .true }
+        #expect(world.condition(.sourceResolved)?.status == .true)
+        // One that does not pass by itself counts at once.
+        world.sourceFailure = SourceFailure(.accessDenied, "no right")
+        world.run(seconds: 901) { $0.condition(.sourceResolved)?.reason == "AccessDenied" }
+        world.addNode("node-4")
+        world.run(seconds: 20)
+        #expect(world.job(on: "node-4") == nil)
     }
 
     @Test func `another leader looks in its time, and none looks where that is off or the ModelCache is suspended`() {

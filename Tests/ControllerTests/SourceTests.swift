@@ -145,6 +145,8 @@ import Testing
         world.run(seconds: 5)
         world.agents["node-1"]?.caches[FakeWorld.uid]?.digest = "sha256:aa"
         world.run(seconds: 5)
+        #expect(world.condition(.sourceResolved)?.status == .true)
+        world.run(seconds: 10)
         #expect(world.condition(.sourceResolved)?.reason == "EndpointUnreachable")
         #expect(world.isReady)
     }

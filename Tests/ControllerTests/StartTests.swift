@@ -191,6 +191,24 @@ import Testing
         #expect(world.status?.nodes?.failed == 1)
     }
 
+    @Test func `A Job that its queue took back and admits again has as long to start as a new one`() throws {
+        var world = FakeWorld(nodes: ["node-1"])
+        world.stuck["node-1"] = .running
+        world.run(seconds: 330)
+        let name = try #require(world.job(on: "node-1")?.name)
+        #expect(world.memory.examinations.count == 1)
+        world.suspended = ["node-1"]
+        world.jobs[name]?.isSuspended = true
+        world.jobs[name]?.phaseSeen = world.now
+        world.run(seconds: 3600)
+        world.stuck["node-1"] = Self.pulling
+        world.suspended = []
+        world.run(seconds: 290)
+        #expect(world.status?.nodes?.failed == 0 && world.madeJobs.count == 1)
+        world.run(seconds: 30)
+        #expect(world.status?.nodes?.failed == 1)
+    }
+
     @Test func `The Job controller's word tells a suspended Job`() {
         func outline(_ status: String) -> JobOutline {
             var metadata = OutlineMetadata()

@@ -127,6 +127,44 @@ import Testing
         #expect(world.holds("node-1") && world.madeJobs.count == 3)
     }
 
+    @Test func `The back-off of a failed Job outlives the pod, and an operator`() {
+        var world = FakeWorld(nodes: ["node-1"]) { $0.isEager = false; $0.seeders = 0; $0.secretName = "keys" }
+        world.run(seconds: 5)
+        world.failing = ["node-1"]
+        var pod = Self.pod("p", on: "node-1")
+        pod.boundAt = world.now + .seconds(-100)
+        world.waitingPods = [pod]
+        world.run(seconds: 300)
+        world.crash()
+        world.run(seconds: 100)
+        #expect(world.madeJobs.count == 1, "another operator knows the pod for an old one")
+        world.waitingPods = []
+        world.run(seconds: 5)
+        pod.uid = "q"
+        pod.boundAt = world.now
+        world.waitingPods = [pod]
+        world.run(seconds: 2)
+        #expect(world.madeJobs.count == 2 && world.lastJobs["node-1"]?.attempt.retries == 1)
+        world.waitingPods = []
+        world.nodes["node-1"] = NodeView(name: "node-1", labels: ["pool": "b"])
+        world.spec.placement.nodeSelector = ["pool": "a"]
+        world.generation += 1
+        world.run(seconds: 5)
+        #expect(world.jobs.isEmpty)
+    }
+
+    @Test func `A Job for the pods of a tainted node stays one when the agent there starts anew`() {
+        var world = Self.world { $0.isEager = true; $0.secretName = "keys" }
+        world.run { $0.isReady }
+        world.stuck["node-2"] = .running
+        world.waitingPods = [Self.pod("p", on: "node-2")]
+        world.run(seconds: 5)
+        #expect(world.job(on: "node-2")?.isForPods == true)
+        world.restartAgent("node-2")
+        world.run(seconds: 5)
+        #expect(world.agents["node-2"]?.caches[FakeWorld.uid]?.pinned == false)
+    }
+
     @Test func `A pod that came after a Job did not start gets another within a minute`() {
         var world = FakeWorld(nodes: ["node-1"]) { $0.isEager = false; $0.seeders = 0; $0.source.role = Self.role }
         world.stuck["node-1"] = .stuck(reason: "Unschedulable", message: "too many pods")

@@ -134,9 +134,10 @@ public final class ModelCacheController: Sendable {
             world: world, applier: applier, writer: StatusWriter(client: client, world: world, recorder: recorder),
             logger: logger)
         watches = Watches(client: client, options: options, logger: logger)
-        let starts = StartRecorder(client: client, metrics: metrics, logger: logger) { pod, node, caches in
+        let starts = StartRecorder(client: client, metrics: metrics, logger: logger) { pod, namespace, node, caches in
             guard let address = poller.address(node) else { return nil }
-            return await ReadingsCollector.reading(ofPod: pod, caches: caches, on: address, agents)
+            return await ReadingsCollector.reading(
+                ofPod: pod, caches: world.known(caches, in: namespace), on: address, agents)
         }
         self.starts = starts
         labelledPods = LabelledPods(

@@ -33,15 +33,20 @@ actor ReadingsCollector {
         return report
     }
 
-    /// The reading of a pod by one agent: of several models that it reads, the one with the most bytes. Nil: nothing, or the
-    /// agent does not say.
+    /// The reading that one agent has of a pod: of several models that it reads, the one with the most bytes. Nil:
+    /// none, or the agent does not say.
     static func reading(
         ofPod podUID: String, caches: [String], on agent: AgentAddress, _ client: AgentClient
     ) async -> PodReading? {
         var readings: [PodReading] = []
         for uid in caches {
-            guard let report = try? await client.readers(uid, on: agent) else { continue }
-            readings += report.readers.filter { $0.podUID == podUID }.map { PodReading($0, node: agent.node) }
+            do throws(AgentFailure) {
+                let report = try await client.readers(uid, on: agent)
+                readings += report.readers.filter { $0.podUID == podUID }.map { PodReading($0, node: agent.node) }
+            } catch {
+                // It would not answer the rest either.
+                if case .unreachable = error { break }
+            }
         }
         return readings.max { $0.totalBytes < $1.totalBytes }
     }

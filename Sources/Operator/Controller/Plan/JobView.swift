@@ -22,6 +22,8 @@ public struct JobView: Sendable, Hashable {
     /// Its controller makes no pods, by `spec.suspend`: a queue of Jobs, such as Kueue, has not admitted it.
     public var isSuspended = false
     public var isDeleting: Bool
+    /// It was made for the pods on a node that `spec.placement` gives no copy.
+    public var isForPods = false
     public var attempt: Attempt
     /// When this operator first saw the Job in ``phase``, suspended or not: a report from before then says nothing of
     /// its outcome.
@@ -57,6 +59,7 @@ public struct JobView: Sendable, Hashable {
         self.cacheUID = cacheUID
         self.node = node
         isDeleting = job.metadata.deletionTimestamp != nil
+        isForPods = job.metadata.annotations?[Names.forPodsAnnotation] != nil
         attempt = Attempt(text: job.metadata.annotations?[Names.attemptAnnotation] ?? "")
         if let condition = job.finished {
             if condition.type == "Complete" {

@@ -103,6 +103,8 @@ public struct Memory: Sendable, Hashable {
     /// leader, or loses one of its replicas, is no news.
     private static let mostFailures = 3
     private static let longestFailure: Duration = .seconds(5)
+    /// A failure from so long before the next one is none in a row.
+    private static let failuresLifetime: Duration = .seconds(300)
 
     /// A plan's writes have ended.
     ///
@@ -116,7 +118,8 @@ public struct Memory: Sendable, Hashable {
             return refusedWrites != nil
         case .refused(let why): message = why
         case .failed(let why):
-            let failed = Refusal.next(after: failedWrites, message: why, now: now)
+            let before = failedWrites.flatMap { now - $0.until > Self.failuresLifetime ? nil : $0 }
+            let failed = Refusal.next(after: before, message: why, now: now)
             failedWrites = failed
             let isLasting = failed.failures >= Self.mostFailures && now - failed.since >= Self.longestFailure
             guard isLasting || refusedWrites != nil else { return false }

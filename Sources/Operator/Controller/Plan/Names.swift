@@ -23,6 +23,8 @@ public enum Names {
     public static let nodeAnnotation = "modelcache.io/node"
     /// Annotation of a Job: ``Attempt`` in text.
     public static let attemptAnnotation = "modelcache.io/attempt"
+    /// Annotation of a Job that fills a node for the pods there alone; absent on others.
+    public static let forPodsAnnotation = "modelcache.io/for-pods"
     /// Label of the agents' pods.
     public static let agentLabel = (key: "app.kubernetes.io/name", value: "modelcache-agent")
 

@@ -45,6 +45,8 @@ struct Planner {
     var picture = Picture()
     var events: [PlannedEvent] = []
     var wake: WallTime?
+    /// The picture tells that the store does not answer now; what it last said stands.
+    var isSourceAssumed = false
     /// The same for all nodes but for the pin; hashing it and the callers' keys for each of a hundred nodes was half of
     /// a plan.
     var definitions: [Bool: (definition: CacheDefinition, hash: Int)] = [:]

@@ -36,12 +36,13 @@ extension Planner {
             let isAtWork = isWarming || (mayTake && observed.recorded.seeders.contains(name))
             let hasCopy = hasCopy(name, facts: facts)
             let isPinned = observed.reports[name]?.pinned
+            let wasPlaced = isPinned ?? (isWarming && chosen.jobs[name]?.isForPods == false)
             // The scheduler let the pod in, by the pod's own tolerations.
             let hasPods = node.isReady && (waitingPods[name] != nil || isPinned == false)
             guard hasCopy || isAtWork || hasPods else { continue }
             chosen.all[name] = node
             let isSeeder = hasCopy && observed.recorded.seeders.contains(name)
-            if !mayTake, !(isPinned ?? isWarming), !isSeeder { chosen.forPods.insert(name) }
+            if !mayTake, !wasPlaced, !isSeeder { chosen.forPods.insert(name) }
         }
         return chosen
     }

@@ -35,7 +35,7 @@ extension Planner {
             wake(at: refusal.until)
             return
         }
-        guard !due.isEmpty, !spec.isSuspended, case .resolved = picture.source, !isVolumeGoing else { return }
+        guard !due.isEmpty, !spec.isSuspended, isSourceUsable, !isVolumeGoing else { return }
         // A source that its pin excludes is not even begun.
         guard spec.pinnedDigest == nil || isListed(spec) else { return resolve() }
         if case .unknown(let why) = observed.callers {
@@ -68,8 +68,10 @@ extension Planner {
         var places = JobPlaces(parallelism: spec.parallelism)
         for job in observed.jobs.sorted(by: { $0.name < $1.name }) where !job.isDeleting {
             let finding = findings[job.node]
-            if observed.nodes[job.node] == nil || (finding == nil && job.phase != .complete)
-                || (spec.isSuspended && job.isUnfinished)
+            let isSelected = observed.nodes[job.node].map { spec.placement.selects($0) } ?? false
+            // The back-off of a node that has no pod at the moment is kept in its failed Job.
+            let isUnwanted = finding == nil && job.phase != .complete && (job.isUnfinished || !isSelected)
+            if observed.nodes[job.node] == nil || isUnwanted || (spec.isSuspended && job.isUnfinished)
             {
                 actions.append(.deleteJob(job))
                 continue
@@ -92,7 +94,8 @@ extension Planner {
     /// Nil: the Job makes progress, or may still.
     private mutating func examine(_ job: JobView) -> StalledStart? {
         let report = observed.reports[job.node]
-        let known = memory.examinations[job.uid]
+        // One from before its queue took it back and admitted it again tells nothing of it.
+        let known = memory.examinations[job.uid].flatMap { $0.at < job.phaseSeen ? nil : $0 }
         if let known, case .stuck(let reason, let message) = known.verdict {
             return StalledStart(reason: reason, message: message, at: known.at, attempt: job.attempt)
         }

@@ -7,6 +7,8 @@ public struct WaitingPod: Sendable, Hashable {
     public var name: String
     public var uid: String
     public var node: String
+    /// When it was bound to its node, by the API server's clock; nil: nobody says.
+    public var boundAt: WallTime?
 
     public init(namespace: String, name: String, uid: String, node: String) {
         self.namespace = namespace

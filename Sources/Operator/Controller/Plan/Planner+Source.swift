@@ -35,7 +35,15 @@ extension Planner {
         case .resolved(let source) where isCurrent:
             settle(source, spec)
             watchExpiry(of: source.secret)
-            if case .resolved = picture.source { checkSource(spec) }
+            guard case .resolved = picture.source else { return }
+            if let missed = resolution.missed {
+                resolve()
+                guard missed.isTold else { return }
+                picture.source = .failed(missed.failure)
+                isSourceAssumed = true
+            } else {
+                checkSource(spec)
+            }
         case .failed(let failure) where isCurrent:
             picture.source = .failed(failure)
             let retry = (resolution.finishedAt ?? now) + resolution.backoff(isJob: spec.isListedByJobs)
@@ -70,6 +78,9 @@ extension Planner {
         return picture.isExcluded ? .resolving : .resolved
     }
 
+    /// Whether the source is taken to hold what the picture says, so that Jobs may be made.
+    var isSourceUsable: Bool { if case .resolved = picture.source { true } else { isSourceAssumed } }
+
     /// Whether a listing of this operator's own says what the source holds. The status alone does not do for a pinned
     /// one: the source may have changed since.
     func isListed(_ spec: CacheSpec) -> Bool {
@@ -103,6 +114,12 @@ extension Planner {
             look.subject == spec.resolutionSubject
         {
             return
+        }
+        if let missed = observed.resolution.missed, case .valid(let spec) = observed.spec,
+            observed.resolution.subject == spec.resolutionSubject
+        {
+            let next = missed.next(isJob: spec.isListedByJobs)
+            guard next <= now else { return wake(at: next) }
         }
         if !actions.contains(.resolve) { actions.append(.resolve) }
     }
@@ -168,10 +185,12 @@ extension Planner {
 
     /// A change of the source is over once every copy is of the present listing.
     mutating func settleChange(_ facts: ResolvedSource) {
+        guard isSourceUsable else { return }
+        if memory.rolledOut != facts.digest { memory.rolledOut = nil }
         let isEverywhere =
             observed.agentsAreKnown && picture.ready.count == picture.desired.count
             && observed.reports.values.allSatisfy { $0.state != .ready || $0.digest == facts.digest }
-        if isEverywhere, case .resolved = picture.source { memory.rolledOut = facts.digest }
+        if isEverywhere { memory.rolledOut = facts.digest }
         picture.isChangeSettled = picture.isChangeSettled || memory.rolledOut == facts.digest
         if memory.rolledOut == facts.digest { picture.change = nil }
     }

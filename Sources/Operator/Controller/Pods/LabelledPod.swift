@@ -5,8 +5,8 @@ internal import Kubernetes
 package enum LabelledPod: Sendable, Hashable {
     /// It was created without the webhook, or left alone by it.
     case missed(MissedPod)
-    /// It was given the ModelCaches `cacheUIDs`, is bound to a node and is not ready.
-    case waiting(WaitingPod, cacheUIDs: [String])
+    /// It was given the ModelCaches `cacheUIDs`, is bound to a node and is not ready: it starts, or was ready before.
+    case waiting(WaitingPod, cacheUIDs: [String], isStart: Bool)
 
     /// Nil for the many that run, are over, or are bound to no node yet.
     package init?(_ pod: PodOutline) {
@@ -18,9 +18,10 @@ package enum LabelledPod: Sendable, Hashable {
         guard !cacheUIDs.isEmpty, pod.metadata.deletionTimestamp == nil, let node = pod.spec?.nodeName, !node.isEmpty,
             pod.status?.phase ?? "Pending" == "Pending" || pod.status?.isUnready ?? false
         else { return nil }
-        let waiting = WaitingPod(
+        var waiting = WaitingPod(
             namespace: pod.objectKey.namespace, name: pod.objectKey.name, uid: pod.uid, node: node)
-        self = .waiting(waiting, cacheUIDs: cacheUIDs)
+        waiting.boundAt = pod.status?.condition("PodScheduled", "True")?.lastTransitionTime.map { WallTime($0) }
+        self = .waiting(waiting, cacheUIDs: cacheUIDs, isStart: !(pod.status?.wasReady ?? false))
     }
 
     var missed: MissedPod? { if case .missed(let pod) = self { pod } else { nil } }

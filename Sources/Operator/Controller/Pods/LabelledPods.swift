@@ -23,7 +23,7 @@ struct LabelledPods: Sendable {
     private static let burst = 20
 
     /// - Parameters:
-    ///   - settled: a pod that waited on its node is ready, over, or gone.
+    ///   - settled: a pod that started on its node is ready, over, or gone.
     ///   - waits: a pod waits on a node for the ModelCache of this uid, or (nil) no longer does.
     init(
         client: KubernetesClient, namespace: String?, metrics: MetricsRegistry, logger: Logger,
@@ -42,13 +42,13 @@ struct LabelledPods: Sendable {
             metrics: metrics,
             logger: logger)
         @Sendable func left(_ pod: LabelledPod) {
-            guard case .waiting(let gone, let cacheUIDs) = pod else { return }
+            guard case .waiting(let gone, let cacheUIDs, _) = pod else { return }
             for cacheUID in cacheUIDs { waits(nil, gone.uid, cacheUID) }
         }
         @Sendable func came(_ key: ObjectKey, _ pod: LabelledPod, after old: LabelledPod?) {
             switch pod {
             case .missed(let missed): if missed.uid != old?.missed?.uid { queue.addRateLimited(key) }
-            case .waiting(let waiting, let cacheUIDs):
+            case .waiting(let waiting, let cacheUIDs, _):
                 for cacheUID in cacheUIDs { waits(waiting, waiting.uid, cacheUID) }
             }
         }
@@ -61,7 +61,7 @@ struct LabelledPods: Sendable {
             case .deleted(let key, let pod):
                 queue.forget(key)
                 left(pod)
-                if case .waiting(let waiting, _) = pod { settled(waiting) }
+                if case .waiting(let waiting, _, true) = pod { settled(waiting) }
             }
         }
         let gauge = metrics.gauge(

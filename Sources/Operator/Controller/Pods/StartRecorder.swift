@@ -7,8 +7,8 @@ internal import ModelCacheClient
 /// and a histogram.
 ///
 /// **Guarantees.** A start is told at most once, by whichever replica leads: the Event's name follows from the pod, and
-/// the histogram counts who could write it. Events are written at most ``perSecond`` a second after the first
-/// ``burst``. A pod that becomes ready while no replica leads is not told.
+/// the histogram counts who could write it. A pod that is ready again starts no more. Events are written at most
+/// ``perSecond`` a second after the first ``burst``. A pod that becomes ready while no replica leads is not told.
 ///
 /// **Rights.** Pods: list; Events: create.
 struct StartRecorder: Sendable {
@@ -24,19 +24,21 @@ struct StartRecorder: Sendable {
     private let sink: any EventSink
     private let queue: WorkQueue<Settled>
     private let seconds: HistogramFamily
-    private let reading: @Sendable (_ podUID: String, _ node: String, _ cacheUIDs: [String]) async -> PodReading?
+    private let reading: Reading
     private let logger: Logger
 
+    /// The reading that the agent of a node has of a pod; nil: none, or it does not say. The uids are the pod's word.
+    typealias Reading =
+        @Sendable (_ podUID: String, _ namespace: String, _ node: String, _ cacheUIDs: [String]) async -> PodReading?
+
+    /// API servers keep Events for an hour; until then one of the same name is refused.
+    private static let eventLifetimeSeconds: Int64 = 3600
     private static let perSecond = 5.0
     private static let burst = 20
     /// From a pod on a warm node to hundreds of gigabytes over a slow link, in seconds.
     private static let buckets: [Double] = [1, 2, 5, 10, 20, 40, 60, 120, 240, 600, 1200, 3600]
 
-    /// - Parameter reading: what the agent of a node saw of a pod; nil: nothing, or it does not say.
-    init(
-        client: KubernetesClient, metrics: MetricsRegistry, logger: Logger,
-        reading: @escaping @Sendable (_ podUID: String, _ node: String, _ cacheUIDs: [String]) async -> PodReading?
-    ) {
+    init(client: KubernetesClient, metrics: MetricsRegistry, logger: Logger, reading: @escaping Reading) {
         self.client = client
         self.reading = reading
         self.logger = logger
@@ -71,9 +73,12 @@ struct StartRecorder: Sendable {
             Pod.self, in: settled.key.namespace, ListOptions(fieldSelector: "metadata.name=\(settled.key.name)")
         ).items.first { $0.metadata.uid == settled.uid }
         guard let pod = found, let node = pod.spec?.nodeName else { return .done }
-        let annotations = pod.metadata.annotations ?? [:]
-        let record = await reading(settled.uid, node, InjectionMark.cacheUIDs(annotations))
-        guard let start = pod.start(now: Timestamp(.now), record), start.underWay == nil else { return .done }
+        guard let known = pod.start(now: Timestamp(.now), nil), known.underWay == nil else { return .done }
+        // A restart of one whose Event may be gone: it was told of its start.
+        guard known.restarts == 0 || known.seconds < Self.eventLifetimeSeconds else { return .done }
+        let cacheUIDs = InjectionMark.cacheUIDs(pod.metadata.annotations ?? [:])
+        let record = await reading(settled.uid, settled.key.namespace, node, cacheUIDs)
+        guard let start = pod.start(now: Timestamp(.now), record) else { return .done }
         do {
             try await sink.create(Self.event(start, key: settled.key, uid: settled.uid, now: Timestamp(.now)))
         } catch let error as KubernetesError where error.isAlreadyExists {
@@ -81,6 +86,7 @@ struct StartRecorder: Sendable {
             return .done
         } catch let error as KubernetesError where error.isForbidden || error.isNotFound {
             logger.warning("an Event was refused", metadata: ["pod": "\(settled.key)", "reason": "\(error)"])
+            return .done
         }
         seconds["total"].observe(Double(start.seconds))
         for phase in start.phases { seconds[phase.step.rawValue].observe(Double(phase.seconds)) }

@@ -22,6 +22,27 @@ public struct Resolution: Sendable, Hashable {
         }
     }
 
+    /// Looks since ``finishedAt`` that failed in a way that may pass, so that the listing before them stands.
+    public struct Missed: Sendable, Hashable {
+        /// The last one's.
+        public var failure: SourceFailure
+        public var count: Int
+        /// When the first and the last of them ended.
+        public var since: WallTime
+        public var at: WallTime
+
+        /// A store that is away for a moment is no news.
+        public var isTold: Bool { count >= 3 }
+
+        /// When the source is looked at again: after 5 s, doubling to ``RetryInterval``.
+        ///
+        /// - Parameter isJob: each look is a Job.
+        public func next(isJob: Bool) -> WallTime {
+            let longest = isJob ? RetryInterval.job(since: since, now: at) : RetryInterval.first
+            return at + min(longest, .seconds(5 << min(count - 1, 8)))
+        }
+    }
+
     public var outcome: Outcome
     /// ``CacheSpec/resolutionSubject`` of the outcome.
     public var subject: String
@@ -35,6 +56,8 @@ public struct Resolution: Sendable, Hashable {
     public var look: Look?
     /// How many failed in a row.
     public var failures: Int
+    /// Nil: the last look brought ``outcome``.
+    public private(set) var missed: Missed?
     /// The last difference between two listings that this operator has seen.
     public var change: SourceChange?
 
@@ -52,7 +75,7 @@ public struct Resolution: Sendable, Hashable {
 
     public var resolved: ResolvedSource? { if case .resolved(let source) = outcome { source } else { nil } }
 
-    /// A look at the source has ended.
+    /// A look at the source has ended. A failure that may pass leaves a listing of the same source as it is.
     ///
     /// - Parameters:
     ///   - subject: ``CacheSpec/resolutionSubject`` when it was asked for; `generation` likewise.
@@ -60,6 +83,12 @@ public struct Resolution: Sendable, Hashable {
     public mutating func record(
         _ answer: Result<ResolvedSource, SourceFailure>, subject: String, generation: Int64, now: WallTime
     ) {
+        if case .failure(let failure) = answer, failure.reason.mayPass, resolved != nil, self.subject == subject {
+            missed = Missed(
+                failure: failure, count: (missed?.count ?? 0) + 1, since: missed?.since ?? now, at: now)
+            return
+        }
+        missed = nil
         let isSameSpec = self.subject == subject && self.generation == generation
         var isRepeated = false
         switch (outcome, answer) {

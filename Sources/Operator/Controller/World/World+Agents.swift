@@ -1,18 +1,18 @@
 internal import CRD
-internal import AgentAPI
-internal import Kubernetes
+package import AgentAPI
+package import Kubernetes
 
 extension World {
     /// The ModelCaches that a changed report wakes: at once, or as progress that may wait for more.
-    struct Wakes {
-        var urgent: [ObjectKey] = []
-        var progress: [ObjectKey] = []
+    package struct Wakes {
+        package var urgent: [ObjectKey] = []
+        package var progress: [ObjectKey] = []
     }
 
     /// An agent's pod appeared on a node. One that follows another takes over what that one reported, and its silence.
     ///
     /// - Parameter drains: how long the pod may take to end; nil: it is not asked to.
-    func addAgent(_ node: String, drains: Duration?, now: WallTime) -> [ObjectKey] {
+    package func addAgent(_ node: String, drains: Duration?, now: WallTime) -> [ObjectKey] {
         state.withLock { state in
             guard let before = state.agents[node] else {
                 var view = AgentView(node: node, reach: .unknown(since: now))
@@ -46,7 +46,7 @@ extension World {
     }
 
     /// - Parameter askedAt: when the question left; the answer is at least as new.
-    func set(_ report: AgentReport, node: String, askedAt: WallTime) -> Wakes {
+    package func set(_ report: AgentReport, node: String, askedAt: WallTime) -> Wakes {
         state.withLock { state in
             guard let before = state.agents[node] else { return Wakes() }
             // The last answer of a pod that is gone.
@@ -108,7 +108,7 @@ extension World {
         state.withLock { $0.setUsers(users, uid: uid, node: node) }
     }
 
-    func setUnreachable(_ node: String, why: String, now: WallTime) -> [ObjectKey] {
+    package func setUnreachable(_ node: String, why: String, now: WallTime) -> [ObjectKey] {
         state.withLock { state in
             guard let before = state.agents[node] else { return [] }
             if before.reach.silentSince != nil { return [] }
@@ -161,15 +161,11 @@ extension World.State {
 
     /// The agent of a node answered, or does not, or is gone: it is not waited for any more.
     ///
-    /// - Returns: the ModelCaches whose plan waited until every agent was asked, when this was the last one. A plan
-    ///   does so before it chooses seeders, or evicts on every node.
+    /// - Returns: the ModelCaches that were planned before every agent was asked, when this was the last one.
     fileprivate mutating func heard(of node: String) -> [ObjectKey] {
         guard unheard.remove(node) != nil, unheard.isEmpty else { return [] }
-        return caches.compactMap { key, cache in
-            if cache.metadata.annotations[EvictionRequest.annotationKey] != nil { return key }
-            guard let uid = cache.metadata.uid, case .valid(let spec)? = readings[uid] else { return nil }
-            return cache.status?.seeders.count ?? 0 < spec.seeders ? key : nil
-        }
+        defer { plannedUnheard = [] }
+        return plannedUnheard.compactMap { keys[$0] }
     }
 }
 

@@ -1,5 +1,5 @@
-internal import CRD
-internal import Kubernetes
+package import CRD
+package import Kubernetes
 
 extension World {
     /// A list has come: it says how all objects of the kind are.
@@ -12,7 +12,7 @@ extension World {
 
     // MARK: ModelCaches
 
-    func set(_ cache: ModelCache, key: ObjectKey) -> [ObjectKey] {
+    package func set(_ cache: ModelCache, key: ObjectKey) -> [ObjectKey] {
         // A spec is checked once a generation, and not under the lock.
         let known = state.withLock { state in
             state.caches[key].flatMap { before in
@@ -78,9 +78,14 @@ extension World {
         }
     }
 
+    /// The uids of those that a pod of this namespace may have been given: the first few, of ModelCaches there.
+    package func known(_ uids: [String], in namespace: String) -> [String] {
+        state.withLock { state in Array(uids.filter { state.keys[$0]?.namespace == namespace }.prefix(8)) }
+    }
+
     // MARK: Nodes
 
-    func set(_ node: NodeView) -> [ObjectKey] {
+    package func set(_ node: NodeView) -> [ObjectKey] {
         state.withLock { state in
             var node = node
             if let before = state.nodes[node.name], !node.isReady {

@@ -1,6 +1,6 @@
 internal import AgentAPI
-internal import CRD
-internal import Kubernetes
+package import CRD
+package import Kubernetes
 internal import Synchronization
 
 /// Everything the operator knows, indexed by what asks for it: the reflectors and the agents' answers write, plans
@@ -8,7 +8,7 @@ internal import Synchronization
 ///
 /// Thread-safe. Each change returns the ModelCaches that it concerns; the caller wakes them. A plan's snapshot shares
 /// the tables' storage until they change, so it costs little whatever their size.
-final class World: Sendable {
+package final class World: Sendable {
     struct State {
         var caches: [ObjectKey: ModelCache] = [:]
         var keys: [String: ObjectKey] = [:]
@@ -22,6 +22,8 @@ final class World: Sendable {
         var agents: [String: AgentView] = [:]
         /// Those of ``agents`` that were not asked yet.
         var unheard: Set<String> = []
+        /// The uids of ModelCaches that were planned while some agent was ``unheard``.
+        var plannedUnheard: Set<String> = []
         /// Pods that were given a ModelCache and have not started, by its uid, then by their own.
         var waitingPods: [String: [String: WaitingPod]] = [:]
         /// By uid of the ModelCache, then by node.
@@ -80,7 +82,7 @@ final class World: Sendable {
     /// How long an answered creation is believed without the watch's confirmation.
     static let confirmationTime: Duration = .seconds(30)
 
-    init(
+    package init(
         image: String, podTemplate: PodTemplate = PodTemplate(), diskPath: String = Names.standardDiskPath,
         validation: ValidationPolicy = ValidationPolicy(), startDeadline: Duration = .seconds(300),
         sourceCheckInterval: Duration? = nil
@@ -103,14 +105,16 @@ final class World: Sendable {
     func resolution(uid: String) -> Resolution { state.withLock { $0.resolutions[uid] ?? Resolution() } }
     func memory(uid: String) -> Memory { state.withLock { $0.memories[uid] ?? Memory() } }
 
-    /// The observed state that one plan is made from; nil when the ModelCache is gone.
-    func observe(_ key: ObjectKey, now: WallTime) -> (cache: ModelCache, observed: Observed)? {
+    /// The observed state that one plan is made from; nil when the ModelCache is gone. One that is made before every
+    /// agent was asked is made again when the last one was.
+    package func observe(_ key: ObjectKey, now: WallTime) -> (cache: ModelCache, observed: Observed)? {
         let found = state.withLock { state -> (cache: ModelCache, uid: String, state: State, jobs: [JobView])? in
             guard let cache = state.caches[key], let uid = cache.metadata.uid else { return nil }
             let id = CacheID(namespace: key.namespace, uid: uid)
             let stale =
                 state.jobs[id]?.filter { $0.value.madeAt.map { now - $0 > Self.confirmationTime } ?? false } ?? [:]
             for name in stale.keys { state.jobs[id]?[name] = nil }
+            if !state.unheard.isEmpty { state.plannedUnheard.insert(uid) }
             return (cache, uid, state, state.jobs[id]?.values.map(\.view) ?? [])
         }
         guard let (cache, uid, state, jobs) = found else { return nil }

@@ -9,6 +9,8 @@ public struct WarmupJob: Sendable, Equatable {
     public var attempt: Attempt
     /// Of the node's taints, beside those that every Job of the ModelCache tolerates.
     public var tolerations: [Kubernetes.Toleration]
+    /// ``JobView/isForPods``.
+    public var isForPods: Bool { !tolerations.isEmpty }
 
     public init(name: String, node: String, attempt: Attempt, tolerations: [Kubernetes.Toleration] = []) {
         self.name = name
@@ -92,7 +94,7 @@ public struct WarmupTemplate: Sendable, Equatable {
                 annotations: [
                     Names.nameAnnotation: owner.name, Names.nodeAnnotation: job.node,
                     Names.attemptAnnotation: job.attempt.text,
-                ],
+                ].merging(job.isForPods ? [Names.forPodsAnnotation: "true"] : [:]) { own, _ in own },
                 ownerReferences: [owner.reference]),
             spec: JobSpec(
                 parallelism: 1, completions: 1, activeDeadlineSeconds: spec.activeDeadlineSeconds.map { Int64($0) },
