@@ -90,8 +90,8 @@ package final class AuditLog: Sendable {
     }
 }
 
-/// Decides which refusals are recorded: one of a kind in ``interval``, so that a program that asks in a loop does not
-/// fill the disk. A pure value.
+/// Decides which refusals are recorded: ``mostOfKind`` of a kind in ``interval``, so that a program that asks in a loop
+/// does not fill the disk, and another reason is still told. A pure value.
 package struct RefusalPace: Sendable {
     package struct Key: Sendable, Hashable {
         let model: String
@@ -107,18 +107,29 @@ package struct RefusalPace: Sendable {
     }
 
     package static let interval: Duration = .seconds(60)
+    package static let mostOfKind = 5
     /// Kinds within the interval; further ones are not recorded.
     package static let most = 256
 
-    private var recorded: [Key: ContinuousClock.Instant] = [:]
+    private struct Window {
+        var began: ContinuousClock.Instant
+        var recorded = 0
+    }
+    private var windows: [Key: Window] = [:]
 
     package init() {}
 
     package mutating func admits(_ key: Key, now: ContinuousClock.Instant = .now) -> Bool {
-        if let last = recorded[key], last.duration(to: now) < Self.interval { return false }
-        if recorded.count >= Self.most { recorded = recorded.filter { $0.value.duration(to: now) < Self.interval } }
-        guard recorded.count < Self.most else { return false }
-        recorded[key] = now
+        func isOver(_ window: Window) -> Bool { window.began.duration(to: now) >= Self.interval }
+        var window = windows[key] ?? Window(began: now)
+        if isOver(window) { window = Window(began: now) }
+        guard window.recorded < Self.mostOfKind else { return false }
+        if windows[key] == nil, windows.count >= Self.most {
+            windows = windows.filter { !isOver($0.value) }
+            guard windows.count < Self.most else { return false }
+        }
+        window.recorded += 1
+        windows[key] = window
         return true
     }
 }
