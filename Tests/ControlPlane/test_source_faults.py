@@ -15,14 +15,7 @@ def w(control_plane):
         yield made
         made.kubectl("delete", "validatingwebhookconfiguration", made.namespace, "--ignore-not-found")
         made.kubelets.refuses = lambda job: None
-        if made.operator and not made.operator.alive:
-            made.start_operator(through_proxy=False)
-        for one in made.items("modelcaches", "-n", made.namespace):
-            made.kubectl("delete", "modelcache", one["metadata"]["name"], "-n", made.namespace, "--wait=false")
-        made.until(lambda: not made.items("modelcaches", "-n", made.namespace), "the ModelCaches of the test are gone")
-        for node in made.nodes:
-            made.kubectl("delete", "node", node, "--wait=false", "--ignore-not-found")
-        made.kubectl("delete", "pods", "--all", "-n", "modelcache-system", "--grace-period=0", "--force", check=False)
+        made.clear()
 
 
 def change(w, name="qwen", **source):
