@@ -119,12 +119,7 @@ def watched(control_plane, tmp_path_factory):
         finally:
             prometheus.close()
             w.kubelets.starts = lambda node: True
-            for one in w.items("modelcaches", "-n", w.namespace):
-                w.kubectl("delete", "modelcache", one["metadata"]["name"], "-n", w.namespace, "--wait=false")
-            w.until(lambda: not w.items("modelcaches", "-n", w.namespace), "the ModelCaches of the tests are gone")
-            for node in w.nodes:
-                w.kubectl("delete", "node", node, "--wait=false", "--ignore-not-found")
-            w.kubectl("delete", "pods", "--all", "-n", "modelcache-system", "--grace-period=0", "--force", check=False)
+            w.clear()
 
 
 def fires(watched, alert: str, name: str | None = None) -> dict:
