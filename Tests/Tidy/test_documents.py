@@ -154,3 +154,39 @@ def test_the_page_on_reliability_names_each_clause_and_tests_that_exist():
     worlds = (ROOT / "Tests/System/support/sequence_worlds.py").read_text()
     told = [name for row in rows(page, "Random sequences of calls") for name in re.findall(r"\w+", row[0].replace("`", ""))]
     assert sorted(told) == sorted(re.findall(r'^    "(\w+)": Setting\(', worlds, re.M))
+
+
+def parts(path: Path) -> dict[str, list]:
+    """What a translation has in common with its original: commands, headings' levels, tables' shapes, links, code words."""
+    text = path.read_text()
+    # A comment of a command is translated.
+    blocks = [(kind, re.sub(r"(?:^|\s+)#(?![\w!]).*$", "", body, flags=re.M)) for kind, body in re.findall(r"^```(\w*)\n(.*?)^```", text, re.M | re.S)]
+    prose = re.sub(r"^```.*?^```", "", text, flags=re.M | re.S)
+    links = [re.sub(r"#.*", "", target).replace(".zh-CN.md", ".md") for target in re.findall(r"\]\(([^)\s]+)\)", prose)]
+    return {
+        "blocks": blocks, "headings": re.findall(r"^#+(?= )", prose, re.M),
+        "tables": [line.count("|") for line in prose.splitlines() if line.startswith("|")],
+        "links": sorted(target for target in links if target), "code": sorted(set(re.findall(r"`[^`]+`", prose)))}
+
+
+def test_a_translation_has_the_commands_tables_and_links_of_its_original():
+    translations = sorted(path for folder in (ROOT, ROOT / "docs") for path in folder.glob("*.zh-CN.md"))
+    assert len(translations) >= 4
+    wrong = []
+    for path in translations:
+        original = path.with_name(path.name.replace(".zh-CN", ""))
+        here, there = parts(path), parts(original)
+        # Each names the other.
+        for one in (here, there):
+            one["links"] = [target for target in one["links"] if target != original.name]
+        for what, has in here.items():
+            if has != there[what]:
+                differ = [one for one in has if one not in there[what]] + [one for one in there[what] if one not in has]
+                wrong.append(f"{path.relative_to(ROOT)}: other {what} than {original.name}: {differ[:4] or 'in another order or number'}")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_every_guide_has_a_translation():
+    guides = [path for path in (ROOT / "docs").glob("get-started-*.md") if ".zh-CN" not in path.name]
+    assert len(guides) >= 3
+    assert not [path.name for path in guides if not path.with_suffix(".zh-CN.md").exists()]
