@@ -1,10 +1,11 @@
-"""docs/get-started-standalone.md, command by command, as a reader types them."""
+"""docs/get-started-standalone.md and docs/several-models.md, command by command, as a reader types them."""
 import pathlib
+import shutil
 import sys
 
 import pytest
 
-from content import fifteen_shards
+from content import MIB, fifteen_shards, make_model
 from support import paths
 from support.processes import clean_environment, free_port
 from support.store import ACCESS_KEY, REGION, SECRET
@@ -16,12 +17,17 @@ from guide import Guide  # noqa: E402
 SHARD = "x-00001-of-00015.gguf"
 
 
+def environment_of(place, programs: pathlib.Path) -> dict[str, str]:
+    """A person's whose programs lie in a folder of the test. The library finds the agent beside itself."""
+    environment = clean_environment(**{name: str(value) for name, value in place.settings().items() if name != "MODELCACHE_AGENT"})
+    return environment | {"PATH": f"{programs}:{environment['PATH']}"}
+
+
 @pytest.fixture
 def guide(place, store, bucket, work, monkeypatch):
     monkeypatch.chdir(paths.REPOSITORY)
     for name in ("bin", "lib"):
         (work / "local" / name).mkdir(parents=True)
-    environment = clean_environment(**{name: str(value) for name, value in place.settings().items() if name != "MODELCACHE_AGENT"})
     # A reader types slower than a script.
     started = "&\nuntil modelcache status; do sleep 0.1; done\n"
     return Guide(paths.REPOSITORY / "docs/get-started-standalone.md", {
@@ -33,7 +39,22 @@ def guide(place, store, bucket, work, monkeypatch):
         "agent --http 127.0.0.1:9417 &\n": f"agent --http 127.0.0.1:{free_port()} {started}",
         "--http :9417 --peers static:10.0.0.11,10.0.0.12\n": f"--http 127.0.0.1:{free_port()} --peer-address 127.0.0.1:{free_port()} --peers static:127.0.0.2 {started}",
         " --watch": "",
-    }, environment | {"PATH": f"{work}/local/bin:{environment['PATH']}"})
+    }, environment_of(place, work / "local/bin"))
+
+
+@pytest.fixture
+def several(place, store, work, monkeypatch):
+    monkeypatch.chdir(paths.REPOSITORY)
+    (work / "models").mkdir()
+    for folder, file in (("bin", paths.MODELCACHE), ("lib", paths.PRELOAD)):
+        (work / "opt" / folder).mkdir(parents=True)
+        shutil.copy(file, work / "opt" / folder)
+    return Guide(paths.REPOSITORY / "docs/several-models.md", {
+        "/opt/modelcache/": f"{work}/opt/", "oss-cn-hangzhou-internal.aliyuncs.com": store.endpoint, "OSS_ACCESS_KEY_ID=...": f"OSS_ACCESS_KEY_ID={ACCESS_KEY}",
+        "OSS_ACCESS_KEY_SECRET=...": f"OSS_ACCESS_KEY_SECRET={SECRET} OSS_REGION={REGION}",
+        "='/models/": f"='{work}/models/", ";/models/": f";{work}/models/", "-m /models/": f"-m {work}/models/", "-md /models/": f"-md {work}/models/",
+        "llama-server -m ": "sha256sum ", " -md ": " ",
+    }, environment_of(place, work / "opt/bin"))
 
 
 def test_a_reader_of_the_guide_reads_the_model_with_each_of_its_commands(guide, bucket, place):
@@ -48,3 +69,13 @@ def test_a_reader_of_the_guide_reads_the_model_with_each_of_its_commands(guide, 
     place.close()
     guide.run()
     assert guide.over
+
+
+def test_a_reader_of_the_page_on_several_models_reads_both_with_each_of_its_commands(several, bucket):
+    base = make_model(bucket, "qwen/", {"qwen-00001-of-00015.gguf": 5 * MIB})
+    draft = make_model(bucket, "qwen-draft/", {"draft.gguf": 3 * MIB})
+    digests = [base.digests["qwen-00001-of-00015.gguf"], draft.digests["draft.gguf"]]
+    for _ in range(2):
+        said = several.run()
+        assert all(digest in said for digest in digests), said
+    assert several.over
