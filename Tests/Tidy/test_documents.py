@@ -190,3 +190,19 @@ def test_every_guide_has_a_translation():
     guides = [path for path in (ROOT / "docs").glob("get-started-*.md") if ".zh-CN" not in path.name]
     assert len(guides) >= 3
     assert not [path.name for path in guides if not path.with_suffix(".zh-CN.md").exists()]
+
+
+def test_the_first_page_leads_to_every_page():
+    """From README.md, following links between documents."""
+    def linked(path: Path) -> set[Path]:
+        return {(path.parent / target).resolve() for target in re.findall(r"\]\(([^)#\s:]+\.md)", path.read_text())}
+
+    seen, waiting = set(), {ROOT / "README.md"}
+    while waiting:
+        page = waiting.pop()
+        seen.add(page)
+        waiting |= {one for one in linked(page) if one.is_relative_to(ROOT)} - seen
+    assert not [str(path.relative_to(ROOT)) for path in DOCUMENTS if path not in seen]
+    # The map names each page of docs/ itself; translations and runbooks hang on theirs.
+    first = linked(ROOT / "README.md")
+    assert not [path.name for path in (ROOT / "docs").glob("*.md") if path not in first and ".zh-CN" not in path.name]

@@ -16,6 +16,7 @@ PLACES = {
     "config/images/llama.cpp.Containerfile": [r"(/llama\.cpp:v)[\d.]+(?= )"],
     "docs/install.md": [r"(modelcache-\S+:v)[\d.]+(?=[ \n)])", r"((?:operator|modelcache)-)\d[\d.]+\d(?=-linux|\.tgz|\.spdx)"],
     "docs/how-to.md": [r"((?:modelcache|\$image)-)\d[\d.]+\d(?=-linux|\.tgz)", r"(\$image:v)[\d.]+(?=\n)"],
+    **{f"docs/get-started-{name}.md": [r"(\$image:v)[\d.]+(?=[ \n])"] for name in ("ack", "ack.zh-CN", "kubernetes", "kubernetes.zh-CN")},
     "hack/release": [r"(modelcache-|agent-|/v|:v)\d[\d.]+\d(?=-linux|\n)"],
 }
 
