@@ -190,3 +190,18 @@ def test_each_metric_has_its_type_and_its_labels():
             if name in labels and set(re.findall(r"\w+", told)) != labels[name]:
                 wrong.append(f"{name} has the labels {sorted(labels[name])}")
     assert not wrong, "\n".join(wrong)
+
+
+# -- starts.md --
+
+def test_phases_parts_and_causes_of_a_start_are_those_of_the_sources():
+    def cases(path: str, name: str) -> list[str]:
+        body = re.search(rf"enum {name}\b.*?\n *}}", read(path), re.S)[0]
+        return re.findall(r"case (\w+)$", body, re.M)
+
+    tables = re.findall(r"^\| (phase|part|cause)\b[^\n]*\n\|[^\n]*\n((?:\|[^\n]*\n)+)", read("docs/starts.md"), re.M)
+    told = {name: re.findall(r"^\| ((?:`\w+`(?:, )?)+)", body, re.M) for name, body in tables}
+    words = {name: [word for cell in cells for word in re.findall(r"\w+", cell)] for name, cells in told.items()}
+    assert words["phase"] == cases("Sources/CRD/Describe/PodStart.swift", "Step")
+    assert words["part"] == cases("Sources/CRD/Describe/PodStart+Reading.swift", "Part")
+    assert words["cause"] == ["keys", "opening", *cases("Sources/DataPlane/Transfer/DemandWaits.swift", "DemandWait")]
