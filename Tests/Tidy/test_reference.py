@@ -27,19 +27,7 @@ def variables_of(cell: str) -> set[str]:
     return set(re.findall(r"\b[A-Z][A-Z0-9]*_[A-Z_]*[A-Z]\b", cell))
 
 
-# -- configuration.md --
-
-def test_each_flag_of_the_operator_has_a_row_with_its_variable_and_its_default():
-    told = {row[0]: row for row in rows(read("docs/configuration.md"), "The operator")}
-    flags = declared("Sources/Operator/Command/OperatorCommand.swift")
-    assert len(flags) > 25
-    assert set(told) == {flag for flag, _ in flags}
-    for flag, help_text in flags:
-        assert told[flag][1] == "MODELCACHE_" + flag[2:].upper().replace("-", "_")
-        default = re.search(r"Default: (\S+)\.$", help_text)
-        if default:
-            assert told[flag][2] == default[1], f"{flag}: {told[flag][2]}, --help says {default[1]}"
-
+# -- configuration.md; the operator's flags are compared with its --help in Tests/ControlPlane/test_operator_process.py --
 
 def test_each_flag_of_the_agent_has_a_row_with_the_variable_that_its_help_names():
     told = {flag: variables_of(row[0]) for row in rows(read("docs/configuration.md"), "The agent") if len(row) == 4 for flag in flags_of(row[1])}
