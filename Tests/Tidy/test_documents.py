@@ -92,6 +92,10 @@ def test_conditions_reasons_and_events_are_those_of_the_sources():
         return set(re.findall(r'case \w+ = "(\w+)"', re.search(rf"enum {name}\b.*?^}}", text, re.M | re.S)[0]))
     assert {row[0] for row in rows(page, "Conditions")} == cases("ConditionType")
     assert {row[0] for row in rows(page, "Reasons")} == cases("ConditionReason")
+    for _, first, _ in rows(page, "Reasons"):
+        assert first.strip("`") in cases("ConditionType")
+    phases = re.search(r"enum Phase\b.*?^}", read("Sources/CRD/Types/ModelCacheStatus.swift"), re.M | re.S)[0]
+    assert [row[0] for row in rows(page, "Phases")] == re.findall(r'case \w+ = "(\w+)"', phases)
     every = sources()
     assert not [row[0] for row in rows(page, "Other Events") if f'"{row[0]}"' not in every]
 
