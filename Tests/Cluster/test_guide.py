@@ -1,4 +1,4 @@
-"""docs/get-started-kubernetes.md, command by command: from a cluster without ModelCache to the first token.
+"""docs/get-started-kubernetes.md, command by command, from a cluster without ModelCache to the first token, then parts of docs/how-to.md.
 
 It runs before the tests that share one installation (files run in the order of their names) and leaves nothing of its own behind.
 """
@@ -82,6 +82,22 @@ def guide(cluster, minio, environment, monkeypatch):
     cluster.kubectl("label", "node", "node-1", "modelcache.io/agent-", check=False)
 
 
+@pytest.fixture
+def how_to(minio, environment) -> Guide:
+    """The parts that the same reader can follow next: a rolling update, a limit, a new version, the role for reports."""
+    one = Guide(REPOSITORY / "docs/how-to.md", {
+        "{uri: oss://models/qwen-v2/, region: cn-hangzhou, credentials: {secretRef: {name: oss}}}":
+            f"{{uri: s3://models/shards/, endpoint: {minio.endpoint}, credentials: {{secretRef: {{name: store}}}}}}",
+        "qwen-00001-of-00015.gguf": "x-00001-of-00015.gguf", "status qwen-v2 -n models --watch": "status qwen-v2 -n models",
+        "why MODEL -n models": "why qwen -n models", "--user USER": "--user reader",
+    }, environment)
+    marks = ('"maxUnavailable": 0', "maxBytesPerSecond", "get modelcaches -o wide", "create rolebinding modelcache-reader", "metadata: {name: qwen-v2}", "modelcache.io~1inject")
+    one.blocks = sorted((block for block in one.blocks if any(mark in block for mark in marks)),
+                        key=lambda block: next(number for number, mark in enumerate(marks) if mark in block))
+    assert len(one.blocks) == len(marks)
+    return one
+
+
 def archive_of(name: str) -> str:
     table = subprocess.run([REPOSITORY / "hack/images", name], check=True, text=True, stdout=subprocess.PIPE).stdout
     return table.split()[-1]
@@ -89,7 +105,7 @@ def archive_of(name: str) -> str:
 
 # Images are made, and loaded into three nodes: seconds, or minutes beside other work.
 @pytest.mark.timeout(1800)
-def test_a_reader_of_the_guide_comes_from_helm_install_to_the_first_token(cluster, guide):
+def test_a_reader_of_the_guide_comes_from_helm_install_to_the_first_token_and_goes_on(cluster, guide, how_to):
     guide.run()
     installed = time.monotonic()
     assert "Phase:          Succeeded" in guide.run()
@@ -103,4 +119,15 @@ def test_a_reader_of_the_guide_comes_from_helm_install_to_the_first_token(cluste
     starts = [line for line in guide.run().partition("POD ")[2].splitlines() if line.startswith("qwen-")]
     assert len({line.split()[0] for line in starts}) == 2, starts
     assert guide.run() and guide.over
+    assert "successfully rolled out" in how_to.run()
+    how_to.run()
+    assert cluster.get("modelcache", "-n", "models", "qwen")["spec"]["warmup"]["maxBytesPerSecond"] == "500M"
+    assert "qwen is ready" in how_to.run()
+    how_to.run()
+    assert "qwen-v2" in how_to.run()
+    Model(cluster, "models", "qwen-v2").wait(lambda status: status.get("phase") == "Ready", "Ready")
+    how_to.run()
+    assert not cluster.get("modelcache", "-n", "models", "qwen")
+    pods = [pod for pod in cluster.items("pods", "-n", "models", "-l", "app=qwen") if "deletionTimestamp" not in pod["metadata"]]
+    assert pods and all(pod["metadata"]["labels"]["modelcache.io/inject"] == "qwen-v2" for pod in pods)
     print(f"\nhelm install to the first token: {took:.1f} s; blocks: {', '.join(f'{one:.1f}' for one in guide.seconds)} s")
