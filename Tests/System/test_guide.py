@@ -45,14 +45,14 @@ def guide(place, store, bucket, work, monkeypatch):
 @pytest.fixture
 def several(place, store, work, monkeypatch):
     monkeypatch.chdir(paths.REPOSITORY)
-    (work / "models").mkdir()
+    (work / "folders").mkdir()
     for folder, file in (("bin", paths.MODELCACHE), ("lib", paths.PRELOAD)):
         (work / "opt" / folder).mkdir(parents=True)
         shutil.copy(file, work / "opt" / folder)
     return Guide(paths.REPOSITORY / "docs/several-models.md", {
         "/opt/modelcache/": f"{work}/opt/", "oss-cn-hangzhou-internal.aliyuncs.com": store.endpoint, "OSS_ACCESS_KEY_ID=...": f"OSS_ACCESS_KEY_ID={ACCESS_KEY}",
         "OSS_ACCESS_KEY_SECRET=...": f"OSS_ACCESS_KEY_SECRET={SECRET} OSS_REGION={REGION}",
-        "='/models/": f"='{work}/models/", ";/models/": f";{work}/models/", "-m /models/": f"-m {work}/models/", "-md /models/": f"-md {work}/models/",
+        "='/models/": f"='{work}/folders/", ";/models/": f";{work}/folders/", "-m /models/": f"-m {work}/folders/", "-md /models/": f"-md {work}/folders/",
         "llama-server -m ": "sha256sum ", " -md ": " ",
     }, environment_of(place, work / "opt/bin"))
 
