@@ -210,3 +210,25 @@ def test_the_first_page_leads_to_every_page():
     # The map names each page of docs/ itself; translations and runbooks hang on theirs.
     first = linked(ROOT / "README.md")
     assert not [path.name for path in (ROOT / "docs").glob("*.md") if path not in first and ".zh-CN" not in path.name]
+
+
+def test_commands_of_helm_and_kubectl_have_the_flags_without_which_they_do_something_else():
+    """helm: the release's namespace, and the values of before. kubectl logs of a selector: all lines. rollout status: one object."""
+    wrong, told = [], 0
+    for path in DOCUMENTS:
+        text = re.sub(r"\\\n\s*", " ", path.read_text())
+        commands = re.findall(r"^(?:helm|kubectl) .*$", "\n".join(re.findall(r"^```sh\n(.*?)^```", text, re.M | re.S)), re.M)
+        commands += [span for span in re.findall(r"`((?:helm|kubectl) [^`\n]*)`", text) if "modelcache" in span]
+        for command in commands:
+            told += 1
+            words = command.split()
+            if words[0] == "helm" and len(words) > 2 and not {"--namespace", "-n"} & set(words):
+                wrong.append(f"{path.relative_to(ROOT)}: {command}: no --namespace")
+            if words[:2] == ["helm", "upgrade"] and not {"--reuse-values", "--reset-then-reuse-values"} & set(words):
+                wrong.append(f"{path.relative_to(ROOT)}: {command}: forgets values")
+            if words[:2] == ["kubectl", "logs"] and "-l" in words and "--tail" not in command:
+                wrong.append(f"{path.relative_to(ROOT)}: {command}: ten lines of each pod")
+            if "rollout status" in command and len([word for word in words if re.match(r"(deployment|daemonset)/", word)]) != 1:
+                wrong.append(f"{path.relative_to(ROOT)}: {command}: one object")
+    assert not wrong, "\n".join(wrong)
+    assert told > 100
