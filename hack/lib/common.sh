@@ -11,6 +11,9 @@ mkdir -p "$cache"
 say() { printf '%s: %s\n' "${0##*/}" "$*" >&2; }
 fail() { say "error: $*"; exit 1; }
 
+# head_text: what the head of the script that runs says, for --help.
+head_text() { awk 'NR > 1 { if (!/^#/) exit; sub(/^# ?/, ""); print }' "$0"; }
+
 # is_ready FOLDER RECIPE: the cache has it already, so no lock is needed, and the cache may be another user's.
 is_ready() { [ "$(cat "$1/.ready" 2>/dev/null)" = "$2" ]; }
 
@@ -52,3 +55,10 @@ make_python_environment() {
     for file in "$@"; do arguments+=(-r "$file"); done
     "$folder/bin/python" -m pip install --quiet --disable-pip-version-check "${arguments[@]}" >&2 && touch "$folder/.ready"
 }
+
+# Asked for first, it is the same for every script. An option may also stand behind others: then the script looks for it.
+case ${1:-} in -h | --help)
+    head_text
+    exit
+    ;;
+esac
