@@ -8,13 +8,21 @@ from preload_world import HERE, LIBRARY, only
     ({"MODEL_DIR": None}, "MODEL_DIR"), ({"MODEL_DIR": "models"}, "MODEL_DIR"), ({"MODEL_DIR": "/etc/passwd"}, "MODEL_DIR"), ({"OSS_PATH": None}, "OSS_PATH"),
     ({"OSS_PATH": "http://b/p"}, "OSS_PATH"), ({"OSS_PATH": "oss://b"}, "OSS_PATH"), ({"OSS_PATH": "oss:///p/"}, "OSS_PATH"), ({"OSS_ENDPOINT": None}, "OSS_ENDPOINT"),
     ({"OSS_ACCESS_KEY_ID": "SECRETVALUE"}, "OSS_ACCESS_KEY_SECRET"), ({"OSS_ACCESS_KEY_SECRET": "SECRETVALUE"}, "OSS_ACCESS_KEY_ID"),
-    ({"HTTP_SOURCE_IP": "1.2.3.4,host"}, "HTTP_SOURCE_IP"), ({"MODELCACHE_CONFIG": "/nonexistent"}, "MODELCACHE_CONFIG"), ({"MODELCACHE_FAULTS": "x"}, "MODELCACHE_FAULTS"),
+    ({"HTTP_SOURCE_IP": "1.2.3.4,host"}, "HTTP_SOURCE_IP"), ({"HTTP_SOURCE_IP": "10.0.0.0/33"}, "HTTP_SOURCE_IP"), ({"HTTP_SOURCE_IP": "10.0.0.0/"}, "HTTP_SOURCE_IP"),
+    ({"HTTP_SOURCE_IP": "/8"}, "HTTP_SOURCE_IP"), ({"HTTP_SOURCE_IP": "::/129"}, "HTTP_SOURCE_IP"), ({"HTTP_SOURCE_IP": "10.0.0.0/8/8"}, "HTTP_SOURCE_IP"),
+    ({"HTTP_SOURCE_IP": "1" * 60 + "/8"}, "HTTP_SOURCE_IP"), ({"MODELCACHE_CONFIG": "/nonexistent"}, "MODELCACHE_CONFIG"), ({"MODELCACHE_FAULTS": "x"}, "MODELCACHE_FAULTS"),
     ({"MODELCACHE_DEADLINE_SECONDS": "x"}, "MODELCACHE_DEADLINE_SECONDS"), ({"MODELCACHE_LOG": "loud"}, "MODELCACHE_LOG"),
 ])
 def test_a_wrong_setting_ends_the_program_with_one_line(world, change, name):
     r = world.run("/bin/echo", "ran", **change)
     assert r.returncode == 78 and r.stdout == b""
     assert re.fullmatch(rf"libossc_preload: {name}: [^\n]+; [^\n]+\n", r.stderr.decode()) and b"SECRETVALUE" not in r.stderr
+
+
+@pytest.mark.parametrize("sources", ["10.0.0.0/16", "10.0.0.5, 10.0.1.0/24", "2001:db8::/32,::1", "0.0.0.0/0", "::ffff:10.0.0.0/128"])
+def test_source_addresses_may_be_ranges(world, sources):
+    world.agent()
+    assert only(world.run("/usr/bin/sha256sum", world.model + "/a.bin", HTTP_SOURCE_IP=sources)) == world.sums["a.bin"]
 
 
 def test_settings_that_do_not_fit_name_the_variable_and_not_its_value(world):

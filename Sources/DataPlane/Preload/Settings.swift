@@ -86,10 +86,10 @@ private func checkAddresses() {
         while true {
             let byte = list[i]
             if byte == 0 || byte == 0x2C {
-                if ossc_is_ip_address(address.base) == 0 {
+                if ossc_is_ip_address_or_range(address.base) == 0 {
                     refuse(
                         "HTTP_SOURCE_IP",
-                        "is not a list of IP addresses; write addresses of this machine with commas between, such as 10.0.0.5,10.0.1.5"
+                        "is not a list of IP addresses; write addresses of this machine with commas between, such as 10.0.0.5,10.0.1.5, or ranges such as 10.0.0.0/16"
                     )
                 }
                 address.clear()

@@ -88,7 +88,21 @@ static int is_version_6(const char *text)
     }
     return gap ? groups < 8 : groups == 8;
 }
-int ossc_is_ip_address(const char *text) { return is_version_4(text) || is_version_6(text); }
+int ossc_is_ip_address_or_range(const char *text)
+{
+    char address[46]; /* INET6_ADDRSTRLEN */
+    unsigned n = 0, bits = 0, digits = 0;
+    for (; *text && *text != '/'; text++) {
+        if (n == sizeof address - 1) return 0;
+        address[n++] = *text;
+    }
+    address[n] = 0;
+    int four = is_version_4(address);
+    if (!four && !is_version_6(address)) return 0;
+    if (*text == 0) return 1;
+    for (text++; *text >= '0' && *text <= '9' && digits < 4; text++, digits++) bits = bits * 10 + (unsigned)(*text - '0');
+    return digits > 0 && digits <= 3 && *text == 0 && bits <= (four ? 32u : 128u);
+}
 
 /* ---- stdio ---------------------------------------------------------------------------------- */
 

@@ -8,29 +8,67 @@ internal import TextCoding
 /// life, and so have the connections it makes: libcurl reuses a connection only for the address it left from. Test:
 /// `connections leave from both addresses evenly`.
 final class SourceAddresses: Sendable {
+    /// Each has handles of its own in every worker.
+    static let most = 64
+
     /// Index in, address out; one nil address when the kernel is to choose.
     let addresses: [String?]
     private let shares: Mutex<AddressShares>
 
-    /// Throws for the first address that is malformed or not on this machine, and names it.
-    init(_ addresses: [String], field: String = "HTTP_SOURCE_IP") throws(SettingError) {
-        for address in addresses {
-            guard NumericAddress.isIPv4(address) || NumericAddress.isIPv6(address) else {
-                throw SettingError(
-                    field: field, value: address, problem: "is not an IP address",
-                    remedy: "write addresses of this machine, separated by commas")
-            }
-            if let problem = Self.bindingProblem(address) {
-                throw SettingError(
-                    field: field, value: address, problem: problem,
-                    remedy: "choose from \(Self.ofThisMachine().sorted().joined(separator: ", "))")
+    /// Throws for the first entry that is malformed, or that names nothing on this machine, and names it.
+    ///
+    /// - Parameter entries: addresses, and ranges such as `10.0.0.0/16`, which stand for all addresses of this machine
+    ///   in them: the nodes of a pool have one setting and addresses of their own.
+    init(
+        _ entries: [String], field: String = "HTTP_SOURCE_IP",
+        ofMachine: () -> [String] = { InterfaceAddresses.all() }
+    ) throws(SettingError) {
+        var chosen: [String] = []
+        for entry in entries {
+            if let range = AddressRange(entry) {
+                chosen += try Self.addresses(in: range, entry, field, ofMachine())
+            } else {
+                try Self.check(entry, field, ofMachine)
+                chosen.append(entry)
             }
         }
         // An address named twice would get twice its share.
         var seen: Set<String> = []
-        let distinct = addresses.filter { seen.insert($0).inserted }
-        self.addresses = distinct.isEmpty ? [nil] : distinct
-        shares = Mutex(AddressShares(addresses: self.addresses.count))
+        let distinct = chosen.filter { seen.insert($0).inserted }
+        guard distinct.count <= Self.most else {
+            throw SettingError(
+                field: field, value: entries.joined(separator: ","),
+                problem: "names \(distinct.count) addresses, the most is \(Self.most)", remedy: "name fewer")
+        }
+        addresses = distinct.isEmpty ? [nil] : distinct
+        shares = Mutex(AddressShares(addresses: addresses.count))
+    }
+
+    private static func addresses(
+        in range: AddressRange, _ entry: String, _ field: String, _ own: [String]
+    ) throws(SettingError) -> [String] {
+        let found = own.filter { NumericAddress.bytes(of: $0).map(range.contains) ?? false }
+        // No store is reached from an address of the loopback interface, but one on this machine.
+        let outward = found.filter { $0 != "::1" && !$0.hasPrefix("127.") }
+        guard found.isEmpty else { return outward.isEmpty ? found : outward }
+        throw SettingError(
+            field: field, value: entry, problem: "has no address of this machine",
+            remedy: "choose a range with one of \(own.sorted().joined(separator: ", "))")
+    }
+
+    private static func check(
+        _ address: String, _ field: String, _ ofMachine: () -> [String]
+    ) throws(SettingError) {
+        guard NumericAddress.bytes(of: address) != nil else {
+            throw SettingError(
+                field: field, value: address, problem: "is neither an IP address nor a range of them",
+                remedy: "write addresses of this machine or ranges such as 10.0.0.0/16, separated by commas")
+        }
+        if let problem = bindingProblem(address) {
+            throw SettingError(
+                field: field, value: address, problem: problem,
+                remedy: "choose from \(ofMachine().sorted().joined(separator: ", "))")
+        }
     }
 
     /// The address for a transfer of a worker that has `own` transfers of each; `end` when it has ended.
@@ -67,34 +105,5 @@ final class SourceAddresses: Sendable {
             guard let address = bytes.baseAddress?.assumingMemoryBound(to: sockaddr.self) else { return -1 }
             return bind(descriptor, address, socklen_t(bytes.count))
         }
-    }
-
-    /// For the remedy: what the interfaces list.
-    private static func ofThisMachine() -> Set<String> {
-        var first: UnsafeMutablePointer<ifaddrs>?
-        guard getifaddrs(&first) == 0 else { return [] }
-        defer { freeifaddrs(first) }
-        var found: Set<String> = []
-        var next = first
-        while let entry = next {
-            next = entry.pointee.ifa_next
-            guard let address = entry.pointee.ifa_addr else { continue }
-            let length: Int
-            switch Int32(address.pointee.sa_family) {
-            case AF_INET: length = MemoryLayout<sockaddr_in>.size
-            case AF_INET6: length = MemoryLayout<sockaddr_in6>.size
-            default: continue
-            }
-            var name = [CChar](repeating: 0, count: Int(NI_MAXHOST))
-            guard getnameinfo(address, socklen_t(length), &name, socklen_t(name.count), nil, 0, NI_NUMERICHOST) == 0
-            else {
-                continue
-            }
-            let bytes = name.prefix { $0 != 0 }
-            // A link-local address needs its interface ("%eth0"), which the setting does not carry.
-            guard !bytes.contains(CChar(UInt8(ascii: "%"))) else { continue }
-            found.insert(String(decoding: bytes.map(UInt8.init(bitPattern:)), as: UTF8.self))
-        }
-        return found
     }
 }

@@ -18,7 +18,7 @@ public struct ProxyExceptions: Sendable, Hashable {
             case everything
             case name(String, below: String)
             case below(String)
-            case network([UInt8], bits: Int)
+            case addresses(AddressRange)
         }
         let place: Place
         var port: UInt16?
@@ -31,15 +31,10 @@ public struct ProxyExceptions: Sendable, Hashable {
 
     private static func entry(_ text: Substring, _ leadingDot: LeadingDot) -> Entry? {
         if text == "*" { return Entry(place: .everything) }
-        if let slash = text.firstIndex(of: "/") {
-            guard let address = NumericAddress.bytes(of: String(text[..<slash])),
-                let bits = Int(text[text.index(after: slash)...]), (0...address.count * 8).contains(bits)
-            else { return nil }
-            return Entry(place: .network(address, bits: bits))
-        }
+        if text.contains("/") { return AddressRange(text).map { Entry(place: .addresses($0)) } }
         guard let parts = HostPort(text) else { return nil }
         if let address = NumericAddress.bytes(of: parts.host) {
-            return Entry(place: .network(address, bits: address.count * 8), port: parts.port)
+            return Entry(place: .addresses(AddressRange(only: address)), port: parts.port)
         }
         var name = parts.host.lowercased()[...]
         if name.hasSuffix(".") { name.removeLast() }
@@ -61,16 +56,8 @@ public struct ProxyExceptions: Sendable, Hashable {
             case .everything: return true
             case .name(let own, let below): return name == own || name.hasSuffix(below)
             case .below(let below): return name.hasSuffix(below)
-            case .network(let network, let bits): return Self.isIn(network, bits, host)
+            case .addresses(let range): return NumericAddress.bytes(of: host).map(range.contains) ?? false
             }
-        }
-    }
-
-    private static func isIn(_ network: [UInt8], _ bits: Int, _ host: String) -> Bool {
-        guard let address = NumericAddress.bytes(of: host), address.count == network.count else { return false }
-        return network.indices.allSatisfy { index in
-            let mask = UInt8(truncatingIfNeeded: 0xff00 >> min(max(bits - index * 8, 0), 8))
-            return address[index] & mask == network[index] & mask
         }
     }
 }

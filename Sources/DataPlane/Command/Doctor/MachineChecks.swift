@@ -22,7 +22,8 @@ enum MachineChecks {
             ? .good("kernel", "\(release): mapped files can be read while they arrive")
             : .warning(
                 "kernel", "\(release): before 5.14",
-                "programs that map files wait in mmap until the range is there; use a newer kernel to start sooner")
+                "programs that map files wait in mmap until the range is there; start llama.cpp with --no-mmap, or use a "
+                    + "newer kernel, to start sooner")
     }
 
     static func userfault() -> Finding {

@@ -28,8 +28,6 @@ final class EnginePool: Sendable {
 
     /// Different `HTTP_SOURCE_IP`, `SSL_CERT_FILE` and `SSL_CERT_DIR` in use at a time. A node has a few network cards.
     static let limit = 16
-    /// Addresses in one `HTTP_SOURCE_IP`.
-    static let maximumAddresses = 64
     /// Unused engines keep their connections for the next opening.
     private static let unusedLimit = 2
     private static let linger = Duration.seconds(10)
@@ -55,12 +53,6 @@ final class EnginePool: Sendable {
     /// - Throws: ``AgentFailure``: `settings` when an address is not this machine's or the authority file cannot be
     ///   read, `capacity` when too many others are in use.
     func lease(_ key: EngineKey) throws(AgentFailure) -> Lease {
-        guard key.sourceAddresses.count <= Self.maximumAddresses else {
-            throw AgentFailure(
-                .settings,
-                "HTTP_SOURCE_IP: names \(key.sourceAddresses.count) addresses, the most is \(Self.maximumAddresses); name fewer"
-            )
-        }
         let lease: Lease?
         do throws(SettingError) {
             lease = try pool.lease(key) { () throws(SettingError) in

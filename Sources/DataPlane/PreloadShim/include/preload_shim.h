@@ -447,7 +447,8 @@ const char *ossc_environment(const char *name);
 char **ossc_environment_all(void);
 /* Path of this library's own file, "" when unknown. */
 const char *ossc_own_path(void);
-int ossc_is_ip_address(const char *text);
+/* An IPv4 or IPv6 address, alone or as a range of addresses: "10.0.0.0/16". */
+int ossc_is_ip_address_or_range(const char *text);
 /* Starts `path` twice-forked in its own session, stdio /dev/null but stderr, which is the pipe whose
  * read end is answered (or -errno). Variables that begin with one of `kept` (NULL-terminated) are passed on. */
 long ossc_spawn_agent(const char *path, char *const *arguments, const char *const *kept);

@@ -51,25 +51,6 @@ enum PeerLookup {
         return String(decoding: host.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
     }
 
-    /// Numeric addresses of this machine's interfaces: a member among them that has our port is this node.
-    static func ownHosts() -> Set<String> {
-        var list: UnsafeMutablePointer<ifaddrs>?
-        guard getifaddrs(&list) == 0 else { return [] }
-        defer { freeifaddrs(list) }
-        var hosts: Set<String> = []
-        var entry = list
-        while let interface = entry?.pointee {
-            if let address = interface.ifa_addr {
-                let length: Int? =
-                    switch Int32(address.pointee.sa_family) {
-                    case AF_INET: MemoryLayout<sockaddr_in>.size
-                    case AF_INET6: MemoryLayout<sockaddr_in6>.size
-                    default: nil
-                    }
-                if let length, let host = numeric(address, socklen_t(length)) { hosts.insert(host) }
-            }
-            entry = interface.ifa_next
-        }
-        return hosts
-    }
+    /// Addresses of this machine's interfaces: a member among them that has our port is this node.
+    static func ownHosts() -> Set<String> { Set(InterfaceAddresses.all()) }
 }
