@@ -154,20 +154,20 @@ extension CachedFile {
     func forEachBuffer(
         _ range: Range<UInt64>, until stop: WorkStop? = nil, _ body: (UnsafeRawBufferPointer) -> Void
     ) throws(ChunkStoreError) {
-        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: Int(Manifest.hugePageBytes), alignment: 4096)
-        defer { buffer.deallocate() }
-        var offset = range.lowerBound
-        while offset < range.upperBound {
-            if let stop, stop.isStopped { throw .stale(key: key, chunk: Int(offset / chunkBytes)) }
-            let n = Int(min(UInt64(buffer.count), range.upperBound - offset))
-            let got = mc_pread_all(descriptor, buffer.baseAddress, n, offset)
-            if got < n {
-                let why = got < 0 ? String(cString: strerror(Int32(-got))) : "it is shorter than the object"
-                throw .unreadable(
-                    path: "\(paths.partial)", chunk: Int((offset + UInt64(max(0, got))) / chunkBytes), why: why)
+        try ThreadBuffer.withBytes { (buffer) throws(ChunkStoreError) in
+            var offset = range.lowerBound
+            while offset < range.upperBound {
+                if let stop, stop.isStopped { throw .stale(key: key, chunk: Int(offset / chunkBytes)) }
+                let n = Int(min(UInt64(buffer.count), range.upperBound - offset))
+                let got = mc_pread_all(descriptor, buffer.baseAddress, n, offset)
+                if got < n {
+                    let why = got < 0 ? String(cString: strerror(Int32(-got))) : "it is shorter than the object"
+                    throw .unreadable(
+                        path: "\(paths.partial)", chunk: Int((offset + UInt64(max(0, got))) / chunkBytes), why: why)
+                }
+                body(UnsafeRawBufferPointer(rebasing: buffer[0..<n]))
+                offset += UInt64(n)
             }
-            body(UnsafeRawBufferPointer(rebasing: buffer[0..<n]))
-            offset += UInt64(n)
         }
     }
 

@@ -86,13 +86,20 @@ extension CachedFile {
         _ range: Range<UInt64>, from donor: CachedFile, into assemblies: [Int: ChunkAssembly], _ blockBytes: UInt64,
         _ turn: CopyTurn
     ) throws(ChunkStoreError) -> [UInt64]? {
-        let step = Manifest.hugePageBytes
-        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: Int(step), alignment: 4096)
-        defer { buffer.deallocate() }
+        try ThreadBuffer.withBytes { (buffer) throws(ChunkStoreError) in
+            try copyBytes(range, from: donor, into: assemblies, blockBytes, turn, by: buffer)
+        }
+    }
+
+    private func copyBytes(
+        _ range: Range<UInt64>, from donor: CachedFile, into assemblies: [Int: ChunkAssembly], _ blockBytes: UInt64,
+        _ turn: CopyTurn, by buffer: UnsafeMutableRawBufferPointer
+    ) throws(ChunkStoreError) -> [UInt64]? {
+        // No step lies in two chunks: they are multiples of it.
+        let step = UInt64(buffer.count)
         var digests = BlockDigests(blockBytes: blockBytes)
         var offset = range.lowerBound
         while offset < range.upperBound {
-            // No step lies in two chunks: they are multiples of it.
             let next = offset..<min(offset + step, range.upperBound)
             let assembly = assemblies[Int(offset / chunkBytes)]
             // A read of a disk may end after another writer has the chunk.
