@@ -11,11 +11,13 @@ need_packages() {
         fail "missing Debian packages: ${missing[*]} (as root: apt-get install ${missing[*]})"
     fi
     say "installing ${missing[*]}"
-    # The lists may be absent or old: refresh them only when they do not do.
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "${missing[@]}" >/dev/null 2>&1 && return 0
+    # The lists may be absent or old: refresh them only when they do not do. Scripts that go side by side may both install.
+    install_packages "${missing[@]}" 2>/dev/null && return 0
     apt-get update -q >/dev/null
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "${missing[@]}" >/dev/null
+    install_packages "${missing[@]}"
 }
+
+install_packages() { DEBIAN_FRONTEND=noninteractive apt-get install -o DPkg::Lock::Timeout=600 -y -q --no-install-recommends "$@" >/dev/null; }
 
 # debian_mirror: the mirror this machine takes Debian from, as its own apt configuration says.
 debian_mirror() {
