@@ -45,7 +45,7 @@ def assets() -> pathlib.Path:
         if missing:
             raise FileNotFoundError(f"KUBEBUILDER_ASSETS={folder} holds no {', '.join(missing)}")
         return pathlib.Path(folder)
-    built = subprocess.run([CLUSTER_TOOLS / "kubernetes-binaries", "all"], check=True, stdout=subprocess.PIPE, text=True)
+    built = subprocess.run([CLUSTER_TOOLS / "kubernetes-binaries", "control"], check=True, stdout=subprocess.PIPE, text=True)
     return pathlib.Path(built.stdout.strip())
 
 
