@@ -122,7 +122,7 @@ let package = Package(
         .target(
             name: "Sessions",
             dependencies: [
-                "AgentWire", "ChunkStore", "LinuxShim", "Models", "ObjectStore", "Swarm",
+                "Accepting", "AgentWire", "ChunkStore", "LinuxShim", "Models", "ObjectStore", "Swarm",
                 .product(name: "Logging", package: "swift-log"),
             ],
             path: "Sources/DataPlane/Sessions", swiftSettings: strict),

@@ -214,26 +214,6 @@ import Testing
     }
 }
 
-@Suite struct RefusalPaceTests {
-    @Test func `refusals of a kind are recorded a few times a minute, and floods of kinds are bounded`() {
-        var pace = RefusalPace()
-        let now = ContinuousClock.now
-        func admits(_ model: String, at moment: ContinuousClock.Instant) -> Bool {
-            pace.admits(RefusalPace.Key(model: model, principal: nil, code: .denied), now: moment)
-        }
-        let first = (0..<100).count { _ in admits("no", at: now) }
-        #expect(first == RefusalPace.mostOfKind)
-        let again = admits("no", at: now + .seconds(59))
-        let other = admits("still no", at: now)
-        let later = admits("no", at: now + .seconds(60))
-        #expect(!again && other && later)
-        let recorded = (0..<1000).count { admits("\($0)", at: now + .seconds(60)) }
-        #expect(recorded < RefusalPace.most && recorded > RefusalPace.most - 3)
-        let after = admits("0", at: now + .seconds(130))
-        #expect(after, "they are forgotten")
-    }
-}
-
 @Suite struct RecentProofsTests {
     @Test func `a proof holds two seconds for its caller and model, and floods are bounded`() {
         var proofs = RecentProofs()

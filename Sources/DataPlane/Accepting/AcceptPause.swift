@@ -47,7 +47,8 @@ package final class AcceptPause: ChannelDuplexHandler {
 
     package func handlerRemoved(context: ChannelHandlerContext) { resumption?.cancel() }
 
-    private static func isLack(_ code: CInt) -> Bool { [EMFILE, ENFILE, ENOBUFS, ENOMEM].contains(code) }
+    /// Whether accept(2) ended with this error for want of a descriptor or of memory.
+    package static func isLack(_ code: CInt) -> Bool { [EMFILE, ENFILE, ENOBUFS, ENOMEM].contains(code) }
 
     /// No longer reading automatically is the one thing that takes the socket out of the event loop's set.
     private func rest(_ context: ChannelHandlerContext) {

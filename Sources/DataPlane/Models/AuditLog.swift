@@ -39,7 +39,7 @@ package final class AuditLog: Sendable {
     }
 
     private let file: Mutex<FileHandle?>
-    private let refusals = Mutex(RefusalPace())
+    private let refusals = Mutex(EventPace<Refusal>(mostKeys: 256))
 
     /// - Parameter file: appended to; nil: nothing is recorded.
     package init(_ file: FileHandle?) { self.file = Mutex(file) }
@@ -53,10 +53,10 @@ package final class AuditLog: Sendable {
         }
     }
 
-    /// A caller did not get the model. One that asks again and again is recorded now and then (``RefusalPace``).
+    /// A caller did not get the model. One that asks again and again is recorded now and then (``EventPace``).
     package func refused(model: String, source: String, _ party: Party?, _ failure: AgentFailure) {
-        let key = RefusalPace.Key(model: model, principal: party?.principal, code: failure.code)
-        guard refusals.withLock({ $0.admits(key) }) else { return }
+        let refusal = Refusal(model: model, principal: party?.principal, code: failure.code)
+        guard refusals.withLock({ $0.admits(refusal) }) != nil else { return }
         var entry = Entry("refused", model: model, source: String(source.prefix(Self.longest)))
         entry.party = party
         entry.reason = String(failure.message.prefix(Self.longest))
@@ -65,6 +65,14 @@ package final class AuditLog: Sendable {
 
     /// Characters of what a caller or a store wrote.
     private static let longest = 500
+
+    /// Another reason of one model and caller is still told.
+    private struct Refusal: Hashable {
+        let model: String
+        let principal: String?
+        /// Not the message: a store's has the number of each request.
+        let code: AgentFailure.Code
+    }
 
     private struct Line: Encodable {
         let time = Date.now.ISO8601Format()
@@ -87,49 +95,5 @@ package final class AuditLog: Sendable {
             until = entry.party?.until.map { Date(timeIntervalSince1970: Double($0)).ISO8601Format() }
             reason = entry.reason
         }
-    }
-}
-
-/// Decides which refusals are recorded: ``mostOfKind`` of a kind in ``interval``, so that a program that asks in a loop
-/// does not fill the disk, and another reason is still told. A pure value.
-package struct RefusalPace: Sendable {
-    package struct Key: Sendable, Hashable {
-        let model: String
-        let principal: String?
-        /// Not the message: a store's has the number of each request.
-        let code: AgentFailure.Code
-
-        package init(model: String, principal: String?, code: AgentFailure.Code) {
-            self.model = model
-            self.principal = principal
-            self.code = code
-        }
-    }
-
-    package static let interval: Duration = .seconds(60)
-    package static let mostOfKind = 5
-    /// Kinds within the interval; further ones are not recorded.
-    package static let most = 256
-
-    private struct Window {
-        var began: ContinuousClock.Instant
-        var recorded = 0
-    }
-    private var windows: [Key: Window] = [:]
-
-    package init() {}
-
-    package mutating func admits(_ key: Key, now: ContinuousClock.Instant = .now) -> Bool {
-        func isOver(_ window: Window) -> Bool { window.began.duration(to: now) >= Self.interval }
-        var window = windows[key] ?? Window(began: now)
-        if isOver(window) { window = Window(began: now) }
-        guard window.recorded < Self.mostOfKind else { return false }
-        if windows[key] == nil, windows.count >= Self.most {
-            windows = windows.filter { !isOver($0.value) }
-            guard windows.count < Self.most else { return false }
-        }
-        window.recorded += 1
-        windows[key] = window
-        return true
     }
 }

@@ -6,32 +6,24 @@ package import Logging
 package import Models
 internal import Synchronization
 
-/// Keeps the state of each session: a session may open one model, then demand from it.
+/// Carries out what ``SessionMachine`` decides for each session.
 ///
-/// The socket's thread calls in; what takes time goes on in tasks. A session's packets that come while its open is
-/// under way are refused, since a client waits for the answer.
+/// The socket's thread calls in; what takes time goes on in tasks. A session keeps its place in the census until its
+/// tasks have ended: a client that asks and leaves, over and over, has no more of them under way than one that stays.
 package final class ModelSessions: SessionHandler {
-    private enum Phase {
-        case opening
-        case opened(ModelHold)
-    }
+    private typealias Machine = SessionMachine<ModelHold>
     private struct Refusal: Hashable {
         let scope: SessionScope
         let code: AgentFailure.Code
     }
     private struct State {
-        var phases: [Session: Phase] = [:]
-        /// Control requests under way.
-        var responding: Set<Session> = []
-        /// Tasks under way.
-        var tasks: [Session: Int] = [:]
+        var machines: [Session: Machine] = [:]
         /// Of clients that are gone: what follows the last task.
         var leaving: [Session: @Sendable () -> Void] = [:]
-        var refusalPace = LogPace<Refusal>()
     }
 
     private let registry: ModelRegistry
-    private let logger: Logger
+    private let refusals: PacedLogger<Refusal>
     private let state = Mutex(State())
     private let faultDevice: FaultDevice
     private let statusOf: @Sendable () async -> AgentStatus
@@ -43,108 +35,78 @@ package final class ModelSessions: SessionHandler {
     ) {
         self.registry = registry
         self.callers = callers
-        self.logger = logger
+        refusals = PacedLogger(logger)
         statusOf = status
         self.faultDevice = faultDevice
     }
 
-    package func received(_ packet: Packet, from session: Session) {
-        switch packet {
-        case .open(let settings): open(settings, for: session)
-        case .demand(let file, let offset, let length):
-            guard let held = hold(of: session) else {
-                return refuse(session, "a demand before the model is open")
-            }
-            guard held.demand(file: file, offset: offset, length: length) else {
-                return refuse(
-                    session, .capacity,
-                    "\(OpenModel.maximumDemands) demands of this model wait already, which is the most; read with fewer threads"
-                )
-            }
-        case .subscribe:
-            guard let held = hold(of: session) else {
-                return refuse(session, "a subscription before the model is open")
-            }
-            held.model.subscribe(ObjectIdentifier(session)) { [weak session] in session?.send(.notice) }
-        case .control(let json): control(json, for: session)
-        case .opened, .error, .notice: refuse(session, "a message that only the agent sends")
-        }
-    }
+    /// Sessions that hold or are opening a model.
+    package var count: Int { state.withLock { $0.machines.values.count(where: \.hasModel) } }
+
+    package func received(_ packet: Packet, from session: Session) { on(session) { $0.received(packet) } }
 
     package func ended(_ session: Session, left: @escaping @Sendable () -> Void) {
-        let (phase, isOver) = state.withLock { state in
-            let isOver = state.tasks[session] == nil
-            if !isOver { state.leaving[session] = left }
-            return (state.phases.removeValue(forKey: session), isOver)
-        }
-        if case .opened(let held) = phase {
-            held.model.unsubscribe(ObjectIdentifier(session))
-            registry.release(held)
-        }
-        if isOver { left() }
+        state.withLock { $0.leaving[session] = left }
+        on(session) { $0.ended() }
     }
 
-    /// Work that may outlive the client, whose place in the census is taken as long: a client that asks and leaves,
-    /// over and over, has no more of it under way than one that stays.
+    private func on(_ session: Session, _ event: (inout Machine) -> [Machine.Action]) {
+        let actions = state.withLock { state in
+            var machine =
+                state.machines[session] ?? Machine(scope: session.scope, peer: session.peer, agent: getuid())
+            let actions = event(&machine)
+            state.machines[session] = machine.isOver ? nil : machine
+            return actions
+        }
+        for action in actions { carryOut(action, for: session) }
+    }
+
+    private func carryOut(_ action: Machine.Action, for session: Session) {
+        switch action {
+        case .open(let settings): begin(session) { await self.open(settings, for: session) }
+        case .answer(let hold): answer(session, with: hold.model)
+        case .release(let hold):
+            hold.model.unsubscribe(ObjectIdentifier(session))
+            registry.release(hold)
+        case .demand(let hold, let file, let offset, let length):
+            guard !hold.demand(file: file, offset: offset, length: length) else { return }
+            on(session) { $0.demandRefused() }
+        case .subscribe(let hold):
+            hold.model.subscribe(ObjectIdentifier(session)) { [weak session] in session?.send(.notice) }
+        case .respond(let question, let asker):
+            begin(session) { await self.respond(to: question, of: asker, in: session) }
+        case .refuse(let code, let message):
+            session.send(.error(code: code.rawValue, message: message))
+            session.dismiss()
+        case .dismiss: session.dismiss()
+        case .leave: state.withLock { $0.leaving.removeValue(forKey: session) }?()
+        }
+    }
+
     private func begin(_ session: Session, _ work: @escaping @Sendable () async -> Void) {
-        state.withLock { $0.tasks[session, default: 0] += 1 }
         Task {
             await work()
-            let left: (@Sendable () -> Void)? = state.withLock { state in
-                let rest = state.tasks[session, default: 1] - 1
-                state.tasks[session] = rest == 0 ? nil : rest
-                return rest == 0 ? state.leaving.removeValue(forKey: session) : nil
-            }
-            left?()
+            on(session) { $0.workEnded() }
         }
     }
 
-    /// Sessions that hold or are opening a model.
-    package var count: Int { state.withLock { $0.phases.count } }
+    // MARK: Opening
 
-    private func hold(of session: Session) -> ModelHold? {
-        state.withLock { state in
-            if case .opened(let held) = state.phases[session] { held } else { nil }
-        }
-    }
-
-    private func open(_ settings: [String: String], for session: Session) {
-        let isFirst = state.withLock { state in
-            guard state.phases[session] == nil else { return false }
-            state.phases[session] = .opening
-            return true
-        }
-        guard isFirst else { return refuse(session, "a second open on one connection") }
-        begin(session) { [self] in
-            do throws(AgentFailure) {
-                let held =
-                    switch session.scope {
-                    case .agent: try await registry.open(try OtherUsers.permitted(settings, user: session.peer.userID))
-                    case .cache(let uid): try await registry.open(settings, cache: uid, callers: callers)
-                    }
-                // The client may have gone meanwhile; `ended` then found nothing to release.
-                let stillThere = state.withLock { state in
-                    guard state.phases[session] != nil else { return false }
-                    state.phases[session] = .opened(held)
-                    return true
+    private func open(_ settings: [String: String], for session: Session) async {
+        do throws(AgentFailure) {
+            let hold =
+                switch session.scope {
+                case .agent: try await registry.open(try OtherUsers.permitted(settings, user: session.peer.userID))
+                case .cache(let uid): try await registry.open(settings, cache: uid, callers: callers)
                 }
-                guard stillThere else { return registry.release(held) }
-                answer(session, with: held.model)
-            } catch {
-                logRefusal(of: session, error)
-                session.send(.error(code: error.code.rawValue, message: error.message))
-                session.dismiss()
+            on(session) { $0.opened(hold) }
+        } catch {
+            // A program that is refused may ask again at once.
+            refusals.log(Refusal(scope: session.scope, code: error.code), .warning, "open refused") {
+                ["pid": "\(session.peer.processID)", "reason": "\(error)"]
             }
+            on(session) { $0.openingFailed(error) }
         }
-    }
-
-    /// A few of those of one socket and kind (``LogPace``): a program that is refused may ask again at once.
-    private func logRefusal(of session: Session, _ error: AgentFailure) {
-        let refusal = Refusal(scope: session.scope, code: error.code)
-        guard let leftOut = state.withLock({ $0.refusalPace.admits(refusal) }) else { return }
-        var metadata: Logger.Metadata = ["pid": "\(session.peer.processID)", "reason": "\(error)"]
-        if leftOut > 0 { metadata["leftOut"] = "\(leftOut)" }
-        logger.warning("open refused", metadata: metadata)
     }
 
     private func answer(_ session: Session, with model: OpenModel) {
@@ -164,43 +126,18 @@ package final class ModelSessions: SessionHandler {
 
     // MARK: Control
 
-    /// The agent's own socket shows and takes orders for every model, so it is for root and the agent's own user. A
-    /// cache's socket shows that cache and takes no orders; where callers must prove who they are, it shows nothing
-    /// before they did.
-    private func control(_ json: [UInt8], for session: Session) {
-        guard session.scope != .agent || session.peer.userID == 0 || session.peer.userID == getuid() else {
-            return refuse(session, "control is only for root and the agent's own user")
+    private func respond(to question: Machine.Question, of asker: Machine.Asker, in session: Session) async {
+        if case .unproven(let uid) = asker, await registry.isGuarded(cache: uid) {
+            return on(session) { $0.proofMissing() }
         }
-        let request: ControlRequest
-        do throws(ControlRequest.Malformed) {
-            request = try ControlRequest(decoding: json)
-        } catch {
-            return refuse(session, "a control request that \(error.problem)")
-        }
-        // Two responses at once would be read as one.
-        guard state.withLock({ $0.responding.insert(session).inserted }) else {
-            return refuse(session, "a second control request before the response to the first; wait for it")
-        }
-        let isAuthorized = hold(of: session) != nil
-        begin(session) { [self] in
-            if !isAuthorized, case .cache(let uid) = session.scope, await registry.isGuarded(cache: uid) {
-                responded(session)
-                session.send(.error(code: AgentFailure.Code.denied.rawValue, message: Self.unproven))
-                return session.dismiss()
-            }
-            let response = await respond(to: request, in: session.scope)
-            let packets = (try? JSONEncoder().encode(response)).map { ControlFraming.packets(Array($0)) } ?? []
-            var isWhole = !packets.isEmpty
-            for packet in packets.dropLast() where isWhole { isWhole = await send(packet, to: session) }
-            // The client may ask again as soon as it has the last packet.
-            responded(session)
-            if isWhole, let last = packets.last { isWhole = await send(last, to: session) }
-            // A response with a hole would be read as another one: a client that does not read is let go.
-            if !isWhole { session.dismiss() }
-        }
+        let response = await response(to: question)
+        let packets = (try? JSONEncoder().encode(response)).map { ControlFraming.packets(Array($0)) } ?? []
+        var isRead = !packets.isEmpty
+        for packet in packets.dropLast() where isRead { isRead = await send(packet, to: session) }
+        on(session) { $0.responded() }
+        if isRead, let last = packets.last { isRead = await send(last, to: session) }
+        on(session) { $0.responseEnded(isRead: isRead) }
     }
-
-    private func responded(_ session: Session) { state.withLock { _ = $0.responding.remove(session) } }
 
     /// The buffer of a slow reader fills; waits for it, but not for ever.
     private func send(_ packet: Packet, to session: Session) async -> Bool {
@@ -211,24 +148,16 @@ package final class ModelSessions: SessionHandler {
         return false
     }
 
-    private static let unproven =
-        "this ModelCache's socket answers those alone who opened it with their ServiceAccount token; use `modelcache warm`, or `modelcache status` with the agent's own socket on the node"
+    private func response(to question: Machine.Question) async -> ControlResponse {
+        switch question {
+        case .agent(let request): await response(to: request)
+        case .cache(let uid): .status(await status(ofCache: uid))
+        case .order: .failed("a ModelCache's socket takes no orders; use the agent's own socket on the node")
+        }
+    }
 
-    private func respond(to request: ControlRequest, in scope: SessionScope) async -> ControlResponse {
+    private func response(to request: ControlRequest) async -> ControlResponse {
         do throws(AgentFailure) {
-            if case .cache(let uid) = scope {
-                guard case .status = request else {
-                    return .failed("a ModelCache's socket takes no orders; use the agent's own socket on the node")
-                }
-                var status = await statusOf()
-                status.models = await registry.modelStatus(ofCache: uid).map { [$0] } ?? []
-                status.heldBytes = nil
-                status.refusedCallers = nil
-                status.credentials = nil
-                status.renewals = nil
-                status.cachedBytes = status.models.reduce(0) { $0 + $1.presentBytes }
-                return .status(status)
-            }
             switch request {
             case .status: return .status(await statusOf())
             case .swarm: return .swarm(await registry.swarmReports())
@@ -242,10 +171,15 @@ package final class ModelSessions: SessionHandler {
         }
     }
 
-    private func refuse(_ session: Session, _ what: String) { refuse(session, .protocol, "the agent received \(what)") }
-
-    private func refuse(_ session: Session, _ code: AgentFailure.Code, _ message: String) {
-        session.send(.error(code: code.rawValue, message: message))
-        session.dismiss()
+    /// Nothing of other caches.
+    private func status(ofCache uid: String) async -> AgentStatus {
+        var status = await statusOf()
+        status.models = await registry.modelStatus(ofCache: uid).map { [$0] } ?? []
+        status.heldBytes = nil
+        status.refusedCallers = nil
+        status.credentials = nil
+        status.renewals = nil
+        status.cachedBytes = status.models.reduce(0) { $0 + $1.presentBytes }
+        return status
     }
 }

@@ -1,12 +1,13 @@
 // Sessions: the agent's unix sockets.
 //
 // - `SessionServer` accepts clients on one thread and reads their packets; `SessionCensus` bounds how many there are.
-// - `ModelSessions` keeps what each session has open, and answers it.
+// - `SessionMachine` decides what a session may do and what follows; `ModelSessions` carries it out.
 // - `Packet` is agent_wire.h in Swift: decoding is total, for the bytes come from whoever can reach the socket.
 // - `AgentClient` and `SocketTrust` are the command's end.
 // Invariants: a packet is sent completely or not at all; nothing on the server's thread blocks.
 // Left to others: which model a caller may have (Models), who a caller is (NodeAPI).
 
+internal import Accepting
 internal import Glibc
 internal import LinuxShim
 package import Logging
@@ -39,9 +40,7 @@ package final class SessionServer: Sendable {
         /// reused.
         var closing: [Int32] = []
         var isStopping = false
-        var logPace = LogPace<LoggedEvent>()
     }
-    /// Events that a client, or a lack that lasts, causes as often as it likes.
     private enum LoggedEvent: Hashable, Sendable {
         case refused(SessionScope)
         case dismissed(SessionScope)
@@ -58,13 +57,13 @@ package final class SessionServer: Sendable {
 
     private let wakeup: Int32
     private let state = Mutex(State())
-    private let logger: Logger
+    private let paced: PacedLogger<LoggedEvent>
 
     /// Listens at the agent's own socket.
     ///
     /// - Throws: ``SocketError``.
     package init(path: String, logger: Logger) throws(SocketError) {
-        self.logger = logger
+        paced = PacedLogger(logger)
         wakeup = mc_eventfd()
         guard wakeup >= 0 else { throw SocketError(operation: "eventfd", path: path, errno: -wakeup) }
         try listen(at: path, for: .agent)
@@ -168,7 +167,7 @@ package final class SessionServer: Sendable {
 
     /// The kernel could not even look: it has no memory for it, or the limit of open files was lowered.
     private func standStill(_ code: Int32) {
-        log(.noPoll, .error, "no session is served: the kernel does not say which has packets; this is tried again") {
+        paced.log(.noPoll, .error, "no session is served: the kernel does not say which has packets; this is tried again") {
             ["reason": "\(String(cString: strerror(code)))"]
         }
         usleep(UInt32(Self.rest / .microseconds(1)))
@@ -179,8 +178,8 @@ package final class SessionServer: Sendable {
         while true {
             let descriptor = mc_accept(listening)
             guard descriptor >= 0 else {
-                guard [EMFILE, ENFILE, ENOBUFS, ENOMEM].contains(-descriptor) else { return true }
-                log(.noDescriptor, .error, "out of file descriptors: clients wait; raise the agent's limit of open files") {
+                guard AcceptPause.isLack(-descriptor) else { return true }
+                paced.log(.noDescriptor, .error, "out of file descriptors: clients wait; raise the agent's limit of open files") {
                     ["socket": "\(listener.path)", "reason": "\(String(cString: strerror(-descriptor)))"]
                 }
                 return false
@@ -194,23 +193,13 @@ package final class SessionServer: Sendable {
                 return (true, nil)
             }
             if let refusal {
-                log(.refused(session.scope), .warning, "client refused") {
+                paced.log(.refused(session.scope), .warning, "client refused") {
                     ["pid": "\(session.peer.processID)", "reason": "\(refusal)"]
                 }
                 session.send(.error(code: AgentFailure.Code.capacity.rawValue, message: refusal))
             }
             if !isServed { session.close() }
         }
-    }
-
-    /// Logs a few of many equal events (``LogPace``).
-    private func log(
-        _ event: LoggedEvent, _ level: Logger.Level, _ message: Logger.Message, _ metadata: () -> Logger.Metadata
-    ) {
-        guard let leftOut = state.withLock({ $0.logPace.admits(event) }) else { return }
-        var metadata = metadata()
-        if leftOut > 0 { metadata["leftOut"] = "\(leftOut)" }
-        logger.log(level: level, message, metadata: metadata)
     }
 
     private func serve(_ descriptor: Int32, handler: any SessionHandler) {
@@ -223,7 +212,7 @@ package final class SessionServer: Sendable {
             case .nothing:
                 return
             case .malformed(let error):
-                log(.dismissed(session.scope), .warning, "client dismissed") {
+                paced.log(.dismissed(session.scope), .warning, "client dismissed") {
                     ["pid": "\(session.peer.processID)", "reason": "\(error)"]
                 }
                 session.send(.error(code: AgentFailure.Code.protocol.rawValue, message: "\(error)"))
