@@ -34,6 +34,7 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-atomics", exact: "1.3.0"),
         .package(url: "https://github.com/apple/swift-asn1", exact: "1.7.4"),
         .package(url: "https://github.com/apple/swift-certificates", exact: "1.21.1"),
+        .package(url: "https://github.com/apple/swift-collections", exact: "1.6.0"),
         .package(url: "https://github.com/apple/swift-crypto", exact: "4.5.2"),
         .package(url: "https://github.com/apple/swift-log", exact: "1.16.2"),
         .package(url: "https://github.com/apple/swift-nio", exact: "2.101.2"),
@@ -98,6 +99,7 @@ let package = Package(
                 "AgentWire", "Checksum", "LinuxShim", "TextCoding",
                 .product(name: "Atomics", package: "swift-atomics"),
                 .product(name: "Crypto", package: "swift-crypto"),
+                .product(name: "DequeModule", package: "swift-collections"),
                 .product(name: "Logging", package: "swift-log"),
             ],
             path: "Sources/DataPlane/ChunkStore", swiftSettings: strict),
@@ -105,6 +107,7 @@ let package = Package(
             name: "Transfer",
             dependencies: [
                 "ChunkStore", "ObjectStore", "RangeTransfer", "Swarm", "SwarmPlan",
+                .product(name: "DequeModule", package: "swift-collections"),
                 .product(name: "Logging", package: "swift-log"),
             ],
             path: "Sources/DataPlane/Transfer", swiftSettings: strict),
@@ -115,6 +118,7 @@ let package = Package(
                 "AgentAPI", "ChunkStore", "LinuxShim", "ObjectStore", "RangeTransfer", "StoreHost", "Swarm", "TextCoding",
                 "Transfer",
                 .product(name: "Crypto", package: "swift-crypto"),
+                .product(name: "DequeModule", package: "swift-collections"),
                 .product(name: "Logging", package: "swift-log"),
             ],
             path: "Sources/DataPlane/Models", swiftSettings: strict),
@@ -164,6 +168,7 @@ let package = Package(
             dependencies: [
                 "Accepting", "Checksum", "ChunkStore", "LinuxShim", "SwarmPlan", "TextCoding",
                 .product(name: "Crypto", package: "swift-crypto"),
+                .product(name: "DequeModule", package: "swift-collections"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOHTTP1", package: "swift-nio"),
@@ -173,8 +178,13 @@ let package = Package(
             path: "Sources/DataPlane/Swarm/Peers", swiftSettings: strict),
         // The planner on simulated time: links, a store, failures.
         .target(
-            name: "SwarmSimulation", dependencies: ["SwarmPlan"], path: "Sources/DataPlane/Simulator/Simulation",
-            swiftSettings: strict),
+            name: "SwarmSimulation",
+            dependencies: [
+                "SwarmPlan",
+                .product(name: "DequeModule", package: "swift-collections"),
+                .product(name: "HeapModule", package: "swift-collections"),
+            ],
+            path: "Sources/DataPlane/Simulator/Simulation", swiftSettings: strict),
         .executableTarget(
             name: "Simulator",
             dependencies: ["SwarmSimulation", .product(name: "ArgumentParser", package: "swift-argument-parser")],
@@ -209,6 +219,8 @@ let package = Package(
                 "TextCoding",
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
                 .product(name: "Crypto", package: "swift-crypto"),
+                .product(name: "DequeModule", package: "swift-collections"),
+                .product(name: "HeapModule", package: "swift-collections"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOHTTP1", package: "swift-nio"),
@@ -227,6 +239,7 @@ let package = Package(
                 "AgentAPI", "CRD", "Kubernetes", "ModelCacheClient", "ObjectStore", "RangeTransfer", "StoreHost", "TextCoding",
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
                 .product(name: "Crypto", package: "swift-crypto"),
+                .product(name: "DequeModule", package: "swift-collections"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
@@ -238,6 +251,7 @@ let package = Package(
             dependencies: [
                 "CRD", "HTTPBounds", "Kubernetes", "TextCoding",
                 .product(name: "Crypto", package: "swift-crypto"),
+                .product(name: "DequeModule", package: "swift-collections"),
                 .product(name: "Hummingbird", package: "hummingbird"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOSSL", package: "swift-nio-ssl"),

@@ -1,4 +1,5 @@
 package import ChunkStore
+internal import DequeModule
 package import ObjectStore
 
 /// Decides everything about one model's fill from the store: what is fetched, resumed, restarted, given up, and when
@@ -145,7 +146,7 @@ package struct FillMachine: Sendable {
     var layouts: LayoutBook
     /// Why every unfinished file failed.
     var ending: (failure: FillFailure, reason: String)?
-    var rates: [Double] = []
+    var rates = Deque<Double>()
     var lastProgress: Instant
     var lastError: String?
     var actions: [Action] = []

@@ -1,3 +1,5 @@
+internal import DequeModule
+
 /// The chunks that are checked next because readers wait: the demands take turns, chunk by chunk. A pure value.
 ///
 /// A reader that maps a whole file demands all of it, and another one then waits for one chunk: it has that after one
@@ -11,7 +13,7 @@ package struct DemandedChecks: Sendable {
     /// More different demands than that readers of one model can have wait for the background.
     package static let most = 4096
 
-    private var waiting = Line<(demand: Demand, next: Int)>()
+    private var waiting = Deque<(demand: Demand, next: Int)>()
     private var known: Set<Demand> = []
 
     package init() {}
@@ -26,7 +28,7 @@ package struct DemandedChecks: Sendable {
 
     /// The chunk to be checked next; nil: nobody waits for a check.
     package mutating func next(isUnchecked: (_ file: UInt32, _ chunk: Int) -> Bool) -> (file: UInt32, chunk: Int)? {
-        while let (demand, next) = waiting.next() {
+        while let (demand, next) = waiting.popFirst() {
             let rest = next..<demand.chunks.upperBound
             guard let chunk = rest.first(where: { isUnchecked(demand.file, $0) }) else {
                 known.remove(demand)

@@ -1,3 +1,4 @@
+internal import DequeModule
 internal import Foundation
 internal import Synchronization
 
@@ -13,7 +14,7 @@ package final class DiskQueue: Sendable {
     private typealias Job = @Sendable () -> Void
     private struct State {
         var threads = 0
-        var waiting: [Job] = []
+        var waiting = Deque<Job>()
     }
     private let state = Mutex(State())
 
@@ -56,7 +57,7 @@ package final class DiskQueue: Sendable {
     /// Nil: the thread that asks is no longer needed.
     private func next() -> Job? {
         state.withLock { state in
-            guard state.waiting.isEmpty else { return state.waiting.removeFirst() }
+            if let job = state.waiting.popFirst() { return job }
             state.threads -= 1
             return nil
         }

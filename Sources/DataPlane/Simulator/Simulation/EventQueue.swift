@@ -1,11 +1,17 @@
-/// Events by time; of equal times, the one scheduled first. A binary heap of small values.
+import HeapModule
+
+/// Events by time; of equal times, the one scheduled first.
 struct EventQueue {
-    struct Entry {
+    struct Entry: Comparable {
         var time: UInt64
+        /// Of no two entries.
         var order: UInt64
         var kind: Kind
         var first: Int32
         var second: Int32
+
+        static func < (a: Entry, b: Entry) -> Bool { (a.time, a.order) < (b.time, b.order) }
+        static func == (a: Entry, b: Entry) -> Bool { a.order == b.order }
     }
 
     enum Kind: UInt8 {
@@ -29,51 +35,18 @@ struct EventQueue {
         case refused
     }
 
-    private var heap: [Entry] = []
+    private var heap = Heap<Entry>()
     private var order: UInt64 = 0
 
     var isEmpty: Bool { heap.isEmpty }
 
     mutating func schedule(_ kind: Kind, at time: UInt64, _ first: Int = 0, _ second: Int = 0) {
         order += 1
-        let entry = Entry(
-            time: time, order: order, kind: kind, first: Int32(truncatingIfNeeded: first),
-            second: Int32(truncatingIfNeeded: second))
-        var place = heap.count
-        heap.append(entry)
-        while place > 0 {
-            let parent = (place - 1) / 4
-            if !precedes(entry, heap[parent]) { break }
-            heap[place] = heap[parent]
-            place = parent
-        }
-        heap[place] = entry
+        heap.insert(
+            Entry(
+                time: time, order: order, kind: kind, first: Int32(truncatingIfNeeded: first),
+                second: Int32(truncatingIfNeeded: second)))
     }
 
-    mutating func next() -> Entry? {
-        guard let top = heap.first, let last = heap.popLast() else { return nil }
-        if heap.isEmpty { return top }
-        var place = 0
-        let count = heap.count
-        while true {
-            let child = place * 4 + 1
-            if child >= count { break }
-            var least = child
-            var other = child + 1
-            let end = min(child + 4, count)
-            while other < end {
-                if precedes(heap[other], heap[least]) { least = other }
-                other += 1
-            }
-            if !precedes(heap[least], last) { break }
-            heap[place] = heap[least]
-            place = least
-        }
-        heap[place] = last
-        return top
-    }
-
-    @inline(__always) private func precedes(_ left: Entry, _ right: Entry) -> Bool {
-        left.time < right.time || (left.time == right.time && left.order < right.order)
-    }
+    mutating func next() -> Entry? { heap.popMin() }
 }

@@ -1,3 +1,4 @@
+import DequeModule
 import SwarmPlan
 
 /// A node of the simulation: its links, its uploads, its planners (one a model).
@@ -17,8 +18,7 @@ struct SimulatedNode {
 
     var isSending = false
     /// Flows that have segments to send now, served in turn.
-    var ready: [Int32] = []
-    var readyHead = 0
+    var ready = Deque<Int32>()
     var queue = UploadQueue<Int32>()
     var downFree: UInt64 = 0
     /// Control bytes that the uplink has yet to carry.

@@ -107,21 +107,7 @@ extension Simulation {
     }
 
     private mutating func popReady(from source: Int) -> Int? {
-        if source < 0 {
-            guard storeHead < storeReady.count else { return nil }
-            storeHead += 1
-            let index = Int(storeReady[storeHead - 1])
-            if storeHead > 64, storeHead * 2 > storeReady.count { storeReady.removeFirst(storeHead); storeHead = 0 }
-            return index
-        }
-        guard nodes[source].readyHead < nodes[source].ready.count else { return nil }
-        nodes[source].readyHead += 1
-        let index = Int(nodes[source].ready[nodes[source].readyHead - 1])
-        if nodes[source].readyHead > 16, nodes[source].readyHead * 2 > nodes[source].ready.count {
-            nodes[source].ready.removeFirst(nodes[source].readyHead)
-            nodes[source].readyHead = 0
-        }
-        return index
+        (source < 0 ? storeReady.popFirst() : nodes[source].ready.popFirst()).map { Int($0) }
     }
 
     private mutating func sendNext(from source: Int) {

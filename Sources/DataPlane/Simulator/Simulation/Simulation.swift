@@ -8,6 +8,7 @@
 // Invariants: equal parameters give equal results, so nothing here reads a clock or draws from another seed.
 // Left to others: all decisions of the swarm (SwarmPlan), options and output (Simulator).
 
+import DequeModule
 import SwarmPlan
 
 /// The planner on simulated time.
@@ -41,8 +42,7 @@ public struct Simulation {
     /// Its rates so far, in bytes a second, and the seconds from which each held.
     var storeRates: [(from: Double, rate: Double)]
     var storeSending = false
-    var storeReady: [Int32] = []
-    var storeHead = 0
+    var storeReady = Deque<Int32>()
     // Racks.
     var rackUp: [UInt64] = []
     var rackDown: [UInt64] = []

@@ -1,3 +1,5 @@
+internal import DequeModule
+
 /// Decides which chunks are copied next from other caches of this node, and when a file's copy is over. A pure value.
 ///
 /// A *unit* is a run of chunks that is copied and checked as one. Units that readers wait for come in the order of the
@@ -85,7 +87,7 @@ package struct CopyPlan: Sendable {
     private var cursor = 0
     /// Units from here on were taken back.
     private var end = 0
-    private var demands: [(file: Int, unit: Int)] = []
+    private var demands = Deque<(file: Int, unit: Int)>()
 
     package init(_ files: [File]) {
         var heads: [(file: Int, unit: Int)] = []
@@ -138,8 +140,7 @@ package struct CopyPlan: Sendable {
 
     /// The next unit that a reader waits for, which is under way from now on; nil: there is none.
     package mutating func nextAwaited() -> Unit? {
-        while !demands.isEmpty {
-            let next = demands.removeFirst()
+        while let next = demands.popFirst() {
             if let unit = begin(next.file, next.unit) { return unit }
         }
         return nil

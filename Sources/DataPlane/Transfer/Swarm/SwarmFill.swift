@@ -1,4 +1,5 @@
 public import ChunkStore
+internal import DequeModule
 internal import Foundation
 public import Logging
 public import ObjectStore
@@ -79,7 +80,7 @@ public actor SwarmFill: Fill {
     var announced: [SwarmPeer: BlockSet] = [:]
     /// Bytes of blocks received from each peer.
     var receivedFrom: [SwarmPeer: Int64] = [:]
-    var work: [Work] = []
+    var work = Deque<Work>()
     var isWorking = false
     var nextTick: SwarmInstant = .max
     var hasStarted = false
@@ -364,8 +365,8 @@ public actor SwarmFill: Fill {
         work.append(next)
         guard !isWorking else { return }
         isWorking = true
-        while !work.isEmpty {
-            switch work.removeFirst() {
+        while let next = work.popFirst() {
+            switch next {
             case .plan(let event): for action in planner.handle(event, at: instant) { carryOut(action) }
             case .fetches(let event): for action in machine.handle(event, now: .now) { carryOut(action) }
             }

@@ -1,3 +1,5 @@
+internal import DequeModule
+
 /// The chunks that were here before a swarm fill began, and that are checked before others may have them. A pure value.
 ///
 /// They are checked one after the other in the order in which the swarm reads the store, for the nodes that wait wait
@@ -7,7 +9,7 @@ package struct TakeUp: Sendable {
     /// To be checked, the next one last.
     private var order: [ChunkAddress]
     /// Another node asks for them, the first one first.
-    private var wanted: [ChunkAddress] = []
+    private var wanted = Deque<ChunkAddress>()
     /// Neither offered nor lost.
     private var pending: Set<ChunkAddress>
     private var underWay: ChunkAddress?
@@ -25,7 +27,7 @@ package struct TakeUp: Sendable {
     /// The chunk whose check begins now; nil: one is under way, or none is left.
     package mutating func next() -> ChunkAddress? {
         guard underWay == nil else { return nil }
-        while let chunk = wanted.isEmpty ? order.popLast() : wanted.removeFirst() {
+        while let chunk = wanted.popFirst() ?? order.popLast() {
             guard pending.contains(chunk) else { continue }
             underWay = chunk
             return chunk

@@ -1,3 +1,5 @@
+internal import DequeModule
+
 /// A fixed budget of bytes, granted in the order of asking, so that a large request is not passed over for ever.
 package struct GrantQueue {
     package enum Answer: Hashable {
@@ -13,7 +15,7 @@ package struct GrantQueue {
     package let budgetBytes: Int
     package let mostWaiting: Int
     package private(set) var freeBytes: Int
-    private var waiting: [(ticket: Ticket, bytes: Int)] = []
+    private var waiting = Deque<(ticket: Ticket, bytes: Int)>()
 
     package init(budgetBytes: Int, mostWaiting: Int) {
         self.budgetBytes = budgetBytes

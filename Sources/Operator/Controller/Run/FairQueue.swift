@@ -1,3 +1,5 @@
+internal import DequeModule
+
 /// Work that waits in lines, which take turns: a pure value that ``ResolutionRunner`` and ``OrderRunner`` carry out.
 ///
 /// A line (a namespace, a node) has no more than ``widthOfLine`` under way, so that a line with hundreds of works that
@@ -7,7 +9,7 @@ package struct FairQueue<Work: Sendable>: Sendable {
     package let width: Int
     package let widthOfLine: Int
 
-    private var waiting: [String: [Work]] = [:]
+    private var waiting: [String: Deque<Work>] = [:]
     /// Lines with waiting work, in the order of their turns.
     private var turns: [String] = []
     private var running: [String: Int] = [:]
@@ -35,8 +37,7 @@ package struct FairQueue<Work: Sendable>: Sendable {
             })
         else { return nil }
         let line = turns.remove(at: turn)
-        guard var works = waiting.removeValue(forKey: line), !works.isEmpty else { return nil }
-        let work = works.removeFirst()
+        guard var works = waiting.removeValue(forKey: line), let work = works.popFirst() else { return nil }
         running[line, default: 0] += 1
         if !works.isEmpty {
             waiting[line] = works
@@ -56,6 +57,6 @@ package struct FairQueue<Work: Sendable>: Sendable {
     /// Takes the works of a line that have not begun.
     package mutating func drop(line: String) -> [Work] {
         turns.removeAll { $0 == line }
-        return waiting.removeValue(forKey: line) ?? []
+        return Array(waiting.removeValue(forKey: line) ?? [])
     }
 }

@@ -1,14 +1,18 @@
+internal import HeapModule
+
 /// Keys that are due later, the earliest first. Each key is in it once: adding it again keeps the earlier time.
 package struct DelayHeap<Key: Hashable & Sendable, Time: Comparable & Sendable>: Sendable {
-    private struct Entry {
+    private struct Entry: Comparable, Sendable {
         let due: Time
+        /// Of no two entries.
         let order: UInt64
         let key: Key
         static func < (a: Entry, b: Entry) -> Bool { (a.due, a.order) < (b.due, b.order) }
+        static func == (a: Entry, b: Entry) -> Bool { a.order == b.order }
     }
 
-    /// A binary heap. An entry whose order is not its key's current one is obsolete and is skipped.
-    private var heap: [Entry] = []
+    /// An entry whose order is not its key's current one is obsolete and is skipped.
+    private var heap = Heap<Entry>()
     private var current: [Key: (due: Time, order: UInt64)] = [:]
     private var orders: UInt64 = 0
 
@@ -16,14 +20,13 @@ package struct DelayHeap<Key: Hashable & Sendable, Time: Comparable & Sendable>:
 
     package var count: Int { current.count }
     /// No later than the time of the earliest key; nil: there is none.
-    package var nextDue: Time? { heap.first?.due }
+    package var nextDue: Time? { heap.min?.due }
 
     package mutating func insert(_ key: Key, due: Time) {
         if let known = current[key], known.due <= due { return }
         orders += 1
         current[key] = (due, orders)
-        heap.append(Entry(due: due, order: orders, key: key))
-        siftUp()
+        heap.insert(Entry(due: due, order: orders, key: key))
     }
 
     /// Removes and returns the keys that are due, in the order of their times.
@@ -35,8 +38,8 @@ package struct DelayHeap<Key: Hashable & Sendable, Time: Comparable & Sendable>:
 
     /// Removes and returns the first key that is due; nil: none is.
     package mutating func popFirst(_ now: Time) -> Key? {
-        while let first = heap.first, isSuperseded(first) || first.due <= now {
-            removeFirst()
+        while let first = heap.min, isSuperseded(first) || first.due <= now {
+            heap.removeMin()
             guard !isSuperseded(first) else { continue }
             current[first.key] = nil
             return first.key
@@ -47,34 +50,9 @@ package struct DelayHeap<Key: Hashable & Sendable, Time: Comparable & Sendable>:
     package mutating func remove(_ key: Key) { current[key] = nil }
 
     package mutating func removeAll() {
-        heap = []
+        heap = Heap()
         current = [:]
     }
 
     private func isSuperseded(_ entry: Entry) -> Bool { current[entry.key]?.order != entry.order }
-
-    private mutating func siftUp() {
-        var child = heap.count - 1
-        while child > 0 {
-            let parent = (child - 1) / 2
-            guard heap[child] < heap[parent] else { return }
-            heap.swapAt(child, parent)
-            child = parent
-        }
-    }
-
-    private mutating func removeFirst() {
-        heap.swapAt(0, heap.count - 1)
-        heap.removeLast()
-        var parent = 0
-        while true {
-            var least = parent
-            for child in [2 * parent + 1, 2 * parent + 2] where child < heap.count && heap[child] < heap[least] {
-                least = child
-            }
-            guard least != parent else { return }
-            heap.swapAt(parent, least)
-            parent = least
-        }
-    }
 }

@@ -1,3 +1,5 @@
+internal import DequeModule
+
 /// The state of a work queue, as a value: client-go's `workqueue` (Type and DelayingQueue).
 ///
 /// Guarantees
@@ -33,8 +35,8 @@ public struct WorkQueueState<Key: Hashable & Sendable>: Sendable {
     }
 
     public private(set) var phase = Phase.running
-    private var prompt = Line<Key>()
-    private var routine = Line<Key>()
+    private var prompt = Deque<Key>()
+    private var routine = Deque<Key>()
     /// Keys that need work: those in a line, and those in work that were added again. A line may also have keys that no
     /// longer need work or moved to the other line; ``take(now:)`` skips them.
     private var dirty: [Key: Need] = [:]
@@ -147,8 +149,8 @@ public struct WorkQueueState<Key: Hashable & Sendable>: Sendable {
             return
         }
         phase = .stopped
-        prompt = Line()
-        routine = Line()
+        prompt = Deque()
+        routine = Deque()
         depth = 0
         dirty = [:]
     }
@@ -159,28 +161,5 @@ public struct WorkQueueState<Key: Hashable & Sendable>: Sendable {
             let age = started.duration(to: now)
             sums = (sums.0 + age, max(sums.1, age))
         }
-    }
-}
-
-/// First in, first out, in an array.
-private struct Line<Key: Hashable & Sendable>: Sendable {
-    private var keys: [Key] = []
-    /// The index of the first key; the part before it is removed now and then.
-    private var head = 0
-
-    mutating func append(_ key: Key) { keys.append(key) }
-
-    mutating func popFirst() -> Key? {
-        guard head < keys.count else { return nil }
-        let key = keys[head]
-        head += 1
-        if head == keys.count {
-            keys.removeAll(keepingCapacity: keys.capacity <= 1024)
-            head = 0
-        } else if head > 1024, head * 2 > keys.count {
-            keys.removeFirst(head)
-            head = 0
-        }
-        return key
     }
 }

@@ -1,3 +1,4 @@
+internal import DequeModule
 internal import Foundation
 internal import NIOCore
 internal import NIOHTTP1
@@ -14,7 +15,7 @@ final class PeerRequestHandler: ChannelInboundHandler, @unchecked Sendable {
     private var control: (link: ControlLink, model: ModelSwarm)?
     private var upload: BlockUpload?
     /// Requests that came before the one before was answered.
-    private var pending: [HTTPRequestHead] = []
+    private var pending = Deque<HTTPRequestHead>()
     private var isAnswering = false
     /// Closes a connection that asks nothing, or does not end its request.
     private var deadline: Scheduled<Void>?
@@ -166,6 +167,6 @@ final class PeerRequestHandler: ChannelInboundHandler, @unchecked Sendable {
         context.writeAndFlush(wrapOutboundOut(.end(nil)), promise: nil)
         isAnswering = false
         guard request.isKeepAlive else { return context.close(promise: nil) }
-        if pending.isEmpty { closes(after: Self.idlePatience, context) } else { answer(pending.removeFirst(), context) }
+        if let next = pending.popFirst() { answer(next, context) } else { closes(after: Self.idlePatience, context) }
     }
 }
