@@ -24,12 +24,7 @@ struct DeleteAllCommand: AsyncParsableCommand {
 
     @Option(
         help: ArgumentHelp("How long operator and agents may take. Default: 5m.", valueName: "duration"),
-        transform: { text in
-            guard let duration = GoDuration.parse(text) else {
-                throw ValidationError("write a duration such as 5m or 300s")
-            }
-            return duration
-        })
+        transform: GoDuration.flag)
     var timeout: Duration = .seconds(300)
 
     @Flag(help: "Then give up the copies of those that are left. Bytes may stay on nodes that do not answer.")

@@ -15,7 +15,8 @@ package enum PinnedListing {
         guard digest != pinned else { return }
         throw AgentFailure(
             .settings,
-            "the source has the digest \(digest), and spec.source.digest of the ModelCache allows \(pinned) alone; put the objects back, or change spec.source.digest",
+            "the source has the digest \(digest), and spec.source.digest of the ModelCache allows \(pinned) alone; "
+                + "put the objects back, or change spec.source.digest",
             reason: .digestMismatch)
     }
 }

@@ -50,7 +50,6 @@ struct OperatorSettings: Equatable {
     /// - Throws: ``OperatorFailure`` that names setting, value and remedy: code 64 for a flag, 78 for the environment.
     static func resolve(flags: [String: String], environment: [String: String]) throws -> OperatorSettings {
         let values = Values(flags: flags, environment: environment)
-        let durations = "write a duration such as 15s or 1m30s"
         let address = "write host:port, :port for every address, or 0 for none"
         return OperatorSettings(
             kubeconfig: values.text("kubeconfig"), context: values.text("context"),
@@ -62,14 +61,14 @@ struct OperatorSettings: Equatable {
             agentPort: try values.get("agent-port", "write a port from 1 to 65535", otherwise: 9417) {
                 Int($0).flatMap { (1...65535).contains($0) ? $0 : nil }
             },
-            election: try election(values, durations: durations),
+            election: try election(values),
             metrics: try values.get("metrics-bind-address", address, otherwise: BindAddress(":8080"), Self.address),
             probes: try values.get("health-probe-bind-address", address, otherwise: BindAddress(":8081"), Self.address),
             reconciles: try values.get("max-concurrent-reconciles", "write a number from 1 to 1000", otherwise: 8) {
                 Int($0).flatMap { (1...1000).contains($0) ? $0 : nil }
             },
             shutdownTimeout: try values.get(
-                "graceful-shutdown-timeout", durations, otherwise: .seconds(10), GoDuration.parse),
+                "graceful-shutdown-timeout", GoDuration.remedy, otherwise: .seconds(10), GoDuration.parse),
             logLevel: try values.get(
                 "log-level", "write trace, debug, info, notice, warning, error or critical", otherwise: .info
             ) { text in
@@ -104,16 +103,14 @@ struct OperatorSettings: Equatable {
             } ?? CredentialHosts(),
             podTemplate: try podTemplate(values),
             warmupStartDeadline: try values.get(
-                "warmup-start-deadline", durations, otherwise: .seconds(300), GoDuration.parse),
-            sourceCheckInterval: try sourceCheckInterval(values, durations),
-            webhook: try WebhookSettings.resolve(
-                values, durations: durations,
-                address: address))
+                "warmup-start-deadline", GoDuration.remedy, otherwise: .seconds(300), GoDuration.parse),
+            sourceCheckInterval: try sourceCheckInterval(values),
+            webhook: try WebhookSettings.resolve(values, address: address))
     }
 
-    private static func sourceCheckInterval(_ values: Values, _ durations: String) throws -> Duration? {
+    private static func sourceCheckInterval(_ values: Values) throws -> Duration? {
         let interval = try values.get(
-            "source-check-interval", "\(durations), 1s at least, or 0 for never", otherwise: .seconds(3600)
+            "source-check-interval", "\(GoDuration.remedy), 1s at least, or 0 for never", otherwise: .seconds(3600)
         ) { text -> Duration? in
             if text == "0" { return Duration.zero }
             guard let interval = GoDuration.parse(text) else { return nil }
@@ -123,15 +120,15 @@ struct OperatorSettings: Equatable {
     }
 
     /// Nil: one replica alone.
-    private static func election(_ values: Values, durations: String) throws -> LeaderElectionOptions? {
+    private static func election(_ values: Values) throws -> LeaderElectionOptions? {
         let isElected = try values.get("leader-elect", "write true or false", otherwise: false, BooleanWords.value)
         var election = LeaderElectionOptions(
             leaseDuration: try values.get(
-                "leader-elect-lease-duration", durations, otherwise: .seconds(15), GoDuration.parse),
+                "leader-elect-lease-duration", GoDuration.remedy, otherwise: .seconds(15), GoDuration.parse),
             renewDeadline: try values.get(
-                "leader-elect-renew-deadline", durations, otherwise: .seconds(10), GoDuration.parse),
+                "leader-elect-renew-deadline", GoDuration.remedy, otherwise: .seconds(10), GoDuration.parse),
             retryPeriod: try values.get(
-                "leader-elect-retry-period", durations, otherwise: .seconds(2), GoDuration.parse))
+                "leader-elect-retry-period", GoDuration.remedy, otherwise: .seconds(2), GoDuration.parse))
         // The Lease's field counts whole seconds.
         election.leaseDuration = .seconds(
             Int64(

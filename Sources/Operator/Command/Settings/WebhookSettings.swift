@@ -20,7 +20,7 @@ struct WebhookSettings: Equatable {
     var settleTime: Duration?
 
     /// Nil: off.
-    static func resolve(_ values: Values, durations: String, address: String) throws -> WebhookSettings? {
+    static func resolve(_ values: Values, address: String) throws -> WebhookSettings? {
         guard
             let listens = try values.get(
                 "webhook-bind-address", address, otherwise: BindAddress(":9443"), OperatorSettings.address)
@@ -48,10 +48,11 @@ struct WebhookSettings: Equatable {
         }
         return WebhookSettings(
             address: listens, certificates: certificates,
-            drain: try values.get("webhook-drain-timeout", durations, otherwise: .seconds(5), GoDuration.parse),
+            drain: try values.get("webhook-drain-timeout", GoDuration.remedy, otherwise: .seconds(5), GoDuration.parse),
             extraNames: (values.text("webhook-extra-names") ?? "").split(separator: ",").map(String.init),
-            authorityLifetime: try values.optional("webhook-authority-lifetime", durations, GoDuration.parse),
-            certificateLifetime: try values.optional("webhook-certificate-lifetime", durations, GoDuration.parse),
-            settleTime: try values.optional("webhook-settle-time", durations, GoDuration.parse))
+            authorityLifetime: try values.optional("webhook-authority-lifetime", GoDuration.remedy, GoDuration.parse),
+            certificateLifetime: try values.optional(
+                "webhook-certificate-lifetime", GoDuration.remedy, GoDuration.parse),
+            settleTime: try values.optional("webhook-settle-time", GoDuration.remedy, GoDuration.parse))
     }
 }

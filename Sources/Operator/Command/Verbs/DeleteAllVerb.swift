@@ -20,12 +20,7 @@ struct DeleteAllVerb: AsyncParsableCommand {
 
     @Option(
         help: ArgumentHelp("How long operator and agents may take. Default: 5m.", valueName: "duration"),
-        transform: { text in
-            guard let duration = GoDuration.parse(text) else {
-                throw ValidationError("write a duration such as 5m or 300s")
-            }
-            return duration
-        })
+        transform: GoDuration.flag)
     var timeout: Duration = .seconds(300)
 
     @Flag(

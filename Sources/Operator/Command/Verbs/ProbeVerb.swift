@@ -25,12 +25,7 @@ struct ProbeVerb: AsyncParsableCommand {
 
     @Option(
         help: ArgumentHelp("How long it is asked. Default: 1m.", valueName: "duration"),
-        transform: { text in
-            guard let duration = GoDuration.parse(text) else {
-                throw ValidationError("write a duration such as 1m or 30s")
-            }
-            return duration
-        })
+        transform: GoDuration.flag)
     var timeout: Duration = .seconds(60)
 
     private static let pause = Duration.seconds(1)

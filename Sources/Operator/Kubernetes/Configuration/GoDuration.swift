@@ -2,6 +2,20 @@
 public enum GoDuration {
     private static let units: [(name: String, seconds: Double)] = [("ms", 0.001), ("h", 3600), ("m", 60), ("s", 1)]
 
+    /// Tells people how to write a duration.
+    public static let remedy = "write a duration such as 15s or 1m30s"
+
+    /// A text that is no duration.
+    public struct Malformed: Error, CustomStringConvertible {
+        public var description: String { GoDuration.remedy }
+    }
+
+    /// The value of a flag.
+    public static func flag(_ text: String) throws(Malformed) -> Duration {
+        guard let duration = parse(text) else { throw Malformed() }
+        return duration
+    }
+
     /// Nil: the text is no duration, or one of more than 1e9 seconds.
     public static func parse(_ text: String) -> Duration? {
         var rest = Substring(text)
