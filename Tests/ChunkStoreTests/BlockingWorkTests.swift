@@ -10,14 +10,18 @@ private let owner = WorkOwner("m", isOnDisk: false)
 
 /// Asks for work when nobody refers to it any more, as a file does that is closed by a thread for what blocks.
 private final class LastReference: Sendable {
+    private let work: BlockingWork
     private let closed: DispatchSemaphore
-    init(_ closed: DispatchSemaphore) { self.closed = closed }
-    deinit { BlockingWork.shared.submit(.uploads, for: owner) { [closed] in closed.signal() } }
+    init(_ work: BlockingWork, _ closed: DispatchSemaphore) {
+        self.work = work
+        self.closed = closed
+    }
+    deinit { work.submit(.uploads, for: owner) { [closed] in closed.signal() } }
 }
 
 @Suite(.serialized) struct BlockingWorkTests {
     @Test func `work that is let go of may ask for work`() {
-        let work = BlockingWork.shared
+        let work = BlockingWork()
         let (begun, gate, closed) = (DispatchSemaphore(value: 0), DispatchSemaphore(value: 0), DispatchSemaphore(value: 0))
         let threads = BlockingWork.Lane.uploads.threads
         for _ in 0..<threads {
@@ -28,7 +32,7 @@ private final class LastReference: Sendable {
         }
         for _ in 0..<threads { begun.wait() }
         for _ in 0..<100 {
-            let held = LastReference(closed)
+            let held = LastReference(work, closed)
             work.submit(.uploads, for: owner) { withExtendedLifetime(held) {} }
         }
         for _ in 0..<threads { gate.signal() }
@@ -36,7 +40,7 @@ private final class LastReference: Sendable {
     }
 
     @Test func `work that waits for a thread is given up at once, and work that runs is not`() {
-        let work = BlockingWork.shared
+        let work = BlockingWork()
         let (begun, gate) = (DispatchSemaphore(value: 0), DispatchSemaphore(value: 0))
         let calls = Mutex<[String]>([])
         let stop = WorkStop()
@@ -68,9 +72,9 @@ private final class LastReference: Sendable {
         #expect(calls.withLock { $0 } == ["stopped", "ran", "ran", "stopped"])
     }
 
-    @Test func `models take turns at a thread, and work in slices lets the others have theirs`() {
+    @Test func `models take turns at a thread, and work in slices lets the others have theirs`() async {
         let work = BlockingWork.shared
-        let busy = BusyThreads(.completion)
+        let busy = await BusyThreads(.completion)
         defer { busy.release(BlockingWork.Lane.completion.threads - 1) }
         let order = Mutex<[String]>([])
         let done = DispatchSemaphore(value: 0)
@@ -112,21 +116,22 @@ private final class LastReference: Sendable {
     }
 
     @Test func `a disk that hangs holds up no cache in memory`() {
+        let work = BlockingWork()
         let gate = DispatchSemaphore(value: 0)
         for lane in BlockingWork.Lane.allCases {
             for _ in 0..<lane.threads + 3 {
-                BlockingWork.shared.submit(lane, for: WorkOwner("disk", isOnDisk: true)) { gate.wait() }
+                work.submit(lane, for: WorkOwner("disk", isOnDisk: true)) { gate.wait() }
             }
         }
         let done = DispatchSemaphore(value: 0)
         for lane in BlockingWork.Lane.allCases {
-            BlockingWork.shared.submit(lane, for: WorkOwner("memory", isOnDisk: false)) { done.signal() }
+            work.submit(lane, for: WorkOwner("memory", isOnDisk: false)) { done.signal() }
         }
         for _ in BlockingWork.Lane.allCases { done.wait() }
         for lane in BlockingWork.Lane.allCases { for _ in 0..<lane.threads + 3 { gate.signal() } }
     }
 
-    @Test func `a small file has its name before the digests of large ones are taken`() throws {
+    @Test func `a small file has its name before the digests of large ones are taken`() async throws {
         let scratch = Scratch()
         let root = try CacheDirectory(root: scratch.path, .models, medium: .init(preference: .directory))
         defer { root.close() }
@@ -147,7 +152,7 @@ private final class LastReference: Sendable {
         }
         let (large, files) = try complete("large/", ["a", "b"], bytes)
         let (small, smallFiles) = try complete("small/", ["c"], Array(bytes[..<100]))
-        let busy = BusyThreads(.completion)
+        let busy = await BusyThreads(.completion)
         defer { busy.release(BlockingWork.Lane.completion.threads - 1) }
         let order = Mutex<[String]>([])
         let done = DispatchSemaphore(value: 0)

@@ -375,7 +375,7 @@ private final class Flag: Sendable {
         func look() { world.model.publishWithFreeNames(logger: logger) { told.wrappingAdd(1, ordering: .relaxed) } }
         look()
         // Both threads have done what they had.
-        let busy = BusyThreads(.completion)
+        let busy = await BusyThreads(.completion)
         busy.release()
         #expect(world.files[1].state == .failed && told.load(ordering: .relaxed) == 0)
         try FileManager.default.removeItem(atPath: foreign)
@@ -421,7 +421,7 @@ private final class Flag: Sendable {
             return told.isSet.load(ordering: .relaxed)
         }
         // The successor cannot read what is here as long as they are busy.
-        let busy = BusyThreads(.completion)
+        let busy = await BusyThreads(.completion)
         model.share(peers: link, limits: limits, logger: logger)
         let meanwhile = try #require(await model.swarmReport())
         #expect(meanwhile.heldBlocks >= before.heldBlocks)
@@ -439,7 +439,7 @@ private final class Flag: Sendable {
         world.model.updateBegins()
         world.model.publishWithFreeNames(logger: logger) {}
         // Both threads have done what they had.
-        let busy = BusyThreads(.completion)
+        let busy = await BusyThreads(.completion)
         busy.release()
         #expect(world.files[1].state == .failed)
         world.model.updateEnded()

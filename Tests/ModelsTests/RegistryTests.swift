@@ -224,7 +224,7 @@ private final class World: Sendable {
         let world = try await World()
         let data = try world.put("x", 1)
         let registry = try world.registry()
-        let busy = BusyThreads(.completion)
+        let busy = await BusyThreads(.completion)
         let held = try await world.hold(registry)
         let file = held.model.cached.files[0]
         try await eventually("every chunk is there") { file.missingChunks().isEmpty }
@@ -253,7 +253,7 @@ private final class World: Sendable {
         try await eventually("the first fill has ended") { !former.model.isFilling }
         registry.release(former)
         let usage = former.model.cached.usage
-        let busy = BusyThreads(.copies)
+        let busy = await BusyThreads(.copies)
         let held = try await world.hold(registry, prefix: "n")
         #expect(former.model.cached.usage == usage, "to be copied is no use by a reader")
         if isEvicted {

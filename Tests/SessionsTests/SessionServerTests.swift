@@ -49,7 +49,7 @@ private final class World: Sendable {
 
     func close() async {
         server.stop()
-        ended.wait()
+        try? await onThread { [ended] in ended.wait() }
         await registry.close()
     }
 }
@@ -85,16 +85,18 @@ private final class Client {
     func send(_ bytes: [UInt8]) { _ = Glibc.send(descriptor, bytes, bytes.count, Int32(MSG_NOSIGNAL)) }
 
     /// The next packet; nil: the agent ended the conversation.
-    func receive() throws -> Packet? {
-        var buffer = [UInt8](repeating: 0, count: Packet.maximumBytes)
-        var waited = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
-        try #require(poll(&waited, 1, 60_000) == 1, "the agent says nothing")
-        let count = recv(descriptor, &buffer, buffer.count, 0)
-        return count > 0 ? try Packet(decoding: Array(buffer.prefix(count))) : nil
+    func receive() async throws -> Packet? {
+        let bytes = try await onThread { [descriptor] in
+            var buffer = [UInt8](repeating: 0, count: Packet.maximumBytes)
+            var waited = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+            try #require(poll(&waited, 1, 60_000) == 1, "the agent says nothing")
+            return Array(buffer.prefix(max(0, recv(descriptor, &buffer, buffer.count, 0))))
+        }
+        return bytes.isEmpty ? nil : try Packet(decoding: bytes)
     }
 
-    func error() throws -> (code: UInt32, message: String)? {
-        if case .error(let code, let message) = try receive() { (code, message) } else { nil }
+    func error() async throws -> (code: UInt32, message: String)? {
+        if case .error(let code, let message) = try await receive() { (code, message) } else { nil }
     }
 }
 
@@ -178,14 +180,14 @@ private final class SilentStore: Sendable {
             try await eventually("the store is asked") { store.requests == number + 1 }
         }
         try await eventually("the clients are gone") { world.server.sessionCount == 0 }
-        let refused = try #require(try Client(world.socket).error())
+        let refused = try #require(try await Client(world.socket).error())
         #expect(refused.code == AgentFailure.Code.capacity.rawValue && refused.message.contains("process \(getpid()) has \(SessionCensus.mostOfProcess)"))
         // The openings end, and with them their places.
         store.refuse()
         try await eventually("there is a place") {
             let client = try Client(world.socket)
             client.send(.subscribe)
-            return try client.error()?.code == AgentFailure.Code.protocol.rawValue
+            return try await client.error()?.code == AgentFailure.Code.protocol.rawValue
         }
         store.close()
         await world.close()
@@ -199,16 +201,16 @@ private final class SilentStore: Sendable {
         try await eventually("the store is asked") { store.requests == 1 }
         // Its opening goes on, so the other one's question is answered before.
         other.send(.control(json: Array("{\"status\":{}}".utf8)))
-        guard case .control = try other.receive() else {
+        guard case .control = try await other.receive() else {
             Issue.record("no status")
             return
         }
         store.refuse()
-        let error = try #require(try waiting.error())
+        let error = try #require(try await waiting.error())
         #expect(error.code == AgentFailure.Code.denied.rawValue, "\(error)")
-        #expect(try waiting.receive() == nil)
+        #expect(try await waiting.receive() == nil)
         other.send(.control(json: Array("{\"status\":{}}".utf8)))
-        guard case .control = try other.receive() else {
+        guard case .control = try await other.receive() else {
             Issue.record("no status")
             return
         }
@@ -230,7 +232,7 @@ private final class SilentStore: Sendable {
             let client = try Client(world.socket)
             client.send(.open(settings: settings))
             if round % 2 == 1 {
-                guard case .opened = try client.receive() else {
+                guard case .opened = try await client.receive() else {
                     Issue.record("not opened")
                     return
                 }
@@ -255,16 +257,16 @@ private final class SilentStore: Sendable {
         for bytes in [[UInt8](repeating: 9, count: 40), [1], Packet.notice.encoded, Packet.demand(file: 0, offset: 0, length: 1).encoded] {
             let client = try Client(world.socket)
             client.send(bytes)
-            #expect(try client.error()?.code == AgentFailure.Code.protocol.rawValue)
-            #expect(try client.receive() == nil)
+            #expect(try await client.error()?.code == AgentFailure.Code.protocol.rawValue)
+            #expect(try await client.receive() == nil)
         }
         let store = try SilentStore()
         let twice = try Client(world.socket)
         for _ in 0..<2 { twice.send(.open(settings: world.settings(port: store.port))) }
-        #expect(try twice.error()?.message.contains("a second open") == true)
-        #expect(try twice.receive() == nil)
+        #expect(try await twice.error()?.message.contains("a second open") == true)
+        #expect(try await twice.receive() == nil)
         other.send(.control(json: Array("{\"status\":{}}".utf8)))
-        guard case .control = try other.receive() else {
+        guard case .control = try await other.receive() else {
             Issue.record("no status")
             return
         }
@@ -280,16 +282,16 @@ private final class SilentStore: Sendable {
         let (own, cache) = (try Client(world.socket), try Client(path))
         try await eventually("both are there") { world.server.sessionCount == 2 }
         world.server.close(cache: "u")
-        #expect(try cache.receive() == nil)
+        #expect(try await cache.receive() == nil)
         #expect(!FileManager.default.fileExists(atPath: path))
         own.send(.control(json: Array("{\"status\":{}}".utf8)))
-        guard case .control = try own.receive() else {
+        guard case .control = try await own.receive() else {
             Issue.record("no status")
             return
         }
         // At the end every client reads end of file, and nothing listens.
         await world.close()
-        #expect(try own.receive() == nil)
+        #expect(try await own.receive() == nil)
         #expect(!FileManager.default.fileExists(atPath: world.socket))
     }
 }

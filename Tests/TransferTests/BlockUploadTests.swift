@@ -34,7 +34,7 @@ import Testing
     @Test func `a disk that is slow holds up no other request`() async throws {
         let folder = try TemporaryFolder()
         let node = try await ServingNode(folder, bytes: 5 << 20, medium: .disk)
-        let busy = BusyThreads(.uploads)
+        let busy = await BusyThreads(.uploads)
         let slow = try (0..<4).map { _ in try RawPeer(node) }
         for peer in slow { peer.get(0..<5 << 20) }
         for await input in node.net.inputs { if case .uploads(4) = input { break } }

@@ -96,7 +96,7 @@ import Transfer
         let cache = try cache()
         let source = FakeSource(cache.contents)
         let fill = fill(cache, source, donors: donors(donor, for: cache, keys: ["a", "b", "c"]))
-        let busy = BusyThreads(.copies)
+        let busy = await BusyThreads(.copies)
         let run = Task { await fill.run() }
         await fill.demand(file: 0, offset: 4 << 20, length: 1)
         let file = cache.model.files[0]
@@ -129,7 +129,7 @@ import Transfer
         let donor = try await donor()
         let cache = try cache()
         let source = FakeSource(cache.contents)
-        let busy = BusyThreads(.copies)
+        let busy = await BusyThreads(.copies)
         let stopped = fill(cache, source, donors: donors(donor, for: cache, keys: ["a", "b", "c"]))
         let run = Task { await stopped.run() }
         await stopped.demand(file: 0, offset: 0, length: 1)
@@ -169,7 +169,7 @@ import Transfer
         let donor = try await donor()
         let cache = try cache()
         let source = FakeSource(cache.contents)
-        let busy = BusyThreads(.copies)
+        let busy = await BusyThreads(.copies)
         let file = cache.model.files[0]
         // A stalled disk of which only demands bring anything.
         let fill = fill(
@@ -186,8 +186,8 @@ import Transfer
     @Test func `a reader's wait for a copy is told as that`() async throws {
         let donor = try await donor()
         let cache = try cache()
-        let copies = BusyThreads(.copies)
-        let demands = BusyThreads(.awaitedCopies)
+        let copies = await BusyThreads(.copies)
+        let demands = await BusyThreads(.awaitedCopies)
         let fill = fill(
             cache, FakeSource(cache.contents), donors: donors(donor, for: cache, keys: ["a", "b", "c"]),
             pace: CopyPace(patience: .seconds(3600)))
@@ -232,7 +232,7 @@ import Transfer
         }
 
         /// The reads that hang bring wrong bytes; returns once what follows them is over.
-        func frees() throws {
+        func frees() async throws {
             for file in cache.model.files {
                 file.onReadForCopy(nil)
                 let handle = try FileHandle(forUpdating: URL(filePath: "\(cache.model.directory)/\(file.key)"))
@@ -240,7 +240,7 @@ import Transfer
                 try handle.close()
             }
             for _ in 0..<reads { gate.signal() }
-            for lane in [BlockingWork.Lane.copies, .awaitedCopies] { BusyThreads(lane).release() }
+            for lane in [BlockingWork.Lane.copies, .awaitedCopies] { await BusyThreads(lane).release() }
         }
     }
 
@@ -267,7 +267,7 @@ import Transfer
             await next.run()
             return cache.model.files.allSatisfy { $0.state == .complete }
         }
-        try donor.frees()
+        try await donor.frees()
         try expectRight(cache, source)
         #expect(stopped.meter.copiedBytes == 0)
     }
@@ -283,7 +283,7 @@ import Transfer
         await run.value
         try cache.root.evict(cache.model)
         let next = try cache.root.open(cache.model.manifest)
-        try donor.frees()
+        try await donor.frees()
         #expect(next.files.allSatisfy { $0.receivedChunks == 0 && $0.state == .filling })
         await swarm.shutDown()
     }
@@ -294,7 +294,7 @@ import Transfer
         let (fill, source, run) = try await hangingFill(of: cache, from: donor, pace: CopyPace(patience: .seconds(3600)))
         await run.value
         #expect(fill.meter.copiedBytes == 0)
-        try donor.frees()
+        try await donor.frees()
         try expectRight(cache, source)
     }
 
@@ -306,7 +306,7 @@ import Transfer
         let run = Task { await fill.run() }
         try await eventually("the fill is over") { cache.model.files.allSatisfy { $0.state == .failed } }
         await run.value
-        try donor.frees()
+        try await donor.frees()
         #expect(pool.usedBytes == 0 && fill.meter.copiedBytes == 0)
     }
 
@@ -327,7 +327,7 @@ import Transfer
         try await eventually("the second fill is over") { second.model.files.allSatisfy { $0.state != .filling } }
         await run.value
         await firstRun.value
-        try hung.frees()
+        try await hung.frees()
         try expectRight(first, firstSource)
         if isRefused {
             #expect(fill.failure == .store(.noSuchKey))
@@ -342,7 +342,7 @@ import Transfer
     ) async throws -> (fill: ModelFill, source: FakeSource, busy: BusyThreads, run: Task<Void, Never>) {
         let donor = try await donor()
         let source = FakeSource(cache.contents) { _, _ in .fails(StoreError(kind, detail: "no"), after: 0) }
-        let busy = BusyThreads(.copies)
+        let busy = await BusyThreads(.copies)
         let fill = fill(
             cache, source, donors: donors(donor, for: cache, keys: ["a", "b", "c"]), pace: CopyPace(patience: .milliseconds(200)))
         let run = Task { await fill.run() }
@@ -428,7 +428,7 @@ import Transfer
         try handle.write(contentsOf: [0xee])
         try handle.close()
         let source = FakeSource(cache.contents)
-        let busy = BusyThreads(.copies)
+        let busy = await BusyThreads(.copies)
         let (fill, swarm) = try await swarmFill(cache, source, donors: donors(donor, for: cache, keys: ["a", "b", "c"]))
         let run = Task { await fill.run() }
         // The damaged one and a right one, for readers.
@@ -449,7 +449,7 @@ import Transfer
         let donor = try await donor()
         let cache = try cache()
         let source = FakeSource(cache.contents)
-        let busy = BusyThreads(.copies)
+        let busy = await BusyThreads(.copies)
         let (fill, swarm) = try await swarmFill(
             cache, source, donors: donors(donor, for: cache, keys: ["a", "b", "c"]), pace: CopyPace(patience: .milliseconds(200)))
         await fill.run()
@@ -465,7 +465,7 @@ import Transfer
         let donor = try await donor()
         let cache = try cache()
         let source = FakeSource(cache.contents) { _, _ in .fails(StoreError(kind, detail: "no"), after: 0) }
-        let busy = BusyThreads(.copies)
+        let busy = await BusyThreads(.copies)
         let (fill, swarm) = try await swarmFill(
             cache, source, donors: donors(donor, for: cache, keys: ["a", "b", "c"]), pace: CopyPace(patience: .milliseconds(200)))
         let run = Task { await fill.run() }
@@ -483,7 +483,7 @@ import Transfer
         let donor = try await donor()
         let cache = try cache()
         let source = FakeSource(cache.contents) { _, _ in .fails(StoreError(.wrongSecret, detail: "no"), after: 0) }
-        let busy = BusyThreads(.copies)
+        let busy = await BusyThreads(.copies)
         let (fill, swarm) = try await swarmFill(
             cache, source, donors: donors(donor, for: cache, keys: ["a", "b", "c"]), pace: CopyPace(patience: .milliseconds(200)))
         let run = Task { await fill.run() }
@@ -501,7 +501,7 @@ import Transfer
         let donor = try await donor(files: files)
         let cache = try cache(files: files)
         let source = FakeSource(cache.contents) { _, _ in .fails(StoreError(.wrongSecret, detail: "no"), after: 0) }
-        let busy = BusyThreads(.copies)
+        let busy = await BusyThreads(.copies)
         let copies = Copies()
         let (fill, swarm) = try await swarmFill(
             cache, source, donors: donors(donor, for: cache, keys: ["a", "b", "c"]), pace: CopyPace(patience: .milliseconds(200)),
@@ -533,8 +533,8 @@ import Transfer
     @Test func `in a swarm a reader's wait for a copy is told as that`() async throws {
         let donor = try await donor()
         let cache = try cache()
-        let copies = BusyThreads(.copies)
-        let demands = BusyThreads(.awaitedCopies)
+        let copies = await BusyThreads(.copies)
+        let demands = await BusyThreads(.awaitedCopies)
         let (fill, swarm) = try await swarmFill(
             cache, FakeSource(cache.contents), donors: donors(donor, for: cache, keys: ["a", "b", "c"]),
             pace: CopyPace(patience: .seconds(3600)))

@@ -86,7 +86,7 @@ import Transfer
         let cache = try FakeCache(folder: folder.file("cache"), files: ["a": 5 << 20])
         let pool = StagingPool(limitBytes: 16 << 20)
         let source = FakeSource(cache.contents)
-        let busy = BusyThreads(.completion)
+        let busy = await BusyThreads(.completion)
         let stopped = fill(cache, source, pool)
         let run = Task { await stopped.run() }
         let file = cache.model.files[0]

@@ -167,7 +167,7 @@ import Transfer
     @Test func `a stop waits neither for the check of a file nor for that of chunks that were here`() async throws {
         let folder = try TemporaryFolder()
         let nodes = try await nodes(1, folder, files: ["a": 5 << 20]) { _, cache in FakeSource(cache.contents) }
-        let (node, busy) = (nodes[0], BusyThreads(.completion))
+        let (node, busy) = (nodes[0], await BusyThreads(.completion))
         let file = node.cache.model.files[0]
         let run = Task { await node.fill.run() }
         try await eventually("every chunk is there") { file.missingChunks().isEmpty }
@@ -256,7 +256,7 @@ import Transfer
     @Test func `a fill after another offers what is here at once, and its readers wait for no check`() async throws {
         let folder = try TemporaryFolder()
         let node = try await stopped(folder)
-        let busy = BusyThreads(.completion)
+        let busy = await BusyThreads(.completion)
         let second = try next(after: node, source: FakeSource(node.cache.contents))
         let run = Task { await second.run() }
         await second.demand(file: 0, offset: 8 << 20, length: 1)
@@ -282,7 +282,7 @@ import Transfer
         try data.seek(toOffset: 3 << 20)
         try data.write(contentsOf: [0x55, 0x66])
         try data.close()
-        let (checks, background) = (BusyThreads(.completion), BusyThreads(.background))
+        let (checks, background) = (await BusyThreads(.completion), await BusyThreads(.background))
         let root = try CacheDirectory(root: folder.file("0"), .models, medium: .init(preference: .directory))
         let model = try root.open(manifest)
         let source = FakeSource(node.cache.contents)
@@ -309,7 +309,7 @@ import Transfer
         let folder = try TemporaryFolder()
         let nodes = try await nodes(2, folder, files: ["a": 5 << 20]) { _, cache in FakeSource(cache.contents) { _, _ in .hangs } }
         let (node, other) = (nodes[0], nodes[1])
-        let busy = BusyThreads(.completion)
+        let busy = await BusyThreads(.completion)
         let limits = FillLimits(maximumTransfers: 8, storeDeadline: .seconds(3))
         let fill = try next(after: node, source: FakeSource(node.cache.contents), limits: limits)
         let run = Task { await fill.run() }

@@ -67,7 +67,7 @@ public final class BlockingWork: Sendable {
     private let onMemory: [WorkLane]
     private let onDisk: [WorkLane]
 
-    init() {
+    package init() {
         onMemory = Self.lanes()
         onDisk = Self.lanes()
     }
