@@ -17,12 +17,14 @@ package struct AddressShares: Sendable {
     private static let leastBytes: UInt64 = 4096
 
     package init(addresses: Int) {
+        precondition(addresses > 0, "a transfer leaves from some address")
         active = Array(repeating: 0, count: addresses)
         dealt = Array(repeating: 0, count: addresses)
     }
 
     /// The address for a transfer of a worker that has `own` transfers of each.
     package mutating func deal(_ bytes: UInt64, own: [Int]) -> Int {
+        precondition(own.count == active.count, "a worker counts its transfers of each address")
         let fewest = active.min() ?? 0
         let able = active.indices.filter { active[$0] <= fewest + 1 }
         let fewestOwn = able.map { own[$0] }.min() ?? 0
@@ -34,5 +36,8 @@ package struct AddressShares: Sendable {
         return chosen
     }
 
-    package mutating func end(_ address: Int) { active[address] -= 1 }
+    package mutating func end(_ address: Int) {
+        precondition(active[address] > 0, "a transfer ends once, and at the address that it was dealt")
+        active[address] -= 1
+    }
 }

@@ -56,6 +56,7 @@ package struct AnswerFraming: Sendable {
 
     /// Counts bytes of the body that went past `feed`, at most `plainBytesLeft`.
     package mutating func tookPlain(_ count: Int) {
+        precondition(count >= 0 && UInt64(count) <= plainBytesLeft, "more bytes went past than the body has")
         guard case .body(let left) = state, count > 0 else { return }
         state = left > UInt64(count) ? .body(left: left - UInt64(count)) : .done
     }

@@ -1,3 +1,9 @@
+// Why not `curl_easy_recv` and `curl_easy_send`, which need no duplicate of libcurl's socket: over TLS one call returns
+// one record, of 16 KiB at most, out of a read that libcurl makes for OpenSSL. That is the cost that this connection is
+// here to avoid. `TLSShim` reads as much from the socket as the caller's buffer still holds, into memory that all
+// connections of a thread share, and OpenSSL decrypts it to where it belongs. libcurl would also keep an easy handle
+// for each idle connection, and would end sessions and authorities at times of its own (`TLSTrust`). So libcurl
+// resolves, chooses the source address and connects; from then on the socket is ours.
 import CurlShim
 import Glibc
 import LinuxShim

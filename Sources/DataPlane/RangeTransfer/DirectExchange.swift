@@ -162,6 +162,7 @@ final class DirectExchange {
     /// SO_RCVLOWAT (socket(7)): poll(2) reports the socket once so much is there, at its end, and when its buffer is
     /// full (tcp(7)).
     private func setLowWaterMark(_ bytes: Int32) {
+        precondition(bytes > 0, "0 would mean the kernel's own mark, which is 1")
         guard bytes != lowWaterMark else { return }
         lowWaterMark = bytes
         var value = bytes
@@ -269,6 +270,7 @@ struct SpeedWatch {
 
     /// To be asked about once a second.
     mutating func isStalled(bytes: UInt64, now: ContinuousClock.Instant) -> Bool {
+        precondition(bytes >= lastBytes, "bytes that have come stay counted")
         let passed = lastLook.duration(to: now)
         guard passed >= .milliseconds(500) else { return false }
         let rate = Double(bytes - lastBytes) / (passed / .seconds(1))

@@ -30,6 +30,7 @@ struct HandlePool {
     }
 
     mutating func give(_ entry: Entry) {
+        precondition(active[entry.source] > 0, "a handle is given back once")
         active[entry.source] -= 1
         sources.end(entry.source)
         idle[entry.source].append(entry.handle)

@@ -207,6 +207,7 @@ final class Worker: @unchecked Sendable {
             openDeadline: transfer.connectBegan + configuration.connectTimeout,
             wakeInterval: configuration.wakeInterval, now: .now)
         active[transfer.identifier] = Active(transfer: transfer, entry: entry, way: .direct(exchange))
+        precondition(exchanges.count == watched.count, "each exchange has its socket at its own index")
         exchanges.append(exchange)
         watched.append(curl_waitfd(fd: connection.descriptor, events: exchange.events, revents: 0))
         if case .waits = step(exchange) { watch(exchange) }
@@ -391,7 +392,9 @@ final class Worker: @unchecked Sendable {
 
     /// poll(2) passes a negative descriptor over: a hang-up of a paused one would be reported again and again.
     private func watch(_ exchange: DirectExchange) {
-        guard let index = exchanges.firstIndex(where: { $0 === exchange }) else { return }
+        guard let index = exchanges.firstIndex(where: { $0 === exchange }) else {
+            preconditionFailure("an exchange that has ended is not watched any more")
+        }
         let rests = exchange.rests
         watched[index].fd = rests ? -1 : exchange.connection.descriptor
         watched[index].events = exchange.events
@@ -399,7 +402,9 @@ final class Worker: @unchecked Sendable {
     }
 
     private func forget(_ exchange: DirectExchange) {
-        guard let index = exchanges.firstIndex(where: { $0 === exchange }) else { return }
+        guard let index = exchanges.firstIndex(where: { $0 === exchange }) else {
+            preconditionFailure("an exchange ends once")
+        }
         exchanges.remove(at: index)
         watched.remove(at: index)
     }

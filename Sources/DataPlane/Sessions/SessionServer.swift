@@ -189,6 +189,7 @@ package final class SessionServer: Sendable {
             let (isServed, refusal): (Bool, String?) = state.withLock { state in
                 guard state.listeners[listening] != nil else { return (false, nil) }
                 if let refusal = state.census.arrived(session.peer, session.scope) { return (false, refusal) }
+                precondition(state.sessions[descriptor] == nil, "a number was closed before its session was forgotten")
                 state.sessions[descriptor] = session
                 return (true, nil)
             }

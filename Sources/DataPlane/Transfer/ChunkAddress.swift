@@ -24,6 +24,7 @@ public struct ChunkRun: Hashable, Sendable {
     public let chunks: Range<Int>
 
     public init(file: Int, chunks: Range<Int>) {
+        precondition(!chunks.isEmpty && chunks.lowerBound >= 0, "a run has a chunk")
         self.file = file
         self.chunks = chunks
     }

@@ -45,6 +45,7 @@ public struct ConcurrencyController: Sendable {
 
     /// To be called every 100 ms or so with the bytes received since the start and the transfers in flight.
     public mutating func tick(totalBytes: Int64, inFlight: Int, now: Instant) {
+        precondition((minimum...maximum).contains(limit), "the limit keeps its bounds")
         // A window in which there was not enough to do says nothing about the limit.
         if inFlight < limit { wasSaturated = false }
         guard windowStart.duration(to: now) >= Self.window else { return }

@@ -1,3 +1,5 @@
+internal import DequeModule
+
 /// Decides which chunk of a model to fetch next. A pure value: events in, one address out.
 ///
 /// Four sources of work, in this order:
@@ -41,10 +43,8 @@ public struct FillPlanner: Sendable {
     private let edges: [ChunkAddress]
     private var edgeCursor = 0
     private var prefetchOrder: PrefetchOrder
-    private var demands: [ChunkAddress] = []
-    private var demandsHead = 0
-    private var predictionQueue: [ChunkAddress] = []
-    private var predictionsHead = 0
+    private var demands = Deque<ChunkAddress>()
+    private var predictionQueue = Deque<ChunkAddress>()
     /// Chunks that were predicted, not demanded, and have not been handed out.
     private var predicted: Set<ChunkAddress> = []
     private var backingOff: [ChunkAddress: Instant] = [:]
@@ -69,6 +69,7 @@ public struct FillPlanner: Sendable {
         chunkCounts: [Int], prefetches: Bool = true, readAheadChunks: Int = 8,
         isPresent: (ChunkAddress) -> Bool = { _ in false }
     ) {
+        precondition(chunkCounts.allSatisfy { $0 >= 0 } && readAheadChunks >= 0, "a number of chunks is not negative")
         self.prefetches = prefetches
         self.readAheadChunks = readAheadChunks
         var base: [Int] = []
@@ -163,6 +164,7 @@ public struct FillPlanner: Sendable {
     /// - Parameter least: `demand`: only a chunk that a reader waits for may begin the run; `prediction`: also one that
     ///   it will wait for.
     public mutating func next(now: Instant, upTo count: Int, least: Kind = .any) -> ChunkRun? {
+        precondition(count > 0, "a run has a chunk")
         guard let (first, continuation) = pick(now: now, least) else { return nil }
         take(first)
         var end = first.chunk + 1
@@ -188,13 +190,7 @@ public struct FillPlanner: Sendable {
 
     /// The chunk, and how its run may go on.
     private mutating func pick(now: Instant, _ least: Kind) -> (ChunkAddress, Continuation)? {
-        while demandsHead < demands.count {
-            let address = demands[demandsHead]
-            demandsHead += 1
-            if demandsHead == demands.count {
-                demands.removeAll(keepingCapacity: true)
-                demandsHead = 0
-            }
+        while let address = demands.popFirst() {
             if states[index(address)] == .demanded { return (address, afterDemand(address)) }
         }
         if let due = nextDue(now: now, demandsOnly: least != .any) {
@@ -202,13 +198,7 @@ public struct FillPlanner: Sendable {
             return (due, .never)
         }
         if least == .demand { return nil }
-        while predictionsHead < predictionQueue.count {
-            let address = predictionQueue[predictionsHead]
-            predictionsHead += 1
-            if predictionsHead == predictionQueue.count {
-                predictionQueue.removeAll(keepingCapacity: true)
-                predictionsHead = 0
-            }
+        while let address = predictionQueue.popFirst() {
             if predicted.contains(address) { return (address, .wanted) }
         }
         return least == .any ? pickAhead() : nil
@@ -321,6 +311,7 @@ public struct FillPlanner: Sendable {
         backingOff[address] = nil
         predicted.remove(address)
         wanted.remove(address)
+        precondition(missingPerFile[address.file] > 0 && missing > 0, "more chunks came than the file lacks")
         missingPerFile[address.file] -= 1
         missing -= 1
         return missingPerFile[address.file] == 0
@@ -387,7 +378,11 @@ public struct FillPlanner: Sendable {
         case .demanded: demandedCount += step
         default: break
         }
+        precondition(idleCount >= 0 && demandedCount >= 0, "a chunk leaves each state as often as it came to it")
     }
 
-    private func index(_ address: ChunkAddress) -> Int { base[address.file] + address.chunk }
+    private func index(_ address: ChunkAddress) -> Int {
+        precondition(address.chunk >= 0 && address.chunk < chunkCount(ofFile: address.file), "a chunk of the next file")
+        return base[address.file] + address.chunk
+    }
 }

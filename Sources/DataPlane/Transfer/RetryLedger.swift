@@ -85,6 +85,8 @@ package struct RetryLedger<Unit: Hashable & Sendable>: Sendable {
     package mutating func failed(
         _ unit: Unit, position: UInt64, fault: FetchFault, asked: Duration?, now: Instant, draw: Double
     ) -> Verdict {
+        precondition(fault != .lostFile && fault != .lostSource, "a fault that ends the file is not retried")
+        precondition((0..<1).contains(draw), "a draw is a uniform number in 0..<1")
         var record = records[unit] ?? Record(since: now, farthest: position, begin: position)
         record.farthest = max(record.farthest, position)
         if record.farthest >= record.begin + Self.progressBytes {

@@ -163,6 +163,7 @@ public final class CachedFile: Sendable {
 
     /// Bytes of the file that the chunk holds; the last chunk may be short.
     public func range(ofChunk chunk: Int) -> Range<UInt64> {
+        precondition(chunk >= 0 && chunk < chunkCount, "a chunk beyond the file has no bytes")
         let start = UInt64(chunk) * chunkBytes
         return start..<min(start + chunkBytes, size)
     }

@@ -206,15 +206,22 @@ final class PresenceMap: @unchecked Sendable {
 
     // MARK: Bits
 
-    func isReceived(_ chunk: Int) -> Bool { mc_atomic_load_u64(received + chunk / 64) >> UInt64(chunk % 64) & 1 == 1 }
-    func isVisible(_ chunk: Int) -> Bool { mc_atomic_load_u64(visible + chunk / 64) >> UInt64(chunk % 64) & 1 == 1 }
-    func setReceived(_ chunk: Int) { _ = mc_atomic_or_u64(received + chunk / 64, 1 << UInt64(chunk % 64)) }
-    func setVisible(_ chunk: Int) { _ = mc_atomic_or_u64(visible + chunk / 64, 1 << UInt64(chunk % 64)) }
-    func clearReceived(_ chunk: Int) { _ = mc_atomic_and_u64(received + chunk / 64, ~(1 << UInt64(chunk % 64))) }
-    func clearVisible(_ chunk: Int) { _ = mc_atomic_and_u64(visible + chunk / 64, ~(1 << UInt64(chunk % 64))) }
+    func isReceived(_ chunk: Int) -> Bool { mc_atomic_load_u64(received + word(of: chunk)) & bit(chunk) != 0 }
+    func isVisible(_ chunk: Int) -> Bool { mc_atomic_load_u64(visible + word(of: chunk)) & bit(chunk) != 0 }
+    func setReceived(_ chunk: Int) { _ = mc_atomic_or_u64(received + word(of: chunk), bit(chunk)) }
+    func setVisible(_ chunk: Int) { _ = mc_atomic_or_u64(visible + word(of: chunk), bit(chunk)) }
+    func clearReceived(_ chunk: Int) { _ = mc_atomic_and_u64(received + word(of: chunk), ~bit(chunk)) }
+    func clearVisible(_ chunk: Int) { _ = mc_atomic_and_u64(visible + word(of: chunk), ~bit(chunk)) }
+
+    private func word(of chunk: Int) -> Int {
+        precondition(chunk >= 0 && chunk < Int(layout.chunkCount), "the bits beyond are another section's")
+        return chunk / 64
+    }
+    private func bit(_ chunk: Int) -> UInt64 { 1 << UInt64(chunk % 64) }
 
     /// Bits of the word that stand for chunks.
     private func mask(_ word: Int) -> UInt64 {
+        precondition(word >= 0 && word < layout.words, "a word of bits beyond the last chunk's")
         let rest = Int(layout.chunkCount) - word * 64
         return rest >= 64 ? .max : (1 << UInt64(rest)) - 1
     }
@@ -227,8 +234,15 @@ final class PresenceMap: @unchecked Sendable {
     func trim() { for w in 0..<layout.words { mc_atomic_store_u64(received + w, receivedWord(w)) } }
     var receivedCount: Int { (0..<layout.words).reduce(0) { $0 + receivedWord($1).nonzeroBitCount } }
 
-    func checksum(_ chunk: Int) -> UInt64 { mc_atomic_load_u64(checksums + chunk) }
-    func setChecksum(_ chunk: Int, _ value: UInt64) { mc_atomic_store_u64(checksums + chunk, value) }
+    func checksum(_ chunk: Int) -> UInt64 {
+        precondition(chunk >= 0 && chunk < Int(layout.chunkCount), "a chunk beyond the file has no checksum")
+        return mc_atomic_load_u64(checksums + chunk)
+    }
+    /// Before the bit that says that the chunk is here (``setReceived(_:)``).
+    func setChecksum(_ chunk: Int, _ value: UInt64) {
+        precondition(chunk >= 0 && chunk < Int(layout.chunkCount), "a chunk beyond the file has no checksum")
+        mc_atomic_store_u64(checksums + chunk, value)
+    }
 
     // MARK: State
 

@@ -23,7 +23,9 @@ package struct TurnQueue<Owner: Hashable, Item> {
     /// The item whose turn it is; nil: nobody waits.
     package mutating func next() -> Item? {
         guard let owner = turns.popFirst() else { return nil }
-        let item = lines[owner]?.popFirst()
+        guard let item = lines[owner]?.popFirst() else {
+            preconditionFailure("an owner whose line is empty waits for no turn")
+        }
         if lines[owner]?.isEmpty == true { lines[owner] = nil } else { turns.append(owner) }
         return item
     }

@@ -37,6 +37,7 @@ public final class ChunkAssembly: @unchecked Sendable {
     private let isMapped: Bool
 
     init(file: CachedFile, chunk: Int, blockBytes: UInt64) {
+        precondition(blockBytes > 0, "a block has bytes")
         self.file = file
         self.chunk = chunk
         self.blockBytes = blockBytes
@@ -52,6 +53,7 @@ public final class ChunkAssembly: @unchecked Sendable {
 
     /// Of the file, bytes.
     public func range(ofBlock block: Int) -> Range<UInt64> {
+        precondition(block >= 0 && block < blockCount, "the chunk has no such block")
         let start = range.lowerBound + UInt64(block) * blockBytes
         return start..<min(start + blockBytes, range.upperBound)
     }
@@ -120,6 +122,7 @@ public final class ChunkAssembly: @unchecked Sendable {
 
     func writerEnded() {
         state.withLock { state in
+            precondition(state.writers > 0, "a block's writer ends once: others still write to the mapping")
             state.writers -= 1
             guard state.writers == 0, !state.isOpen else { return }
             state.mapped?.unmap()
@@ -130,6 +133,9 @@ public final class ChunkAssembly: @unchecked Sendable {
     /// The bytes of `range` in the mapping, safe to write; nil where nothing is mapped.
     func mappedSpace(_ range: Range<UInt64>) throws(ChunkStoreError) -> UnsafeMutableRawBufferPointer? {
         guard isMapped else { return nil }
+        precondition(
+            range.lowerBound >= self.range.lowerBound && range.upperBound <= self.range.upperBound,
+            "bytes of another chunk are not in this mapping")
         let offset = Int(range.lowerBound - self.range.lowerBound)
         let result = state.withLock { state -> Result<Space?, ChunkStoreError> in
             do throws(MappedRange.Refused) {

@@ -36,6 +36,7 @@ struct MappedRange {
     ///
     /// - Throws: a negative errno, -ENOSPC when the medium has no space for them.
     mutating func writable(from offset: Int, length: Int) throws(Refused) -> UnsafeMutableRawBufferPointer {
+        precondition(offset >= 0 && length >= 0 && offset + length <= count, "bytes beyond the mapping")
         while populated < offset + length {
             let step = min(Self.step, count - populated)
             let result = mc_populate_write(base + populated, step)

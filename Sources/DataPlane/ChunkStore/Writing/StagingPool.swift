@@ -86,6 +86,7 @@ public final class StagingPool: Sendable {
 
     fileprivate func give(back buffer: Buffer, of fill: Int) {
         change { state in
+            precondition(state.free.count < state.made, "a buffer comes back once: two writers would share it")
             state.free.append(buffer)
             state.queue.returned(by: fill)
         }

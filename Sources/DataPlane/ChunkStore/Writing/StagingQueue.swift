@@ -175,6 +175,7 @@ package struct StagingQueue: Sendable {
         guard let fill = chosen else { return nil }
         grants += 1
         used += 1
+        precondition(used <= limit, "no more buffers are granted than there are")
         members[fill]?.buffers += 1
         members[fill]?.lastGrant = grants
         switch lane {

@@ -117,6 +117,7 @@ package final class LeasePool<Key: Hashable & Sendable, Value: Sendable>: Sendab
         state.withLock { state in
             state.making[key] = nil
             guard !state.isClosed else { return false }
+            precondition(state.entries[key] == nil, "users with equal keys share one value")
             state.entries[key] = Entry(value: made, users: 1, unusedSince: .now)
             return true
         }

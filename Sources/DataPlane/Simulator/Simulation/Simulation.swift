@@ -73,6 +73,7 @@ public struct Simulation {
         arrange()
         let limit = UInt64((seconds > 0 ? seconds : parameters.wireTime * 40 + 120) * 1e9)
         while unfinished > 0, let event = queue.next() {
+            precondition(event.time >= now, "an event was scheduled for a time that has passed")
             now = event.time
             if now > limit { break }
             report.events += 1

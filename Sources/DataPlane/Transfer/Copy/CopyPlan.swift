@@ -30,6 +30,7 @@ package struct CopyPlan: Sendable {
         package init(
             file: Int, chunkCount: Int, chunksOfUnit: Int, isMissing: @escaping @Sendable (Int) -> Bool = { _ in true }
         ) {
+            precondition(chunkCount >= 0 && chunksOfUnit > 0, "a unit has a chunk")
             self.file = file
             self.chunkCount = chunkCount
             self.chunksOfUnit = chunksOfUnit
@@ -105,6 +106,7 @@ package struct CopyPlan: Sendable {
                 default: rest.append((file.file, number))
                 }
             }
+            precondition(copies[file.file] == nil, "a file is copied from one other cache")
             if !copy.waiting.isEmpty { copies[file.file] = copy }
         }
         order = heads + tails + rest
@@ -169,6 +171,7 @@ package struct CopyPlan: Sendable {
             return nil
         }
         chunks.waiting -= unit.chunks.count
+        precondition(chunks.waiting >= 0, "a chunk waits once")
         return unit
     }
 
@@ -177,6 +180,7 @@ package struct CopyPlan: Sendable {
             copy.underWay.remove(number) != nil
         else { preconditionFailure("a unit's copy ends once") }
         chunks.underWay -= unit.chunks.count
+        precondition(chunks.underWay >= 0, "a chunk is under way once")
         if end == .damaged { copy.damaged += 1 }
         let isAwaited = copy.awaited.remove(number) != nil
         copies[unit.file] = copy

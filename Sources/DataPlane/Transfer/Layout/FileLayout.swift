@@ -17,6 +17,7 @@ package struct FileLayout: Sendable, Hashable {
         var sliceBytes: UInt64 { (range.upperBound - range.lowerBound) / count }
 
         func slice(_ expert: UInt64) -> Range<UInt64> {
+            precondition(expert < count, "the slice of an expert that the tensor has not")
             let start = range.lowerBound + expert * sliceBytes
             return start..<start + sliceBytes
         }

@@ -60,6 +60,7 @@ public struct BlockLayout: Sendable, Equatable {
 
     /// The file a block belongs to.
     public func file(of block: Int) -> Int {
+        precondition(block >= 0 && block < count, "the model has no such block")
         var low = 0
         var high = fileSizes.count
         while high - low > 1 {
@@ -81,6 +82,9 @@ public struct BlockLayout: Sendable, Equatable {
 
     /// Blocks of one chunk.
     public func blocks(ofChunk chunk: Int, file: Int) -> Range<Int> {
+        precondition(
+            chunk >= 0 && UInt64(chunk) * chunkBytes < fileSizes[file],
+            "a chunk beyond the file has blocks of the next one")
         let perChunk = Int(chunkBytes / blockBytes)
         let first = fileStarts[file] + chunk * perChunk
         return first..<min(first + perChunk, fileStarts[file + 1])

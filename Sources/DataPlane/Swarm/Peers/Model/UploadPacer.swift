@@ -20,6 +20,7 @@ final class UploadPacer: Sendable {
 
     /// Nanoseconds to wait before `bytes` may leave.
     func reserve(bytes: Int) -> Int64 {
+        precondition(bytes >= 0, "bytes that leave are not negative")
         var time = timespec()
         clock_gettime(CLOCK_MONOTONIC, &time)
         let now = Int64(time.tv_sec) * 1_000_000_000 + Int64(time.tv_nsec)

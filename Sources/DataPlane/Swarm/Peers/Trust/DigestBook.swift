@@ -33,6 +33,7 @@ public struct DigestBook: Sendable {
     }
 
     public mutating func asserted(_ block: Int, digest: UInt64, by peer: Peer) {
+        precondition(peer >= 0, "a negative number stands for the store, whose word settles a digest")
         guard !sendersOfWrongBytes.contains(peer) else { return }
         guard let entry = entries[block] else {
             entries[block] = Entry(digest: digest, asserter: peer)
