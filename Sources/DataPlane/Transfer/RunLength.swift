@@ -19,6 +19,7 @@ package struct RunLength: Sendable {
     package func chunks(
         chunkBytes: UInt64, medianBytesPerSecond: Double?, missingChunks: Int, transfers: Int, isLimited: Bool
     ) -> Int {
+        precondition(missingChunks >= 0 && transfers >= 0, "neither chunks nor transfers are fewer than none")
         if isLimited { return 1 }
         let bytes = min(max(minimumBytes, (medianBytesPerSecond ?? 0) * seconds), maximumBytes)
         return max(1, min(Int(bytes / Double(max(chunkBytes, 1))), missingChunks / (2 * max(transfers, 1))))

@@ -20,6 +20,7 @@ public struct SlowTransferPolicy: Sendable {
     public func shouldRestart(
         bytesPerSecond: Double, medianBytesPerSecond: Double?, age: Duration, restarts: Int
     ) -> Bool {
+        precondition(restarts >= 0, "a number of restarts is not negative")
         guard let median = medianBytesPerSecond, restarts < 5 else { return false }
         guard age >= grace * (1 << restarts) else { return false }
         return bytesPerSecond * factor < median

@@ -53,6 +53,7 @@ public final class CopyTurn: Sendable {
     package func begins(_ assemblies: [ChunkAssembly], readsAside: Bool) -> Bool {
         state.withLock { state in
             guard !state.isGivenUp else { return false }
+            precondition(state.phase == .waiting, "a turn is for one copy")
             state.phase = .reading
             state.readsAside = readsAside
             state.assemblies = assemblies
@@ -65,6 +66,7 @@ public final class CopyTurn: Sendable {
     package func writes(_ body: () throws(ChunkStoreError) -> Void) throws(ChunkStoreError) -> Bool {
         let begins = state.withLock { state in
             guard !state.isGivenUp else { return false }
+            precondition(state.phase == .reading, "bytes are read before they are written")
             state.phase = .writing
             return true
         }
@@ -83,6 +85,7 @@ public final class CopyTurn: Sendable {
     package func ends() -> Bool {
         state.withLock { state in
             guard !state.isGivenUp else { return false }
+            precondition(state.phase == .reading, "a copy ends once, after its last write")
             state.phase = .over
             state.assemblies = []
             return true

@@ -75,6 +75,7 @@ package final class PodReader: Sendable {
     /// An opening failed.
     package func refused() {
         state.withLock { state in
+            precondition(state.openings > 0, "an opening fails or succeeds, once")
             state.openings -= 1
             if state.openings == 0, state.holds.isEmpty { state.times.ends(.now) }
         }
@@ -84,6 +85,7 @@ package final class PodReader: Sendable {
     func reads(_ hold: ModelHold) {
         let progress = hold.model.progress
         state.withLock { state in
+            precondition(state.openings > 0, "an opening fails or succeeds, once")
             state.openings -= 1
             state.holds.insert(hold.number)
             state.model = hold.model
@@ -96,7 +98,7 @@ package final class PodReader: Sendable {
     package func leaves(_ hold: ModelHold) {
         let supply = hold.model.supply
         let isLast = state.withLock { state in
-            state.holds.remove(hold.number)
+            precondition(state.holds.remove(hold.number) != nil, "a hold that the pod has is released once")
             let wasWaiting = !state.awaited.isEmpty
             state.awaited.removeAll { $0.hold == hold.number }
             if wasWaiting, state.awaited.isEmpty { state.times.waitsNoMore(supply, .now) }

@@ -58,6 +58,7 @@ package final class DiskQueue: Sendable {
     private func next() -> Job? {
         state.withLock { state in
             if let job = state.waiting.popFirst() { return job }
+            precondition(state.threads > 0, "a thread that ends was counted")
             state.threads -= 1
             return nil
         }

@@ -34,6 +34,7 @@ package final class SharedLook<Value: Sendable>: Sendable {
     private func run(_ disk: DiskQueue, _ look: @escaping @Sendable () -> Value) async -> Value {
         let value = await disk.run(look)
         state.withLock { state in
+            precondition(state.current != nil, "one look is under way at a time")
             state.current = state.next
             state.next = nil
         }

@@ -36,7 +36,10 @@ package final class CopyThreads: Sendable {
 
     /// The turn has a thread, until ``ended(_:)``.
     package func began(_ turn: CopyTurn, _ kind: Kind) {
-        copies.withLock { $0[ObjectIdentifier(turn)] = Copy(turn: turn, kind: kind) }
+        copies.withLock { copies in
+            precondition(copies[ObjectIdentifier(turn)] == nil, "a turn has one thread")
+            copies[ObjectIdentifier(turn)] = Copy(turn: turn, kind: kind)
+        }
     }
 
     /// The thread has come back.
