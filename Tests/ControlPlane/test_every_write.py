@@ -212,15 +212,9 @@ class Eviction(Scenario):
 SCENARIOS = [Warmup, ListingWithSecret, ListingWithRole, Deletion, ForcedDeletion, Replacement, TemplateEdit, WrongPin, RefusedInclude, Eviction]
 
 
-# Known and not mended: a listing Job that an operator left behind is not taken up by the next one, and goes with its ttlSecondsAfterFinished alone.
-LEAVES_LISTING = {(Replacement, "killed"), (TemplateEdit, "killed")}
-
-
 @pytest.mark.parametrize("fault", every.FAULTS)
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda one: one.__name__)
-def test_a_fault_at_a_step_ends_as_none(w, scenario, fault, request):
-    if (scenario, str(fault)) in LEAVES_LISTING:
-        request.applymarker(pytest.mark.xfail(reason="a listing Job stays until its time to live is over"))
+def test_a_fault_at_a_step_ends_as_none(w, scenario, fault):
     with every.paused(w) if scenario is TemplateEdit else contextlib.nullcontext():
         exhaust(w, scenario(w), fault)
 

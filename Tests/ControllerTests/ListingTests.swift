@@ -58,6 +58,56 @@ import Testing
         #expect(told.withLock { $0.count } == 2)
     }
 
+    private func listingJob(_ change: (inout OutlineMetadata) -> Void = { _ in }) -> JobOutline {
+        let owner = Owner(namespace: "team", name: "qwen", uid: "uid-1")
+        var metadata = OutlineMetadata()
+        metadata.name = Names.listing(cache: owner.name, uid: owner.uid)
+        metadata.namespace = owner.namespace
+        metadata.uid = "job-1"
+        metadata.labels = [Names.componentLabel: Names.listingComponent]
+        metadata.ownerReferences = [owner.reference]
+        change(&metadata)
+        return JobOutline(metadata: metadata)
+    }
+
+    @Test func `A listing Job is one whose label, owner and name the operator would have written`() {
+        let key = ObjectKey(namespace: "team", name: Names.listing(cache: "qwen", uid: "uid-1"))
+        #expect(ListingJobView(listingJob()) == ListingJobView(key: key, uid: "job-1"))
+        #expect(ListingJobView(listingJob { $0.deletionTimestamp = Timestamp(secondsSinceEpoch: 1) })?.isDeleting == true)
+        #expect(ListingJobView(listingJob { $0.labels?[Names.componentLabel] = nil }) == nil)
+        #expect(ListingJobView(listingJob { $0.ownerReferences = nil }) == nil)
+        #expect(ListingJobView(listingJob { $0.ownerReferences?[0].controller = nil }) == nil)
+        #expect(ListingJobView(listingJob { $0.ownerReferences?[0].uid = "uid-2" }) == nil, "the name is another's")
+        #expect(ListingJobView(listingJob { $0.name = "qwen-list" }) == nil)
+    }
+
+    @Test func `A listing Job that nobody follows is left, until it is gone`() {
+        let key = ObjectKey(namespace: "team", name: "qwen-list"), other = ObjectKey(namespace: "team", name: "base-list")
+        var jobs = ListingLeftovers()
+        let old = ListingJobView(key: key, uid: "1")
+        #expect(jobs.saw(old), "of an operator before")
+        #expect(jobs.leftovers == [old])
+        jobs.isGone(uid: "1")
+        #expect(jobs.leftovers.isEmpty)
+
+        let own = ListingJobView(key: key, uid: "2")
+        jobs.follow(key)
+        #expect(!jobs.saw(own) && jobs.leftovers.isEmpty, "a look reads its result")
+        let second = ListingJobView(key: other, uid: "3")
+        #expect(jobs.saw(second) && jobs.leftovers == [second], "the look is another ModelCache's")
+        #expect(!jobs.saw(ListingJobView(key: other, uid: "3", isDeleting: true)) && jobs.leftovers.isEmpty)
+
+        // The look of an edited spec begins before the outdated one has ended.
+        jobs.follow(key)
+        #expect(!jobs.leave(key) && jobs.leftovers.isEmpty)
+        #expect(jobs.leave(key) && jobs.leftovers == [own], "its deletion was not taken")
+        jobs.follow(key)
+        #expect(jobs.leftovers.isEmpty)
+        jobs.isGone(uid: "2")
+        #expect(!jobs.leave(key))
+        #expect(jobs.saw(ListingJobView(key: key, uid: "4")), "the watch was late to tell of it")
+    }
+
     @Test func `A Job that does not start is told while it waits, and at the deadline`() {
         let start = ContinuousClock.now
         var wait = ListingWait(job: "qwen-list", now: start)

@@ -8,7 +8,8 @@
 // docs/development.md follows a change through it. `ModelCacheController` connects the parts.
 // - `Plan` is a pure function of `Observed` and a time. `Memory` is what an operator remembers between two plans.
 // - `Applier` gives orders to `OrderRunner` and looks at sources to `ResolutionRunner`, beside the reconciles.
-// - `OrphanSweep` removes what is left of ModelCaches that are gone.
+// - `OrphanSweep` removes what is left of ModelCaches that are gone, `ListingSweep` the Jobs of listings that nobody
+//   follows.
 // - `LabelledPods` follows pods that name a ModelCache, `CallerKeys` the cluster's token keys.
 // Invariants:
 // - Names follow from ModelCache and node, and nothing that must survive is in `Memory` alone: an operator may be
@@ -64,6 +65,7 @@ public final class ModelCacheController: Sendable {
     private let labelledPods: LabelledPods
     private let starts: StartRecorder
     private let listingPods: ListingPods
+    private let listingSweep: ListingSweep
     private let queue: ReconcileQueue
     private let agents: AgentClient
     private let poller: AgentPoller
@@ -120,7 +122,8 @@ public final class ModelCacheController: Sendable {
         let sweep = OrphanSweep(
             client: client, world: world, namespace: options.namespace, logger: logger, order: { orders.start($0) })
         let listingPods = ListingPods(client: client, namespace: options.namespace, logger: logger)
-        let lister = ListingJobRunner(client: client, ends: listingPods.ends)
+        let listingSweep = ListingSweep(client: client, logger: logger)
+        let lister = ListingJobRunner(client: client, ends: listingPods.ends, sweep: listingSweep)
         let resolutions = try Self.resolutions(world, lister, options, queue, logger)
         let applier = Applier(
             client: client, world: world, recorder: recorder, logger: logger,
@@ -157,6 +160,7 @@ public final class ModelCacheController: Sendable {
         self.sweep = sweep
         self.orders = orders
         self.listingPods = listingPods
+        self.listingSweep = listingSweep
         self.resolutions = resolutions
         self.authSignals = authSignals
         collectCensus(metrics)
@@ -273,6 +277,7 @@ public final class ModelCacheController: Sendable {
                         }
                         group.addTask { await self.orders.run() }
                         group.addTask { await self.sweep.run() }
+                        group.addTask { await self.listingSweep.run() }
                         group.addTask { await self.resolutions.run() }
                         await queue.run(workers: self.options.workers) { try await reconciler.reconcile($0) }
                         group.cancelAll()
@@ -336,6 +341,7 @@ public final class ModelCacheController: Sendable {
             },
             // The agent's next report tells the outcome of a Job.
             job: { job in if !job.isUnfinished { poller.want(job.node) } },
+            listing: { [listingSweep] in listingSweep.changed($0, $1) },
             wake: wake)
     }
 

@@ -113,11 +113,6 @@ class View:
     def is_ready(self, name) -> bool:
         return self.status(name).get("phase") == "Ready"
 
-    def passing(self, name: str) -> int:
-        """Listing Jobs that have ended: one that an operator left behind goes with its ttlSecondsAfterFinished, of which nobody takes care here."""
-        return sum(1 for job in self.jobs(name) if job["spec"].get("ttlSecondsAfterFinished") == 600
-                   and any(one["type"] in ("Complete", "Failed") and one["status"] == "True" for one in job.get("status", {}).get("conditions", [])))
-
     def jobs(self, name) -> list[dict]:
         return [one for one in self.items(self.jobs_path) if one["metadata"]["annotations"].get("modelcache.io/name") == name]
 
@@ -149,7 +144,7 @@ class View:
         warmups = self.warmups(name)
         return {
             "phase": self.status(name).get("phase"), "finalizers": cache["metadata"].get("finalizers"), "deletion": cache["metadata"].get("deletionTimestamp"),
-            "warmups": sorted(warmups), "others": len(self.jobs(name)) - len(warmups) - self.passing(name), "volumes": len(self.volumes(name)), "claims": len(self.claims(name)),
+            "warmups": sorted(warmups), "others": len(self.jobs(name)) - len(warmups), "volumes": len(self.volumes(name)), "claims": len(self.claims(name)),
             "ready": sorted(node for node, state in self.w.copies(name).items() if state == "Ready"), "secrets": self.names(f"{self.core}/secrets") == self.secrets,
             "annotations": [one for one in cache["metadata"].get("annotations", {}) if "evict" in one],
         }

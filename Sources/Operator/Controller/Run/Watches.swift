@@ -7,22 +7,24 @@ internal import Logging
 struct Watches: Sendable {
     private let caches: Reflector<ModelCache, ModelCache>
     private let nodes: Reflector<Node, NodeView>
-    private let jobs: Reflector<JobOutline, JobView>
+    private let jobs: Reflector<JobOutline, WatchedJob>
     private let claims: Reflector<PersistentVolumeClaim, ClaimView>
     private let volumes: Reflector<PersistentVolume, VolumeView>
     private let agents: Reflector<Pod, AgentPod>
 
     init(client: KubernetesClient, options: ControllerOptions, logger: Logger) {
-        let ours = ListOptions(labelSelector: "\(Names.managedByLabel)=\(Names.managedBy),\(Names.uidLabel)")
+        let managed = "\(Names.managedByLabel)=\(Names.managedBy)"
+        let ours = ListOptions(labelSelector: "\(managed),\(Names.uidLabel)")
         let agent = ListOptions(labelSelector: "\(Names.agentLabel.key)=\(Names.agentLabel.value)")
         caches = Reflector(client: client, namespace: options.namespace, logger: logger)
         nodes = Reflector(
             client: client, selecting: ListOptions(labelSelector: options.agentNodeSelector),
             logger: logger
         ) { NodeView($0, now: .now) }
-        jobs = Reflector(client: client, namespace: options.namespace, selecting: ours, logger: logger) {
-            JobView($0, now: .now)
-        }
+        // Those that list a source have no label with the uid.
+        jobs = Reflector(
+            client: client, namespace: options.namespace, selecting: ListOptions(labelSelector: managed), logger: logger
+        ) { WatchedJob($0, now: .now) }
         claims = Reflector(client: client, namespace: options.namespace, selecting: ours, logger: logger) {
             ClaimView($0)
         }
@@ -36,11 +38,15 @@ struct Watches: Sendable {
     ///
     /// An object that was deleted and made again between two lists comes as one that was modified.
     ///
-    /// - Parameter going: a ModelCache is being deleted, or gone.
+    /// - Parameters:
+    ///   - going: a ModelCache is being deleted, or gone.
+    ///   - job: a warm-up Job has come, or its phase is another one.
+    ///   - listing: a Job that lists a source, as it was and as it is.
     func connect(
         to world: World, going: @escaping @Sendable () -> Void,
         pods: @escaping @Sendable (ReflectorEvent<AgentPod>) -> Void,
         job: @escaping @Sendable (JobView) -> Void,
+        listing: @escaping @Sendable (ListingJobView?, ListingJobView?) -> Void,
         wake: @escaping @Sendable ([ObjectKey], WakeReason, ReconcileQueue.Urgency) -> Void
     ) {
         // Before the list's changes are told.
@@ -67,16 +73,18 @@ struct Watches: Sendable {
             }
         }
         jobs.addHandler { event in
-            switch event {
-            case .added(_, let new):
-                wake(world.set(new, isConfirmed: true), .job, .soon)
-                job(new)
-            case .modified(_, let old, let new):
-                if old.uid != new.uid { wake(world.removeJob(old), .job, .soon) }
-                wake(world.set(new, isConfirmed: true), .job, .soon)
-                if old.phase != new.phase { job(new) }
-            case .deleted(_, let gone): wake(world.removeJob(gone), .job, .soon)
-            }
+            let (before, after): (WatchedJob?, WatchedJob?) =
+                switch event {
+                case .added(_, let new): (nil, new)
+                case .modified(_, let old, let new): (old, new)
+                case .deleted(_, let gone): (gone, nil)
+                }
+            if before?.listing != nil || after?.listing != nil { listing(before?.listing, after?.listing) }
+            let old = before?.warmup
+            if let old, old.uid != after?.warmup?.uid { wake(world.removeJob(old), .job, .soon) }
+            guard let new = after?.warmup else { return }
+            wake(world.set(new, isConfirmed: true), .job, .soon)
+            if old?.phase != new.phase { job(new) }
         }
         claims.addHandler { event in
             switch event {
@@ -133,6 +141,26 @@ struct Watches: Sendable {
     var haveSynced: Bool {
         areFollowed && jobs.hasSynced && claims.hasSynced && volumes.hasSynced && agents.hasSynced
     }
+}
+
+/// A Job of this operator or of one before it.
+enum WatchedJob: Sendable, Hashable {
+    case warmup(JobView)
+    case listing(ListingJobView)
+
+    /// Nil for one that is neither.
+    init?(_ job: JobOutline, now: WallTime) {
+        if let warmup = JobView(job, now: now) {
+            self = .warmup(warmup)
+        } else if let listing = ListingJobView(job) {
+            self = .listing(listing)
+        } else {
+            return nil
+        }
+    }
+
+    var warmup: JobView? { if case .warmup(let view) = self { view } else { nil } }
+    var listing: ListingJobView? { if case .listing(let view) = self { view } else { nil } }
 }
 
 /// The facts that are needed about an agent's pod.

@@ -97,7 +97,7 @@ public struct ListingJob: Sendable, Equatable {
             automountServiceAccountToken: false, enableServiceLinks: false,
             securityContext: WarmupPod.securityContext(pods), priorityClassName: pods.priorityClassName,
             imagePullSecrets: WarmupPod.pullSecrets(pods), runtimeClassName: pods.runtimeClassName)
-        // Not the label by which warm-up Jobs are watched: this one is followed by who made it.
+        // Not the label of warm-up Jobs: ``ListingJobView`` knows this one by its component.
         var labels = owner.labels
         labels[Names.uidLabel] = nil
         labels[Names.componentLabel] = Names.listingComponent

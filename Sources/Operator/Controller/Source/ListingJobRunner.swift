@@ -2,9 +2,11 @@ internal import CRD
 internal import Kubernetes
 
 /// Carries a ``ListingJob`` out: makes the Job, waits for its pod's end as ``ListingWait`` says, and deletes it.
+/// ``ListingSweep`` deletes one whose deletion was not taken.
 struct ListingJobRunner: Sendable {
     let client: KubernetesClient
     let ends: ListingEnds
+    let sweep: ListingSweep
 
     private enum Event: Sendable {
         case ended(ListingEnd)
@@ -17,6 +19,12 @@ struct ListingJobRunner: Sendable {
     /// - Parameter waiting: told why the Job does not start, while it does not.
     /// - Throws: what the API server answered when the Job could not be looked at; `CancellationError`.
     func message(of job: ListingJob, waiting: SourceResolver.Waiting) async throws -> Result<String, SourceFailure> {
+        try await sweep.follow(job.key) { try await followed(job, waiting: waiting) }
+    }
+
+    private func followed(_ job: ListingJob, waiting: SourceResolver.Waiting) async throws
+        -> Result<String, SourceFailure>
+    {
         let made: Job
         switch try await create(job, waiting: waiting) {
         case .success(let job): made = job
@@ -24,11 +32,11 @@ struct ListingJobRunner: Sendable {
         }
         do {
             let result = try await outcome(of: job, uid: made.uid, waiting: waiting)
-            try? await delete(job.key, uid: made.uid)
+            try? await sweep.delete(job.key, uid: made.uid)
             return result
         } catch is CancellationError {
-            // Of a task that is not cancelled.
-            Task { try? await delete(job.key, uid: made.uid) }
+            // In a task that is not cancelled.
+            await Task { try? await sweep.delete(job.key, uid: made.uid) }.value
             throw CancellationError()
         }
     }
@@ -42,7 +50,7 @@ struct ListingJobRunner: Sendable {
         while true {
             do {
                 // One of an operator before may be there, finished or not: its answer may be old.
-                try await delete(job.key)
+                try await sweep.delete(job.key)
                 return .success(try await client.create(job.manifest))
             } catch let error as KubernetesError {
                 switch error.atCreation(of: "the Job \(job.key.name) that lists the source") {
@@ -101,14 +109,5 @@ struct ListingJobRunner: Sendable {
         let found = try await examiner.examine(key, uid: uid, pods: pods, before: wait.examination)
         if let why = wait.looked(found) { waiting(why) }
         return nil
-    }
-
-    /// - Parameter uid: of the only Job that may be deleted; nil: any.
-    private func delete(_ key: ObjectKey, uid: String? = nil) async throws {
-        do {
-            _ = try await client.delete(Job.self, key, DeleteOptions(propagation: .background, uid: uid))
-        } catch let error as KubernetesError where error.isNotFound || (uid != nil && error.isConflict) {
-            return
-        }
     }
 }

@@ -27,9 +27,13 @@ public struct Owner: Sendable, Hashable {
     /// The ModelCache that controls an object, nil when none does or when the object's label names another: anybody who
     /// may make Jobs or claims in a namespace may also write our labels on them.
     static func controlling(_ references: [OwnerReference]?, label uid: String?) -> OwnerReference? {
+        controlling(references).flatMap { $0.uid == uid ? $0 : nil }
+    }
+
+    /// The ModelCache that controls an object, nil when none does. An object has one controller at most.
+    static func controlling(_ references: [OwnerReference]?) -> OwnerReference? {
         references?.first { reference in
             (reference.controller ?? false) && reference.kind == kind && reference.apiVersion == apiVersion
-                && reference.uid == uid
         }
     }
 
