@@ -187,6 +187,35 @@ import Testing
         #expect(try patch.applied(to: PodFixtures.pod(annotations: mark))["metadata"]?["annotations"]?[PodLabels.injected] == nil)
     }
 
+    @Test(arguments: [
+        ["containers": [["image": "i"]]], ["containers": [["name": "A b"]]], ["containers": [["name": "a"], ["name": "a"]]],
+        ["initContainers": [["name": "a"]], "containers": [["name": "a"]]],
+        ["containers": [["name": "a"]], "volumes": [["persistentVolumeClaim": ["claimName": "c", "readOnly": true]]]],
+    ] as [JSONValue])
+    func `a pod with names that the API server refuses is left alone`(spec: JSONValue) throws {
+        guard case .object(let members) = spec else { Issue.record("no object"); return }
+        let pod = PodFixtures.pod(spec: members)
+        let patch = PodPatch.make(pod)
+        guard case .leftAlone = patch.outcome else { Issue.record("\(patch.outcome)"); return }
+        let after = try patch.applied(to: pod)
+        #expect(after["spec"] == pod["spec"] && PodPatch.make(after).operations.isEmpty)
+    }
+
+    @Test func `a name of the annotation that no container has does not come to mean the waiting one`() throws {
+        let pod = PodFixtures.pod(
+            annotations: [PodLabels.mode: "Wait", PodLabels.container: "main,modelcache-wait"],
+            spec: ["containers": [["name": "main"]]])
+        let after = try injected(pod).pod
+        #expect(after["spec"]?["initContainers"]?[0]?["name"] == "modelcache-wait-2")
+        #expect(PodPatch.make(after).operations.isEmpty)
+    }
+
+    @Test func `LD_PRELOAD is split as the linker does, by bytes`() throws {
+        let mark: JSONValue = .string("\u{301}x.so")
+        let pod = PodFixtures.pod(spec: ["containers": [["name": "main", "env": [["name": "LD_PRELOAD", "value": mark]]]]])
+        #expect(PodPatch.make(try injected(pod).pod).operations.isEmpty)
+    }
+
     @Test func namesOfVolumesThatOthersHaveAreNotTaken() throws {
         let volumes: JSONValue = [["name": "modelcache", "emptyDir": [:]], ["name": "modelcache-2", "emptyDir": [:]], ["name": "modelcache-token", "emptyDir": [:]]]
         let (main, after, _) = try injected(PodFixtures.pod(spec: ["volumes": volumes]))

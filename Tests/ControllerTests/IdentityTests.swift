@@ -91,13 +91,15 @@ private let second = CallerPolicy(issuer: "https://cluster", keys: #"{"keys":[{"
         }
     }
 
-    @Test func equalSetsGiveEqualTextsWhateverTheirOrder() throws {
+    @Test func `equal sets of keys give equal texts whatever their order`() throws {
         let a = #"{"use":"sig","kty":"RSA","kid":"a","alg":"RS256","n":"AQAB-_","e":"AQAB","x5c":["MII"]}"#
         let b = #"{"kty":"EC","kid":"b","crv":"P-256","x":"AA","y":"BB"}"#
         let odd = #"{"kty":"oct","kid":"c","k":"AA"},{"kty":"RSA","n":"AA","e":"AA"},{"kty":"RSA","kid":7},{"kty":"RSA","kid":"d","use":"enc"},7"#
         let text = try keys("{\"keys\":[\(a),\(b)]}")
         #expect(try keys("{\"keys\":[\(odd),\(b),\(a)]}") == text)
         #expect(text == #"{"keys":[{"alg":"RS256","e":"AQAB","kid":"a","kty":"RSA","n":"AQAB-_","use":"sig"},{"crv":"P-256","kid":"b","kty":"EC","x":"AA","y":"BB"}]}"#)
+        let other = a.replacing(#""e":"AQAB""#, with: #""e":"AQAC""#)
+        #expect(try keys("{\"keys\":[\(a),\(other)]}") == keys("{\"keys\":[\(other),\(a)]}"), "they differ in one member alone")
         for wrong in ["", "{}", #"{"keys":[]}"#, "{\"keys\":[\(odd)]}", #"{"keys":"x"}"#] {
             #expect(throws: IssuerDocuments.Problem.self) { try keys(wrong) }
         }

@@ -122,6 +122,22 @@ private let awsAnswer =
         for part in token.utf8.split(separator: 0x2e) { #expect(said.firstRange(of: Array(part)) == nil) }
     }
 
+    @Test func `an answer with a code shows nothing of the token either`() throws {
+        let script = Script { _, _ in text(200, #"{"Credentials":{"Code":"\#(token)"}}"#) }
+        let problem = try #require(throws: CredentialsProblem.self) { try fetch(try ramRole(), script) }
+        let said = Array("\(problem) \(problem.code ?? "")".utf8)
+        for part in token.utf8.split(separator: 0x2e) { #expect(said.firstRange(of: Array(part)) == nil) }
+    }
+
+    /// Swift's characters have no bound: one letter may carry any number of combining marks.
+    @Test func `a refusal has a bound in bytes`() throws {
+        let long = "e" + String(repeating: "\u{301}", count: 20_000)
+        let script = Script { _, _ in text(400, #"{"RequestId":"\#(long)","Code":"\#(long)","Message":"\#(long)"}"#) }
+        let problem = try #require(throws: CredentialsProblem.self) { try fetch(try ramRole(), script) }
+        #expect(problem.detail.utf8.count <= 500 && (problem.code ?? "").utf8.count <= 100)
+        #expect((problem.requestID ?? "").utf8.count <= 100)
+    }
+
     @Test func `AWS's refusal is read from its XML`() throws {
         let script = Script { _, _ in
             text(

@@ -35,12 +35,25 @@ public struct SettingError: Error, Sendable, Hashable, CustomStringConvertible {
 
     /// One line: `OSS_PATH "models/x": has no scheme; write it as oss://bucket/prefix/`.
     public var description: String {
-        let shown = value.map { " \"\(String($0.prefix(200)).oneLine)\"" } ?? ""
+        let shown = value.map { " \"\($0.prefix(bytes: 200).oneLine)\"" } ?? ""
         return "\(field)\(shown): \(problem); \(remedy)"
     }
 }
 
 extension String {
+    /// The beginning of whole Unicode scalars that has at most so many bytes. A character has any number of them.
+    package func prefix(bytes limit: Int) -> String {
+        guard utf8.count > limit else { return self }
+        var kept = UnicodeScalarView()
+        var bytes = 0
+        for scalar in unicodeScalars {
+            bytes += UTF8.width(scalar)
+            guard bytes <= limit else { break }
+            kept.append(scalar)
+        }
+        return String(kept)
+    }
+
     /// The text without control characters, fit for a log line.
     package var oneLine: String {
         String(String.UnicodeScalarView(unicodeScalars.map { $0.value < 0x20 || $0.value == 0x7f ? " " : $0 }))

@@ -50,7 +50,7 @@ package struct CredentialExchange: Sendable {
             throw STSRefusal.problem(
                 said?.Code, said?.Message, said?.RequestId, status: response.status, principal, hiding: token)
         }
-        return try keys(response.body, principal, service: "STS") { body in
+        return try keys(response.body, principal, service: "STS", hiding: token) { body in
             struct Answer: Decodable { var Credentials: IssuedKeys }
             return try JSONDecoder().decode(Answer.self, from: Data(body)).Credentials
         }
@@ -78,7 +78,7 @@ package struct CredentialExchange: Sendable {
         }
         let result = xml?.children.first { $0.name == "AssumeRoleWithWebIdentityResult" }
         let given = result?.children.first { $0.name == "Credentials" }
-        return try keys(response.body, principal, service: "STS") { _ in
+        return try keys(response.body, principal, service: "STS", hiding: token) { _ in
             IssuedKeys(
                 AccessKeyId: given?.child("AccessKeyId"), SecretAccessKey: given?.child("SecretAccessKey"),
                 SessionToken: given?.child("SessionToken"), Expiration: given?.child("Expiration"))
@@ -101,8 +101,10 @@ package struct CredentialExchange: Sendable {
                 remedy: "leave the variable as EKS or ECS sets it")
         }
         var headers = ["Accept: application/json"]
+        var token = ""
         if let path = endpoint.authorizationFile {
-            headers.append("Authorization: \(try text(of: path, principal, "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"))")
+            token = try text(of: path, principal, "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE")
+            headers.append("Authorization: \(token)")
         }
         let response = try send(
             CredentialRequest(
@@ -113,7 +115,7 @@ package struct CredentialExchange: Sendable {
                 response.status, "the container's endpoint", principal,
                 remedy: "check the pod's identity association, or the task's role")
         }
-        return try keys(response.body, principal, service: "the container's endpoint") {
+        return try keys(response.body, principal, service: "the container's endpoint", hiding: token) {
             try JSONDecoder().decode(IssuedKeys.self, from: Data($0))
         }
     }
@@ -124,7 +126,8 @@ package struct CredentialExchange: Sendable {
         throws(CredentialsProblem) -> StoreCredentials?
     {
         do throws(CredentialsProblem) {
-            let header = try session(service, instance, principal).map { ["\(service.tokenHeader): \($0)"] } ?? []
+            let token = try session(service, instance, principal)
+            let header = token.map { ["\(service.tokenHeader): \($0)"] } ?? []
             let role: String
             if let named = instance.role {
                 role = named
@@ -146,7 +149,7 @@ package struct CredentialExchange: Sendable {
                 throw CredentialsProblem(
                     .refused, principal, "the instance has no role \(role)", remedy: "name the role that it has")
             }
-            return try keys(body, principal, service: service.words) {
+            return try keys(body, principal, service: service.words, hiding: token ?? "") {
                 try JSONDecoder().decode(IssuedKeys.self, from: Data($0))
             }
         } catch {
@@ -222,15 +225,17 @@ package struct CredentialExchange: Sendable {
             "\(service) responded with HTTP \(status)", remedy: remedy)
     }
 
+    /// - Parameter token: the proof that was sent, which an answer may repeat.
     private func keys(
-        _ body: [UInt8], _ principal: Principal, service: String, _ decode: ([UInt8]) throws -> IssuedKeys
+        _ body: [UInt8], _ principal: Principal, service: String, hiding token: String,
+        _ decode: ([UInt8]) throws -> IssuedKeys
     ) throws(CredentialsProblem) -> StoreCredentials {
         func malformed(_ what: String) -> CredentialsProblem {
             CredentialsProblem(
                 .unavailable, principal, "the answer of \(service) \(what)", remedy: "see what answers there")
         }
         guard let issued = try? decode(body) else { throw malformed("is not what was asked for") }
-        if let code = issued.Code, code != "Success" {
+        if let code = issued.Code.map(TokenMask(token).hide), code != "Success" {
             throw CredentialsProblem(
                 .refused, principal, "\(service) says \(code)", remedy: "see that the role exists", code: code)
         }
@@ -338,6 +343,21 @@ private struct IssuedKeys: Decodable {
     }
 }
 
+/// Takes a token out of what a service says: some messages repeat parts of it.
+private struct TokenMask {
+    private let parts: [[UInt8]]
+
+    init(_ token: String) {
+        parts = token.utf8.split(separator: UInt8(ascii: ".")).map { Array($0) }.filter { $0.count > 8 }
+    }
+
+    /// Compared by bytes: a combining mark behind a part changes its last character, and no byte of it.
+    func hide(_ text: String) -> String {
+        let bytes = parts.reduce(Array(text.utf8)) { $0.replacing($1, with: Array("…".utf8)) }
+        return String(decoding: bytes, as: UTF8.self)
+    }
+}
+
 /// A refusal of STS, and its remedy.
 private struct STSRefusal: Decodable {
     var Code: String?
@@ -348,22 +368,16 @@ private struct STSRefusal: Decodable {
         _ code: String?, _ message: String?, _ requestID: String?, status: Int, _ principal: Principal,
         hiding token: String
     ) -> CredentialsProblem {
-        // Some messages repeat parts of the token. Compared by bytes: a combining mark behind one changes its last
-        // character, and no byte of it.
-        let parts = token.utf8.split(separator: UInt8(ascii: ".")).map { Array($0) }.filter { $0.count > 8 }
-        func hidden(_ text: String) -> String {
-            let bytes = parts.reduce(Array(text.utf8)) { $0.replacing($1, with: Array("…".utf8)) }
-            return String(decoding: bytes, as: UTF8.self)
-        }
-        let said = hidden(message ?? "")
-        let code = hidden(code ?? "")
+        let mask = TokenMask(token)
+        let said = mask.hide(message ?? "")
+        let code = mask.hide(code ?? "")
         let isTransient =
             status >= 500 || status == 429 || code.hasPrefix("Throttling") || code == "IDPCommunicationError"
         return CredentialsProblem(
             isTransient ? .unavailable : .refused, principal,
             "STS refused: \(said.isEmpty ? "HTTP \(status)" : said)",
             remedy: remedy(code, principal, isTransient), code: code.isEmpty ? nil : code,
-            requestID: requestID.map(hidden))
+            requestID: requestID.map(mask.hide))
     }
 
     /// The codes of https://api.aliyun.com/api/Sts/2015-04-01/AssumeRoleWithOIDC and

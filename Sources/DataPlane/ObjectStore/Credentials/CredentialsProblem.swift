@@ -24,10 +24,10 @@ public struct CredentialsProblem: Error, Sendable, Hashable, CustomStringConvert
     ) {
         self.kind = kind
         self.principal = principal
-        self.detail = String(detail.prefix(500)).oneLine
+        self.detail = detail.prefix(bytes: 500).oneLine
         self.remedy = remedy
-        self.code = code.map { String($0.prefix(100)).oneLine }
-        self.requestID = requestID.map { String($0.prefix(100)).oneLine }
+        self.code = code?.prefix(bytes: 100).oneLine
+        self.requestID = requestID?.prefix(bytes: 100).oneLine
     }
 
     public var description: String { "\(error())" }

@@ -216,7 +216,7 @@ public struct Principal: Sendable, Hashable, CustomStringConvertible {
 
     public init(_ kind: Kind, name: String = "") {
         self.kind = kind
-        self.name = String(name.prefix(300)).oneLine
+        self.name = name.prefix(bytes: 300).oneLine
     }
 
     public var description: String {

@@ -169,11 +169,13 @@ struct ContainerEdit {
             return
         }
         let value = entry["value"]?.text ?? ""
-        let listed = value.split { $0 == ":" || $0 == " " }
-        if listed.contains(Substring(library)) { return }
+        // By bytes, as the linker reads it: a combining mark behind a separator makes another character of it.
+        let listed = value.utf8.split { $0 == UInt8(ascii: ":") || $0 == UInt8(ascii: " ") }
+            .map { String(decoding: $0, as: UTF8.self) }
+        if listed.contains(library) { return }
         if let own = listed.first(where: { $0.hasSuffix("/libossc_preload.so") || $0 == "libossc_preload.so" }) {
             warnings.append(
-                "\(place) preloads \(Wording.quoted(String(own))) itself, which is used instead of the injected one")
+                "\(place) preloads \(Wording.quoted(own)) itself, which is used instead of the injected one")
             return
         }
         preload = (index, value.isEmpty ? library : "\(library):\(value)")

@@ -10,6 +10,7 @@ struct Injection {
         guard !pod.isForWindows else {
             throw LeftAlone("the pod is for Windows nodes, where the library does not work")
         }
+        try pod.checkNames()
         let request = try InjectionRequest(annotations: .object(pod.annotations))
         let models = try Self.placed(models, request)
         let targets = models.map(\.target)
@@ -19,7 +20,7 @@ struct Injection {
 
         var operations = JSONPatchOperation.append(volumes.additions, to: "/spec/volumes", present: pod.volumes)
         for edit in edits { operations += edit.operations }
-        if request.mode == .wait { operations += Self.waiting(targets, pod, volumes) }
+        if request.mode == .wait { operations += Self.waiting(targets, pod, volumes, request) }
         let mark = "\(request.mode.rawValue)/\(targets.map(\.uid).joined(separator: ","))"
         let isPresent = targets.allSatisfy { PodVolumes.modelVolume(in: pod.volumes ?? [], claim: $0.claimName) != nil }
         let wasInjected = isPresent && pod.annotations[PodLabels.injected]?.text == mark
@@ -81,13 +82,14 @@ struct Injection {
 
     /// The init containers that wait for the models, before all others.
     private static func waiting(
-        _ targets: [InjectionTarget], _ pod: PodOutline, _ volumes: PodVolumes
+        _ targets: [InjectionTarget], _ pod: PodOutline, _ volumes: PodVolumes, _ request: InjectionRequest
     ) -> [JSONPatchOperation] {
         let missing = targets.filter {
             !WaitContainer.isPresent(in: pod.initContainers ?? [], $0, volumes: volumes)
         }
         guard !missing.isEmpty else { return [] }
-        var names = Set(pod.initContainerNames + pod.containers.map(\.name))
+        // A name of the annotation that no container has must not come to mean one of these.
+        var names = Set((pod.containers + pod.initOutlines).map(\.name) + (request.containers ?? []))
         let containers = missing.map { WaitContainer.make(target: $0, pod: pod, volumes: volumes, names: &names) }
         let added: [JSONPatchOperation] =
             pod.initContainers == nil

@@ -62,13 +62,39 @@ struct PodOutline {
         self.containers = containers
     }
 
+    /// The patch and the annotation ``PodLabels/container`` name containers and volumes. The API server looks at the
+    /// names after the webhooks have.
+    ///
+    /// - Throws: ``LeftAlone`` for names that it refuses.
+    func checkNames() throws(LeftAlone) {
+        var names: Set<String> = []
+        for name in (containers + initOutlines).map(\.name) {
+            guard Self.isLabel(name) else {
+                throw LeftAlone("a container of the pod has the name \(Wording.quoted(name)), which is no DNS label")
+            }
+            guard names.insert(name).inserted else {
+                throw LeftAlone("two containers of the pod have the name \(Wording.quoted(name))")
+            }
+        }
+        guard (volumes ?? []).allSatisfy({ Self.isLabel($0["name"]?.text ?? "") }) else {
+            throw LeftAlone("a volume of the pod has a name that is no DNS label")
+        }
+    }
+
+    /// RFC 1123, as Kubernetes names containers and volumes.
+    private static func isLabel(_ name: String) -> Bool {
+        let bytes = name.utf8
+        return (1...63).contains(bytes.count) && bytes.first != UInt8(ascii: "-") && bytes.last != UInt8(ascii: "-")
+            && bytes.allSatisfy { byte in
+                (0x30...0x39).contains(byte) || (0x61...0x7a).contains(byte) || byte == UInt8(ascii: "-")
+            }
+    }
+
     /// Windows has no LD_PRELOAD and no such mounts (https://kubernetes.io/docs/concepts/windows/intro/).
     var isForWindows: Bool {
         func says(_ value: JSONValue?) -> Bool { value?.text?.lowercased() == "windows" }
         return says(spec["os"]?["name"]) || says(spec["nodeSelector"]?["kubernetes.io/os"])
     }
-
-    var initContainerNames: [String] { (initContainers ?? []).compactMap { $0["name"]?.text } }
 }
 
 /// One container of a pod.

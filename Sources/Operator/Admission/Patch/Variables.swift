@@ -52,11 +52,12 @@ enum Variables {
     /// `$(NAME)` in a value is replaced by the kubelet, `$$(NAME)` stands for itself
     /// (https://kubernetes.io/docs/tasks/inject-data-application/define-interdependent-environment-variables/).
     static func literal(_ name: String, _ value: String) -> JSONValue {
-        var escaped = ""
-        for character in value {
-            if character == "(", escaped.hasSuffix("$") { escaped.append("$") }
-            escaped.append(character)
+        // By scalars, as the kubelet reads it: a combining mark behind a parenthesis makes another character of it.
+        var escaped = String.UnicodeScalarView()
+        for scalar in value.unicodeScalars {
+            if scalar == "(", escaped.last == "$" { escaped.append("$") }
+            escaped.append(scalar)
         }
-        return ["name": .string(name), "value": .string(escaped)]
+        return ["name": .string(name), "value": .string(String(escaped))]
     }
 }

@@ -44,11 +44,13 @@ public enum IssuerDocuments {
             .filter {
                 ($0.kid?.isEmpty ?? true) == false && ($0.use ?? "sig") == "sig" && ["RSA", "EC"].contains($0.kty)
             }
-            .sorted { ($0.kid ?? "", $0.kty, $0.n ?? $0.x ?? "") < ($1.kid ?? "", $1.kty, $1.n ?? $1.x ?? "") }
         guard !keys.isEmpty else { throw Problem("\(keysPath) of the API server holds no RSA or EC key with a name") }
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-        guard let data = try? encoder.encode(JSONWebKeySet(keys)), data.count <= CallerPolicy.maximumKeysBytes else {
+        // By the bytes that are written: keys may differ in one member alone, and texts that differ may compare equal.
+        let ordered = keys.map { (key: $0, bytes: (try? encoder.encode($0)) ?? Data()) }
+            .sorted { $0.bytes.lexicographicallyPrecedes($1.bytes) }.map(\.key)
+        guard let data = try? encoder.encode(JSONWebKeySet(ordered)), data.count <= CallerPolicy.maximumKeysBytes else {
             throw Problem(
                 "\(keysPath) of the API server holds more than \(CallerPolicy.maximumKeysBytes) bytes of keys; retire old ones"
             )

@@ -22,10 +22,11 @@ enum Words {
         return "\(tenths / 10).\(tenths % 10) \(units[unit])"
     }
 
-    /// At most `limit` characters on one line.
+    /// At most `limit` Unicode scalars on one line, as the API server counts a text's length.
     static func line(_ text: String, limit: Int) -> String {
-        let flat = String(
-            String.UnicodeScalarView(text.unicodeScalars.map { $0.value < 0x20 || $0.value == 0x7f ? " " : $0 }))
-        return flat.count <= limit ? flat : flat.prefix(limit - 1) + "…"
+        let flat = text.unicodeScalars.lazy.map { $0.value < 0x20 || $0.value == 0x7f ? " " as Unicode.Scalar : $0 }
+        let isShort = text.unicodeScalars.count <= limit
+        let kept = String(String.UnicodeScalarView(flat.prefix(isShort ? limit : limit - 1)))
+        return isShort ? kept : kept + "…"
     }
 }
