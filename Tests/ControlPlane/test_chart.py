@@ -78,14 +78,14 @@ def test_the_templates_are_those_of_config():
     assert made.returncode == 0, f"run hack/generate\n{made.stderr}"
 
 
-@pytest.mark.parametrize("folder, version", [("default", "1.31.0"), ("legacy", "1.20.2")])
-def test_the_defaults_give_what_kubectl_apply_gives(kustomized, folder, version):
-    same(rendered(version=version), kustomized(folder))
+@pytest.mark.parametrize("folder, version, components", [("default", "1.31.0", ["policy"]), ("default", "1.29.0", []), ("legacy", "1.20.2", [])])
+def test_the_defaults_give_what_kubectl_apply_gives(kustomized, folder, version, components):
+    same(rendered(version=version), kustomized(folder, *components))
 
 
 @pytest.mark.parametrize("values, component", [("agent.allNodes=true", "all-nodes"), ("certManager.enabled=true", "certmanager")])
 def test_a_value_gives_what_the_component_gives(kustomized, values, component):
-    same(rendered("--set", values), kustomized("default", component))
+    same(rendered("--set", values), kustomized("default", "policy", component))
 
 
 def same(ours: dict, theirs: dict):
@@ -126,6 +126,23 @@ def test_the_webhook_and_its_certificate_follow_their_values_and_the_releases_na
         assert (webhook["failurePolicy"], webhook["timeoutSeconds"], webhook["clientConfig"]["service"]["namespace"]) == ("Ignore", 5, "elsewhere")
     # cluster.local is not the namespace's; nothing else names the default one.
     assert "modelcache-system" not in yaml.safe_dump_all(one for key, one in objects.items() if key[0] != "CustomResourceDefinition")
+
+
+def test_the_admission_policies_follow_the_names_images_and_folders_of_the_release():
+    objects = by_name(yaml.safe_load_all(helm(
+        "template", "modelcache", CHART, "--namespace", "elsewhere", "--kube-version", "1.31.0",
+        "--set", "fullnameOverride=mc,operator.serviceAccount.name=own,agent.image.repository=r/agent,agent.image.tag=v9,agent.diskPath=/mnt/nvme",
+        "--set", "admissionPolicy.actions={Warn,Audit}")))
+    policies = {name: one["spec"] for (kind, name), one in objects.items() if kind == "ValidatingAdmissionPolicy"}
+    assert sorted(policies) == [f"mc-operator-{part}" for part in ("claims", "deletions", "jobs", "modelcaches", "volumes")]
+    for name, spec in policies.items():
+        [condition] = spec["matchConditions"]
+        assert condition["expression"] == "request.userInfo.username == 'system:serviceaccount:elsewhere:own'"
+        assert objects["ValidatingAdmissionPolicyBinding", name]["spec"] == {"policyName": name, "validationActions": ["Warn", "Audit"]}
+    assert policies["mc-operator-jobs"]["variables"][0] == {"name": "image", "expression": "'r/agent:v9'"}
+    assert policies["mc-operator-volumes"]["variables"][0] == {"name": "diskPath", "expression": "'/mnt/nvme'"}
+    off = rendered("--set", "admissionPolicy.enabled=false")
+    assert not [key for key in off if key[0].startswith("ValidatingAdmissionPolicy")]
 
 
 def test_helm_finds_nothing_to_complain_of():

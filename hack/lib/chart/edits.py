@@ -283,6 +283,19 @@ ROLE_BINDING = [account("operator"), (*NAMESPACE, 2), ("  kind: Role\n  name: mo
 ACCOUNTS = [service_account("operator"), service_account("agent"),
             ("automountServiceAccountToken: false\n", "automountServiceAccountToken: false\n{{- end }}\n"),
             ("---\n", "{{- end }}\n---\n")]
+# Five policies and a binding of each.
+POLICY = [
+    ("system:serviceaccount:modelcache-system:modelcache-operator",
+     "system:serviceaccount:{{ .Release.Namespace }}:{{ include \"modelcache.operatorServiceAccount\" . }}", 5),
+    ("  name: modelcache-operator-", "  name: {{ include \"modelcache.fullname\" . }}-operator-", 10),
+    ("  policyName: modelcache-operator-", "  policyName: {{ include \"modelcache.fullname\" . }}-operator-", 5),
+    ("    app.kubernetes.io/part-of: modelcache\n", "    app.kubernetes.io/part-of: modelcache\n    " + SETS, 10),
+    ("expression: \"'modelcache/agent'\"", "expression: {{ printf \"'%s'\" (include \"modelcache.agentImage\" .) | quote }}"),
+    ("expression: \"'/var/lib/modelcache'\"", "expression: {{ printf \"'%s'\" .Values.agent.diskPath | quote }}"),
+    ("validationActions: [Deny]", "validationActions: {{ toJson .Values.admissionPolicy.actions }}", 5),
+]
+# Other API servers do not know the kind.
+POLICY_GUARD = "and .Values.admissionPolicy.enabled (semverCompare \">=1.30.0-0\" .Capabilities.KubeVersion.Version)"
 READER = [(*NAMESPACE, 2), ("metadata:\n  name: modelcache-reader\n", "metadata:\n  name: modelcache-reader\n" + LABELS, 2)]
 PRIORITY = [labelled("value:"), named("agent")]
 SERVICE = [NAMESPACE, labelled("spec:\n")]
@@ -304,6 +317,7 @@ FILES = {
     "modelcache-editor": ("rbac/modelcache_editor_role.yaml", [named("editor"), ("  labels:\n", LABELS)], None),
     "modelcache-viewer": ("rbac/modelcache_viewer_role.yaml", [named("viewer"), ("  labels:\n", LABELS)], None),
     "report-reader": ("rbac/report_reader.yaml", READER, None),
+    "operator-policy": ("policy/policies.yaml", POLICY, POLICY_GUARD),
     "webhook": ("webhook/mutating_webhook_configuration.yaml", MUTATING_WEBHOOK, ".Values.webhook.enabled"),
     "webhook-validating": ("webhook/validating_webhook_configuration.yaml", webhooks(2), ".Values.webhook.enabled"),
     "webhook-service": ("webhook/service.yaml", SERVICE, ".Values.webhook.enabled"),

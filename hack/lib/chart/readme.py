@@ -28,7 +28,8 @@ helm test modelcache --namespace modelcache-system
 
 ## Values
 
-Made by `hack/generate` from `values.yaml`. Every default gives what `kubectl apply -k config/default` gives.
+Made by `hack/generate` from `values.yaml`. Every default gives what `kubectl apply -k config/default` gives,
+from Kubernetes 1.30 on with the component `config/policy`.
 
 | value | default | meaning |
 | --- | --- | --- |

@@ -1,0 +1,222 @@
+"""config/policy lets the operator do what it does, and refuses what RBAC alone would let somebody do who has its token."""
+import copy
+import os
+import shutil
+
+import pytest
+import yaml
+
+from support import control_plane as planes
+from support.admission_policy import refusals
+from support.world import world
+
+CONFIG = planes.REPOSITORY / "config"
+OPERATOR = "system:serviceaccount:modelcache-system:modelcache-operator"
+IMAGE = "registry.example.com/ai/agent:v9"
+RAM = {"serviceAccount": {"name": "warm", "roleARN": "acs:ram::1:role/models", "oidcProviderARN": "acs:ram::1:oidc-provider/ack"}}
+IAM = {"serviceAccount": {"name": "warm", "roleARN": "arn:aws:iam::1:role/models"}}
+TEMPLATE = {
+    "labels": {"team": "a"}, "annotations": {"note": "b"}, "imagePullSecrets": [{"name": "registry"}], "serviceAccountName": "warm",
+    "priorityClassName": "system-cluster-critical", "tolerations": [{"operator": "Exists"}], "resources": {"limits": {"memory": "256Mi"}},
+    "securityContext": {"runAsUser": 1000, "runAsGroup": 1000, "fsGroup": 1000}}
+
+
+@pytest.fixture(scope="module")
+def policies(control_plane):
+    """Those of an overlay with the component, whose images are another registry's."""
+    overlay = planes.REPOSITORY / "dist" / f"test-policy-{os.getpid()}"
+    for name, text in (("base", f"resources: [../../../config/default]\nimages: [{{name: modelcache/agent, newName: {IMAGE.rpartition(':')[0]}, newTag: v9}}]\n"),
+                       ("", "resources: [base]\ncomponents: [../../config/policy]\n")):
+        (overlay / name).mkdir(parents=True, exist_ok=True)
+        (overlay / name / "kustomization.yaml").write_text(text)
+    try:
+        objects = list(yaml.safe_load_all(control_plane.kubectl("kustomize", str(overlay))))
+    finally:
+        shutil.rmtree(overlay)
+    found = [one for one in objects if one["kind"] == "ValidatingAdmissionPolicy"]
+    bound = {one["spec"]["policyName"]: one["spec"]["validationActions"] for one in objects if one["kind"] == "ValidatingAdmissionPolicyBinding"}
+    assert bound == {one["metadata"]["name"]: ["Deny"] for one in found} and len(found) == 5
+    assert {one["spec"]["failurePolicy"] for one in found} == {"Fail"}
+    return found
+
+
+@pytest.fixture(scope="module")
+def made(control_plane):
+    """All that an operator makes, as the API server keeps it: by resource."""
+    with world(control_plane, nodes=2) as w:
+        w.start_operator(f"--agent-image={IMAGE}", "--allow-node-role", leader_elect=False)
+        for account in ("warm",):
+            w.kubectl("create", "serviceaccount", account, "-n", w.namespace)
+        w.apply("secret")
+        w.until_ready("secret")
+        w.kubelets.lists = lambda job: {"totalBytes": 500_000, "files": 2, "digest": "sha256:aa"}
+        w.apply("ram", source__credentials=RAM)
+        w.apply("iam", source__credentials=IAM, source__uri="s3://models/qwen/")
+        w.apply("node", source__credentials={"node": True}, cache={"medium": "Disk"}, warmup={"mode": "Eager", "podTemplate": TEMPLATE})
+        for name in ("ram", "iam", "node"):
+            w.until_ready(name)
+        listings = [job for job in w.kubelets.listings if job["metadata"]["namespace"] == w.namespace]
+        found = {"batch/jobs": w.jobs() + listings, "/persistentvolumes": w.volumes(),
+                 "/persistentvolumeclaims": w.items("persistentvolumeclaims", "-n", w.namespace),
+                 "modelcache.io/modelcaches": w.items("modelcaches", "-n", w.namespace)}
+        assert {name: len(every) for name, every in found.items()} == {
+            "batch/jobs": 4 * 2 + 4, "/persistentvolumes": 4, "/persistentvolumeclaims": 4, "modelcache.io/modelcaches": 4}
+        yield found
+        w.clear()
+
+
+def test_what_the_operator_does_is_let_through(policies, made):
+    for resource, objects in made.items():
+        for one in objects:
+            if resource == "modelcache.io/modelcaches":
+                before = copy.deepcopy(one)
+                before["metadata"]["finalizers"] = []
+                before["metadata"].pop("annotations", None)
+                assert refusals(policies, OPERATOR, "UPDATE", resource, one, before) == []
+            else:
+                assert refusals(policies, OPERATOR, "CREATE", resource, one) == []
+                assert refusals(policies, OPERATOR, "DELETE", resource, None, one) == []
+
+
+def test_others_are_asked_nothing(policies, made):
+    foreign = copy.deepcopy(made["batch/jobs"][0])
+    foreign["spec"]["template"]["spec"]["hostNetwork"] = True
+    assert refusals(policies, "system:serviceaccount:models:warm", "CREATE", "batch/jobs", foreign) == []
+    assert len(refusals(policies, OPERATOR, "CREATE", "batch/jobs", foreign)) == 1
+
+
+def pod(one): return one["spec"]["template"]["spec"]
+
+
+def container(one): return pod(one)["containers"][0]
+
+
+def security(one): return container(one)["securityContext"]
+
+
+def token(audience):
+    source = {"serviceAccountToken": {"path": "token"} | ({"audience": audience} if audience else {})}
+    return {"name": "x", "projected": {"sources": [source]}}
+
+
+OWNED = "has its label and a ModelCache as its only owner"
+ONE_CONTAINER = "has one container, of the agents' image"
+COMMAND = "warms a node or lists a source"
+VARIABLES = "has the command's own variables alone"
+NODE = "uses nothing of its node"
+PRIVILEGE = "runs without privilege"
+MOUNTS = "mounts a ModelCache's claim"
+JOBS = [
+    (OWNED, lambda job: job["metadata"]["labels"].pop("app.kubernetes.io/managed-by")),
+    (OWNED, lambda job: job["metadata"].pop("labels")),
+    (OWNED, lambda job: job["metadata"].pop("ownerReferences")),
+    (OWNED, lambda job: job["metadata"]["ownerReferences"][0].update(kind="ConfigMap", apiVersion="v1")),
+    (OWNED, lambda job: job["metadata"]["ownerReferences"][0].pop("controller")),
+    (ONE_CONTAINER, lambda job: container(job).update(image="busybox")),
+    (ONE_CONTAINER, lambda job: pod(job)["containers"].append(copy.deepcopy(container(job)))),
+    (ONE_CONTAINER, lambda job: pod(job).update(initContainers=[copy.deepcopy(container(job))])),
+    (COMMAND, lambda job: container(job).update(command=["/modelcache", "agent"])),
+    (COMMAND, lambda job: container(job).pop("command")),
+    (COMMAND, lambda job: container(job).update(args=["--socket=/x"])),
+    (COMMAND, lambda job: container(job).update(lifecycle={"postStart": {"exec": {"command": ["sh"]}}})),
+    (COMMAND, lambda job: container(job).update(livenessProbe={"exec": {"command": ["sh"]}})),
+    (VARIABLES, lambda job: container(job)["env"].append({"name": "LD_PRELOAD", "value": "/x.so"})),
+    (VARIABLES, lambda job: container(job)["env"].append({"name": "OSS_X", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}})),
+    (VARIABLES, lambda job: container(job).update(envFrom=[{"secretRef": {"name": "s"}}])),
+    (NODE, lambda job: pod(job).update(hostNetwork=True)),
+    (NODE, lambda job: pod(job).update(hostPID=True)),
+    (NODE, lambda job: pod(job).update(hostIPC=True)),
+    (NODE, lambda job: pod(job).update(nodeName="node-0")),
+    (NODE, lambda job: pod(job).update(automountServiceAccountToken=True)),
+    (NODE, lambda job: pod(job).pop("automountServiceAccountToken")),
+    (NODE, lambda job: pod(job).update(resourceClaims=[{"name": "gpu"}])),
+    (NODE, lambda job: container(job).update(ports=[{"containerPort": 80, "hostPort": 80}])),
+    (NODE, lambda job: container(job).update(volumeDevices=[{"name": "v", "devicePath": "/dev/x"}])),
+    (PRIVILEGE, lambda job: security(job).update(privileged=True)),
+    (PRIVILEGE, lambda job: security(job).update(allowPrivilegeEscalation=True)),
+    (PRIVILEGE, lambda job: security(job).update(runAsUser=0)),
+    (PRIVILEGE, lambda job: security(job).pop("runAsNonRoot")),
+    (PRIVILEGE, lambda job: security(job).update(readOnlyRootFilesystem=False)),
+    (PRIVILEGE, lambda job: security(job)["capabilities"].update(add=["SYS_ADMIN"])),
+    (PRIVILEGE, lambda job: security(job)["capabilities"].pop("drop")),
+    (PRIVILEGE, lambda job: security(job)["seccompProfile"].update(type="Unconfined")),
+    (PRIVILEGE, lambda job: security(job).update(seLinuxOptions={"type": "spc_t"})),
+    (PRIVILEGE, lambda job: security(job).update(procMount="Unmasked")),
+    (PRIVILEGE, lambda job: container(job).pop("securityContext")),
+    (PRIVILEGE, lambda job: pod(job)["securityContext"].update(sysctls=[{"name": "kernel.x", "value": "1"}])),
+    (MOUNTS, lambda job: pod(job)["volumes"].append({"name": "x", "hostPath": {"path": "/"}})),
+    (MOUNTS, lambda job: pod(job)["volumes"].append({"name": "x", "configMap": {"name": "c"}})),
+    (MOUNTS, lambda job: pod(job)["volumes"].append({"name": "x", "csi": {"driver": "d"}})),
+    (MOUNTS, lambda job: pod(job)["volumes"].append({"name": "x", "persistentVolumeClaim": {"claimName": "data", "readOnly": True}})),
+    (MOUNTS, lambda job: pod(job)["volumes"].append({"name": "x", "persistentVolumeClaim": {"claimName": "a-cache-0123456789"}})),
+    (MOUNTS, lambda job: pod(job)["volumes"].append(token(None))),
+    (MOUNTS, lambda job: pod(job)["volumes"].append(token("https://kubernetes.default.svc"))),
+    (MOUNTS, lambda job: pod(job)["volumes"].append({"name": "x", "projected": {"sources": [{"secret": {"name": "s"}}]}})),
+]
+NAMED, FOLDER, BOUND = "from which its name follows", "is the folder of its ModelCache", "is bound to the claim"
+VOLUMES = [
+    (NAMED, lambda volume: volume["metadata"]["labels"].pop("app.kubernetes.io/managed-by")),
+    (NAMED, lambda volume: volume["metadata"].update(name="modelcache-other")),
+    (FOLDER, lambda volume: volume["spec"]["hostPath"].update(path="/")),
+    (FOLDER, lambda volume: volume["spec"]["hostPath"].update(path=volume["spec"]["hostPath"]["path"] + "/../../../../etc")),
+    (FOLDER, lambda volume: volume["spec"]["hostPath"].update(path="/run/modelcache/caches/11111111-2222-4333-8444-555555555555")),
+    (FOLDER, lambda volume: volume["spec"]["hostPath"].update(type="DirectoryOrCreate")),
+    (FOLDER, lambda volume: volume["spec"].update(hostPath=None, csi={"driver": "d", "volumeHandle": "h"}) or volume["spec"].pop("hostPath")),
+    (BOUND, lambda volume: volume["spec"].pop("claimRef")),
+    (BOUND, lambda volume: volume["spec"]["claimRef"].update(name="data")),
+    (BOUND, lambda volume: volume["spec"]["claimRef"].update(namespace="kube-system")),
+    (BOUND, lambda volume: volume["spec"].update(accessModes=["ReadWriteMany"])),
+    (BOUND, lambda volume: volume["spec"].update(persistentVolumeReclaimPolicy="Recycle")),
+    (BOUND, lambda volume: volume["spec"].update(storageClassName="fast")),
+]
+CLAIM_OWNED, SELECTS = "the ModelCache of its uid as its only owner", "selects the volume of its ModelCache"
+CLAIMS = [
+    (CLAIM_OWNED, lambda claim: claim["metadata"]["labels"].pop("app.kubernetes.io/managed-by")),
+    (CLAIM_OWNED, lambda claim: claim["metadata"].update(name="data")),
+    (CLAIM_OWNED, lambda claim: claim["metadata"].pop("ownerReferences")),
+    (CLAIM_OWNED, lambda claim: claim["metadata"]["ownerReferences"][0].update(uid="11111111-2222-4333-8444-555555555555")),
+    (SELECTS, lambda claim: claim["spec"].update(storageClassName="fast")),
+    (SELECTS, lambda claim: claim["spec"].pop("storageClassName")),
+    (SELECTS, lambda claim: claim["spec"].pop("selector")),
+    (SELECTS, lambda claim: claim["spec"]["selector"]["matchLabels"].update({"modelcache.io/uid": "other"})),
+    (SELECTS, lambda claim: claim["spec"].update(accessModes=["ReadWriteOnce"])),
+    (SELECTS, lambda claim: claim["spec"].update(dataSource={"kind": "PersistentVolumeClaim", "name": "data"})),
+]
+CASES = [(resource, *case) for resource, cases in (("batch/jobs", JOBS), ("/persistentvolumes", VOLUMES), ("/persistentvolumeclaims", CLAIMS))
+         for case in cases]
+
+
+@pytest.mark.parametrize("number", range(len(CASES)))
+def test_another_object_is_refused_by_the_rule_that_is_for_it(policies, made, number):
+    resource, words, change = CASES[number]
+    for one in made[resource]:
+        changed = copy.deepcopy(one)
+        change(changed)
+        [message] = refusals(policies, OPERATOR, "CREATE", resource, changed)
+        assert words in message
+
+
+@pytest.mark.parametrize("resource", ["batch/jobs", "/persistentvolumes", "/persistentvolumeclaims"])
+def test_what_others_made_is_not_deleted(policies, made, resource):
+    for labels in (None, {}, {"app.kubernetes.io/managed-by": "Helm"}):
+        foreign = copy.deepcopy(made[resource][0])
+        foreign["metadata"].pop("labels")
+        if labels is not None:
+            foreign["metadata"]["labels"] = labels
+        assert refusals(policies, OPERATOR, "DELETE", resource, None, foreign) == ["the operator deletes what has its label alone"]
+
+
+def test_a_modelcache_is_changed_in_its_finalizer_and_annotations_alone(policies, made):
+    resource = "modelcache.io/modelcaches"
+    for one in made[resource]:
+        for change, words in (
+                (lambda cache: cache["spec"]["source"].update(uri="oss://other/"), "changes no spec"),
+                (lambda cache: cache["metadata"].update(finalizers=["modelcache.io/evict", "other/finalizer"]), "puts its own finalizer on")):
+            changed = copy.deepcopy(one)
+            change(changed)
+            [message] = refusals(policies, OPERATOR, "UPDATE", resource, changed, one)
+            assert words in message
+        changed = copy.deepcopy(one)
+        changed["metadata"] |= {"finalizers": ["other/finalizer"], "annotations": {"a": "b"}}
+        assert refusals(policies, OPERATOR, "UPDATE", resource, changed, one | {"metadata": one["metadata"] | {"finalizers": [
+            "modelcache.io/evict", "other/finalizer"]}}) == []
