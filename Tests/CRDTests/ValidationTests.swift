@@ -74,6 +74,10 @@ import Testing
         #expect(found(SourceCredentials(node: .init(), anonymous: .init())) == [path])
         #expect(found(SourceCredentials(serviceAccount: iam)) == ["\(path).serviceAccount.oidcProviderARN"])
         #expect(found(SourceCredentials(serviceAccount: ram), uri: "s3://models/x/") == ["\(path).serviceAccount.oidcProviderARN"])
+        var given = ServiceAccountRole(name: "warm")
+        for uri in ["oss://models/x/", "s3://models/x/"] { #expect(found(SourceCredentials(serviceAccount: given), uri: uri) == []) }
+        given.sessionSeconds = 900
+        #expect(found(SourceCredentials(serviceAccount: given)) == ["\(path).serviceAccount.roleARN"])
     }
 
     @Test(arguments: [("metadata", "google.internal"), ("metadata", "http://goog:80"), ("metadata", "tencentyun.com"), ("instance-data", "ec2.internal")])

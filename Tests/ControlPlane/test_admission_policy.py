@@ -45,22 +45,21 @@ def made(control_plane):
     """All that an operator makes, as the API server keeps it: by resource."""
     with world(control_plane, nodes=2) as w:
         w.start_operator(f"--agent-image={IMAGE}", "--allow-node-role", leader_elect=False)
-        for account in ("warm",):
-            w.kubectl("create", "serviceaccount", account, "-n", w.namespace)
         w.apply("secret")
         w.until_ready("secret")
         w.kubelets.lists = lambda job: {"totalBytes": 500_000, "files": 2, "digest": "sha256:aa"}
         w.apply("ram", source__credentials=RAM)
+        w.apply("given", source__credentials={"serviceAccount": {"name": "warm"}})
         w.apply("iam", source__credentials=IAM, source__uri="s3://models/qwen/")
         w.apply("node", source__credentials={"node": True}, cache={"medium": "Disk"}, warmup={"mode": "Eager", "podTemplate": TEMPLATE})
-        for name in ("ram", "iam", "node"):
+        for name in ("ram", "given", "iam", "node"):
             w.until_ready(name)
         listings = [job for job in w.kubelets.listings if job["metadata"]["namespace"] == w.namespace]
         found = {"batch/jobs": w.jobs() + listings, "/persistentvolumes": w.volumes(),
                  "/persistentvolumeclaims": w.items("persistentvolumeclaims", "-n", w.namespace),
                  "modelcache.io/modelcaches": w.items("modelcaches", "-n", w.namespace)}
         assert {name: len(every) for name, every in found.items()} == {
-            "batch/jobs": 4 * 2 + 4, "/persistentvolumes": 4, "/persistentvolumeclaims": 4, "modelcache.io/modelcaches": 4}
+            "batch/jobs": 5 * 2 + 5, "/persistentvolumes": 5, "/persistentvolumeclaims": 5, "modelcache.io/modelcaches": 5}
         yield found
         w.clear()
 

@@ -296,6 +296,25 @@ def test_a_source_with_a_role_is_listed_and_warmed_by_jobs_of_its_service_accoun
     w.until(lambda: not w.items("jobs", "-n", w.namespace, "-l", "!modelcache.io/uid"), "Jobs that listed are gone")
 
 
+def test_a_role_that_the_cluster_gives_is_the_jobs_affair(w):
+    """Neither operator nor agents know it: the Jobs run as the ServiceAccount and hand keys over."""
+    w.kubelets.lists = lambda job: {"totalBytes": 500_000, "files": 2, "digest": "sha256:aa"}
+    w.start_operator("--sts-endpoint=http://sts.example")
+    w.apply(source__credentials={"serviceAccount": {"name": "warm"}})
+    w.until_ready()
+    jobs = [*w.kubelets.listings, *w.jobs()]
+    assert len(jobs) >= 4
+    for job in jobs:
+        spec = job["spec"]["template"]["spec"]
+        variables = {one["name"]: one.get("value") for one in spec["containers"][0]["env"]}
+        assert spec["serviceAccountName"] == "warm" and variables["MODELCACHE_CREDENTIALS"] == "pod", spec
+        assert variables["ALIBABA_CLOUD_STS_ENDPOINT"] == "http://sts.example" and "ALIBABA_CLOUD_ROLE_ARN" not in variables
+    for agent in w.agents.by_node.values():
+        for cache in agent.caches.values():
+            assert cache.definition["source"]["needsKeys"] is True and "role" not in cache.definition["source"]
+    assert "the role that the cluster gives the ServiceAccount warm" in json.dumps(w.status()), w.status()
+
+
 def test_a_listing_that_does_not_start_says_why_and_ends_with_the_edit_that_mends_it(w):
     role = {"name": "absent", "roleARN": "acs:ram::1:role/models", "oidcProviderARN": "acs:ram::1:oidc-provider/ack"}
     w.kubelets.lists = lambda job: {"totalBytes": 500_000, "files": 2, "digest": "sha256:aa"}

@@ -261,7 +261,7 @@ RULES = [
         {"key": "metadata.name", "operator": "In", "values": ["a", "b"]})),
 ]
 RIGHT = [
-    *(("source.credentials", one) for one in ({"serviceAccount": ROLE}, {"node": {}}, {"anonymous": {}}, {"secretRef": {"name": "a"}})),
+    *(("source.credentials", one) for one in ({"serviceAccount": ROLE}, {"serviceAccount": {"name": "warm"}}, {"node": {}}, {"anonymous": {}}, {"secretRef": {"name": "a"}})),
     ("source.include", ["a*b*c*d*e*f*g*h*i", "[]a]", "[!]]x", "\\[", "a\\\\", "[a\\]", "ü*"]), ("placement.tolerations", [{"operator": "Exists"}]),
     ("source", {"uri": "s3://models/a/", "region": "us-east-1", "include": [], "addressing": "Path"} | {"endpoint": "minio:9000"}),
     (TERM, [{"matchExpressions": [{"key": "zone", "operator": "Gt", "values": ["-5"]}, {"key": "zone", "operator": "Exists", "values": []}]}]),
@@ -335,7 +335,8 @@ def truly_valid(spec, told):
     assert all(0 < len(one) <= 512 and "," not in one and one.count("*") <= 8 for one in source["include"]), told
     assert len(source.get("credentials", {"anonymous": {}})) == 1, told
     if role := source.get("credentials", {}).get("serviceAccount"):
-        assert source["uri"].startswith("oss:") == ("oidcProviderARN" in role) and 900 <= role.get("sessionSeconds", 900) <= 43200, told
+        assert ("roleARN" in role and source["uri"].startswith("oss:")) == ("oidcProviderARN" in role), told
+        assert ("roleARN" in role or "sessionSeconds" not in role) and 900 <= role.get("sessionSeconds", 900) <= 43200, told
     placement = spec["placement"]
     assert 0 <= placement["seeders"] <= 50, told
     for one in placement["tolerations"]:

@@ -332,6 +332,18 @@ import Testing
         #expect(node.manifest.spec?.template.spec?.containers.first?.env?.contains(EnvVar(name: "MODELCACHE_CREDENTIALS", value: "node")) == true)
     }
 
+    @Test func `a Job that lists as the role that the cluster gives runs as the ServiceAccount and names no role`() throws {
+        var listing = Self.listing
+        listing.source.role = nil
+        listing.givenTo = "warm"
+        listing.access.stsEndpoint = "https://sts.example"
+        let pod = try #require(listing.manifest.spec?.template.spec)
+        #expect(pod.serviceAccountName == "warm" && pod.volumes?.isEmpty == true && pod.automountServiceAccountToken == false)
+        let variables = Dictionary((pod.containers.first?.env ?? []).map { ($0.name, $0.value ?? "") }) { $1 }
+        #expect(variables["MODELCACHE_CREDENTIALS"] == "pod" && variables["ALIBABA_CLOUD_STS_ENDPOINT"] == "https://sts.example")
+        #expect(variables["ALIBABA_CLOUD_ROLE_ARN"] == nil && variables["ALIBABA_CLOUD_OIDC_TOKEN_FILE"] == nil)
+    }
+
     @Test func `a Job that lists with a Secret mounts it, present or not, and names no entry`() throws {
         var listing = Self.listing
         listing.source.role = nil
@@ -350,8 +362,8 @@ import Testing
     @Test func `a Job that lists goes the operator's way to the store, without a proxy's password`() throws {
         var listing = Self.listing
         let environment = ["HTTPS_PROXY": "http://proxy:3128", "HTTP_PROXY": "http://ann:hunter2@proxy", "NO_PROXY": "a", "HOME": "/"]
-        listing.settings = ListingJob.Settings(stsEndpoint: nil, environment: environment)
-        listing.settings.authorities = "-----BEGIN CERTIFICATE-----"
+        listing.access = ServiceAccess(stsEndpoint: nil, environment: environment)
+        listing.access.authorities = "-----BEGIN CERTIFICATE-----"
         let template = try #require(listing.manifest.spec?.template)
         let variables = Dictionary((template.spec?.containers.first?.env ?? []).map { ($0.name, $0.value ?? "") }) { $1 }
         #expect(variables["HTTPS_PROXY"] == "http://proxy:3128" && variables["NO_PROXY"] == "a")

@@ -56,6 +56,34 @@ import Testing
         #expect(node.serviceAccountName == nil && node.containers.first?.volumeMounts?.count == 2)
     }
 
+    @Test func `the Job of a role that the cluster gives goes the operator's way to it, and has no token for STS`() throws {
+        var spec = CacheSpec(source: .init(uri: "s3://models/qwen/", endpoint: "https://store", needsKeys: true))
+        spec.givenTo = "warm"
+        let access = ServiceAccess(stsEndpoint: "https://sts.example", proxies: ["HTTPS_PROXY": "http://proxy:3128"], authorities: "PEM")
+        func made(_ spec: CacheSpec) throws -> PodTemplateSpec {
+            let template = WarmupTemplate(
+                owner: Owner(namespace: "team", name: "qwen", uid: FakeWorld.uid), spec: spec, source: spec.source, image: "agent:1",
+                access: access)
+            return try #require(
+                template.manifest(WarmupJob(name: "qwen-warm-0", node: "node-1", attempt: Attempt(generation: 1))).spec?.template)
+        }
+        let job = try made(spec)
+        let pod = try #require(job.spec)
+        #expect(pod.serviceAccountName == "warm" && job.metadata?.annotations?.values.contains("PEM") == true)
+        let tokens = (pod.volumes ?? []).flatMap { $0.projected?.sources ?? [] }.compactMap(\.serviceAccountToken?.audience)
+        #expect(tokens == ["modelcache.io"])
+        let variables = Dictionary((pod.containers.first?.env ?? []).map { ($0.name, $0.value ?? "") }) { $1 }
+        #expect(variables["MODELCACHE_CREDENTIALS"] == "pod" && variables["AWS_ENDPOINT_URL_STS"] == "https://sts.example")
+        #expect(variables["SSL_CERT_FILE"]?.hasSuffix("/ca.crt") == true)
+        #expect(variables["HTTPS_PROXY"] == nil, "roles are asked for without a proxy, and the agent is on the node")
+        #expect(pod.volumes?.count == pod.containers.first?.volumeMounts?.count)
+        // Agents read as other parties: their Jobs ask no service.
+        spec.givenTo = nil
+        let other = try made(spec)
+        #expect(other.spec?.containers.first?.env?.contains { $0.name == "SSL_CERT_FILE" } == false)
+        #expect(other.metadata?.annotations?.values.contains("PEM") == false)
+    }
+
     @Test func `without a template the pod is as it was`() throws {
         let spec = try #require(try job().spec)
         #expect(spec.serviceAccountName == nil && spec.imagePullSecrets == nil && spec.priorityClassName == nil && spec.tolerations == nil)

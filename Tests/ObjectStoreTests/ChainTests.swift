@@ -87,6 +87,40 @@ import Testing
         #expect(try chain(keys).principal.kind == .key)
     }
 
+    /// The node's own role is nobody's who may make pods.
+    @Test func `with the pod's role alone keys and machine do not count, and none at all is an error`() throws {
+        let pod = ["MODELCACHE_CREDENTIALS": "pod", "OSS_ACCESS_KEY_ID": "id", "OSS_ACCESS_KEY_SECRET": "s"]
+        #expect(try chain(pod.merging(Self.rrsa) { $1 }).principal == Principal(.ramRole, name: "acs:ram::1:role/r"))
+        #expect(try chain(pod.merging(Self.irsa) { $1 }, .s3).principal == Principal(.iamRole, name: "arn:aws:iam::1:role/r"))
+        let url = "http://169.254.170.23/v1/credentials"
+        let eks = ["AWS_CONTAINER_CREDENTIALS_FULL_URI": url, "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE": "/var/run/token"]
+        #expect(try chain(pod.merging(eks) { $1 }, .s3).principal == Principal(.container, name: url))
+        for (scheme, cloud, words) in [
+            (StoreScheme.oss, CredentialChain.Cloud.alibaba, "pod-identity.alibabacloud.com/role-name"),
+            (.s3, .amazon, "EKS Pod Identity"),
+        ] {
+            let error = #expect(throws: SettingError.self) { try chain(pod, scheme, cloud: cloud) }
+            #expect(error?.field == "MODELCACHE_CREDENTIALS" && error?.remedy.contains(words) == true)
+        }
+        let half = pod.merging(["AWS_ROLE_ARN": "arn:aws:iam::1:role/r"]) { $1 }
+        let error = #expect(throws: SettingError.self) { try chain(half, .s3) }
+        #expect(error?.problem.contains("AWS_WEB_IDENTITY_TOKEN_FILE not set") == true)
+    }
+
+    @Test func `keys that a role gave are told with their end and, by their client's word, the role`() throws {
+        let keys = [
+            "OSS_ACCESS_KEY_ID": "STS.id", "OSS_ACCESS_KEY_SECRET": "s", "OSS_SESSION_TOKEN": "t",
+            "OSS_CREDENTIALS_EXPIRATION": "2026-11-21T06:00:00Z", "MODELCACHE_KEY_ORIGIN": "IAM role arn:aws:iam::1:role/r\n!",
+        ]
+        let made = try chain(keys, .s3)
+        #expect("\(made.principal)" == "access key STS.… (by its client's word of IAM role arn:aws:iam::1:role/r !)")
+        guard case .key(let pair) = made.choice else { Issue.record("no keys"); return }
+        #expect(pair.expiration == 1_795_240_800)
+        let odd = keys.merging(["OSS_CREDENTIALS_EXPIRATION": "soon"]) { $1 }
+        guard case .key(let other) = try chain(odd, .s3).choice else { Issue.record("no keys"); return }
+        #expect(other.expiration == nil)
+    }
+
     @Test(
         arguments: [
             (nil, [:], "https://sts.aliyuncs.com"),

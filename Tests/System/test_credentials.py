@@ -363,3 +363,62 @@ def test_the_nodes_role_is_used_where_its_administrator_says_so(place, node, clo
     view = container(volume(place, uid))
     result = place.run(*view.prefix, view.modelcache, "warm", environment=Pod(cloud, view, model).environment(False))
     assert result.returncode == 78 and b"MODELCACHE_ALLOW_NODE_ROLE=1" in result.stderr, result
+
+
+def given_definition(cloud, model):
+    made = definition(cloud.store, model.prefix, model.bytes, callers=tokens.callers(cloud.key))
+    made["source"] |= {"uri": f"s3://models/{model.prefix}", "needsKeys": True}
+    return made
+
+
+def test_the_role_that_a_cluster_gives_a_pod_is_renewed_there_and_the_agent_gets_keys_alone(place, node, cloud, bucket, container):
+    """As EKS Pod Identity does: the fill takes longer than a session. The agent's log names the role, and neither token is with it."""
+    cloud = cloud(session_seconds=6)
+    model = make_model(bucket, "m/", MODEL)
+    log = place.folder / "audit.log"
+    one, orders = node(MODELCACHE_CONNECTIONS=1, MODELCACHE_AUDIT_PATH=log)
+    uid = new_uid()
+    answer = orders.put(uid, given_definition(cloud, model))
+    assert answer.status == 200, answer
+    view = container(volume(place, uid))
+    pod = Pod(cloud, view, model)
+    address = f"http://127.0.0.1:{cloud.store.identity_port}"
+    web_token = view.programs / "web-token"
+    web_token.write_text(cloud.token_file.read_text())
+    given = pod.environment(False) | {"OSS_PATH": f"s3://models/{model.prefix}", "MODELCACHE_CREDENTIALS": "pod"}
+    role = given | {"AWS_ROLE_ARN": IAM_ROLE, "AWS_WEB_IDENTITY_TOKEN_FILE": web_token, "AWS_ENDPOINT_URL_STS": address}
+
+    # A pod that the cluster gives no role is told so, and the node's own role is not taken for it.
+    result = place.run(*view.prefix, view.modelcache, "warm", environment=given)
+    assert result.returncode == 78 and b"the cluster gives this pod no role" in result.stderr, result
+    cloud.store.faults(bandwidth=MIB)
+    job = Running([*view.prefix, view.modelcache, "warm"], place.log("job"), role)
+    wait_until(lambda: cloud.store.exchanges().get("AssumeRoleWithWebIdentity", 0) >= 2 or not job.alive(), 120, "the session is renewed in the pod")
+    cloud.store.faults()
+    assert job.wait(120) == 0, job.output()
+    assert cloud.store.exchanges()["AssumeRoleWithWebIdentity"] >= 2
+    wait_until(lambda: '"filled"' in log.read_text(), 120, "the last event is written")
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    assert [line["event"] for line in lines] == ["open", "filled"], lines
+    for line in lines:
+        assert f"(by its client's word of IAM role {IAM_ROLE})" in line["principal"] and line["until"].startswith("20"), line
+    assert place.status()["credentials"] == [], "the agent has no role"
+    assert_no_secret(cloud, one.process.output(), log.read_text(), job.output())
+
+
+def test_eks_pod_identity_opens_a_modelcache(place, node, cloud, bucket, container):
+    cloud = cloud()
+    model = make_model(bucket, "m/", {"a.gguf": MIB})
+    _, orders = node()
+    uid = new_uid()
+    assert orders.put(uid, given_definition(cloud, model)).status == 200
+    view = container(volume(place, uid))
+    pod = Pod(cloud, view, model)
+    authorization = view.programs / "authorization"
+    authorization.write_text("let-me-in")
+    environment = pod.environment(False) | {
+        "OSS_PATH": f"s3://models/{model.prefix}", "MODELCACHE_CREDENTIALS": "pod", "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE": authorization,
+        "AWS_CONTAINER_CREDENTIALS_FULL_URI": f"http://127.0.0.1:{cloud.store.identity_port}/v1/credentials"}
+    result = place.run(*view.prefix, view.modelcache, "warm", environment=environment)
+    assert result.returncode == 0, result
+    assert cloud.store.exchanges() == {"container": 1}

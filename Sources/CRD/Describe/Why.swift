@@ -156,7 +156,10 @@ public struct Why: Sendable, Equatable {
         let rights = "the rights to list and read the prefix (oss:ListObjects, oss:GetObject)"
         if let secret = credentials?.secretRef { return "give the key in the Secret \(secret.name) \(rights)" }
         if let role = credentials?.serviceAccount {
-            return "give the role \(role.roleARN) \(rights), and let its trust policy name the ServiceAccount \(role.name)"
+            guard let arn = role.roleARN else {
+                return "give the role that the cluster gives the ServiceAccount \(role.name) \(rights)"
+            }
+            return "give the role \(arn) \(rights), and let its trust policy name the ServiceAccount \(role.name)"
         }
         if credentials?.node != nil { return "give the nodes' role \(rights)" }
         return "set spec.source.credentials, or let the bucket be read by anyone"

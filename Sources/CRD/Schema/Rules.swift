@@ -41,9 +41,13 @@ enum Rules {
         message: "must have exactly one of secretRef, serviceAccount, node and anonymous: set one, remove the others")
     static let provider = CELRule(
         rule: "!has(self.credentials) || !has(self.credentials.serviceAccount)"
+            + " || !has(self.credentials.serviceAccount.roleARN)"
             + " || self.uri.startsWith('oss://') == has(self.credentials.serviceAccount.oidcProviderARN)",
         message: "credentials.serviceAccount.oidcProviderARN must be there for oss://, and for no other: "
             + "set the ARN of the cluster's OIDC provider in RAM, or remove it")
+    static let ownRole = CELRule(
+        rule: "has(self.roleARN) || (!has(self.oidcProviderARN) && !has(self.sessionSeconds))",
+        message: "roleARN must be there with oidcProviderARN and sessionSeconds: set it, or remove these")
 
     static let toleration = [
         CELRule(

@@ -49,15 +49,18 @@ enum SpecSchema {
                 ["name": .text("The Secret's name.", length: 1...253, pattern: .objectName)], required: ["name"]),
             "serviceAccount": .fields(
                 "A role that a ServiceAccount of this namespace may assume: of RAM for oss:// (RRSA), of IAM for s3://. "
-                    + "Warm-up pods run as it.",
+                    + "Warm-up pods run as it. Without roleARN it is the role that the cluster gives these pods, such as by "
+                    + "EKS Pod Identity.",
                 [
                     "name": .text("The ServiceAccount's name.", length: 1...253, pattern: .objectName),
-                    "roleARN": .text("Such as acs:ram::1234567890123456:role/models.", length: 1...2048, pattern: .resourceName),
+                    "roleARN": .text(
+                        "Such as acs:ram::1234567890123456:role/models. Absent: the role that the cluster's own webhook gives "
+                            + "the ServiceAccount's pods.", length: 1...2048, pattern: .resourceName),
                     "oidcProviderARN": .text(
-                        "The cluster's OIDC provider in RAM; for oss://, where it is required.", length: 1...2048,
+                        "The cluster's OIDC provider in RAM; for oss:// with roleARN, where it is required.", length: 1...2048,
                         pattern: .resourceName),
                     "sessionSeconds": .whole("Length of a session. Absent: 3600.", 900...43_200),
-                ], required: ["name", "roleARN"]),
+                ], required: ["name"], rules: [Rules.ownRole]),
             "node": .fields("The nodes' own role, where the agents' administrator allows it.", [:]),
             "anonymous": .fields("Nobody: a public bucket.", [:]),
         ],

@@ -104,17 +104,19 @@ public struct SourceCredentials: Codable, Sendable, Equatable {
     }
 }
 
-/// A RAM role by RRSA (`oss://`), or an IAM role by web identity (`s3://`).
+/// A RAM role by RRSA (`oss://`), or an IAM role by web identity (`s3://`); without an ARN the role that the cluster
+/// itself gives the ServiceAccount's pods.
 public struct ServiceAccountRole: Codable, Sendable, Equatable {
     /// The ServiceAccount that the role's trust policy names.
     public var name: String
-    public var roleARN: String
+    /// Nil: a webhook of the cluster tells the pods (RRSA, IRSA, EKS Pod Identity).
+    public var roleARN: String?
     /// The cluster's OIDC provider in RAM; for `oss://` alone.
     public var oidcProviderARN: String?
     /// Length of a session; nil: an hour.
     public var sessionSeconds: Int?
 
-    public init(name: String, roleARN: String, oidcProviderARN: String? = nil, sessionSeconds: Int? = nil) {
+    public init(name: String, roleARN: String? = nil, oidcProviderARN: String? = nil, sessionSeconds: Int? = nil) {
         self.name = name
         self.roleARN = roleARN
         self.oidcProviderARN = oidcProviderARN

@@ -39,6 +39,7 @@ enum SourceCheck {
             ]
         }
         guard let role = credentials.serviceAccount else { return [] }
+        guard role.roleARN != nil else { return ownRoleProblems(role, "\(path).serviceAccount") }
         let isOSS = source.uri.hasPrefix("oss://")
         if isOSS == (role.oidcProviderARN != nil) { return [] }
         return [
@@ -46,6 +47,18 @@ enum SourceCheck {
                 path: "\(path).serviceAccount.oidcProviderARN",
                 problem: isOSS ? "is missing, which RAM needs" : "is set, but s3:// sources have none",
                 remedy: isOSS ? "set the ARN of the cluster's OIDC provider" : "remove it")
+        ]
+    }
+
+    /// Of a role that the cluster gives.
+    private static func ownRoleProblems(_ role: ServiceAccountRole, _ path: String) -> [FieldProblem] {
+        let set = [role.oidcProviderARN.map { _ in "oidcProviderARN" }, role.sessionSeconds.map { _ in "sessionSeconds" }]
+            .compactMap { $0 }
+        guard !set.isEmpty else { return [] }
+        return [
+            FieldProblem(
+                path: "\(path).roleARN", problem: "is missing, and \(set.joined(separator: " and ")) set",
+                remedy: "set it, or remove \(set.joined(separator: " and "))")
         ]
     }
 

@@ -20,7 +20,7 @@ public struct ControllerOptions: Sendable {
     public var diskPath: String
     /// The nodes on which agents may run, as a label selector; nil: all. Others are none of the operator's business.
     public var agentNodeSelector: String?
-    /// The STS that Jobs assume roles at to list a source; nil: that of the source's region.
+    /// The STS that Jobs assume roles at; nil: that of the source's region.
     public var stsEndpoint: String?
     /// Settings of warm-up Jobs' pods, where a ModelCache does not say otherwise.
     public var podTemplate: PodTemplate

@@ -102,10 +102,7 @@ public final class ModelCacheController: Sendable {
         self.client = client
         self.options = options
         self.logger = logger
-        let world = World(
-            image: options.agentImage, podTemplate: options.podTemplate, diskPath: options.diskPath,
-            validation: options.validation, startDeadline: options.startDeadline,
-            sourceCheckInterval: options.sourceCheckInterval)
+        let world = Self.world(options)
         let queue = ReconcileQueue(metrics: metrics, logger: logger)
         let agents = AgentClient()
         let (authSignals, authSignal) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
@@ -171,15 +168,21 @@ public final class ModelCacheController: Sendable {
         _ world: World, _ lister: ListingJobRunner, _ options: ControllerOptions, _ queue: ReconcileQueue,
         _ logger: Logger
     ) throws -> ResolutionRunner {
-        let environment = ProcessInfo.processInfo.environment
         let resolver = try SourceResolver(
             allowsLoopback: options.validation.allowsLoopbackEndpoints,
-            proxies: try ProxySettings(environment: environment),
+            proxies: try ProxySettings(environment: ProcessInfo.processInfo.environment),
             lister: { try await lister.message(of: $0, waiting: $1) })
         return ResolutionRunner(
-            world: world, resolver: resolver,
-            settings: ListingJob.Settings(stsEndpoint: options.stsEndpoint, environment: environment),
-            logger: logger, wake: { queue.add($0, .listing, .now) })
+            world: world, resolver: resolver, logger: logger, wake: { queue.add($0, .listing, .now) })
+    }
+
+    private static func world(_ options: ControllerOptions) -> World {
+        World(
+            image: options.agentImage, podTemplate: options.podTemplate,
+            access: ServiceAccess(
+                stsEndpoint: options.stsEndpoint, environment: ProcessInfo.processInfo.environment),
+            diskPath: options.diskPath, validation: options.validation, startDeadline: options.startDeadline,
+            sourceCheckInterval: options.sourceCheckInterval)
     }
 
     private static func callerKeys(

@@ -16,7 +16,8 @@ struct WarmVerb: ParsableCommand {
             Starts an agent when none runs, then waits until every file is whole and verified. At a ModelCache's own socket \
             (MODELCACHE_SOCKET=.../.modelcache/agent.sock) it waits for the node's agent instead, 60 s, also when the agent is \
             restarted meanwhile (MODELCACHE_AGENT_DEADLINE_SECONDS). MODELCACHE_TOKEN_FILE names the ServiceAccount token by which \
-            that socket knows a pod, MODELCACHE_SECRET_FOLDER the volume of a Secret with the store's keys. Without keys it waits \
+            that socket knows a pod, MODELCACHE_SECRET_FOLDER the volume of a Secret with the store's keys; with \
+            MODELCACHE_CREDENTIALS=pod the keys are those of the role that the cluster gives the pod. Without keys it waits \
             as long for a client that has some. Exit code 0: every file is whole; 1: it cannot be; \
             69: no agent or store answers; 78: a setting is wrong.
 
@@ -46,7 +47,9 @@ struct WarmVerb: ParsableCommand {
                     throw CommandFailure(
                         "--pin: what is pinned of a ModelCache its placement decides; leave the flag out")
                 }
-                try warm(volume: volume, socket: place.socket, settings: settings)
+                // The agent would take neither: files and roles of this process are not the agent's.
+                let own = settings.filter { !CredentialChain.partyVariables.contains($0.key) }
+                try warm(volume: volume, socket: place.socket, settings: own, role: try GivenRole(settings))
             } else {
                 var connection = Connection(
                     socket: nil, settings: settings, client: try AgentLauncher.connect(place))
@@ -61,7 +64,7 @@ struct WarmVerb: ParsableCommand {
 
     /// Warms through a ModelCache's own socket. Only the node's agent listens there, so this waits for it and never
     /// starts one.
-    private func warm(volume: String, socket: String, settings: [String: String]) throws {
+    private func warm(volume: String, socket: String, settings: [String: String], role: GivenRole?) throws {
         let patience = Double(ProcessInfo.processInfo.environment["MODELCACHE_AGENT_DEADLINE_SECONDS"] ?? "") ?? 60
         var goneSince: ContinuousClock.Instant?
         var hasBegun = false
@@ -76,7 +79,7 @@ struct WarmVerb: ParsableCommand {
             usleep(200_000)
         }
         while true {
-            var connection = Connection(socket: socket, settings: settings)
+            var connection = Connection(socket: socket, settings: settings, role: role)
             do {
                 let directory = try connection.open()
                 goneSince = nil
@@ -147,12 +150,14 @@ struct WarmVerb: ParsableCommand {
     }
 }
 
-/// The session that holds the model; at a ModelCache's socket it is replaced when the token for its role, or its
-/// Secret, was renewed.
+/// The session that holds the model; at a ModelCache's socket it is replaced when the token for its role, its Secret,
+/// or the keys of the pod's role were renewed.
 private struct Connection {
     /// A ModelCache's; nil: the agent's own.
     let socket: String?
     let settings: [String: String]
+    /// Nil: the cluster gives this pod no role.
+    let role: GivenRole?
     var client: AgentClient?
     private var handed = Handed()
 
@@ -162,9 +167,10 @@ private struct Connection {
         var keys: [String: String] = [:]
     }
 
-    init(socket: String?, settings: [String: String], client: AgentClient? = nil) {
+    init(socket: String?, settings: [String: String], role: GivenRole? = nil, client: AgentClient? = nil) {
         self.socket = socket
         self.settings = settings
+        self.role = role
         self.client = client
     }
 
@@ -179,7 +185,8 @@ private struct Connection {
     /// Returns the agent's name of the directory.
     mutating func open() throws -> String {
         guard let socket else { return try current().open(settings: settings).directory }
-        let keys = try MountedSecret.read(environment: ProcessInfo.processInfo.environment)?.settings ?? [:]
+        let keys =
+            try role?.first() ?? MountedSecret.read(environment: ProcessInfo.processInfo.environment)?.settings ?? [:]
         return try open(Handed(role: try CallerToken.roleSettings(), keys: keys), at: socket)
     }
 
@@ -201,6 +208,7 @@ private struct Connection {
         if let secret = try? MountedSecret.read(environment: ProcessInfo.processInfo.environment) {
             newest.keys = secret.settings
         }
+        if let renewed = role?.renewed() { newest.keys = renewed }
         if newest != handed { _ = try open(newest, at: socket) }
     }
 }

@@ -1,4 +1,5 @@
 internal import Glibc
+internal import StoreHost
 public import TextCoding
 
 /// Chooses where credentials come from, in the order of the official SDKs: a pure value over an environment.
@@ -40,13 +41,20 @@ public struct CredentialChain: Sendable {
 
     public let choice: Choice
     public let passedOver: [PassedOver]
+    /// The value of ``originVariable``.
+    private let origin: String?
 
     /// The variables that name keys.
     public static let keyVariables: Set<String> = [
         "OSS_ACCESS_KEY_ID", "OSS_ACCESS_KEY_SECRET", "OSS_SESSION_TOKEN", "AWS_ACCESS_KEY_ID",
         "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "ALIBABA_CLOUD_ACCESS_KEY_ID",
-        "ALIBABA_CLOUD_ACCESS_KEY_SECRET", "ALIBABA_CLOUD_SECURITY_TOKEN",
+        "ALIBABA_CLOUD_ACCESS_KEY_SECRET", "ALIBABA_CLOUD_SECURITY_TOKEN", expirationVariable, originVariable,
     ]
+
+    /// When the keys of the other variables end, as RFC 3339. Nothing depends on it but what people are told.
+    public static let expirationVariable = SecretKeys.expiration
+    /// The role that gave the keys of the other variables, in words: by the word of who hands them over.
+    public static let originVariable = "MODELCACHE_KEY_ORIGIN"
 
     /// The variables that name a file or a role, which the process that reads them opens or assumes with its own
     /// rights.
@@ -73,13 +81,15 @@ public struct CredentialChain: Sendable {
             variables: variables.filter { !$0.value.isEmpty }, scheme: scheme, endpointHost: endpointHost, cloud: cloud)
         choice = try reader.choose()
         passedOver = reader.passedOver
+        origin = reader.variables[Self.originVariable]
     }
 
     /// In words that hold no secret.
     public var principal: Principal {
         switch choice {
         case .anonymous: Principal(.anonymous)
-        case .key(let credentials): Principal(.key, name: "\(credentials.keyID.prefix(4))…")
+        case .key(let credentials):
+            Principal(.key, name: "\(credentials.keyID.prefix(4))…\(origin.map { " (by its client's word of \($0))" } ?? "")")
         case .file(let path): Principal(.file, name: path)
         case .role(let source): source.principal
         }
@@ -101,10 +111,11 @@ private struct Reader {
         case nil, "auto", "keys": break
         case "anonymous": return .anonymous
         case "node": return .role(scheme == .oss ? ecs(isRequired: true) : ec2(isRequired: true))
+        case "pod": return try pod()
         default:
             throw SettingError(
                 field: "MODELCACHE_CREDENTIALS", value: setting, problem: "is not known",
-                remedy: "set auto, keys, node or anonymous")
+                remedy: "set auto, keys, node, pod or anonymous")
         }
         if let path = variables["OSS_CREDENTIALS_FILE"] { return .file(path) }
         if let pair = try pair("OSS_ACCESS_KEY_ID", "OSS_ACCESS_KEY_SECRET", "OSS_SESSION_TOKEN") { return .key(pair) }
@@ -112,6 +123,20 @@ private struct Reader {
         if let pair = try pair(key.id, key.secret, key.token) { return .key(pair) }
         if setting?.lowercased() == "keys" { return .anonymous }
         return scheme == .oss ? try alibaba() : try amazon()
+    }
+
+    /// The role that the cluster gives the pod, and no other: the node's own is nobody's who may make pods.
+    private mutating func pod() throws(SettingError) -> CredentialChain.Choice {
+        if let role = scheme == .oss ? try ramRole() : try iamRole() { return .role(role) }
+        let missing = passedOver.first.map { " (\($0.party): \($0.reason))" } ?? ""
+        let remedy =
+            scheme == .oss
+            ? "annotate the ServiceAccount with pod-identity.alibabacloud.com/role-name, and label the namespace "
+                + "pod-identity.alibabacloud.com/injection=on"
+            : "associate the ServiceAccount with a role (EKS Pod Identity), or annotate it with eks.amazonaws.com/role-arn"
+        throw SettingError(
+            field: "MODELCACHE_CREDENTIALS", value: "pod", problem: "but the cluster gives this pod no role\(missing)",
+            remedy: remedy)
     }
 
     private enum Key {
@@ -123,15 +148,7 @@ private struct Reader {
     }
 
     private mutating func alibaba() throws(SettingError) -> CredentialChain.Choice {
-        let names = ["ALIBABA_CLOUD_ROLE_ARN", "ALIBABA_CLOUD_OIDC_PROVIDER_ARN", "ALIBABA_CLOUD_OIDC_TOKEN_FILE"]
-        if let values = all(names, of: "RAM role (RRSA)") {
-            return .role(
-                .ramRole(
-                    .init(
-                        roleARN: values[0], providerARN: values[1], token: .file(values[2]),
-                        sessionName: try sessionName("ALIBABA_CLOUD_ROLE_SESSION_NAME"),
-                        sessionSeconds: try sessionSeconds(), endpoint: try alibabaSTS())))
-        }
+        if let role = try ramRole() { return .role(role) }
         if isTrue("ALIBABA_CLOUD_ECS_METADATA_DISABLED") {
             pass("ECS instance role", "ALIBABA_CLOUD_ECS_METADATA_DISABLED is true")
         } else if variables["ALIBABA_CLOUD_ECS_METADATA"] != nil || cloud == .alibaba {
@@ -140,14 +157,34 @@ private struct Reader {
         return .anonymous
     }
 
+    /// RRSA; nil: the variables do not name it.
+    private mutating func ramRole() throws(SettingError) -> RoleSource? {
+        let names = ["ALIBABA_CLOUD_ROLE_ARN", "ALIBABA_CLOUD_OIDC_PROVIDER_ARN", "ALIBABA_CLOUD_OIDC_TOKEN_FILE"]
+        guard let values = all(names, of: "RAM role (RRSA)") else { return nil }
+        return .ramRole(
+            .init(
+                roleARN: values[0], providerARN: values[1], token: .file(values[2]),
+                sessionName: try sessionName("ALIBABA_CLOUD_ROLE_SESSION_NAME"), sessionSeconds: try sessionSeconds(),
+                endpoint: try alibabaSTS()))
+    }
+
     private mutating func amazon() throws(SettingError) -> CredentialChain.Choice {
+        if let role = try iamRole() { return .role(role) }
+        if isTrue("AWS_EC2_METADATA_DISABLED") {
+            pass("EC2 instance role", "AWS_EC2_METADATA_DISABLED is true")
+        } else if cloud == .amazon {
+            return .role(ec2(isRequired: false))
+        }
+        return .anonymous
+    }
+
+    /// Web identity, else the container's endpoint; nil: the variables name neither.
+    private mutating func iamRole() throws(SettingError) -> RoleSource? {
         if let values = all(["AWS_ROLE_ARN", "AWS_WEB_IDENTITY_TOKEN_FILE"], of: "IAM role (web identity)") {
-            return .role(
-                .iamRole(
-                    .init(
-                        roleARN: values[0], token: .file(values[1]),
-                        sessionName: try sessionName("AWS_ROLE_SESSION_NAME"), sessionSeconds: try sessionSeconds(),
-                        endpoint: try amazonSTS())))
+            return .iamRole(
+                .init(
+                    roleARN: values[0], token: .file(values[1]), sessionName: try sessionName("AWS_ROLE_SESSION_NAME"),
+                    sessionSeconds: try sessionSeconds(), endpoint: try amazonSTS()))
         }
         let relative = variables["AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"]
         if let relative, !relative.hasPrefix("/") {
@@ -155,21 +192,14 @@ private struct Reader {
                 field: "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", value: relative, problem: "is no path",
                 remedy: "leave it as ECS sets it")
         }
-        if let url = relative.map({ MetadataAddress.container + $0 })
-            ?? variables["AWS_CONTAINER_CREDENTIALS_FULL_URI"]
-        {
-            return .role(
-                .container(
-                    .init(
-                        url: url, authorizationFile: variables["AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"],
-                        authorityFile: variables["SSL_CERT_FILE"])))
-        }
-        if isTrue("AWS_EC2_METADATA_DISABLED") {
-            pass("EC2 instance role", "AWS_EC2_METADATA_DISABLED is true")
-        } else if cloud == .amazon {
-            return .role(ec2(isRequired: false))
-        }
-        return .anonymous
+        guard
+            let url = relative.map({ MetadataAddress.container + $0 })
+                ?? variables["AWS_CONTAINER_CREDENTIALS_FULL_URI"]
+        else { return nil }
+        return .container(
+            .init(
+                url: url, authorizationFile: variables["AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"],
+                authorityFile: variables["SSL_CERT_FILE"]))
     }
 
     private func ecs(isRequired: Bool) -> RoleSource {
@@ -224,7 +254,10 @@ private struct Reader {
         switch (variables[idName], variables[secretName]) {
         case (nil, nil): return nil
         case (let id?, let secret?):
-            return try StoreCredentials(keyID: id, secret: secret, token: variables[tokenName])
+            let end = variables[CredentialChain.expirationVariable].flatMap { UTCTime(iso8601: $0) }
+            return try StoreCredentials(
+                keyID: id, secret: secret, token: variables[tokenName], expiration: end?.seconds
+            )
                 .checked(idName, secretName, tokenName)
         case (nil, _?):
             throw SettingError(

@@ -10,6 +10,9 @@ public struct CacheSpec: Sendable, Equatable {
     public var pinnedDigest: String?
     /// The Secret with the store's keys, in the ModelCache's namespace; nil: the source is public.
     public var secretName: String?
+    /// The ServiceAccount, in the ModelCache's namespace, to whose pods the cluster gives the role that reads; nil:
+    /// another party reads.
+    public var givenTo: String?
     public var placement: PlacementRules
     public var seeders: Int
     /// Every node that matches is warmed; otherwise the seeders alone.
@@ -47,10 +50,10 @@ public struct CacheSpec: Sendable, Equatable {
     }
 
     /// Keys, or a token for the role, are in Jobs alone: they list the source, and fill each node that a pod waits on.
-    public var isReadByJobs: Bool { secretName != nil || source.role?.assumed != nil }
+    public var isReadByJobs: Bool { secretName != nil || givenTo != nil || source.role?.assumed != nil }
 
     /// The operator lists public sources itself.
-    public var isListedByJobs: Bool { secretName != nil || source.role != nil }
+    public var isListedByJobs: Bool { isReadByJobs || source.role != nil }
 
     /// A hash of the immutable fields of the source. Two sources have the same exactly when these fields are equal.
     public var fingerprint: String { Self.digest([source.uri] + source.include) }
@@ -60,6 +63,7 @@ public struct CacheSpec: Sendable, Equatable {
         if let role = source.role?.assumed {
             return "read as \(role.roleARN) by the ServiceAccount \(role.serviceAccount)"
         }
+        if let givenTo { return "read as the role that the cluster gives the ServiceAccount \(givenTo)" }
         if source.role?.node == true { return "read with the nodes' role" }
         return secretName.map { "read with the Secret \($0)" } ?? "read without credentials"
     }
@@ -74,7 +78,7 @@ public struct CacheSpec: Sendable, Equatable {
             [
                 source.uri, source.endpoint ?? "", source.region ?? "", source.addressing ?? "",
                 "\(source.requesterPays ?? false)", secretName ?? "", source.role?.node == true ? "node" : "",
-                Self.digest(role ?? []), isListedByJobs ? podSettings : "",
+                Self.digest(role ?? givenTo.map { [$0] } ?? []), isListedByJobs ? podSettings : "",
             ] + source.include)
     }
 

@@ -77,6 +77,8 @@ public struct Observed: Sendable {
     public var image: String
     /// Settings of their pods, where the ModelCache does not say otherwise.
     public var podTemplate = PodTemplate()
+    /// Their way to the services that give roles.
+    public var access = ServiceAccess()
     /// The nodes' folder for models on disk.
     public var diskPath = Names.standardDiskPath
     /// The callers that may open caches.

@@ -153,7 +153,7 @@ struct Planner {
         return finished(
             template: WarmupTemplate(
                 owner: owner, spec: spec, source: source, image: observed.image,
-                pods: observed.podTemplate.overlaid(by: spec.podTemplate)))
+                pods: observed.podTemplate.overlaid(by: spec.podTemplate), access: observed.access))
     }
 
     private mutating func finished(template: WarmupTemplate?) -> Plan {

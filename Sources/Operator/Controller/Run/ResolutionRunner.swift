@@ -19,7 +19,6 @@ struct ResolutionRunner: Sendable {
 
     private let world: World
     private let resolver: SourceResolver
-    private let settings: ListingJob.Settings
     private let logger: Logger
     /// The keys given need another plan.
     private let wake: @Sendable ([ObjectKey]) -> Void
@@ -48,12 +47,11 @@ struct ResolutionRunner: Sendable {
     private static let pause: Duration = .seconds(3)
 
     init(
-        world: World, resolver: SourceResolver, settings: ListingJob.Settings, logger: Logger,
+        world: World, resolver: SourceResolver, logger: Logger,
         wake: @escaping @Sendable ([ObjectKey]) -> Void
     ) {
         self.world = world
         self.resolver = resolver
-        self.settings = settings
         self.logger = logger
         self.wake = wake
         (signals, signal) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
@@ -68,15 +66,14 @@ struct ResolutionRunner: Sendable {
         else { return }
         if outdated != nil { endUnwanted() }
         let namespace = cache.metadata.namespace ?? ""
-        let isAnonymous = spec.secretName == nil && source.role == nil
         let job = ListingJob(
             owner: Owner(namespace: namespace, name: cache.metadata.name, uid: cache.uid), source: source,
-            secretName: spec.secretName, image: world.image, pods: world.podTemplate.overlaid(by: spec.podTemplate),
-            placement: spec.placement, settings: settings)
+            secretName: spec.secretName, givenTo: spec.givenTo, image: world.image,
+            pods: world.podTemplate.overlaid(by: spec.podTemplate), placement: spec.placement, access: world.access)
         let work = Work(
             uid: cache.uid, id: id, subject: spec.resolutionSubject, generation: cache.metadata.generation ?? 0,
             namespace: namespace,
-            request: isAnonymous ? .anonymous(source) : .job(job))
+            request: spec.isListedByJobs ? .job(job) : .anonymous(source))
         queue.state.withLock { $0.add(work, line: namespace) }
         signal.yield()
     }

@@ -1,8 +1,6 @@
 public import AgentAPI
 public import CRD
-internal import Foundation
 public import Kubernetes
-internal import RangeTransfer
 
 /// A Job that lists a source with its credentials: the operator has no token of a role's ServiceAccount, and reads no
 /// Secret.
@@ -14,60 +12,30 @@ public struct ListingJob: Sendable, Equatable {
     public static let deadlineSeconds: Int64 = 180
     static let container = "list"
 
-    /// The same for all Jobs of one operator.
-    public struct Settings: Sendable, Equatable {
-        /// The STS that roles are assumed at; nil: that of the source's region.
-        public var stsEndpoint: String?
-        /// Variables of ``ProxySettings``: the operator's own.
-        public var proxies: [String: String]
-        /// Certificates that the operator trusts in place of the system's, in PEM; nil: the system's.
-        public var authorities: String?
-
-        public init(stsEndpoint: String? = nil, proxies: [String: String] = [:], authorities: String? = nil) {
-            self.stsEndpoint = stsEndpoint
-            self.proxies = proxies
-            self.authorities = authorities
-        }
-
-        /// All annotations of an object may have 256 KiB.
-        private static let mostAuthorities = 240 << 10
-
-        /// The way to the store that the operator's environment names. A proxy's password stays with the operator: the
-        /// Job's namespace may not know it.
-        public init(stsEndpoint: String?, environment: [String: String]) {
-            self.init(
-                stsEndpoint: stsEndpoint,
-                proxies: environment.filter {
-                    ProxySettings.variables.contains($0.key) && !$0.value.isEmpty && !$0.value.contains("@")
-                })
-            guard let path = environment["SSL_CERT_FILE"], let file = FileHandle(forReadingAtPath: path),
-                let data = try? file.read(upToCount: Self.mostAuthorities + 1), data.count <= Self.mostAuthorities
-            else { return }
-            authorities = String(data: data, encoding: .utf8)
-        }
-    }
-
     public var owner: Owner
     /// With the endpoint filled in.
     public var source: CacheDefinition.Source
-    /// The Secret with the source's keys; nil: the source names a role.
+    /// The Secret with the source's keys; nil: another party reads.
     public var secretName: String?
+    /// ``CacheSpec/givenTo``.
+    public var givenTo: String?
     public var image: String
     public var pods: PodTemplate
     public var placement: PlacementRules
-    public var settings: Settings
+    public var access: ServiceAccess
 
     public init(
-        owner: Owner, source: CacheDefinition.Source, secretName: String? = nil, image: String, pods: PodTemplate,
-        placement: PlacementRules, settings: Settings = Settings()
+        owner: Owner, source: CacheDefinition.Source, secretName: String? = nil, givenTo: String? = nil, image: String,
+        pods: PodTemplate, placement: PlacementRules, access: ServiceAccess = ServiceAccess()
     ) {
         self.owner = owner
         self.source = source
         self.secretName = secretName
+        self.givenTo = givenTo
         self.image = image
         self.pods = pods
         self.placement = placement
-        self.settings = settings
+        self.access = access
     }
 
     public var key: ObjectKey {
@@ -93,7 +61,7 @@ public struct ListingJob: Sendable, Equatable {
             nodeSelector: placement.nodeSelector.isEmpty ? nil : placement.nodeSelector,
             affinity: placement.affinity.map { Affinity(nodeAffinity: $0) },
             tolerations: WarmupPod.tolerations(pods, placement: placement),
-            serviceAccountName: role?.serviceAccount ?? pods.serviceAccountName,
+            serviceAccountName: role?.serviceAccount ?? givenTo ?? pods.serviceAccountName,
             automountServiceAccountToken: false, enableServiceLinks: false,
             securityContext: WarmupPod.securityContext(pods), priorityClassName: pods.priorityClassName,
             imagePullSecrets: WarmupPod.pullSecrets(pods), runtimeClassName: pods.runtimeClassName)
@@ -112,7 +80,7 @@ public struct ListingJob: Sendable, Equatable {
                     metadata: ObjectMeta(
                         labels: WarmupPod.injectorLabels.merging(pods.labels) { $1 }.merging(labels) { $1 },
                         annotations: WarmupPod.injectorAnnotations.merging(pods.annotations) { $1 }
-                            .merging(settings.authorities.map { [AuthoritiesVolume.annotation: $0] } ?? [:]) { $1 }),
+                            .merging(access.annotations) { $1 }),
                     spec: pod)))
     }
 
@@ -122,46 +90,26 @@ public struct ListingJob: Sendable, Equatable {
         var all: [(volume: Volume, mount: VolumeMount)] = []
         if source.role?.assumed != nil { all.append((RoleTokenVolume.volume(source), RoleTokenVolume.mount)) }
         if let secret { all.append((secret.volume, secret.mount)) }
-        if settings.authorities != nil { all.append((AuthoritiesVolume.volume, AuthoritiesVolume.mount)) }
+        all += access.volumes
         return (all.map(\.volume), all.map(\.mount))
     }
 
     private var environment: [EnvVar] {
-        var all = SourceEnvironment.variables(source: source)
+        var all = SourceEnvironment.variables(source: source) + access.proxyVariables
+            + access.authorityVariables
         func add(_ name: String, _ value: String?) { if let value { all.append(EnvVar(name: name, value: value)) } }
-        for (name, value) in settings.proxies.sorted(by: { $0.key < $1.key }) { add(name, value) }
-        add("SSL_CERT_FILE", settings.authorities.map { _ in AuthoritiesVolume.path })
         if let secret { return all + secret.variables }
+        if givenTo != nil { return all + GivenRole.variables(source: source, access) }
         guard let role = source.role?.assumed else {
             add("MODELCACHE_CREDENTIALS", "node")
             return all
         }
         let isRAM = role.providerARN != nil
-        add(isRAM ? "ALIBABA_CLOUD_STS_ENDPOINT" : "AWS_ENDPOINT_URL_STS", settings.stsEndpoint)
+        all += access.sts(ofOSS: isRAM)
         add(isRAM ? "ALIBABA_CLOUD_ROLE_ARN" : "AWS_ROLE_ARN", role.roleARN)
         add("ALIBABA_CLOUD_OIDC_PROVIDER_ARN", role.providerARN)
         add(isRAM ? "ALIBABA_CLOUD_OIDC_TOKEN_FILE" : "AWS_WEB_IDENTITY_TOKEN_FILE", RoleTokenVolume.path)
         add("MODELCACHE_SESSION_SECONDS", role.sessionSeconds.map { "\($0)" })
         return all
     }
-}
-
-/// The certificates that the operator trusts, in a pod of another namespace: an annotation of the pod as a file, since
-/// the ConfigMap that they came from is not there.
-private enum AuthoritiesVolume {
-    static let annotation = "modelcache.io/authorities"
-    private static let name = "modelcache-authorities"
-    private static let folder = "/var/run/modelcache.io-authorities"
-    static let path = "\(folder)/ca.crt"
-
-    static var volume: Volume {
-        let field = FieldSelectorReference(fieldPath: "metadata.annotations['\(annotation)']")
-        return Volume(
-            name: name,
-            projected: ProjectedVolumeSource(sources: [
-                VolumeProjection(downwardAPI: DownwardAPIProjection(items: [.init(path: "ca.crt", fieldRef: field)]))
-            ]))
-    }
-
-    static var mount: VolumeMount { VolumeMount(name: name, mountPath: folder, readOnly: true) }
 }

@@ -28,7 +28,7 @@ extension CacheSpec {
                 include: spec.source.include,
                 addressing: spec.source.addressing?.rawValue, requesterPays: spec.source.requesterPays,
                 role: spec.source.credentials.flatMap { SourceRole($0) },
-                needsKeys: spec.source.credentials?.secretRef.map { _ in true }),
+                needsKeys: spec.source.credentials.flatMap { $0.bringsKeys ? true : nil }),
             secretName: spec.source.credentials?.secretRef?.name, placement: PlacementRules(spec.placement),
             seeders: max(0, spec.placement.seeders), isEager: spec.effectiveMode == .eager,
             parallelism: max(1, spec.warmup.parallelism), backoffLimit: max(0, spec.warmup.backoffLimit),
@@ -38,7 +38,13 @@ extension CacheSpec {
             isSuspended: spec.suspend)
         podTemplate = spec.warmup.podTemplate ?? PodTemplate()
         pinnedDigest = spec.source.digest
+        givenTo = spec.source.credentials.flatMap { $0.bringsKeys ? $0.serviceAccount?.name : nil }
     }
+}
+
+extension SourceCredentials {
+    /// Jobs hand keys to the agents: those of a Secret, or of the role that the cluster gives their pods.
+    fileprivate var bringsKeys: Bool { secretRef != nil || serviceAccount.map { $0.roleARN == nil } ?? false }
 }
 
 extension CacheDefinition.Medium {
@@ -141,9 +147,11 @@ extension SourceRole {
     /// Nil: keys, or nobody.
     init?(_ credentials: SourceCredentials) {
         if let role = credentials.serviceAccount {
+            // A role that the cluster gives is the Job's own affair.
+            guard let arn = role.roleARN else { return nil }
             self.init(
                 assumed: Assumed(
-                    serviceAccount: role.name, roleARN: role.roleARN, providerARN: role.oidcProviderARN,
+                    serviceAccount: role.name, roleARN: arn, providerARN: role.oidcProviderARN,
                     sessionSeconds: role.sessionSeconds))
         } else if credentials.node != nil {
             self = .ofNode

@@ -74,6 +74,7 @@ package final class World: Sendable {
     let state = Mutex(State())
     let image: String
     let podTemplate: PodTemplate
+    let access: ServiceAccess
     let diskPath: String
     let validation: ValidationPolicy
     let startDeadline: Duration
@@ -83,12 +84,14 @@ package final class World: Sendable {
     static let confirmationTime: Duration = .seconds(30)
 
     package init(
-        image: String, podTemplate: PodTemplate = PodTemplate(), diskPath: String = Names.standardDiskPath,
+        image: String, podTemplate: PodTemplate = PodTemplate(), access: ServiceAccess = ServiceAccess(),
+        diskPath: String = Names.standardDiskPath,
         validation: ValidationPolicy = ValidationPolicy(), startDeadline: Duration = .seconds(300),
         sourceCheckInterval: Duration? = nil
     ) {
         self.image = image
         self.podTemplate = podTemplate
+        self.access = access
         self.diskPath = diskPath
         self.validation = validation
         self.startDeadline = startDeadline
@@ -123,6 +126,7 @@ package final class World: Sendable {
             memory: state.memories[uid] ?? Memory(),
             image: image)
         observed.podTemplate = podTemplate
+        observed.access = access
         observed.diskPath = diskPath
         observed.nodes = state.nodes
         observed.agents = state.agents

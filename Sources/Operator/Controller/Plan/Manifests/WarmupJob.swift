@@ -29,16 +29,19 @@ public struct WarmupTemplate: Sendable, Equatable {
     public var image: String
     /// Settings of the pods: the operator's with the ModelCache's own over them.
     public var pods: PodTemplate
+    /// For a role that the cluster gives the pods; agents have their own way.
+    public var access: ServiceAccess
 
     public init(
         owner: Owner, spec: CacheSpec, source: CacheDefinition.Source, image: String,
-        pods: PodTemplate = PodTemplate()
+        pods: PodTemplate = PodTemplate(), access: ServiceAccess = ServiceAccess()
     ) {
         self.owner = owner
         self.spec = spec
         self.source = source
         self.image = image
         self.pods = pods
+        self.access = access
     }
 
     /// Two hours: twice the longest wait of ``Attempt/failureBackoff``, which counts from a failed Job.
@@ -64,7 +67,8 @@ public struct WarmupTemplate: Sendable, Equatable {
                 VolumeMount(
                     name: "cache", mountPath: Self.mountPath, readOnly: true, mountPropagation: "HostToContainer"),
                 TokenVolume.mount,
-            ] + (role == nil ? [] : [RoleTokenVolume.mount]) + [secret?.mount].compactMap { $0 },
+            ] + (role == nil ? [] : [RoleTokenVolume.mount]) + [secret?.mount].compactMap { $0 }
+                + (spec.givenTo == nil ? [] : access.volumes.map(\.mount)),
             securityContext: SecurityContext(
                 runAsNonRoot: true, runAsUser: WarmupPod.user(pods), runAsGroup: WarmupPod.group(pods),
                 allowPrivilegeEscalation: false, readOnlyRootFilesystem: true,
@@ -79,11 +83,12 @@ public struct WarmupTemplate: Sendable, Equatable {
                     persistentVolumeClaim: PersistentVolumeClaimVolumeSource(
                         claimName: Names.claim(cache: owner.name, uid: owner.uid), readOnly: true)),
                 TokenVolume.volume,
-            ] + (role == nil ? [] : [RoleTokenVolume.volume(source)]) + [secret?.volume].compactMap { $0 },
+            ] + (role == nil ? [] : [RoleTokenVolume.volume(source)]) + [secret?.volume].compactMap { $0 }
+                + (spec.givenTo == nil ? [] : access.volumes.map(\.volume)),
             restartPolicy: "Never", terminationGracePeriodSeconds: 5,
             affinity: Affinity(nodeAffinity: NodeAffinity(requiredDuringSchedulingIgnoredDuringExecution: pinned)),
             tolerations: WarmupPod.tolerations(pods, placement: spec.placement, ofNode: job.tolerations),
-            serviceAccountName: role?.serviceAccount ?? pods.serviceAccountName,
+            serviceAccountName: role?.serviceAccount ?? spec.givenTo ?? pods.serviceAccountName,
             automountServiceAccountToken: false, enableServiceLinks: false,
             securityContext: WarmupPod.securityContext(pods),
             priorityClassName: pods.priorityClassName, imagePullSecrets: WarmupPod.pullSecrets(pods),
@@ -103,7 +108,8 @@ public struct WarmupTemplate: Sendable, Equatable {
                 template: PodTemplateSpec(
                     metadata: ObjectMeta(
                         labels: WarmupPod.labels(pods, owner: owner),
-                        annotations: WarmupPod.annotations(pods, owner: owner, node: job.node)),
+                        annotations: WarmupPod.annotations(pods, owner: owner, node: job.node)
+                            .merging(spec.givenTo == nil ? [:] : access.annotations) { $1 }),
                     spec: pod)))
     }
 
@@ -114,5 +120,6 @@ public struct WarmupTemplate: Sendable, Equatable {
         [EnvVar(name: "MODELCACHE_SOCKET", value: "\(Self.mountPath)/.modelcache/agent.sock"), TokenVolume.variable]
             + (role == nil ? [] : [EnvVar(name: "MODELCACHE_ROLE_TOKEN_FILE", value: RoleTokenVolume.path)])
             + (secret?.variables ?? []) + SourceEnvironment.variables(source: source)
+            + (spec.givenTo == nil ? [] : access.authorityVariables + GivenRole.variables(source: source, access))
     }
 }
