@@ -775,6 +775,34 @@ def test_what_an_agent_finds_and_does_not_serve_is_removed_when_no_modelcache_kn
     assert w.agents.by_node["node-1"].remains == [known]
 
 
+@pytest.mark.parametrize("may_list", [True, False], ids=["may-list-all", "may-not"])
+def test_an_operator_of_one_namespace_removes_what_no_namespace_knows_where_it_may_look(w, may_list):
+    """With the rights of config/namespaced it cannot know, asks once and leaves it alone."""
+    def lists_all(seen):
+        return seen.method == "GET" and seen.path.partition("?")[0] == f"{stand_in.GROUP}/modelcaches"
+
+    w.proxy.refuse = lambda seen: Refusal(403, "Forbidden") if not may_list and lists_all(seen) else None
+    other = f"{w.namespace}-other"
+    w.kubectl("create", "namespace", other)
+    w.kubectl.apply({"apiVersion": "modelcache.io/v1alpha1", "kind": "ModelCache", "metadata": {"name": "theirs", "namespace": other}, "spec": w.spec()})
+    gone, known = "11111111-2222-4333-8444-555555555555", w.kubectl.get("modelcache", "theirs", "-n", other)["metadata"]["uid"]
+    operator = w.start_operator(f"--namespace={w.namespace}")
+    w.apply()
+    w.until_ready()
+    agent = w.agents.by_node["node-1"]
+    agent.remains = [gone, known]
+    if may_list:
+        w.until(lambda: gone not in agent.remains, "what nobody knows is removed")
+        assert agent.remains == [known]
+    else:
+        w.until(lambda: "may not list the ModelCaches of all namespaces" in operator.log.read_text(), "it says so")
+        begun, asked = len(w.agents.orders), agent.reports
+        w.until(lambda: agent.reports >= asked + 5, "the agent is asked again and again")
+        assert agent.remains == [gone, known] and len(w.agents.orders) == begun
+        assert len([seen for seen in w.proxy.requests if lists_all(seen)]) == 1
+    w.kubectl("delete", "namespace", other, "--wait=false")
+
+
 def test_sources_that_do_not_answer_delay_no_other_namespace(w):
     """A listing that is under way when the operator ends does not keep the Lease either."""
     deaf = socket.create_server(("127.0.0.1", 0), backlog=512)

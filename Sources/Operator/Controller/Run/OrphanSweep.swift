@@ -17,6 +17,8 @@ final class OrphanSweep: Sendable {
     private let namespace: String?
     private let logger: Logger
     private let sightings = Mutex(OrphanSightings())
+    /// An operator of one namespace may lack the right to list the ModelCaches of all, and does not ask again then.
+    private let mayListAll = Mutex(true)
     /// Those that are due, by node and uid.
     private let due = Mutex<[String: Orphan]>([:])
     private let signals: AsyncStream<Void>
@@ -51,8 +53,8 @@ final class OrphanSweep: Sendable {
         let node = address.node
         var orphans = world.orphans(on: report, namespace: namespace)
             .map { Orphan(uid: $0.uid, node: node, cache: ObjectKey(namespace: $0.namespace, name: $0.name)) }
-        // Of these nobody knows the namespace, so an operator of one namespace leaves them alone.
-        if namespace == nil {
+        // Of these nobody knows the namespace: they are nobody's only if no namespace has a ModelCache of the uid.
+        if mayListAll.withLock({ $0 }) {
             orphans += report.remains.filter { world.key(uid: $0) == nil }.map { Orphan(uid: $0, node: node) }
         }
         let uids = Set(orphans.map(\.uid))
@@ -100,9 +102,17 @@ final class OrphanSweep: Sendable {
         }
     }
 
-    /// The uids of all ModelCaches; nil: the API server does not tell.
+    /// The uids of the ModelCaches of all namespaces; nil: the API server does not tell.
     private func presentUIDs() async -> Set<String>? {
-        (try? await client.listAll(ModelCache.self) { $0.uid }.items).map { Set($0) }
+        do {
+            return Set(try await client.listAll(ModelCache.self) { $0.uid }.items)
+        } catch let error as KubernetesError where error.isForbidden && namespace != nil {
+            mayListAll.withLock { $0 = false }
+            logger.notice(
+                "directories on nodes of which nobody knows the ModelCache stay: this operator may not list the ModelCaches of all namespaces"
+            )
+        } catch {}
+        return nil
     }
 
     /// One list tells of all that have no name, however many they are.
