@@ -11,7 +11,7 @@ public enum InterfaceAddresses {
         var next = first
         while let entry = next {
             next = entry.pointee.ifa_next
-            guard entry.pointee.ifa_flags & UInt32(IFF_UP.rawValue) != 0, let address = entry.pointee.ifa_addr,
+            guard entry.pointee.ifa_flags & UInt32(IFF_UP) != 0, let address = entry.pointee.ifa_addr,
                 let text = text(of: address), !found.contains(text)
             else { continue }
             found.append(text)

@@ -1,3 +1,5 @@
+internal import TextCoding
+
 /// How much memory this process can have: what the machine has, less where a control group of ours or one above it says
 /// so.
 ///

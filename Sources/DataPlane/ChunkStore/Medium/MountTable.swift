@@ -1,4 +1,5 @@
 internal import LinuxShim
+internal import TextCoding
 
 /// The mounts this process sees: /proc/self/mountinfo, proc_pid_mountinfo(5).
 package struct MountTable: Sendable {

@@ -1,6 +1,7 @@
 import Agent
 import Foundation
 import Glibc
+import TextCoding
 
 /// Checks this machine: kernel, memory, permissions.
 enum MachineChecks {
@@ -58,16 +59,11 @@ enum MachineChecks {
     }
 
     static func memory() -> Finding {
-        let text = (try? String(contentsOfFile: "/proc/meminfo", encoding: .utf8)) ?? ""
-        let available =
-            text.split(separator: "\n").first { $0.hasPrefix("MemAvailable:") }
-            .flatMap { $0.split(separator: " ").dropFirst().first }.flatMap { Int64($0) }.map { $0 * 1024 } ?? 0
+        let text = KernelText.read("/proc/meminfo") ?? ""
+        let available = (KernelText.number("MemAvailable", in: text).map { Int64(clamping: $0) } ?? 0) * 1024
         var fact = "\(ByteCount.format(available)) available: the largest model that fits in memory"
         for path in ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"] {
-            let limit = (try? String(contentsOfFile: path, encoding: .utf8)).flatMap {
-                Int64($0.trimmingCharacters(in: .whitespacesAndNewlines))
-            }
-            if let limit, limit < available {
+            if let limit = KernelText.number(path).map({ Int64(clamping: $0) }), limit < available {
                 fact = "\(ByteCount.format(limit)) by the cgroup's limit"
                 return limit < 1 << 30
                     ? .bad("memory", fact, "raise the memory limit to the model's size and 1 GiB")
@@ -92,10 +88,8 @@ enum MachineChecks {
     }
 
     static func mounting() -> Finding {
-        let status = (try? String(contentsOfFile: "/proc/self/status", encoding: .utf8)) ?? ""
-        let effective =
-            status.split(separator: "\n").first { $0.hasPrefix("CapEff:") }
-            .flatMap { $0.split(whereSeparator: \.isWhitespace).last }.flatMap { UInt64($0, radix: 16) } ?? 0
+        let status = KernelText.read("/proc/self/status") ?? ""
+        let effective = KernelText.number("CapEff", in: status, radix: 16) ?? 0
         // CAP_SYS_ADMIN is bit 21, linux/capability.h.
         return effective & (1 << 21) != 0
             ? .good("mounting", "the agent can mount a tmpfs for each model")

@@ -1,5 +1,6 @@
 internal import Foundation
 internal import Glibc
+internal import TextCoding
 
 /// Memory, processor time and descriptors of this process, under the names that every Prometheus client uses.
 /// <https://prometheus.io/docs/instrumenting/writing_clientlibs/#process-metrics>
@@ -31,9 +32,7 @@ public enum ProcessMetrics {
 
     /// Unix seconds at which the kernel started, from /proc/stat.
     private static func bootTime() -> Double? {
-        guard let text = try? String(contentsOfFile: "/proc/stat", encoding: .utf8) else { return nil }
-        guard let line = text.split(separator: "\n").first(where: { $0.hasPrefix("btime ") }) else { return nil }
-        return Double(line.dropFirst(6))
+        KernelText.read("/proc/stat").flatMap { KernelText.number("btime", in: $0) }.map { Double($0) }
     }
 }
 
@@ -45,7 +44,7 @@ struct ProcessStat {
     let residentBytes: Double
 
     static func read() -> ProcessStat? {
-        guard let text = try? String(contentsOfFile: "/proc/self/stat", encoding: .utf8) else { return nil }
+        guard let text = KernelText.read("/proc/self/stat") else { return nil }
         return ProcessStat(
             text, ticksPerSecond: Double(sysconf(Int32(_SC_CLK_TCK))), pageBytes: Double(sysconf(Int32(_SC_PAGESIZE))))
     }
