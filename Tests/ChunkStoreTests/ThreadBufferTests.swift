@@ -1,6 +1,6 @@
 import Testing
 
-@testable import ChunkStore
+import ChunkStore
 
 @Suite("The memory of a thread that reads")
 struct ThreadBufferTests {

@@ -1,4 +1,4 @@
-@testable import RangeTransfer
+import RangeTransfer
 import TextCoding
 import Testing
 

@@ -1,25 +1,25 @@
 import Glibc
 import Synchronization
-internal import TextCoding
+package import TextCoding
 
 /// The addresses of `HTTP_SOURCE_IP`, and how connections are dealt over them.
 ///
 /// A transfer is given an address (`AddressShares`), then one of its worker's handles of that address, which has it for
 /// life, and so have the connections it makes: libcurl reuses a connection only for the address it left from. Test:
 /// `connections leave from both addresses evenly`.
-final class SourceAddresses: Sendable {
+package final class SourceAddresses: Sendable {
     /// Each has handles of its own in every worker.
-    static let most = 64
+    package static let most = 64
 
     /// Index in, address out; one nil address when the kernel is to choose.
-    let addresses: [String?]
+    package let addresses: [String?]
     private let shares: Mutex<AddressShares>
 
     /// Throws for the first entry that is malformed, or that names nothing on this machine, and names it.
     ///
     /// - Parameter entries: addresses, and ranges such as `10.0.0.0/16`, which stand for all addresses of this machine
     ///   in them: the nodes of a pool have one setting and addresses of their own.
-    init(
+    package init(
         _ entries: [String], field: String = "HTTP_SOURCE_IP",
         ofMachine: () -> [String] = { InterfaceAddresses.all() }
     ) throws(SettingError) {

@@ -1,18 +1,18 @@
 internal import Glibc
 
-/// Memory for the bytes that a thread reads and looks at: one piece for each thread that ever does so, made once.
+/// Memory for the bytes that a thread reads and looks at: each thread that ever does so has its own, made once.
 ///
-/// A piece for each range would be mapped, touched and unmapped again. Each of these steps holds a lock of the whole
+/// New memory for each range would be mapped, touched and unmapped again. Each of these steps holds a lock of the whole
 /// process' address space, and the threads of ``BlockingWork`` that nobody waits for have low priority: while one of
 /// them waits for a processor with that lock, no other thread can have memory, and `/healthz` is late.
 ///
 /// Bound: `bytes` for each thread of ``BlockingWork``.
-enum ThreadBuffer {
+package enum ThreadBuffer {
     /// The largest step in which files are read.
-    static let bytes = Int(Manifest.hugePageBytes)
+    package static let bytes = Int(Manifest.hugePageBytes)
 
     /// `body` must not keep the memory, which is aligned to pages and holds whatever was there before.
-    static func withBytes<Result, Failure: Error>(
+    package static func withBytes<Result, Failure: Error>(
         _ body: (UnsafeMutableRawBufferPointer) throws(Failure) -> Result
     ) throws(Failure) -> Result {
         // Taken out while it is used: a second use on the same thread, inside the first, has memory of its own.
