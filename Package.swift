@@ -126,7 +126,7 @@ let package = Package(
         .target(
             name: "Sessions",
             dependencies: [
-                "Accepting", "AgentWire", "ChunkStore", "LinuxShim", "Models", "ObjectStore", "Swarm",
+                "Accepting", "AgentAPI", "AgentWire", "ChunkStore", "LinuxShim", "Models", "ObjectStore", "Swarm",
                 .product(name: "Logging", package: "swift-log"),
             ],
             path: "Sources/DataPlane/Sessions", swiftSettings: strict),

@@ -61,6 +61,15 @@ import Testing
         #expect(caches[0].peerBytes == 0)
     }
 
+    @Test func `peers of another release are read as far as they can be, and no more than the bound`() throws {
+        let some = #"{"address":"10.0.0.7:9418","receivedBytes":5,"rank":1},{"receivedBytes":7},{"address":"b","receivedBytes":-1,"bytesPerSecond":"x"}"#
+        let peers = try report(#"{"uid":"a","peers":[\#(some)]},{"uid":"b","peers":7},{"uid":"c"}"#).caches.map(\.peers)
+        #expect(peers[0] == [PeerTraffic(address: "10.0.0.7:9418", receivedBytes: 5), PeerTraffic(address: "b", receivedBytes: 0)])
+        #expect(peers[1].isEmpty && peers[2].isEmpty)
+        let many = (0..<100).map { #"{"address":"\#($0)"}"# }.joined(separator: ",")
+        #expect(try report(#"{"uid":"a","peers":[\#(many)]}"#).caches[0].peers.count == PeerTraffic.most)
+    }
+
     @Test func `the highest number that an agent can say is followed by itself`() {
         var numbers = OrderNumbers()
         numbers.learned(OrderNumber(epoch: "e", number: .max), for: "n")

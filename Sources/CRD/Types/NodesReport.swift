@@ -36,13 +36,16 @@ public struct NodesReport: Codable, Sendable, Equatable {
         public var isPinned: Bool
         /// Programs that have the model open; no eviction takes the copy while there are any.
         public var readers: Int
+        /// The places that gave it bytes since the agent has it: the store, and the nodes that gave the most. Nil: an
+        /// operator of an earlier release.
+        public var sources: [Source]?
         /// Its place in the order in which copies of this medium are evicted when capacity is needed, from 1. Nil:
         /// nothing evicts it, or it has no bytes, or the agent does not tell.
         public var evictionPlace: Int?
 
         public init(
             namespace: String, name: String, medium: String, state: String, bytesCached: Int64, bytesTotal: Int64,
-            isPinned: Bool, readers: Int, evictionPlace: Int? = nil
+            isPinned: Bool, readers: Int, sources: [Source]? = nil, evictionPlace: Int? = nil
         ) {
             self.namespace = namespace
             self.name = name
@@ -52,7 +55,23 @@ public struct NodesReport: Codable, Sendable, Equatable {
             self.bytesTotal = bytesTotal
             self.isPinned = isPinned
             self.readers = readers
+            self.sources = sources
             self.evictionPlace = evictionPlace
+        }
+    }
+
+    /// One place that gave bytes to a copy.
+    public struct Source: Codable, Sendable, Equatable {
+        /// The node that gave them; nil: the store. An address where no agent that the operator knows has it.
+        public var node: String?
+        public var bytes: Int64
+        /// 0 when nothing has come lately.
+        public var bytesPerSecond: Int64
+
+        public init(node: String? = nil, bytes: Int64, bytesPerSecond: Int64 = 0) {
+            self.node = node
+            self.bytes = bytes
+            self.bytesPerSecond = bytesPerSecond
         }
     }
 

@@ -188,7 +188,8 @@ public struct AgentService: Sendable {
         let models = await registry.modelStatuses
         let capacity = await registry.capacity()
         return AgentStatus(
-            version: Release.version, processID: getpid(), root: options.root, medium: options.medium.rawValue,
+            version: Release.version, node: options.nodeName, processID: getpid(), root: options.root,
+            medium: options.medium.rawValue,
             uptimeSeconds: started.duration(to: .now) / .seconds(1), budgetBytes: capacity.budgetBytes,
             cachedBytes: models.reduce(0) { $0 + $1.presentBytes }, heldBytes: capacity.heldBytes,
             inFlightLimitBytes: options.inFlightBytes, inFlightBytes: capacity.inFlightBytes,

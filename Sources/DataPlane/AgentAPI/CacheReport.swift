@@ -71,6 +71,10 @@ public struct CacheReport: Codable, Equatable, Sendable {
     public var peerBytes: Int64
     /// Bytes copied from other caches of the node since this agent process began.
     public var copiedBytes: Int64
+    /// Of ``bytesPerSecond`` what comes from the store.
+    public var originBytesPerSecond: Int64
+    /// Of ``peerBytes`` the nodes that gave the most, at most ``PeerTraffic/most``.
+    public var peers: [PeerTraffic]
     public var pinned: Bool
     /// Clients connected to the cache's socket that have the model open.
     public var users: Int
@@ -86,8 +90,8 @@ public struct CacheReport: Codable, Equatable, Sendable {
         uid: String, namespace: String, name: String, source: CacheDefinition.Source, medium: CacheDefinition.Medium,
         state: State, digest: String? = nil, files: Int = 0, bytesTotal: Int64 = 0, bytesCached: Int64 = 0,
         bytesPerSecond: Int64 = 0, remainingSeconds: Int64? = nil, originBytes: Int64 = 0, peerBytes: Int64 = 0,
-        copiedBytes: Int64 = 0, pinned: Bool, users: Int = 0, lastUsed: Int64? = nil, error: Failure? = nil,
-        callersDigest: String? = nil
+        copiedBytes: Int64 = 0, originBytesPerSecond: Int64 = 0, peers: [PeerTraffic] = [], pinned: Bool,
+        users: Int = 0, lastUsed: Int64? = nil, error: Failure? = nil, callersDigest: String? = nil
     ) {
         self.uid = uid
         self.namespace = namespace
@@ -104,6 +108,8 @@ public struct CacheReport: Codable, Equatable, Sendable {
         self.originBytes = originBytes
         self.peerBytes = peerBytes
         self.copiedBytes = copiedBytes
+        self.originBytesPerSecond = originBytesPerSecond
+        self.peers = peers
         self.pinned = pinned
         self.users = users
         self.lastUsed = lastUsed
@@ -129,6 +135,9 @@ public struct CacheReport: Codable, Equatable, Sendable {
         originBytes = container.toleratedBytes(.originBytes) ?? 0
         peerBytes = container.toleratedBytes(.peerBytes) ?? 0
         copiedBytes = container.toleratedBytes(.copiedBytes) ?? 0
+        originBytesPerSecond = container.toleratedBytes(.originBytesPerSecond) ?? 0
+        let peers: [Tolerated<PeerTraffic>]? = container.tolerated(.peers)
+        self.peers = Array((peers ?? []).compactMap(\.value).prefix(PeerTraffic.most))
         pinned = container.tolerated(.pinned) ?? false
         users = container.tolerated(.users) ?? 0
         lastUsed = container.tolerated(.lastUsed)

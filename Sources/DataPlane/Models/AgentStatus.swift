@@ -1,7 +1,12 @@
+public import AgentAPI
+
 /// The models that an agent has and the work that it does; also the JSON of `GET /v1/status` and of
 /// `modelcache status --json`.
 public struct AgentStatus: Codable, Equatable, Sendable {
     public var version: String
+    /// The Kubernetes node's name, or the machine's; nil on a cache's own socket, and from an agent of an earlier
+    /// release.
+    public var node: String?
     public var processID: Int32
     public var root: String
     public var medium: String
@@ -24,11 +29,13 @@ public struct AgentStatus: Codable, Equatable, Sendable {
     public var renewals: [String: RenewalStatus]?
 
     package init(
-        version: String, processID: Int32, root: String, medium: String, uptimeSeconds: Double, budgetBytes: Int64,
-        cachedBytes: Int64, heldBytes: Int64? = nil, inFlightLimitBytes: Int64, inFlightBytes: Int64, sessions: Int,
+        version: String, node: String? = nil, processID: Int32, root: String, medium: String, uptimeSeconds: Double,
+        budgetBytes: Int64, cachedBytes: Int64, heldBytes: Int64? = nil, inFlightLimitBytes: Int64,
+        inFlightBytes: Int64, sessions: Int,
         models: [ModelStatus]
     ) {
         self.version = version
+        self.node = node
         self.processID = processID
         self.root = root
         self.medium = medium
@@ -106,6 +113,10 @@ public struct ModelStatus: Codable, Equatable, Sendable {
     public var peerBytes: Int64
     /// Bytes copied from other caches of this node. Nil: the agent is of a version that copies none.
     public var copiedBytes: Int64?
+    /// Of ``bytesPerSecond`` what comes from the store; nil: nothing, or the agent is of an earlier release.
+    public var originBytesPerSecond: Double?
+    /// The nodes that gave the most, at most ``PeerTraffic/most``; nil: none, or an agent of an earlier release.
+    public var peers: [PeerTraffic]?
     /// Body bytes sent to other nodes.
     public var servedBytes: Int64
     /// Bytes of the messages sent to other nodes about who holds what. Nil: the agent is of a version that does not
@@ -126,6 +137,19 @@ public struct ModelStatus: Codable, Equatable, Sendable {
     public var idleSeconds: Double
     /// Facts that a person should know though the model loads; nil: none, or an agent of another version.
     public var warnings: [ModelWarning]?
+}
+
+extension ModelStatus {
+    /// `namespace/name` of a ModelCache, else the id.
+    public var title: String {
+        if let namespace, let name { "\(namespace)/\(name)" } else { id }
+    }
+
+    /// 0 to 100: below the last byte it is no 100.
+    public var presentPercent: Int {
+        guard totalBytes > 0 else { return 100 }
+        return Int((Double(presentBytes) / Double(totalBytes) * 100).rounded(.down))
+    }
 }
 
 /// One object that was left out, cannot be read or could not be checked; or a fact about the store.

@@ -1,3 +1,4 @@
+public import AgentAPI
 internal import Foundation
 public import Models
 public import Swarm
@@ -7,6 +8,8 @@ public enum ControlRequest: Codable, Equatable, Sendable {
     case status
     /// Asks which node holds and serves what of the models that are shared with other nodes.
     case swarm
+    /// Asks for the starts of pods that the agent remembers.
+    case starts
     /// Gives up the cached bytes of one model, by id, or of all that nobody uses when nil.
     case evict(model: String?, force: Bool)
     case pin(model: String, pinned: Bool)
@@ -61,6 +64,8 @@ extension ControlRequest {
 public enum ControlResponse: Codable, Equatable, Sendable {
     case status(AgentStatus)
     case swarm([SwarmReport])
+    /// By the uid of the ModelCache that was opened.
+    case starts([String: [ReaderStart]])
     case evicted([String])
     case pinned
     case failed(String)

@@ -161,6 +161,7 @@ package final class ModelSessions: SessionHandler {
             switch request {
             case .status: return .status(await statusOf())
             case .swarm: return .swarm(await registry.swarmReports())
+            case .starts: return .starts(await registry.readerStarts())
             case .evict(let model, let force): return .evicted(try await registry.evict(model, force: force))
             case .pin(let model, let pinned):
                 try await registry.pin(model, pinned: pinned)
@@ -171,10 +172,12 @@ package final class ModelSessions: SessionHandler {
         }
     }
 
-    /// Nothing of other caches.
+    /// Nothing of other caches, and nothing of other nodes: pods read it.
     private func status(ofCache uid: String) async -> AgentStatus {
         var status = await statusOf()
         status.models = await registry.modelStatus(ofCache: uid).map { [$0] } ?? []
+        for index in status.models.indices { status.models[index].peers = nil }
+        status.node = nil
         status.heldBytes = nil
         status.refusedCallers = nil
         status.credentials = nil

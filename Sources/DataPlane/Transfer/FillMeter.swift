@@ -4,6 +4,7 @@ internal import Synchronization
 public final class FillMeter: Sendable {
     private struct Looks: Sendable {
         var rate = TransferRate()
+        var storeRate = TransferRate()
         /// The last look.
         var lastTime: ContinuousClock.Instant?
         var waits = DemandWaits()
@@ -44,6 +45,10 @@ public final class FillMeter: Sendable {
     public func bytesPerSecond(now: ContinuousClock.Instant = .now) -> Double? {
         looks.withLock { $0.hasEnded ? nil : $0.rate.bytesPerSecond(now: now) }
     }
+    /// Of ``bytesPerSecond(now:)`` that of the store.
+    public func storeBytesPerSecond(now: ContinuousClock.Instant = .now) -> Double? {
+        looks.withLock { $0.hasEnded ? nil : $0.storeRate.bytesPerSecond(now: now) }
+    }
     /// Bytes of chunks that are not complete.
     public var partialBytes: UInt64 { looks.withLock { $0.partialBytes } }
     /// The time in which a reader waited for bytes that were missing, by cause.
@@ -66,11 +71,13 @@ public final class FillMeter: Sendable {
     func sample(inFlight: Int, wait: DemandWait?, partialBytes: UInt64, now: ContinuousClock.Instant) {
         transfers.store(inFlight, ordering: .relaxed)
         let total = allBytes
+        let ofStore = receivedBytes
         looks.withLock { looks in
             if let last = looks.lastTime, let wait { looks.waits[wait] += last.duration(to: now) }
             looks.lastTime = now
             looks.partialBytes = partialBytes
             looks.rate.sample(bytes: total, now: now)
+            looks.storeRate.sample(bytes: ofStore, now: now)
         }
     }
 

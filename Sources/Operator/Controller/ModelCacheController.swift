@@ -209,7 +209,7 @@ public final class ModelCacheController: Sendable {
     public var isFollowing: Bool { watches.areFollowed }
 
     /// Capacity and copies of all nodes; nil: this replica does not lead, so it asks no agents.
-    public var nodesReport: NodesReport? { isControlling ? world.nodesReport : nil }
+    public var nodesReport: NodesReport? { isControlling ? world.nodesReport(poller.addresses) : nil }
 
     /// The starts of pods that read a ModelCache, from the agents that have it; nil: this replica does not lead.
     public func readingsReport(ofCache uid: String) async -> ReadingsReport? {

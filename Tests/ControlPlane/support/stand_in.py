@@ -131,6 +131,8 @@ class Cache:
         self.state, self.digest, self.error = "Prepared", None, None
         self.total = self.users = 0
         self.began = self.ends = None
+        # What other nodes gave it, as an agent tells it.
+        self.peers = []
 
     def settle(self, now):
         if self.state == "Filling" and now >= self.ends:
@@ -145,7 +147,7 @@ class Cache:
             "uid": self.uid, "namespace": self.definition["namespace"], "name": self.definition["name"],
             "source": self.definition["source"], "medium": self.definition["medium"], "state": self.state, "files": 1,
             "bytesTotal": self.total, "bytesCached": cached, "bytesPerSecond": rate, "originBytes": cached, "peerBytes": 0,
-            "pinned": self.definition.get("pinned", False), "users": self.users,
+            "pinned": self.definition.get("pinned", False), "users": self.users, "peers": self.peers,
         }
         if self.state == "Filling":
             report["remainingSeconds"] = max(0, int(self.ends - now))

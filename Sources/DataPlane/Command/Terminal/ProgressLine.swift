@@ -15,18 +15,12 @@ struct ProgressLine {
         let figures =
             "\(ByteCount.fixed(share * 100, decimals: 0))%  \(ByteCount.format(present)) of \(ByteCount.format(total))"
             + (bytesPerSecond > 0 ? "  \(ByteCount.format(Int64(bytesPerSecond)))/s" : "")
-            + (remainingSeconds.map { "  \(duration($0)) left" } ?? "")
+            + (remainingSeconds.map { "  \(TimeText.seconds($0)) left" } ?? "")
         guard width > 0 else { return figures }
         let cells = max(10, min(40, width - figures.count - 4))
         let filled = Int(share * Double(cells))
         return "[" + String(repeating: "█", count: filled) + String(repeating: "·", count: cells - filled) + "] "
             + figures
-    }
-
-    static func duration(_ seconds: Double) -> String {
-        let whole = Int(seconds.rounded(.up))
-        return whole >= 3600
-            ? "\(whole / 3600)h\(whole % 3600 / 60)m" : whole >= 60 ? "\(whole / 60)m\(whole % 60)s" : "\(whole)s"
     }
 
     mutating func show(_ status: ModelStatus, done: Bool) {

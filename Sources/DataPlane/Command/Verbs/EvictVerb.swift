@@ -36,7 +36,7 @@ struct EvictVerb: ParsableCommand {
                 if ids.isEmpty { print("nothing to evict") }
                 for id in ids { print("evicted \(id)") }
             case .failed(let why): throw CommandFailure(why)
-            case .status, .swarm, .pinned: break
+            case .status, .swarm, .starts, .pinned: break
             }
         } catch {
             fail(error)

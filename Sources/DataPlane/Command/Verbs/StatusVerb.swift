@@ -34,7 +34,7 @@ struct StatusVerb: ParsableCommand {
 
     static func text(_ status: AgentStatus) -> String {
         var lines = [
-            "agent \(status.version), pid \(status.processID), up \(ProgressLine.duration(status.uptimeSeconds)), root \(status.root)",
+            "agent \(status.version), pid \(status.processID), up \(TimeText.seconds(status.uptimeSeconds)), root \(status.root)",
             "cached \(ByteCount.format(status.cachedBytes)) of at most \(ByteCount.format(status.budgetBytes)); \(status.sessions) sessions",
         ]
         for role in status.credentials ?? [] {
@@ -51,13 +51,12 @@ struct StatusVerb: ParsableCommand {
             ],
             rightAligned: [2, 3, 4, 5, 6, 7, 8, 9, 10, 11])
         for model in status.models {
-            let share = model.totalBytes > 0 ? Double(model.presentBytes) / Double(model.totalBytes) * 100 : 100
             table.add([
                 model.title, model.phase.rawValue + (model.pinned ? ", pinned" : ""),
                 "\(model.completeFiles)/\(model.files)",
-                ByteCount.format(model.totalBytes), "\(ByteCount.fixed(share.rounded(.down), decimals: 0))%",
+                ByteCount.format(model.totalBytes), "\(model.presentPercent)%",
                 model.bytesPerSecond > 0 ? ByteCount.format(Int64(model.bytesPerSecond)) + "/s" : "-",
-                model.remainingSeconds.map { ProgressLine.duration($0) } ?? "-", ByteCount.format(model.originBytes),
+                model.remainingSeconds.map { TimeText.seconds($0) } ?? "-", ByteCount.format(model.originBytes),
                 ByteCount.format(model.peerBytes), ByteCount.format(model.copiedBytes ?? 0),
                 ByteCount.format(model.servedBytes), "\(model.users)", model.source,
             ])
@@ -68,12 +67,5 @@ struct StatusVerb: ParsableCommand {
             for warning in model.warnings ?? [] { lines.append("\(model.title): warning: \(warning.line)") }
         }
         return lines.joined(separator: "\n")
-    }
-}
-
-extension ModelStatus {
-    /// `namespace/name` of a ModelCache, else the id.
-    fileprivate var title: String {
-        if let namespace, let name { "\(namespace)/\(name)" } else { id }
     }
 }

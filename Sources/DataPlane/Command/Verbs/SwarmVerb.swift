@@ -25,32 +25,26 @@ struct SwarmVerb: ParsableCommand {
     func run() throws {
         do {
             let client = try AgentClient(path: try place.location().socket)
-            var before: [SwarmReport] = []
             try view.show(
                 {
                     switch try client.control(.swarm) {
                     case .swarm(let known): return known
                     case .failed(let why): throw CommandFailure(why)
-                    case .status, .evicted, .pinned: return nil
+                    case .status, .starts, .evicted, .pinned: return nil
                     }
                 },
-                text: { reports in
-                    defer { before = reports }
-                    return Self.text(reports, before: before)
-                })
+                text: Self.text)
         } catch {
             fail(error)
         }
     }
 
-    /// - Parameter before: the reports of a second ago, for rates; empty at first.
-    static func text(_ reports: [SwarmReport], before: [SwarmReport]) -> String {
+    static func text(_ reports: [SwarmReport]) -> String {
         guard !reports.isEmpty else { return "no model is shared with other nodes (see --peers of `modelcache agent`)" }
-        return reports.map { report in text(report, before: before.first { $0.model == report.model }) }.joined(
-            separator: "\n\n")
+        return reports.map(text).joined(separator: "\n\n")
     }
 
-    private static func text(_ report: SwarmReport, before: SwarmReport?) -> String {
+    private static func text(_ report: SwarmReport) -> String {
         let reads = report.storeReads.sorted { $0.key < $1.key }.map { "\($0.value) as \($0.key)" }.joined(
             separator: ", ")
         var lines = [
@@ -68,8 +62,7 @@ struct SwarmVerb: ParsableCommand {
             ["PEER", "ZONE", "LINK", "HOLDS", "LOAD", "ASKED", "RECEIVED", "RATE", "WRONG"],
             rightAligned: [3, 4, 5, 6, 7, 8])
         for peer in report.peers {
-            let former = before?.peers.first { $0.address == peer.address }
-            let rate = former.map { peer.receivedBytes - $0.receivedBytes } ?? 0
+            let rate = Int64(peer.bytesPerSecond ?? 0)
             let share = report.blocks > 0 ? peer.heldBlocks * 100 / report.blocks : 100
             table.add([
                 peer.address, peer.zone ?? "-", peer.connected ? "up" : "-", peer.connected ? "\(share)%" : "?",

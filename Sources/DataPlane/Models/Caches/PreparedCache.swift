@@ -61,7 +61,9 @@ struct PreparedCache {
             remainingSeconds: status?.remainingSeconds.map { Int64($0.rounded(.up)) },
             originBytes: pastOriginBytes + (status?.originBytes ?? 0),
             peerBytes: pastPeerBytes + (status?.peerBytes ?? 0),
-            copiedBytes: pastCopiedBytes + (status?.copiedBytes ?? 0), pinned: definition.pinned,
+            copiedBytes: pastCopiedBytes + (status?.copiedBytes ?? 0),
+            originBytesPerSecond: Int64(status?.originBytesPerSecond ?? 0), peers: status?.peers ?? [],
+            pinned: definition.pinned,
             users: status?.users ?? 0, lastUsed: usage.isEvictable ? usage.lastUsed : nil, error: error,
             callersDigest: definition.callers?.digest)
     }

@@ -102,6 +102,9 @@ extension OpenModel {
         let failed = cached.files.first { $0.state == .failed }
         let missing = statistics.totalBytes - min(statistics.totalBytes, statistics.receivedBytes)
         let rate = fill?.meter.bytesPerSecond() ?? 0
+        // Without a fill nothing comes, though it came a moment ago.
+        let receipts = fill == nil ? [] : node?.receivedFromPeers(PeerTraffic.most) ?? []
+        let rates = Dictionary(receipts.map { ($0.address, $0.bytesPerSecond) }, uniquingKeysWith: +)
         // Of chunks under way the bytes that are here are not missing.
         let left = missing - min(missing, fill?.meter.partialBytes ?? 0)
         return ModelStatus(
@@ -114,6 +117,7 @@ extension OpenModel {
             totalBytes: Int64(clamping: statistics.totalBytes), presentBytes: Int64(clamping: statistics.receivedBytes),
             bytesPerSecond: rate, remainingSeconds: missing > 0 && rate > 0 ? Double(left) / rate : nil,
             originBytes: counters.bytes, peerBytes: counters.peerBytes, copiedBytes: counters.copiedBytes,
+            originBytesPerSecond: fill?.meter.storeBytesPerSecond(), peers: counters.traffic(rates),
             servedBytes: counters.servedBytes, controlBytes: counters.controlBytes,
             wrongPeerBlocks: counters.wrongPeerBlocks, wrongPeers: node?.faultyPeers, requests: counters.requests,
             retries: counters.retries,

@@ -156,6 +156,12 @@ package actor ModelRegistry {
         return reports.sorted { $0.model < $1.model }
     }
 
+    /// The starts of the pods that read each ModelCache, by its uid. Those without any are left out.
+    package func readerStarts() -> [String: [ReaderStart]] {
+        Dictionary(uniqueKeysWithValues: caches.keys.map { ($0, readers.starts(ofCache: $0)) })
+            .filter { !$0.value.isEmpty }
+    }
+
     package func capacity() async -> (budgetBytes: Int64, heldBytes: Int64, inFlightBytes: Int64) {
         let budget = (try? await policy(.memory))?.budgetBytes ?? 0
         return (Int64(clamping: budget), Self.held(usages(.memory)), Int64(pool.usedBytes))

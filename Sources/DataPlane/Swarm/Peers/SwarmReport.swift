@@ -14,12 +14,14 @@ public struct SwarmReport: Codable, Equatable, Sendable {
         public var asked: Int
         /// Bytes received from it.
         public var receivedBytes: Int64
+        /// Nil: nothing has come from it lately, or the agent is of another version.
+        public var bytesPerSecond: Double?
         /// Blocks that it sent or described wrongly.
         public var wrongBlocks: Int64
 
         public init(
             address: String, zone: String?, connected: Bool, heldBlocks: Int, load: Int, asked: Int,
-            receivedBytes: Int64, wrongBlocks: Int64
+            receivedBytes: Int64, bytesPerSecond: Double? = nil, wrongBlocks: Int64
         ) {
             self.address = address
             self.zone = zone
@@ -28,6 +30,7 @@ public struct SwarmReport: Codable, Equatable, Sendable {
             self.load = load
             self.asked = asked
             self.receivedBytes = receivedBytes
+            self.bytesPerSecond = bytesPerSecond
             self.wrongBlocks = wrongBlocks
         }
     }

@@ -55,7 +55,9 @@ extension SwarmFill {
         do throws(ChunkStoreError) {
             let outcome = try part.writer.assembly.accept(block: part.place.blockOfChunk, checksum: crc)
             shared.hold(part.block, digest: crc)
-            if let peer = part.peer { receivedFrom[peer, default: 0] += Int64(part.place.range.count) }
+            if let address = part.peer.flatMap({ net?.address(of: $0) }) {
+                receipts.withLock { $0.received(Int64(part.place.range.count), from: "\(address)", now: .now) }
+            }
             // Gone before the machine says so: the block is not void for those it was relayed to.
             parts[fetch] = nil
             if outcome.chunkIsComplete { assemblies[address] = nil }

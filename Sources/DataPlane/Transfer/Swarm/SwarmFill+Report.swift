@@ -8,13 +8,16 @@ extension SwarmFill {
         let view = planner.view
         let neighbours = Dictionary(view.neighbours.map { ($0.peer, $0) }, uniquingKeysWith: { first, _ in first })
         let faults = faultyPeers
+        let receipts = self.receipts.withLock { $0 }
+        let now = ContinuousClock.now
         let peers = (net?.peers ?? []).map { peer -> SwarmReport.Peer in
             let address = "\(peer.address)"
             let neighbour = neighbours[peer.peer]
             return SwarmReport.Peer(
                 address: address, zone: peer.zone.isEmpty ? nil : peer.zone, connected: peer.isConnected,
                 heldBlocks: neighbour?.held ?? 0, load: neighbour?.load ?? 0,
-                asked: neighbour?.outstanding ?? 0, receivedBytes: receivedFrom[peer.peer] ?? 0,
+                asked: neighbour?.outstanding ?? 0, receivedBytes: receipts.bytes(from: address),
+                bytesPerSecond: receipts.bytesPerSecond(from: address, now: now),
                 wrongBlocks: faults[address] ?? 0)
         }
         let awaited = view.awaited.map { block, owner in

@@ -78,8 +78,6 @@ public actor SwarmFill: Fill {
     var takeUp = TakeUp()
     /// The blocks that each connected peer has announced.
     var announced: [SwarmPeer: BlockSet] = [:]
-    /// Bytes of blocks received from each peer.
-    var receivedFrom: [SwarmPeer: Int64] = [:]
     var work = Deque<Work>()
     var isWorking = false
     var nextTick: SwarmInstant = .max
@@ -105,6 +103,8 @@ public actor SwarmFill: Fill {
     let origin = ContinuousClock.now
     nonisolated let cause = Mutex<FillFailure?>(nil)
     nonisolated let faults = Mutex<[String: Int64]>([:])
+    /// Of blocks that were accepted.
+    nonisolated let receipts = Mutex(PeerReceipts())
 
     public nonisolated let meter = FillMeter()
     public nonisolated var failure: FillFailure? { cause.withLock { $0 } }
@@ -114,6 +114,10 @@ public actor SwarmFill: Fill {
     public nonisolated var controlBytes: Int64 { shared.controlBytes }
     /// Peers that sent wrong bytes or asserted wrong digests, by address, with how often.
     public nonisolated var faultyPeers: [String: Int64] { faults.withLock { $0 } }
+    /// The peers that gave the most bytes, at most `count`.
+    public nonisolated func receivedFromPeers(_ count: Int) -> [PeerReceipt] {
+        receipts.withLock { $0.first(count, now: .now) }
+    }
 
     /// - Parameter donors: files of other caches, by the ``CachedFile/fileIndex`` of those that they are copied to.
     public init(
@@ -335,6 +339,7 @@ public actor SwarmFill: Fill {
         rest?.look(now: now)
         let wait = machine.demandWait(copyIsAwaited: copy?.isAwaited == true, now: now)
         meter.sample(inFlight: machine.transfersInFlight, wait: wait, partialBytes: partialBytes, now: now)
+        receipts.withLock { $0.look(now: now) }
         hand(.fetches(.progressed(parts.mapValues(\.arrival.bytes))))
         // Without a store what is missing may come from peers, and nobody promised it. Nothing comes while a file that
         // has all its chunks is checked.

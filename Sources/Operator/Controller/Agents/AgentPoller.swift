@@ -45,6 +45,8 @@ final class AgentPoller: Sendable {
 
     func address(_ node: String) -> AgentAddress? { schedule.withLock { $0.address(node) } }
 
+    var addresses: [AgentAddress] { schedule.withLock { $0.addresses } }
+
     /// Until cancelled.
     ///
     /// - Parameter inspect: called with every whole report.

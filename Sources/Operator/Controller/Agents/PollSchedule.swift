@@ -48,6 +48,8 @@ package struct PollSchedule {
 
     package func address(_ node: String) -> AgentAddress? { entries[node]?.address }
 
+    package var addresses: [AgentAddress] { entries.values.map(\.address) }
+
     /// Takes the agents whose time has come, as far as the width allows, longest waiting first.
     package mutating func take(now: WallTime) -> [AgentAddress] {
         var taken: [AgentAddress] = []
