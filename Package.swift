@@ -68,6 +68,17 @@ let package = Package(
                 .product(name: "NIOCore", package: "swift-nio"),
             ],
             path: "Sources/DataPlane/HTTPBounds", swiftSettings: strict),
+        // The page of `modelcache ui` and `kubectl modelcache ui`, and the server of it.
+        .target(
+            name: "StatusPage",
+            dependencies: [
+                "HTTPBounds", "TextCoding",
+                .product(name: "Hummingbird", package: "hummingbird"),
+                .product(name: "HummingbirdCore", package: "hummingbird"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
+            ],
+            path: "Sources/DataPlane/StatusPage", exclude: ["page.html"], swiftSettings: strict),
         // The few Linux calls that Swift cannot say: descriptor passing, futexes, mounts.
         .target(name: "LinuxShim", path: "Sources/DataPlane/LinuxShim", cSettings: strictC),
         // curl_easy_setopt and its kin are variadic, which Swift cannot call.
@@ -152,6 +163,10 @@ let package = Package(
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
             ],
             path: "Sources/DataPlane/Agent", swiftSettings: strict),
+        // What one agent says, as the page of `modelcache ui` shows it.
+        .target(
+            name: "NodePage", dependencies: ["Agent", "AgentAPI", "Models", "StatusPage"],
+            path: "Sources/DataPlane/NodePage", swiftSettings: strict),
         // One object into a cache, timed, without an agent around it.
         .target(
             name: "EngineBench",
@@ -192,8 +207,8 @@ let package = Package(
         .executableTarget(
             name: "Command",
             dependencies: [
-                "Agent", "AgentAPI", "EngineBench", "Models", "ObjectStore", "RangeTransfer", "Sessions", "Swarm",
-                "TextCoding",
+                "Agent", "AgentAPI", "EngineBench", "Models", "NodePage", "ObjectStore", "RangeTransfer", "Sessions",
+                "StatusPage", "Swarm", "TextCoding",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             path: "Sources/DataPlane/Command", swiftSettings: strict),
@@ -271,10 +286,14 @@ let package = Package(
                 .product(name: "Yams", package: "Yams"),
             ],
             path: "Sources/Operator/Command", swiftSettings: strict),
+        // ModelCaches, nodes and starts, as the page of `kubectl modelcache ui` shows them.
+        .target(
+            name: "ClusterPage", dependencies: ["CRD", "StatusPage"], path: "Sources/Operator/ClusterPage",
+            swiftSettings: strict),
         .executableTarget(
             name: "KubectlPlugin",
             dependencies: [
-                "AgentAPI", "CRD", "Kubernetes", "ModelCacheClient", "TextCoding",
+                "AgentAPI", "ClusterPage", "CRD", "Kubernetes", "ModelCacheClient", "StatusPage", "TextCoding",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
             ],
@@ -362,6 +381,10 @@ let package = Package(
             ], swiftSettings: strict),
         .testTarget(name: "AgentTests", dependencies: ["Agent", "TextCoding"], swiftSettings: strict),
         .testTarget(name: "SwarmTests", dependencies: ["TestSupport", "Swarm", "SwarmPlan", "SwarmSimulation", .product(name: "NIOCore", package: "swift-nio")], swiftSettings: strict),
+        .testTarget(
+            name: "StatusPageTests",
+            dependencies: ["TestSupport", "AgentAPI", "ClusterPage", "CRD", "Models", "NodePage", "StatusPage"],
+            swiftSettings: strict),
         .testTarget(
             name: "HTTPBoundsTests",
             dependencies: [

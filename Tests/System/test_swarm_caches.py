@@ -2,10 +2,12 @@
 import pytest
 
 from content import one_file
+from support import paths
 from support.agent import Agent, Place
 from support.orders import NODE, SECRET, Orders, definition, new_uid
+from support.page import Page
 from support.pod import volume
-from support.processes import Running, free_port, wait_until
+from support.processes import Running, clean_environment, free_port, wait_until
 
 
 @pytest.fixture
@@ -35,7 +37,7 @@ class SharingNode:
 
     def __init__(self, place, port, ports, is_listed, store, secret_file, container):
         self.place, self._store, self._container = place, store, container
-        self._port, self._ports, self._list = port, ports, place.folder / "peers"
+        self.port, self._ports, self._list = port, ports, place.folder / "peers"
         self.list(itself=is_listed)
         self._settings = {
             "MODELCACHE_PEERS": f"file:{self._list}", "MODELCACHE_PEER_ADDRESS": f"127.0.0.1:{port}",
@@ -46,7 +48,7 @@ class SharingNode:
 
     def list(self, itself):
         """Writes the node's list of peers, with or without this node."""
-        self._list.write_text("".join(f"127.0.0.1:{p}\n" for p in self._ports if itself or p != self._port))
+        self._list.write_text("".join(f"127.0.0.1:{p}\n" for p in self._ports if itself or p != self.port))
 
     def start(self):
         self.agent = Agent(self.place, **self._settings).ready()
@@ -56,9 +58,13 @@ class SharingNode:
     def warm(self, uid, model, name="qwen"):
         answer = self.orders.put(uid, definition(self._store, model.prefix, model.bytes, name=name))
         assert answer.status == 200, answer
-        view = self._container(volume(self.place, uid))
+        view = self.view(uid)
         self._warming[uid] = Running([view.modelcache, "warm", "--json"], self.place.log("warm"), environment=view.environment(self._store),
                                      prefix=view.prefix)
+
+    def view(self, uid):
+        """As a pod sees the ModelCache."""
+        return self._container(volume(self.place, uid))
 
     def check(self, uid, model):
         """The warm-up ends well."""
@@ -126,6 +132,32 @@ def test_who_joins_later_is_fed_by_a_node_that_has_two_of_the_same_source(pair, 
         there.warm(uid, model, f"cache-{number}")
         there.check(uid, model)
     assert store.requests()["bytesServed"] == before, "the store was read though a peer holds everything"
+
+
+def test_a_node_tells_who_gave_it_what(pair, store, bucket):
+    """In its report, in its status and on its page; a pod is not told of other nodes."""
+    model, uid = one_file(bucket), new_uid()
+    here, there = pair
+    for node in pair:
+        node.warm(uid, model)
+        node.check(uid, model)
+    giver = f"127.0.0.1:{here.port}"
+    told = there.orders.cache(uid)
+    assert [one["address"] for one in told["peers"]] == [giver], told
+    # Repeated bytes count in the sum alone.
+    assert 0 < told["peers"][0]["receivedBytes"] <= told["peerBytes"] and told["peers"][0]["bytesPerSecond"] == 0, told
+    assert here.orders.cache(uid)["peers"] == []
+    [status] = there.place.status()["models"]
+    assert status["peers"] == told["peers"]
+    view = there.view(uid)
+    shown = there.place.run(*view.prefix, view.modelcache, "status", "--json", environment=view.environment(store))
+    assert shown.returncode == 0 and giver.encode() not in shown.stdout, shown
+    program = Running([paths.MODELCACHE, "ui"], there.place.log("ui"), environment=clean_environment(**there.place.settings()))
+    try:
+        flows = Page(program).data()["flows"]["items"]
+    finally:
+        program.stop()
+    assert [(one["from"]["name"], one["bytes"]["value"]) for one in flows if one["from"]["kind"] == "node"] == [(giver, told["peers"][0]["receivedBytes"])]
 
 
 def test_a_node_that_its_peers_are_not_told_of_at_first_agrees_with_them_later(nodes, store, bucket):

@@ -21,6 +21,20 @@ def test_the_release_stands_in_one_place_and_everywhere_else_is_written_from_it(
     assert checked.returncode == 0, f"run hack/generate\n{checked.stderr}"
 
 
+def test_the_page_in_the_programs_is_the_file_and_names_no_other_address():
+    made = script("hack/lib/page.py")
+    assert made.returncode == 0, f"run hack/generate\n{made.stderr}"
+    page = read("Sources/DataPlane/StatusPage/page.html")
+    # The name of a namespace of XML is no address that is asked.
+    assert set(re.findall(r"\w+://[^\s\"'`$]+", page)) == {"http://www.w3.org/2000/svg"}
+    assert not re.findall(r"\b(?:src|href)=\"(?!data:,)|@import|url\(|innerHTML|insertAdjacentHTML|outerHTML|document\.write|\bon\w+=", page)
+    # As the command documents it.
+    told = read("docs/ui.md")
+    views = read("Sources/DataPlane/StatusPage/PageData.swift")
+    members = set(re.findall(r"^        public var (\w+):", views, re.M)) | set(re.findall(r"^    public (?:private\(set\) )?var (\w+)\b", views, re.M))
+    assert len(members) > 40 and not [name for name in members if f"`{name}`" not in told]
+
+
 def rows(text: str, heading: str) -> list[list[str]]:
     """The table's rows below a heading, without its head."""
     section = re.search(rf"^## {re.escape(heading)}$(.*?)(?=^## |\Z)", text, re.M | re.S)[1]

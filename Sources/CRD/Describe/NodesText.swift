@@ -25,13 +25,19 @@ public enum NodesText {
         return names.isEmpty ? "-" : names.joined(separator: ", ")
     }
 
+    /// Present bytes, 0 to 100.
+    public static func percent(_ copy: NodesReport.Copy) -> Int {
+        guard copy.bytesTotal > 0 else { return 0 }
+        // The numbers come from other processes: no product of them may overflow.
+        return Int(min(100, max(0, Double(copy.bytesCached) * 100 / Double(copy.bytesTotal))))
+    }
+
     /// `models/qwen`, `models/qwen 42%`, `models/qwen Failed`.
     private static func text(_ copy: NodesReport.Copy) -> String {
-        let percent = copy.bytesTotal > 0 ? min(100, copy.bytesCached * 100 / copy.bytesTotal) : 0
         let state =
             switch copy.state {
             case "Ready": ""
-            case "Filling": " \(percent)%"
+            case "Filling": " \(percent(copy))%"
             default: " \(copy.state)"
             }
         return Texts.plain("\(copy.namespace)/\(copy.name)\(state)")

@@ -49,16 +49,21 @@ public enum StartsText {
 
     private static func parts(_ reading: PodStart.Reading) -> String {
         let parts = reading.parts.map { "\(words($0.part)) \(seconds($0.milliseconds))" }
-        let sources = [
-            (reading.cacheBytes, "from the cache"), (reading.copiedBytes, "copied"), (reading.peerBytes, "from peers"),
-            (reading.storeBytes, "from the store"),
-        ].filter { $0.0 > 0 }.map { "\(Texts.bytes($0.0)) \($0.1)" }
+        let sources = sources(reading)
         let waited = waits(reading.waitMilliseconds)
         return [parts, sources, waited == "-" ? [] : ["waited for \(waited)"]].filter { !$0.isEmpty }
             .map { $0.joined(separator: ", ") }.joined(separator: "; ")
     }
 
-    private static func words(_ step: PodStart.Step) -> String {
+    /// Where its bytes came from, such as `53 MB from the cache`.
+    public static func sources(_ reading: PodStart.Reading) -> [String] {
+        [
+            (reading.cacheBytes, "from the cache"), (reading.copiedBytes, "copied"), (reading.peerBytes, "from peers"),
+            (reading.storeBytes, "from the store"),
+        ].filter { $0.0 > 0 }.map { "\(Texts.bytes($0.0)) \($0.1)" }
+    }
+
+    public static func words(_ step: PodStart.Step) -> String {
         switch step {
         case .scheduling: "scheduling"
         case .volumesAndSandbox: "volumes and sandbox"
@@ -68,7 +73,7 @@ public enum StartsText {
         }
     }
 
-    private static func words(_ part: PodStart.Reading.Part) -> String {
+    public static func words(_ part: PodStart.Reading.Part) -> String {
         switch part {
         case .program: "program"
         case .opening: "opening"
@@ -78,15 +83,15 @@ public enum StartsText {
         }
     }
 
-    /// The longest first.
-    private static func waits(_ milliseconds: [String: Int64]) -> String {
+    /// The longest first; `-` when there are none.
+    public static func waits(_ milliseconds: [String: Int64]) -> String {
         let waits = milliseconds.filter { $0.value > 0 }.sorted { ($1.value, $0.key) < ($0.value, $1.key) }
         return waits.isEmpty
             ? "-" : waits.map { "\(Texts.plain($0.key)) \(seconds($0.value))" }.joined(separator: ", ")
     }
 
     /// `0.4s`, `12s`, `3m20s`.
-    private static func seconds(_ milliseconds: Int64) -> String {
+    public static func seconds(_ milliseconds: Int64) -> String {
         guard milliseconds < 9950 else { return Texts.duration((milliseconds + 500) / 1000) }
         let tenths = (max(0, milliseconds) + 50) / 100
         return "\(tenths / 10).\(tenths % 10)s"

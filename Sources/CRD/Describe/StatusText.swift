@@ -28,7 +28,7 @@ public enum StatusText {
                     + "\(Texts.bytes(traffic.peerBytes)) from other nodes, "
                     + "\(Texts.bytes(traffic.copiedBytes)) from other caches")
         }
-        lines += status?.conditions.compactMap(complaint) ?? []
+        lines += complaints(model)
         guard let nodes = status?.nodes, !nodes.details.isEmpty else { return lines.map { fit($0, width) } }
         lines.append("")
         let shown = height.map { max(1, $0 - lines.count - 1) } ?? nodes.details.count
@@ -49,9 +49,14 @@ public enum StatusText {
             ] + parts + rest).joined(separator: "  ")
     }
 
+    /// Terminating from the moment at which it is deleted, though the operator has not said so yet.
+    public static func phase(_ model: ModelCache) -> Phase {
+        model.metadata.deletionTimestamp == nil ? model.status?.phase ?? .pending : .terminating
+    }
+
     private static func headline(_ model: ModelCache) -> String {
         let status = model.status
-        var parts = [model.metadata.deletionTimestamp == nil ? status?.phase?.rawValue ?? "Pending" : "Terminating"]
+        var parts = [phase(model).rawValue]
         if let source = status?.source, source.files > 0 {
             parts.append("\(Texts.bytes(source.totalBytes)) in \(source.files) \(source.files == 1 ? "file" : "files")")
         }
@@ -63,11 +68,13 @@ public enum StatusText {
         return parts.joined(separator: ", ")
     }
 
-    private static func nodes(_ model: ModelCache) -> String {
+    /// `2/3`: nodes that are ready of those that should be; `-` while that is not known.
+    public static func nodes(_ model: ModelCache) -> String {
         model.status?.nodes.map { $0.summary ?? "\($0.ready)/\($0.desired)" } ?? "-"
     }
 
-    private static func source(_ source: Source) -> String {
+    /// Its URI, with the endpoint or region that the spec names.
+    public static func source(_ source: Source) -> String {
         source.uri + (source.endpoint.map { " at \($0)" } ?? source.region.map { " in \($0)" } ?? "")
     }
 
@@ -75,6 +82,11 @@ public enum StatusText {
         "\(progress.percent)%  \(Texts.bytes(progress.bytesCached)) of \(Texts.bytes(progress.bytesTotal))"
             + (progress.bytesPerSecond > 0 ? "  \(Texts.bytes(progress.bytesPerSecond))/s" : "")
             + (progress.remainingSeconds.map { "  \(Texts.duration($0)) left" } ?? "")
+    }
+
+    /// Conditions whose status is not the desired one, with their reasons.
+    public static func complaints(_ model: ModelCache) -> [String] {
+        model.status?.conditions.compactMap(complaint) ?? []
     }
 
     /// A condition's text, when its status is not the desired one.

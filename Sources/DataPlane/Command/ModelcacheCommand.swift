@@ -11,7 +11,8 @@
 // - An error is one line on standard error. The exit code says whether the work failed (1), no agent or store can be
 //   reached (69), or a setting is wrong (78).
 // - An agent that is started here inherits neither the keys nor the LD_PRELOAD of its starter.
-// Left to others: what an agent is and does (Agent), packets to it (Sessions), the store's client (ObjectStore).
+// Left to others: what an agent is and does (Agent), packets to it (Sessions), the page of `ui` (NodePage,
+// StatusPage), the store's client (ObjectStore).
 
 import AgentAPI
 import ArgumentParser
@@ -31,12 +32,13 @@ struct ModelcacheCommand: AsyncParsableCommand {
               modelcache run --source oss://models/qwen/ -- llama-server -m {}/qwen.gguf
               modelcache warm --source oss://models/qwen/
               modelcache status --watch
+              modelcache ui
               modelcache doctor
             """,
         version: Release.version,
         subcommands: [
             AgentVerb.self, MounterVerb.self, RunVerb.self, WarmVerb.self, StatusVerb.self, SwarmVerb.self,
-            EvictVerb.self, ListVerb.self, DoctorVerb.self, EngineBenchVerb.self,
+            UIVerb.self, EvictVerb.self, ListVerb.self, DoctorVerb.self, EngineBenchVerb.self,
         ])
 
     static func main() async {

@@ -32,15 +32,19 @@ struct ConnectionOptions: ParsableArguments {
             try outcome.get()
         } catch let error as ExitCode {
             throw error
-        } catch let error as KubernetesError where error.isNotFound && error.resource.hasPrefix(APIGroup.plural) {
-            // Without a name in the response, the kind itself does not exist.
-            Terminal.complain(
-                error.key.map { "no ModelCache \($0.name) in the namespace \($0.namespace)" }
-                    ?? "this cluster knows no ModelCache: install it with kubectl apply -k config/default")
-            throw ExitCode(1)
         } catch {
-            Terminal.complain("\(error)")
+            Terminal.complain(Self.text(error))
             throw ExitCode(1)
         }
+    }
+
+    /// One line.
+    static func text(_ error: any Error) -> String {
+        guard let error = error as? KubernetesError, error.isNotFound, error.resource.hasPrefix(APIGroup.plural) else {
+            return "\(error)"
+        }
+        // Without a name in the response, the kind itself does not exist.
+        return error.key.map { "no ModelCache \($0.name) in the namespace \($0.namespace)" }
+            ?? "this cluster knows no ModelCache: install it with kubectl apply -k config/default"
     }
 }

@@ -3,7 +3,8 @@
 // - `KubectlModelCache` lists the verbs, each in a file *Command.swift. `ConnectionOptions` are kubectl's own flags.
 // - `Following` gives ModelCaches and their changes.
 // - `Observation` reads the objects that the verb `why` needs.
-// - `OperatorReading` asks the operator that leads, through the API server's proxy.
+// - `OperatorReading` asks the operator that leads, through the API server's proxy; `StartsReading` reads pods' starts.
+// - `ClusterReader` reads the views of `ui`.
 // - `Terminal` and `LivePage` write.
 // Invariants:
 // - All is read with the caller's rights. If a right is missing, `why` names it and goes on with the rest.
@@ -11,7 +12,8 @@
 //   with --then-force, their volumes.
 // - The values of a Secret are never shown.
 // - Exit codes: 0 success, 1 not found, not allowed or not reachable, 64 wrong usage.
-// Left to others: the texts (CRD), what an eviction does (Controller), the removal (ModelCacheClient).
+// Left to others: the texts (CRD), what an eviction does (Controller), the removal (ModelCacheClient), the
+// page of `ui` (ClusterPage, StatusPage).
 
 import AgentAPI
 import ArgumentParser
@@ -34,12 +36,13 @@ struct KubectlModelCache: AsyncParsableCommand {
               kubectl modelcache evict gemma                 drop copies, fetch them again
               kubectl modelcache evict gemma --node node-1   drop that node's copy alone
               kubectl modelcache nodes                       bytes and models of each node
+              kubectl modelcache ui                          all of it as a page, live
               kubectl modelcache delete-all -A               before ModelCache is removed
             """,
         version: Release.version,
         subcommands: [
             StatusCommand.self, WhyCommand.self, StartsCommand.self, EvictCommand.self, NodesCommand.self,
-            DeleteAllCommand.self, VersionCommand.self,
+            UICommand.self, DeleteAllCommand.self, VersionCommand.self,
         ])
 
     static func main() async {

@@ -4,9 +4,17 @@ import Kubernetes
 
 /// Asks the operator that leads, through the API server's proxy to its pod
 /// (https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/pod-v1/, "get connect proxy path").
-struct OperatorReading {
-    let client: KubernetesClient
-    let systemNamespace: String
+///
+/// A token is used for most of its life: who asks each second needs one in ten minutes.
+actor OperatorReading {
+    private let client: KubernetesClient
+    private let systemNamespace: String
+    private var known: (token: String, until: ContinuousClock.Instant)?
+
+    init(client: KubernetesClient, systemNamespace: String) {
+        self.client = client
+        self.systemNamespace = systemNamespace
+    }
 
     /// Why there is no answer, with the remedy.
     struct Failure: Error, CustomStringConvertible {
@@ -20,7 +28,14 @@ struct OperatorReading {
     /// - Throws: ``Failure``, `KubernetesError`.
     func readings(ofCache uid: String) async throws -> ReadingsReport { try await ask("\(ReadingsReport.path)/\(uid)") }
 
-    private func ask<Answer: Decodable>(_ path: String) async throws -> Answer {
+    /// Why a question got no answer; where it is a right, the one that is needed.
+    nonisolated func reason(_ error: any Error) -> String {
+        let isForbidden = (error as? KubernetesError)?.isForbidden ?? false
+        return Texts.plain(
+            "\(error)\(isForbidden ? "; you need the Role modelcache-reader of \(systemNamespace)" : "")")
+    }
+
+    private func ask<Answer: Decodable & Sendable>(_ path: String) async throws -> Answer {
         let selector = "app.kubernetes.io/name=modelcache-operator"
         let pods = try await client.listAll(
             Pod.self, in: systemNamespace, ListOptions(labelSelector: selector)
@@ -42,6 +57,7 @@ struct OperatorReading {
             } catch let error as KubernetesError where error.isForbidden {
                 throw error
             } catch {
+                if (error as? KubernetesError)?.isUnauthorized ?? false { known = nil }
                 // One that does not lead, mostly.
                 reasons.append("\(pod.objectKey.name): \(error)")
             }
@@ -54,16 +70,20 @@ struct OperatorReading {
 
     /// Nil: the installation is of a release that asks for none.
     private func token() async throws -> String? {
+        if let known, known.until > .now { return known.token }
+        let asked = ContinuousClock.now
         let account = ObjectKey(namespace: systemNamespace, name: ReportAccess.account)
         do {
-            return try await client.token(
+            let token = try await client.token(
                 of: account, audience: ReportAccess.audience, seconds: ReportAccess.lifetimeSeconds)
+            known = (token, asked + .seconds(ReportAccess.lifetimeSeconds) * 0.8)
+            return token
         } catch let error as KubernetesError where error.isNotFound {
             return nil
         }
     }
 
-    private func answer<Answer: Decodable>(
+    private func answer<Answer: Decodable & Sendable>(
         to path: String, of pod: String, port: Int, _ token: String?
     ) async throws -> Answer {
         let path = "/api/v1/namespaces/\(systemNamespace)/pods/\(pod):\(port)/proxy\(path)"

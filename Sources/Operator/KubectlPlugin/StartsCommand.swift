@@ -47,14 +47,13 @@ struct StartsCommand: AsyncParsableCommand {
     func run() async throws {
         try await connection.run { client, namespace in
             let model = try await client.get(ModelCache.self, ObjectKey(namespace: namespace, name: name))
+            let reading = StartsReading(
+                client: client, operators: OperatorReading(client: client, systemNamespace: systemNamespace))
+            let pods = try await reading.pods(in: namespace).filter { StartsReading.reads($0, model) }
+            let told = pods.isEmpty ? StartsReading.Told() : await reading.told(of: model)
             let now = Timestamp.now
-            let pods = try await client.listAll(
-                Pod.self, in: namespace, ListOptions(labelSelector: InjectionMark.label)
-            ).items
-                .filter { InjectionMark.cacheUIDs($0.metadata.annotations ?? [:]).contains(model.uid) }
-                .sorted { $0.age(now) == $1.age(now) ? $0.objectKey < $1.objectKey : $0.age(now) > $1.age(now) }
-            let (readings, untold) = pods.isEmpty ? ([:], []) : await readings(of: model, client)
-            let starts = pods.compactMap { $0.start(now: now, readings[$0.metadata.uid ?? ""]) }
+            let starts = pods.compactMap { $0.start(now: now, told.readings[$0.metadata.uid ?? ""]) }
+            let untold = told.untold
             if output == .json {
                 let encoder = JSONEncoder()
                 encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
@@ -70,29 +69,5 @@ struct StartsCommand: AsyncParsableCommand {
                 for line in untold { Terminal.complain(line) }
             }
         }
-    }
-
-    /// By pods' uids, and why some are missing. The pods' phases are told without them.
-    private func readings(of model: ModelCache, _ client: KubernetesClient) async -> ([String: PodReading], [String]) {
-        do {
-            let report = try await OperatorReading(client: client, systemNamespace: systemNamespace)
-                .readings(ofCache: model.uid)
-            let silent = report.silent.sorted { $0.key < $1.key }.map {
-                Texts.plain("the agent on \($0.key) does not tell what its pods read: \($0.value)")
-            }
-            return (Dictionary(report.readings.map { ($0.podUID, $0) }, uniquingKeysWith: { _, last in last }), silent)
-        } catch {
-            let isForbidden = (error as? KubernetesError)?.isForbidden ?? false
-            let needed = "; you need the Role modelcache-reader of \(systemNamespace)"
-            let reason = "\(error)\(isForbidden ? needed : "")"
-            return ([:], [Texts.plain("no agent tells what its pods read: \(reason)")])
-        }
-    }
-}
-
-extension Pod {
-    /// In seconds.
-    fileprivate func age(_ now: Timestamp) -> Int64 {
-        now.secondsSinceEpoch - (metadata.creationTimestamp ?? now).secondsSinceEpoch
     }
 }
