@@ -21,7 +21,7 @@ import Testing
     }
 
     @Test func `requests of this release survive their encoding`() throws {
-        for request in [ControlRequest.status, .swarm, .evict(model: nil, force: true), .evict(model: "m", force: false), .pin(model: "m", pinned: true)] {
+        for request in [ControlRequest.status, .swarm, .starts, .evict(model: nil, force: true), .evict(model: "m", force: false), .pin(model: "m", pinned: true)] {
             #expect(try ControlRequest(decoding: Array(JSONEncoder().encode(request))) == request)
         }
     }

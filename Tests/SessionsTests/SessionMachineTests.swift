@@ -12,6 +12,7 @@ private func machine(_ scope: SessionScope = .agent, user: UInt32 = 1000, agent:
 
 private let status = Packet.control(json: Array("{\"status\":{}}".utf8))
 private let evict = Packet.control(json: Array("{\"evict\":{\"force\":false}}".utf8))
+private let starts = Packet.control(json: Array("{\"starts\":{}}".utf8))
 private let demand = Packet.demand(file: 1, offset: 2, length: 3)
 
 extension [SessionMachine<Int>.Action] {
@@ -103,6 +104,8 @@ extension [SessionMachine<Int>.Action] {
             var session = machine(user: user)
             #expect(session.received(evict) == [.respond(.agent(.evict(model: nil, force: false)), to: .trusted)])
         }
+        var asks = machine()
+        #expect(asks.received(starts) == [.respond(.agent(.starts), to: .trusted)])
         var other = machine(user: 1001)
         #expect(try #require(other.received(status).refusal).message.contains("root and the agent's own user"))
     }
@@ -119,6 +122,8 @@ extension [SessionMachine<Int>.Action] {
         _ = opened.opened(7)
         _ = opened.responded()
         #expect(opened.received(status) == [.respond(.cache("u"), to: .trusted)])
+        _ = opened.responded()
+        #expect(opened.received(starts) == [.respond(.order, to: .trusted)], "other pods' starts are not shown")
     }
 
     @Test func `a second control request waits for the response to the first`() throws {

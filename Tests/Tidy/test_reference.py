@@ -42,7 +42,7 @@ def test_each_flag_of_the_agent_has_a_row_with_the_variable_that_its_help_names(
 
 def test_each_variable_that_a_program_reads_is_told_and_each_that_is_told_is_read():
     # Beginnings of names, and words of the wire that nobody sets.
-    inner = {"MODELCACHE_MODEL", "MODELCACHE_PEER", "MODELCACHE_TOKEN", "MODELCACHE_ROLE_TOKEN"}
+    inner = {"MODELCACHE_MODEL", "MODELCACHE_PEER", "MODELCACHE_TOKEN", "MODELCACHE_ROLE_TOKEN", "MODELCACHE_KEY_ORIGIN"}
     known = {name for name in re.findall(r'"((?:MODELCACHE|OSS|OSSUTIL|AWS|ALIBABA_CLOUD)_[A-Z_]*[A-Z])[="]', sources())} - inner
     known |= {"MODELCACHE_PEER_CERTIFICATE", "MODELCACHE_PEER_KEY", "MODELCACHE_PEER_AUTHORITY"}
     operator = {"MODELCACHE_" + flag[2:].upper().replace("-", "_") for flag, _ in declared("Sources/Operator/Command/OperatorCommand.swift")}
