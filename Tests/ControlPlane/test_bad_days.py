@@ -266,7 +266,8 @@ def test_a_secret_that_is_missing_then_wrong_then_right(w):
     assert "late" in w.condition("SourceResolved")["message"]
     w.secret("late", value="mistaken-5f1d")
     w.until(lambda: w.condition("SourceResolved").get("reason") == "AccessDenied")
-    assert w.events("AccessDenied") and "mistaken-5f1d" not in json.dumps(w.get()) and ACCESS_SECRET not in json.dumps(w.get())
+    w.until(lambda: w.events("AccessDenied"), "an Event says so")
+    assert "mistaken-5f1d" not in json.dumps(w.get()) and ACCESS_SECRET not in json.dumps(w.get())
     assert not w.jobs()
     w.secret("late")
     w.until_ready()

@@ -69,8 +69,7 @@ def test_a_modelcache_that_selects_nothing_warms_one_node_and_one_that_selects_w
     assert w.get("quiet")["status"]["nodes"]["desired"] == 1
     w.apply("wide", warmup={}, placement={"nodeSelector": {"kubernetes.io/os": "linux"}})
     w.kubectl("label", "nodes", *w.nodes, "kubernetes.io/os=linux", "--overwrite")
-    w.until(lambda: (w.get("wide").get("status") or {}).get("phase") == "Ready", "all nodes are warm")
-    assert w.get("wide")["status"]["nodes"]["desired"] == 2
+    w.until(lambda: (status := w.status("wide")).get("phase") == "Ready" and status["nodes"]["desired"] == 2, "all nodes are warm")
 
 
 def test_nodes_without_agents_are_none_of_the_operators_business(w):

@@ -192,4 +192,5 @@ def test_a_source_that_changes_under_ready_nodes_is_found_and_told(w):
     assert told["status"] == "True" and "1 object changed at the source: a.gguf." in told["message"], told
     w.until_ready()
     w.until(lambda: not w.condition("SourceChanged"), "it is over when every node has it")
-    assert w.status()["source"]["digest"] != digest and w.status()["nodes"]["summary"] == "3/3" and w.events("ObjectsChanged")
+    assert w.status()["source"]["digest"] != digest and w.status()["nodes"]["summary"] == "3/3"
+    w.until(lambda: w.events("ObjectsChanged"), "an Event says so")
