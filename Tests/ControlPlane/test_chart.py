@@ -83,7 +83,8 @@ def test_the_defaults_give_what_kubectl_apply_gives(kustomized, folder, version,
     same(rendered(version=version), kustomized(folder, *components))
 
 
-@pytest.mark.parametrize("values, component", [("agent.allNodes=true", "all-nodes"), ("certManager.enabled=true", "certmanager")])
+@pytest.mark.parametrize("values, component", [
+    ("agent.allNodes=true", "all-nodes"), ("certManager.enabled=true", "certmanager"), ("agent.mounter.enabled=false", "without-mounter")])
 def test_a_value_gives_what_the_component_gives(kustomized, values, component):
     same(rendered("--set", values), kustomized("default", "policy", component))
 
@@ -176,16 +177,22 @@ def test_values_reach_the_objects():
 def test_hosts_that_may_have_credentials_reach_operator_and_agents_alike():
     objects = rendered("--set", "credentialHosts={minio.storage.svc,10.0.0.*}")
     for kind, name in (("DaemonSet", "modelcache-agent"), ("Deployment", "modelcache-operator")):
-        [container] = objects[kind, name]["spec"]["template"]["spec"]["containers"]
-        assert {"name": "MODELCACHE_CREDENTIAL_HOSTS", "value": "minio.storage.svc,10.0.0.*"} in container["env"]
+        assert {"name": "MODELCACHE_CREDENTIAL_HOSTS", "value": "minio.storage.svc,10.0.0.*"} in first_container(objects[kind, name])["env"]
 
 
 def test_the_nodes_role_is_allowed_to_operator_and_agents_alike():
     for value in ("true", "false"):
         objects = rendered("--set", f"allowNodeRole={value}")
         for kind, name in (("DaemonSet", "modelcache-agent"), ("Deployment", "modelcache-operator")):
-            [container] = objects[kind, name]["spec"]["template"]["spec"]["containers"]
-            assert ({"name": "MODELCACHE_ALLOW_NODE_ROLE", "value": "true"} in container["env"]) == (value == "true")
+            variables = first_container(objects[kind, name])["env"]
+            assert ({"name": "MODELCACHE_ALLOW_NODE_ROLE", "value": "true"} in variables) == (value == "true")
+
+
+def first_container(one: dict) -> dict:
+    """The agent's or the operator's own; the mounter follows the agent, and no setting of theirs is for it."""
+    first, *others = one["spec"]["template"]["spec"]["containers"]
+    assert [other["name"] for other in others] in ([], ["mounter"]) and not any("env" in other and other["env"] for other in others)
+    return first
 
 
 def variables(objects) -> dict:
@@ -277,8 +284,8 @@ def pods_of(objects: dict) -> list[dict]:
 def test_images_come_from_a_registry_and_by_digest():
     digest = "sha256:" + "0a" * 32
     objects = rendered("--set", f"global.imageRegistry=registry.example.com/ai/,agent.image.digest={digest},operator.image.registry=other:5000")
-    images = [pod["spec"]["containers"][0]["image"] for pod in pods_of(objects)]
-    assert images == [f"registry.example.com/ai/modelcache/agent@{digest}", "other:5000/modelcache/operator:v0.1.0"]
+    images = [one["image"] for pod in pods_of(objects) for one in pod["spec"]["containers"]]
+    assert images == [*[f"registry.example.com/ai/modelcache/agent@{digest}"] * 2, "other:5000/modelcache/operator:v0.1.0"]
     assert variables(objects)["MODELCACHE_AGENT_IMAGE"] == images[0]
 
 
@@ -313,7 +320,7 @@ def test_volumes_variables_spread_and_strategies_reach_the_pods():
                        "--set", "agent.updateStrategy.type=OnDelete,agent.updateStrategy.rollingUpdate=null,operator.updateStrategy.type=Recreate",
                        "--set", "operator.topologySpreadConstraints[0].topologyKey=zone")
     for pod in pods_of(objects):
-        [container] = pod["spec"]["containers"]
+        container = first_container({"spec": {"template": pod}})
         for found in (pod["spec"]["volumes"], container["volumeMounts"], container["env"]):
             assert [one["name"] for one in found].count("more") == 1
     assert objects["DaemonSet", "modelcache-agent"]["spec"]["updateStrategy"] == {"type": "OnDelete"}

@@ -167,9 +167,9 @@ def test_components_build_on_an_overlay(plane, component):
         assert injected == "modelcache-system/modelcache-webhook"
 
 
-@pytest.mark.parametrize("base", ["default", "testbed"])
-def test_with_a_mounter_only_that_container_is_privileged_and_it_has_neither_keys_nor_ports(plane, applied, base):
-    objects = with_component(plane, "mounter", base)
+@pytest.mark.parametrize("overlay", ["default", "legacy", "testbed", "namespaced"])
+def test_the_mounter_alone_is_privileged_and_has_neither_keys_nor_ports(built, overlay):
+    objects = built[overlay]
     pod = find(objects, "DaemonSet", "modelcache-agent")["spec"]["template"]["spec"]
     agent, mounter = pod["containers"]
     assert (agent["name"], mounter["name"]) == ("agent", "mounter") and agent["image"] == mounter["image"]
@@ -182,15 +182,30 @@ def test_with_a_mounter_only_that_container_is_privileged_and_it_has_neither_key
     assert set(mounts[1]) == {"memory", "mounter"}
     assert [one["memory"]["mountPropagation"] for one in mounts] == ["HostToContainer", "Bidirectional"]
     assert mounts[0]["disk"]["mountPropagation"] == "HostToContainer"
-    # One root and one socket for both; the agent's other arguments are those of the DaemonSet without a mounter.
+    # One root and one socket for both.
     assert mounts[0]["memory"]["mountPath"] == mounts[1]["memory"]["mountPath"] == value(agent, "--root") == value(mounter, "--root")
     socket = value(agent, "--mounter")
     assert socket == value(mounter, "--socket")
     assert all(os.path.dirname(socket) == one["mounter"]["mountPath"] for one in mounts) and mounts[0]["mounter"]["readOnly"] is True
-    plain = yaml.safe_load((CONFIG / "agent/daemonset.yaml").read_text())["spec"]["template"]["spec"]["containers"][0]
-    assert agent["args"] == [*plain["args"], "--mounter", socket]
     # A pod whose mounter is away is not ready; its agent serves other nodes still.
     assert find(objects, "Service", "modelcache-agents")["spec"]["publishNotReadyAddresses"] is True
+
+
+@pytest.mark.parametrize("base", ["default", "testbed"])
+def test_without_a_mounter_the_one_container_is_privileged_and_all_else_is_the_same(plane, applied, built, base):
+    objects = with_component(plane, "without-mounter", base)
+    pod = find(objects, "DaemonSet", "modelcache-agent")["spec"]["template"]["spec"]
+    [agent] = pod["containers"]
+    assert agent["securityContext"] == {"privileged": True, "runAsUser": 0, "runAsGroup": 0, "readOnlyRootFilesystem": True}
+    mounts = {one["name"]: one for one in agent["volumeMounts"]}
+    assert mounts["memory"]["mountPropagation"] == mounts["disk"]["mountPropagation"] == "Bidirectional"
+    with_one = container(built[base], "DaemonSet", "modelcache-agent")
+    assert [*agent["args"], "--mounter", value(with_one, "--mounter")] == with_one["args"]
+    changed = {"args", "securityContext", "volumeMounts"}
+    assert {name: part for name, part in agent.items() if name not in changed} == {name: part for name, part in with_one.items() if name not in changed}
+    assert "mounter" not in {volume["name"] for volume in pod["volumes"]} | set(mounts)
+    assert "publishNotReadyAddresses" not in find(objects, "Service", "modelcache-agents")["spec"]
+    # A server takes the way back: what the other form added goes.
     said = applied("apply", "--dry-run=server", "-f", "-", input=yaml.safe_dump(find(objects, "DaemonSet", "modelcache-agent")))
     assert "daemonset.apps/modelcache-agent" in said
 

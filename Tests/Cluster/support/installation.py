@@ -1,6 +1,9 @@
 """ModelCache installed on the cluster as docs/install.md says, with the images of hack/images."""
+import json
 import os
+import pathlib
 import subprocess
+import tempfile
 
 from .cluster import PATIENCE, REPOSITORY, Cluster, wait_until
 from .system import paths
@@ -26,7 +29,7 @@ class Installation:
         if space and "deletionTimestamp" in space["metadata"]:
             self.cluster.kubectl("wait", "--for=delete", f"namespace/{SYSTEM}", "--timeout=180s")
         there = self.cluster.get("deployment", "-n", SYSTEM, "modelcache-operator")
-        self.cluster.kubectl("apply", "-k", REPOSITORY / "config/testbed")
+        self.apply()
         if there:
             # The images keep their tag: what runs already would go on with the old ones.
             self.cluster.kubectl("rollout", "restart", "-n", SYSTEM, "deployment/modelcache-operator", "daemonset/modelcache-agent")
@@ -34,7 +37,28 @@ class Installation:
 
     def restore(self) -> None:
         """Undoes what a test changed in the operator's or the agents' own settings."""
-        self.cluster.kubectl("apply", "-k", REPOSITORY / "config/testbed")
+        self.apply()
+        self.wait_ready()
+
+    def apply(self, *components) -> None:
+        """config/testbed with these components of config/."""
+        # kustomize takes relative paths alone.
+        with tempfile.TemporaryDirectory(dir=REPOSITORY / "dist", prefix="overlay-") as folder:
+            pathlib.Path(folder, "kustomization.yaml").write_text(json.dumps({
+                "resources": ["../../config/testbed"], "components": [f"../../config/{one}" for one in components]}))
+            self.cluster.kubectl("apply", "-k", folder)
+
+    def image(self, name) -> str:
+        """The image of `agent` or `operator` as the cluster runs it."""
+        kind = "daemonset" if name == "agent" else "deployment"
+        containers = self.cluster.get(kind, "-n", SYSTEM, f"modelcache-{name}")["spec"]["template"]["spec"]["containers"]
+        return next(one["image"] for one in containers if one["name"] == name)
+
+    def set_variables(self, **variables) -> None:
+        """Sets these of operator and agents alike, or takes those away that are None, and waits until both run anew."""
+        words = [f"{name}-" if value is None else f"{name}={value}" for name, value in variables.items()]
+        for workload, container in (("deployment/modelcache-operator", "operator"), ("daemonset/modelcache-agent", "agent")):
+            self.cluster.kubectl("set", "env", "-n", SYSTEM, workload, "-c", container, *words)
         self.wait_ready()
 
     def wait_ready(self, seconds=PATIENCE) -> None:

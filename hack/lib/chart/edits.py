@@ -43,10 +43,10 @@ def account(part: str) -> tuple[str, str]:
             f"- kind: ServiceAccount\n  name: {{{{ include \"modelcache.{part}ServiceAccount\" . }}}}\n")
 
 
-def image(name: str) -> tuple[str, str]:
+def image(name: str, count: int = 1) -> tuple[str, str, int]:
     return (f"        image: modelcache/{name}\n",
             f"        image: {{{{ include \"modelcache.{name}Image\" . }}}}\n"
-            f"        {{{{- with .Values.{name}.image.pullPolicy }}}}\n        imagePullPolicy: {{{{ . }}}}\n        {{{{- end }}}}\n")
+            f"        {{{{- with .Values.{name}.image.pullPolicy }}}}\n        imagePullPolicy: {{{{ . }}}}\n        {{{{- end }}}}\n", count)
 
 
 def labelled(next_line: str) -> tuple[str, str]:
@@ -99,7 +99,26 @@ CREDENTIALS = """\
         {{- end }}
 """
 
+# Whether a second container mounts for the agent, which has no privilege then: without it, as config/without-mounter.
+MOUNTER = ".Values.agent.mounter.enabled"
+MOUNTER_EDITS = [
+    (", --mounter, /run/modelcache-mounter/mounter.sock]", f"{{{{ if {MOUNTER} }}}}, --mounter, /run/modelcache-mounter/mounter.sock{{{{ end }}}}]"),
+    ("          privileged: false\n", f"          privileged: {{{{ not {MOUNTER} }}}}\n"),
+    ("          # No privilege.", f"          {{{{- if {MOUNTER} }}}}\n          # No privilege."),
+    ("            type: spc_t\n", "            type: spc_t\n          {{- end }}\n"),
+    ("          mountPropagation: HostToContainer\n", f"          mountPropagation: {{{{ ternary \"HostToContainer\" \"Bidirectional\" {MOUNTER} }}}}\n", 2),
+    only(MOUNTER, "        - name: mounter\n          mountPath: /run/modelcache-mounter\n          readOnly: true\n"),
+    ("      # Mounts each model's own tmpfs and", f"      {{{{- if {MOUNTER} }}}}\n      # Mounts each model's own tmpfs and"),
+    ("          mountPath: /run/modelcache-mounter\n      volumes:\n", "          mountPath: /run/modelcache-mounter\n      {{- end }}\n      volumes:\n"),
+    only(MOUNTER, "      - name: mounter\n        emptyDir:\n          sizeLimit: 1Mi\n"),
+]
+PEERS_MOUNTER = only(MOUNTER, """\
+  # A pod whose mounter is away is not ready, and its agent serves the caches that are mounted: other nodes still find it.
+  publishNotReadyAddresses: true
+""")
+
 AGENT = [
+    *MOUNTER_EDITS,
     NAMESPACE, named("agent"),
     ("  updateStrategy:\n    type: RollingUpdate\n    rollingUpdate:\n      maxUnavailable: 10%\n",
      "  updateStrategy:\n    {{- toYaml .Values.agent.updateStrategy | nindent 4 }}\n"),
@@ -120,7 +139,7 @@ AGENT = [
      "      affinity:\n      {{- if .Values.agent.affinity }}\n        {{- toYaml .Values.agent.affinity | nindent 8 }}\n      {{- else }}\n"
      "        nodeAffinity:\n" + VIRTUAL_NODES + "      {{- end }}\n"),
     ("      tolerations:\n      - operator: Exists\n", "      tolerations:\n        {{- toYaml .Values.agent.tolerations | nindent 6 }}\n"),
-    image("agent"),
+    image("agent", 2),
     ("            cpu: 100m\n", "            cpu: {{ .Values.agent.cpu }}\n"),
     ("            memory: 8Gi\n", "            memory: {{ .Values.agent.cacheMemory }}\n"),
     ("          value: dns:modelcache-agents\n",
@@ -304,7 +323,7 @@ DISRUPTION = [*SERVICE, named("operator"), ("apiVersion: policy/v1\n", "apiVersi
 # template: (file of config/, edits, condition)
 FILES = {
     "agent": ("agent/daemonset.yaml", AGENT, None),
-    "agent-peers": ("agent/peers_service.yaml", [*SERVICE, named("agents")], None),
+    "agent-peers": ("agent/peers_service.yaml", [*SERVICE, named("agents"), PEERS_MOUNTER], None),
     "agent-priority": ("agent/priority_class.yaml", PRIORITY, "not .Values.agent.priorityClassName"),
     "operator": ("manager/deployment.yaml", OPERATOR, None),
     "operator-metrics": ("manager/metrics_service.yaml", [*SERVICE, named("operator-metrics")], None),
