@@ -13,11 +13,12 @@ import pytest
 from support.cluster import REPOSITORY, wait_until
 from support.installation import AGENT, OPERATOR
 from support.models import FOLDERS, NODES, Model, namespace_with_keys
-from support.pods import Pods, reader
-from support.processes import held
+from support.pods import Pods, reader, thief
+from support.processes import held, in_text
 from support.system import Store
 
-SPACE, ROLE, PROVIDER = "role-models", "acs:ram::1234:role/models", "acs:ram::1234:oidc-provider/cluster"
+SPACE, OTHER_SPACE = "role-models", "role-others"
+ROLE, PROVIDER = "acs:ram::1234:role/models", "acs:ram::1234:oidc-provider/cluster"
 # The metadata service of ECS.
 METADATA = "100.100.100.200"
 CONTENT = random.Random(1).randbytes(8 << 20)
@@ -74,7 +75,7 @@ def add(archive, name, data):
 
 def bucket(folder):
     """Objects of which no two are equal: a cache takes equal ones from another of its namespace."""
-    contents = {"small/a.gguf": CONTENT, "by-node/a.gguf": random.Random(2).randbytes(1 << 20)}
+    contents = {"small/a.gguf": CONTENT, "by-node/a.gguf": random.Random(2).randbytes(1 << 20), "by-secret/a.gguf": random.Random(3).randbytes(1 << 20)}
     contents |= {f"long/{name}": data for name, data in PARTS.items()} | {f"cut/{name}": data[::-1] for name, data in PARTS.items()}
     for name, data in contents.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -111,9 +112,10 @@ def cloud(cluster, installation, plan, tmp_path_factory):
         namespace_with_keys(cluster, SPACE)
         cluster.kubectl("create", "serviceaccount", "warm", "-n", SPACE)
         yield store
-        cluster.kubectl("delete", "pods", "--all", "-n", SPACE, "--force", "--grace-period=0", check=False)
-        cluster.kubectl("delete", "modelcaches", "--all", "-n", SPACE, "--timeout=180s", check=False)
-        cluster.kubectl("delete", "namespace", SPACE, "--wait=false", check=False)
+        for space in (SPACE, OTHER_SPACE):
+            cluster.kubectl("delete", "pods", "--all", "-n", space, "--force", "--grace-period=0", check=False)
+            cluster.kubectl("delete", "modelcaches", "--all", "-n", space, "--timeout=180s", check=False)
+        cluster.kubectl("delete", "namespace", SPACE, OTHER_SPACE, "--ignore-not-found", "--wait=false", check=False)
         installation.load("agent")
         installation.set_variables(**dict.fromkeys(settings))
         store.stop()
@@ -212,6 +214,38 @@ def test_a_role_withdrawn_during_a_fill_is_named_and_complete_files_stay(cluster
     left = model.digests("node-1")
     assert complete.items() <= left.items() and len(left) < len(PARTS)
     cloud.identity(plan)
+
+
+def test_a_pod_of_another_namespace_is_refused_with_a_token_for_the_role_too(cluster, installation, cloud):
+    """Its ServiceAccount has the name of the one that may assume the role."""
+    namespace_with_keys(cluster, OTHER_SPACE)
+    cluster.kubectl("create", "serviceaccount", "warm", "-n", OTHER_SPACE)
+    folder = f"{FOLDERS['Memory']}/{Model(cluster, SPACE, 'small').get()['metadata']['uid']}"
+    theirs, exchanges = Pods(cluster, OTHER_SPACE), cloud.exchanges()
+    made = thief("thief", folder, "oss://models/small/", installation.image("agent"), node="node-1", role_audience="sts.aliyuncs.com")
+    made["spec"]["serviceAccountName"] = "warm"
+    theirs.create(made)
+    end, said = theirs.end("thief"), theirs.log("thief")
+    assert end["exitCode"] != 0 and "namespace" in said and not in_text(said), said
+    assert cloud.exchanges() == exchanges, "STS was not asked"
+
+
+def test_no_application_container_holds_a_key_a_token_for_sts_or_a_role(cluster, installation, cloud, pods):
+    model = Model(cluster, SPACE, "by-secret").apply(cloud.endpoint, "by-secret/", placement=ON_ONE)
+    model.wait_ready(nodes=1)
+    data = random.Random(3).randbytes(1 << 20)
+    pods.create(reader("by-secret", "old-glibc", "by-secret", "a.gguf", node="node-1"))
+    has_read(pods, "by-secret", data)
+    for name in ("by-role", "by-node", "by-secret", "waits"):
+        assert {what for _, what in held(cluster, pods.get(name))} == ALLOWED, name
+    # The same look finds what is there: a pod that asked for keys has them, in its environment and memory.
+    pods.create(reader("direct", "old-glibc", "by-secret", "a.gguf", node="node-1", annotations={"modelcache.io/direct-credentials": "true"}))
+    has_read(pods, "direct", data)
+    found = held(cluster, pods.get("direct"))
+    assert {("environ", "secret"), ("environ", "access key"), ("memory", "secret")} <= found, found
+    for label in (OPERATOR, AGENT):
+        log = installation.logs(label)
+        assert log and not in_text(log), label
 
 
 def test_an_account_without_the_role_and_a_withdrawn_role_are_named(cluster, installation, cloud, plan):

@@ -10,7 +10,7 @@ import pytest
 from support.cluster import PATIENCE, wait_until
 from support.installation import AGENT, OPERATOR, SYSTEM
 from support.models import FOLDERS, NODES, Model, namespace_with_keys
-from support.pods import GEMMA, INJECTED, STATUS, Pods, llama, reader, restricted_violations
+from support.pods import GEMMA, INJECTED, STATUS, Pods, llama, reader, restricted_violations, thief
 from support.system import ACCESS_KEY, SECRET, paths
 from support.webhook import CreationStream, certificates, expired_certificates, short_lived_certificates
 
@@ -169,7 +169,7 @@ def test_musl_static_and_old_glibc_images(pods, gemma, digest):
     pods.delete("musl-wait", "static-wait", "musl-stream", "static-stream", "old-glibc-stream")
 
 
-def test_two_namespaces_with_a_model_of_one_name_read_each_its_own(cluster, gemma, store, pods, digest):
+def test_two_namespaces_with_a_model_of_one_name_read_each_its_own(cluster, installation, gemma, store, pods, digest):
     other = Model(cluster, OTHER_SPACE, "gemma").apply(store.endpoint, "shards/", **COLD)
     wait_for_claim(cluster, other)
     theirs = Pods(cluster, OTHER_SPACE)
@@ -182,26 +182,11 @@ def test_two_namespaces_with_a_model_of_one_name_read_each_its_own(cluster, gemm
     pods.delete("ours")
 
     # With the node's folder in its hands (no `restricted` namespace would let it), a pod of ours is still refused their model.
-    socket = f"{FOLDERS['Memory']}/{other.uid}"
-    thief = reader("thief", "musl", node="node-2")
-    del thief["metadata"]["labels"]["modelcache.io/inject"]
-    thief["spec"]["volumes"] = [
-        {"name": "cache", "hostPath": {"path": socket}},
-        {"name": "token", "projected": {"sources": [{"serviceAccountToken": {"audience": "modelcache.io", "path": "token"}}]}}]
-    container = thief["spec"]["containers"][0]
-    thief["spec"]["restartPolicy"] = "Never"
-    container |= {
-        "image": cluster.get("daemonset", "-n", SYSTEM, "modelcache-agent")["spec"]["template"]["spec"]["containers"][0]["image"],
-        "command": ["/modelcache", "warm", "--json"], "args": [],
-        "env": [{"name": "MODELCACHE_SOCKET", "value": "/cache/.modelcache/agent.sock"}, {"name": "OSS_PATH", "value": "oss://models/shards/"},
-                {"name": "MODELCACHE_TOKEN_FILE", "value": "/token/token"},
-                # The store would give it the model: it is the agent that refuses.
-                *({"name": key, "valueFrom": {"secretKeyRef": {"name": "oss-keys", "key": key}}} for key in ("OSS_ACCESS_KEY_ID", "OSS_ACCESS_KEY_SECRET"))],
-        "volumeMounts": [{"name": "cache", "mountPath": "/cache"}, {"name": "token", "mountPath": "/token"}]}
-    pods.create(thief)
-    wait_until(lambda: pods.status("thief").get("state", {}).get("terminated"), lambda: f"the refused one ends: {pods.events('thief')}")
-    said = pods.log("thief")
-    assert pods.status("thief")["state"]["terminated"]["exitCode"] != 0 and "namespace" in said, said
+    # The store would give it the model: it is the agent that refuses.
+    pods.create(thief("thief", f"{FOLDERS['Memory']}/{other.uid}", "oss://models/shards/", installation.image("agent"), node="node-2",
+                      keys=("OSS_ACCESS_KEY_ID", "OSS_ACCESS_KEY_SECRET")))
+    end, said = pods.end("thief"), pods.log("thief")
+    assert end["exitCode"] != 0 and "namespace" in said, said
     assert "eyJ" not in said
     pods.delete("thief")
     theirs.delete("theirs")

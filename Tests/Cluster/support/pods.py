@@ -1,7 +1,7 @@
 """Pods that ask for a ModelCache by its label, as a person writes them, and what is known of them afterwards."""
 import json
 
-from .cluster import Cluster
+from .cluster import Cluster, wait_until
 
 LABEL, MODE, INJECTED, STATUS = "modelcache.io/inject", "modelcache.io/mode", "modelcache.io/injected", "modelcache.io/inject-status"
 GEMMA = "gemma-3-270m-q4_k_m.gguf"
@@ -44,6 +44,25 @@ def reader(name, kind, model="gemma", file=GEMMA, **more) -> dict:
     return pod(name, model, container, **more)
 
 
+def thief(name, folder, uri, image, *, node, role_audience=None, keys=()) -> dict:
+    """A pod that has a cache's folder of the node in its hands, which no `restricted` namespace would let it: a warm-up with the token of its
+    own namespace, a token for STS where `role_audience` says for whom, and `keys` of the Secret `oss-keys`."""
+    audiences = {"token": "modelcache.io"} | ({"role-token": role_audience} if role_audience else {})
+    made = pod(name, "", {
+        "name": "warm", "image": image, "command": ["/modelcache", "warm", "--json"],
+        "env": [{"name": "MODELCACHE_SOCKET", "value": "/cache/.modelcache/agent.sock"}, {"name": "OSS_PATH", "value": uri},
+                {"name": "MODELCACHE_TOKEN_FILE", "value": "/token/token"},
+                *([{"name": "MODELCACHE_ROLE_TOKEN_FILE", "value": "/token/role-token"}] if role_audience else []),
+                *({"name": key, "valueFrom": {"secretKeyRef": {"name": "oss-keys", "key": key}}} for key in keys)],
+        "volumeMounts": [{"name": "cache", "mountPath": "/cache"}, {"name": "token", "mountPath": "/token"}]}, node=node)
+    del made["metadata"]["labels"][LABEL]
+    made["spec"] |= {"restartPolicy": "Never", "volumes": [
+        {"name": "cache", "hostPath": {"path": folder}},
+        {"name": "token", "projected": {"sources": [
+            {"serviceAccountToken": {"audience": audience, "path": path}} for path, audience in audiences.items()]}}]}
+    return made
+
+
 def restricted_violations(made: dict) -> list[str]:
     """What Pod Security's level `restricted` would refuse a pod for; the 1.20 server of this cluster does not check it itself.
     https://kubernetes.io/docs/concepts/security/pod-security-standards/#restricted"""
@@ -82,6 +101,10 @@ class Pods:
     def status(self, name, kind="containerStatuses") -> dict:
         """The status of its (first) container; empty while there is none."""
         return next(iter(((self.get(name) or {}).get("status") or {}).get(kind) or []), {})
+
+    def end(self, name) -> dict:
+        """How its first container ended."""
+        return wait_until(lambda: self.status(name).get("state", {}).get("terminated"), lambda: f"{name} ends: {self.events(name)}")
 
     def log(self, name, *more) -> str:
         return self.cluster.kubectl("logs", "-n", self.namespace, name, *more, check=False)
