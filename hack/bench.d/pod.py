@@ -35,14 +35,13 @@ def cold_start(testbed: Testbed, way: str, number: int, starts: PodStarts):
     name = f"{way}-{number}"
     model = Model(testbed.cluster, SPACE, name).apply(
         testbed.store.endpoint, warmup={"mode": "OnDemand"}, placement={"seeders": 0})
-    wait_until(lambda: model.status.get("observedGeneration") and testbed.cluster.items("persistentvolumeclaims", "-n", SPACE), "the model's claim")
+    wait_until(lambda: testbed.cluster.items("persistentvolumeclaims", "-n", SPACE) and any(
+        one["type"] == "SourceResolved" and one["status"] == "True" for one in model.status.get("conditions", [])), "the model's claim and listing")
     pods = Pods(testbed.cluster, SPACE)
     made = pods.create(llama(name, name, annotations=WAYS[way]))
     if INJECTED not in made["metadata"].get("annotations", {}):
         raise SystemExit(f"bench: the pod was not injected: {made['metadata'].get('annotations')}")
     start = wait_until(lambda: next((one for one in starts.on(name) if one.ready), None), f"{name} is ready", 600)
-    # The agent's counters are read after it.
-    wait_until(lambda: start.origin + start.peers, "the agent's counters")
     pods.delete(name)
     model.delete()
     return start

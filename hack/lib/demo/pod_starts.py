@@ -98,9 +98,11 @@ class PodStarts(contextlib.AbstractContextManager):
                 if not pod.pid:
                     self._find_process(pod)
                 elif pod.address and answers(pod.address):
-                    pod.ready = time.monotonic()
+                    ready = time.monotonic()
                     after = self._traffic(pod)
                     pod.origin, pod.peers = (max(0, now - then) for now, then in zip(after, (pod.origin, pod.peers)))
+                    # The last of them: who waits for it has the counters too.
+                    pod.ready = ready
             self._ended.wait(0.03)
 
     def _find_process(self, pod: PodStart) -> None:
