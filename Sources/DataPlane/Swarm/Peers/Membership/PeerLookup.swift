@@ -1,5 +1,6 @@
 internal import Foundation
 internal import Glibc
+internal import TextCoding
 
 /// One look at a ``PeerSource``. Blocking: DNS may take seconds.
 enum PeerLookup {
