@@ -90,7 +90,8 @@ private final class Client {
             var buffer = [UInt8](repeating: 0, count: Packet.maximumBytes)
             var waited = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
             try #require(poll(&waited, 1, 60_000) == 1, "the agent says nothing")
-            return Array(buffer.prefix(max(0, recv(descriptor, &buffer, buffer.count, 0))))
+            let count = recv(descriptor, &buffer, buffer.count, 0)
+            return Array(buffer.prefix(max(0, count)))
         }
         return bytes.isEmpty ? nil : try Packet(decoding: bytes)
     }
