@@ -204,11 +204,13 @@ private struct Connection {
     mutating func handOverNewCredentials() throws {
         guard let socket else { return }
         var newest = Handed(role: try CallerToken.roleSettings(), keys: handed.keys)
-        // A Secret that goes, or is half written, ends no fill that has its keys.
-        if let secret = try? MountedSecret.read(environment: ProcessInfo.processInfo.environment) {
+        if let role {
+            // Its keys alone, also while they are not renewed: a Secret beside them is another party's.
+            if let renewed = role.renewed() { newest.keys = renewed }
+        } else if let secret = try? MountedSecret.read(environment: ProcessInfo.processInfo.environment) {
+            // A Secret that goes, or is half written, ends no fill that has its keys.
             newest.keys = secret.settings
         }
-        if let renewed = role?.renewed() { newest.keys = renewed }
         if newest != handed { _ = try open(newest, at: socket) }
     }
 }

@@ -35,7 +35,6 @@ package final class OpenModel: Sendable {
         var revivedAt: ContinuousClock.Instant?
         /// The settings of each caller that holds the model, by the number of its ``ModelHold``.
         var holders: [UInt64: SourceQuery] = [:]
-        var lastHolder: UInt64 = 0
         /// Listens for lost chunks while somebody holds the model.
         var losses: Task<Void, Never>?
         /// A chunk was lost while the fill ran, which may have been ending.
@@ -44,6 +43,8 @@ package final class OpenModel: Sendable {
         var hasUnoffered = false
     }
     let state = Mutex(State())
+    /// Of all models: a pod may hold a model and, after an eviction by force, the one that took its place.
+    private static let lastHolder = Atomic<UInt64>(0)
 
     package init(cached: CachedModel, source: String) {
         self.cached = cached
@@ -59,14 +60,14 @@ package final class OpenModel: Sendable {
     /// - Parameter lost: called for each chunk that is lost while anybody holds the model; the first holder's.
     package func hold(_ query: SourceQuery, lost: @escaping @Sendable () async -> Void) -> ModelHold {
         cached.retain()
+        let number = Self.lastHolder.wrappingAdd(1, ordering: .relaxed).newValue
         return state.withLock { state in
-            state.lastHolder += 1
-            state.holders[state.lastHolder] = query
+            state.holders[number] = query
             if state.losses == nil {
                 let chunks = cached.lostChunks()
                 state.losses = Task { for await _ in chunks { await lost() } }
             }
-            return ModelHold(model: self, number: state.lastHolder)
+            return ModelHold(model: self, number: number)
         }
     }
 
