@@ -163,7 +163,8 @@ class Cache:
 
 class Agent:
     def __init__(self, node, budget):
-        self.node, self.budget = node, budget
+        # Without a budget for a disk it has none, as an agent without a disk root.
+        self.node, self.budget, self.disk_budget = node, budget, None
         self.caches = {}
         self.clock_offset = 0
         self.restart(keep=True)
@@ -209,21 +210,28 @@ class Agent:
             was_pinned, promised = known.definition.get("pinned", True), known.definition["sizeBytes"]
             if (was_pinned or not pinned) and size <= promised:
                 return None
-        free = max(0, self.budget - self.held(besides=uid))
+        medium = definition.get("medium", "Memory")
+        free = max(0, ((self.disk_budget or 0) if medium == "Disk" else self.budget) - self.held(medium, besides=uid))
         if size <= free:
             return None
         return {"code": "InsufficientCapacity", "message": f"{size} bytes do not fit", "remedy": "raise the budget",
                 "neededBytes": size, "freeBytes": free}
 
-    def held(self, besides=None):
-        return sum(c.definition["sizeBytes"] for uid, c in self.caches.items()
-                   if uid != besides and (c.definition.get("pinned", True) or c.users))
+    def sizes(self, medium):
+        return {uid: c.definition.get("sizeBytes", 0) for uid, c in self.caches.items() if c.definition.get("medium", "Memory") == medium}
+
+    def held(self, medium="Memory", besides=None):
+        return sum(size for uid, size in self.sizes(medium).items()
+                   if uid != besides and (self.caches[uid].definition.get("pinned", True) or self.caches[uid].users))
+
+    def space(self, medium, budget):
+        return {"budgetBytes": budget, "usedBytes": sum(self.sizes(medium).values()), "heldBytes": self.held(medium)}
 
     def report(self, now):
-        used = sum(c.definition.get("sizeBytes", 0) for c in self.caches.values())
-        return {
+        disk = {} if self.disk_budget is None else {"disk": self.space("Disk", self.disk_budget)}
+        return disk | {
             "node": self.node, "version": "stand-in", "bootID": "00000000-0000-0000-0000-000000000000", "instanceID": self.instance,
-            "time": int(time.time() + self.clock_offset), "memory": {"budgetBytes": self.budget, "usedBytes": used, "heldBytes": self.held()},
+            "time": int(time.time() + self.clock_offset), "memory": self.space("Memory", self.budget),
             "caches": [cache.report(now) for cache in self.caches.values()], "remains": self.remains,
         }
 
