@@ -120,7 +120,11 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize("field,value", [("name", "A"), ("roleARN", "a b"), ("oidcProviderARN", ""), ("sessionSeconds", 60)])
+WRONG_ROLES = [("name", "A"), ("roleARN", "a b"), ("oidcProviderARN", ""), ("sessionSeconds", 60)]
+MISSING = ["spec", "spec.source", "spec.source.uri"]
+
+
+@pytest.mark.parametrize("field,value", WRONG_ROLES)
 def test_a_wrong_field_of_a_role_is_refused_by_its_own_name(server, judge, field, value):
     spec = full_spec()
     spec["source"]["credentials"] = {"serviceAccount": {**ROLE, field: value}}
@@ -147,7 +151,7 @@ def test_a_wrong_field_is_refused_by_its_own_name(server, judge, path, value):
     assert judge(document)["problems"][0]["path"].replace("[zone]", ".zone") == path
 
 
-@pytest.mark.parametrize("gone", ["spec", "spec.source", "spec.source.uri"])
+@pytest.mark.parametrize("gone", MISSING)
 def test_a_missing_field_is_refused_by_its_own_name(server, gone):
     document = modelcache({"source": {"uri": "oss://models/gemma/"}})
     *steps, last = gone.split(".")
@@ -192,10 +196,13 @@ def test_status_and_spec_are_written_apart(server, namespace):
     assert again["status"]["phase"] == "Warming" and again["metadata"]["generation"] == 2
 
 
-@pytest.mark.parametrize("path,value", [
+WRONG_STATUS = [
     (("phase",), "x" * 65), (("progress", "percent"), 101), (("nodes", "details"), [{"name": f"n{i}", "state": "Ready", "percent": 100} for i in range(101)]),
     (("conditions", 0, "status"), "x" * 65), (("conditions", 0, "lastTransitionTime"), "yesterday"),
-], ids=lambda one: str(one)[:30])
+]
+
+
+@pytest.mark.parametrize("path,value", WRONG_STATUS, ids=lambda one: str(one)[:30])
 def test_a_wrong_status_is_refused(server, namespace, path, value):
     collection = f"{API}/namespaces/{namespace}/modelcaches"
     _, made = server("POST", collection, modelcache({"source": {"uri": "oss://models/gemma/"}}, "one"))
@@ -282,11 +289,15 @@ def test_cel_rules_say_what_the_operator_says(judge, is_right, path, value):
     assert all(where.startswith(f"spec.{path}") for where, _ in found), found
 
 
+# Path, another value, and whether a ModelCache keeps the value that it was made with.
+CHANGES = [
+    ("source.uri", "oss://other/", True), ("source.include", ["b"], True), ("cache.medium", "Other", True), ("source.endpoint", "minio:9000", False),
+    ("source.region", "cn-x", False), ("source.credentials", {"secretRef": {"name": "x"}}, False), ("source.requesterPays", True, False)]
+
+
 def test_cel_rules_keep_the_content_and_let_the_way_to_the_store_change():
     schema, former = spec_schema(CURRENT), full_spec()
-    for path, value, is_kept in (
-            ("source.uri", "oss://other/", True), ("source.include", ["b"], True), ("cache.medium", "Other", True), ("source.endpoint", "minio:9000", False),
-            ("source.region", "cn-x", False), ("source.credentials", {"secretRef": {"name": "x"}}, False), ("source.requesterPays", True, False)):
+    for path, value, is_kept in CHANGES:
         spec = full_spec()
         spec[path.split(".")[0]][path.split(".")[1]] = value
         assert [where for where, _ in cel.refusals(schema, spec, former)] == ([f"spec.{path}"] if is_kept else []), path
