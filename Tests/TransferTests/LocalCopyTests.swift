@@ -336,10 +336,10 @@ import Transfer
         }
     }
 
-    /// A fill that left to the store what is slow to copy; the store has refused it.
+    /// A fill that left to the store what is slow to copy; the store has refused it. The donor's files go with the donor.
     private func refusedFill(
         of cache: FakeCache, _ kind: StoreError.Kind
-    ) async throws -> (fill: ModelFill, source: FakeSource, busy: BusyThreads, run: Task<Void, Never>) {
+    ) async throws -> (fill: ModelFill, donor: FakeCache, source: FakeSource, busy: BusyThreads, run: Task<Void, Never>) {
         let donor = try await donor()
         let source = FakeSource(cache.contents) { _, _ in .fails(StoreError(kind, detail: "no"), after: 0) }
         let busy = await BusyThreads(.copies)
@@ -347,12 +347,13 @@ import Transfer
             cache, source, donors: donors(donor, for: cache, keys: ["a", "b", "c"]), pace: CopyPace(patience: .milliseconds(200)))
         let run = Task { await fill.run() }
         try await eventually("the store was asked") { source.requests.count > 0 && source.inFlight == 0 }
-        return (fill, source, busy, run)
+        return (fill, donor, source, busy, run)
     }
 
     @Test func `a reader that waits while the store did not give what a slow copy left to it is served first`() async throws {
         let cache = try cache()
-        let (fill, source, busy, run) = try await refusedFill(of: cache, .noSuchKey)
+        let (fill, donor, source, busy, run) = try await refusedFill(of: cache, .noSuchKey)
+        defer { withExtendedLifetime(donor) {} }
         try await isServed(fill, cache, source)
         busy.release()
         await run.value
@@ -371,7 +372,8 @@ import Transfer
     @Test(arguments: [StoreError.Kind.noSuchKey, .wrongSecret])
     func `a store that does not give what a slow copy left to it fails no file that the donor has`(kind: StoreError.Kind) async throws {
         let cache = try cache()
-        let (fill, source, busy, run) = try await refusedFill(of: cache, kind)
+        let (fill, donor, source, busy, run) = try await refusedFill(of: cache, kind)
+        defer { withExtendedLifetime(donor) {} }
         #expect(cache.model.files.allSatisfy { $0.state != .failed })
         busy.release()
         await run.value
@@ -381,7 +383,8 @@ import Transfer
 
     @Test func `a stop ends the copy of what the store did not give, and fails nothing`() async throws {
         let cache = try cache()
-        let (fill, _, busy, run) = try await refusedFill(of: cache, .wrongSecret)
+        let (fill, donor, _, busy, run) = try await refusedFill(of: cache, .wrongSecret)
+        defer { withExtendedLifetime(donor) {} }
         await fill.stop()
         await run.value
         busy.release()
