@@ -1,4 +1,3 @@
-internal import Glibc
 internal import TextCoding
 
 /// The user at the other end of a TCP connection within this machine, as the kernel's table of sockets has it
@@ -21,24 +20,11 @@ package enum LoopbackUser {
         // A program may reach an IPv4 address through a socket of IPv6. While other sockets come and go, the kernel may
         // pass over one: its table is no snapshot.
         for path in ["/proc/net/tcp", "/proc/net/tcp6", "/proc/net/tcp", "/proc/net/tcp6"] {
-            if let table = contents(path), let user = user(in: table, client: client, server: server) { return user }
+            if let user = KernelText.read(path).flatMap({ user(in: $0, client: client, server: server) }) {
+                return user
+            }
         }
         return nil
-    }
-
-    /// The kernel gives such a file a page at a time, and it has no size: Foundation would read the first page alone.
-    private static func contents(_ path: String) -> String? {
-        let file = open(path, O_RDONLY | O_CLOEXEC)
-        guard file >= 0 else { return nil }
-        defer { close(file) }
-        var bytes: [UInt8] = []
-        var buffer = [UInt8](repeating: 0, count: 64 << 10)
-        while true {
-            let count = read(file, &buffer, buffer.count)
-            if count < 0, errno == EINTR { continue }
-            guard count > 0 else { return count == 0 ? String(decoding: bytes, as: UTF8.self) : nil }
-            bytes += buffer[..<count]
-        }
     }
 
     /// - Parameter client: the other end, whose user is asked for.
