@@ -26,7 +26,7 @@ enum PodTemplateSchema {
                 "Taints that the pods tolerate beside those of placement.", of: SpecSchema.toleration, atMost: 32),
             "resources": .fields(
                 "Of the pods' container. Absent: requests of 10m and 32Mi, and a limit of 128Mi.",
-                ["requests": amounts("What is kept free for it."), "limits": amounts("What it may use at most.")]),
+                ["requests": amounts("Amounts that are kept free for it."), "limits": amounts("Amounts that it may use at most.")]),
             "securityContext": .fields(
                 "User and groups in place of 65532. Empty: the namespace's own policy chooses.",
                 [

@@ -1,11 +1,11 @@
 /// The rules of `spec`.
 enum SpecSchema {
     static let node: SchemaNode = .fields(
-        "What is to be kept, where and how.",
+        "The wanted caches: of which source, on which nodes, in which medium.",
         [
             "source": source, "placement": placement, "warmup": warmup, "cache": cache,
             "suspend": SchemaNode(
-                .boolean, "No new warm-ups while true. What is cached stays and is served.", default: false),
+                .boolean, "No new warm-ups while true. Complete and partial caches stay and are served.", default: false),
         ], required: ["source"])
 
     private static let source: SchemaNode = .fields(
@@ -40,7 +40,7 @@ enum SpecSchema {
         ], required: ["uri"], rules: Rules.addressing + [Rules.provider])
 
     private static let credentials: SchemaNode = .fields(
-        "Who reads: exactly one of the members. Absent: anonymous.",
+        "The identity that reads the source: exactly one of the members. Absent: anonymous.",
         [
             "secretRef": .fields(
                 "A Secret in this namespace with the keys OSS_ACCESS_KEY_ID, OSS_ACCESS_KEY_SECRET and, for temporary "
@@ -110,7 +110,7 @@ enum SpecSchema {
         ], default: [:])
 
     private static let cache: SchemaNode = .fields(
-        "What copies are kept on, and for how long.",
+        "The medium of the copies, and for how long they are kept.",
         [
             "medium": .choice(
                 Cache.Medium.self, "Memory or Disk. Immutable: volumes name the medium's directory.",

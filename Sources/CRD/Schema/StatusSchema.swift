@@ -4,7 +4,7 @@ enum StatusSchema {
     private static let count = Int64(0)...Int64.max
 
     static let node: SchemaNode = .fields(
-        "What the operator found and did.",
+        "The observed state, and the outcome of the operator's work.",
         [
             "observedGeneration": .whole("The generation of the spec that the rest speaks of.", count),
             "phase": .text("A summary for people; programs read conditions.", length: 0...64),
@@ -13,7 +13,7 @@ enum StatusSchema {
                 atMost: 32,
                 merged: .map(keys: ["type"])),
             "source": source, "nodes": nodes,
-            "medium": .text("What the copies are kept on.", length: 0...64),
+            "medium": .text("The medium of the copies.", length: 0...64),
             "seeders": .list(
                 "The nodes that keep a pinned full copy.", of: .text("", length: 1...253), atMost: 50),
             "copies": .list(
@@ -43,7 +43,7 @@ enum StatusSchema {
         ], required: ["type", "status", "lastTransitionTime", "reason", "message"])
 
     private static let source: SchemaNode = .fields(
-        "What listing the source gave.",
+        "The outcome of listing the source.",
         [
             "totalBytes": .whole("", count), "files": .whole("", count),
             "digest": .text("sha256 over the sorted keys, sizes and ETags.", length: 0...128),
