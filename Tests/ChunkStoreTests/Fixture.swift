@@ -85,7 +85,33 @@ extension StagingPool {
     }
 }
 
+extension StagingPool {
+    /// One buffer, waited for: another thread may have the last one, or may be about to hand one over.
+    func nextGrant() -> StagingGrant {
+        let granted = Mutex<StagingGrant?>(nil)
+        let isHere = DispatchSemaphore(value: 0)
+        let share = join { event in
+            guard case .granted(let grant) = event else { return }
+            granted.withLock { $0 = grant }
+            isHere.signal()
+        }
+        share.update(demands: 1, prefetches: 0, demandsUnderWay: 0)
+        defer { share.leave() }
+        while true {
+            isHere.wait()
+            if let grant = granted.withLock({ $0.take() }) { return grant }
+        }
+    }
+}
+
 extension CachedFile {
+    /// A writer that has waited for its buffer.
+    func writer(ofChunk chunk: Int, pool: StagingPool) throws -> ChunkWriter {
+        let grant = pool.nextGrant()
+        let assembly = try assembleChunk(chunk, blockBytes: chunkBytes)
+        return ChunkWriter(writer: try #require(assembly.writer(forBlock: 0, with: grant, isRelayed: false)))
+    }
+
     /// A writer, or nil when no buffer is free.
     func beginChunk(_ chunk: Int, pool: StagingPool) throws(ChunkStoreError) -> ChunkWriter? {
         guard let grant = pool.grant() else { return nil }

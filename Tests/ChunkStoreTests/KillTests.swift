@@ -28,7 +28,7 @@ import Testing
             DispatchQueue.concurrentPerform(iterations: 2) { thread in
                 do {
                     for chunk in file.missingChunks() where chunk % 2 == thread {
-                        let writer = try #require(try file.beginChunk(chunk, pool: pool))
+                        let writer = try file.writer(ofChunk: chunk, pool: pool)
                         let range = writer.range
                         for offset in stride(from: Int(range.lowerBound), to: Int(range.upperBound), by: 64 << 10) {
                             try KillTests.bytes[offset..<min(offset + (64 << 10), Int(range.upperBound))]

@@ -202,7 +202,7 @@ import TestSupport
 
     /// Every chunk the same bytes, in the sizes a receiver sees.
     private func fillPieces(_ file: CachedFile, _ chunk: Int, from source: [UInt8], pool: StagingPool) throws -> Bool {
-        let writer = try #require(try file.beginChunk(chunk, pool: pool))
+        let writer = try file.writer(ofChunk: chunk, pool: pool)
         try source.withUnsafeBytes { all in
             for offset in stride(from: 0, to: all.count, by: 256 << 10) {
                 try writer.append(UnsafeRawBufferPointer(rebasing: all[offset..<offset + (256 << 10)]))
