@@ -362,7 +362,7 @@ let package = Package(
             name: "ModelsTests",
             dependencies: [
                 "TestSupport", "AgentAPI", "ChunkStore", "ChunkStoreTestSupport", "DevStore", "Models", "ObjectStore",
-                "RangeTransfer", "Swarm", "Transfer",
+                "RangeTransfer", "StoreHost", "Swarm", "Transfer",
                 .product(name: "Logging", package: "swift-log"),
             ], swiftSettings: strict),
         .testTarget(

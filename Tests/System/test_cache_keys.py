@@ -59,7 +59,9 @@ def test_a_reader_without_keys_waits_for_a_job_and_reads_what_its_keys_bring(pla
     job.write(akId=ACCESS_KEY, akSecret="mistaken-5f1d")
     wrong = job.start()
     assert wrong.wait(120) == 78 and "mistaken-5f1d" not in wrong.output(), wrong.output()
-    assert LACKS in warm_without_keys(place, view, store, model).stderr, "keys that the store refuses open nothing"
+    told = warm_without_keys(place, view, store, model)
+    refusal = orders.cache(uid)["error"]["message"]
+    assert told.returncode == 69 and refusal.encode() in told.stderr and LACKS not in told.stderr, "keys that the store refuses open nothing"
     job.write(akSecret=SECRET)
     right = job.start()
     wait_until(lambda: orders.cache(uid)["users"] == 2, 120, "the reader reads with the Job's keys")

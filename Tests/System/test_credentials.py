@@ -286,6 +286,43 @@ def test_a_modelcache_is_read_by_its_role_with_the_jobs_token(place, node, cloud
         assert len(secret) < 40 or secret not in one.process.output() + job.output()
 
 
+# semantics 14
+def test_a_refused_role_ends_fills_and_keeps_no_reader_from_a_complete_copy(place, node, cloud, bucket, container):
+    """Refused by the store first, while the session lasts, then by STS."""
+    cloud = cloud()
+    model = make_model(bucket, "m/", MODEL)
+    agent, orders = node(MODELCACHE_STS_ENDPOINT=f"http://127.0.0.1:{cloud.store.identity_port}")
+    uid = new_uid()
+    assert orders.put(uid, role_definition(cloud, model)).status == 200
+    view = container(volume(place, uid))
+    pod = Pod(cloud, view, model)
+
+    def warm(with_role):
+        environment = pod.environment(with_role) | {"MODELCACHE_AGENT_DEADLINE_SECONDS": "1"}
+        return place.run(*view.prefix, view.modelcache, "warm", environment=environment)
+
+    assert warm(True).returncode == 0
+    time.sleep(2.1)  # A listing is good for two seconds (semantics, clause 11).
+    cloud.store.faults({"match": {"method": "GET"}, "action": {"status": 403}})
+    assert warm(True).returncode == 78
+    assert warm(False).returncode == 0, "the store's word on the role is none on the reader"
+    cloud.store.identity(cloud.plan | {"roles": [], "revokes": True})
+    result = warm(False)
+    assert result.returncode == 0, result
+    token = pod.token.read_text()
+    pod.token.write_text(cloud.key.token("other-team"))
+    assert warm(False).returncode == 78, "another namespace has no right to it"
+    pod.token.write_text(token)
+    # Bytes are missing: the reader hears who refused the role, and why.
+    assert orders.delete(uid).status == 204
+    assert orders.put(uid, role_definition(cloud, model)).status == 200
+    view = container(volume(place, uid))
+    pod = Pod(cloud, view, model)
+    assert warm(True).returncode == 78
+    result = warm(False)
+    assert result.returncode == 69 and RAM_ROLE.encode() in result.stderr and b"EntityNotExist.Role" in result.stderr, result
+
+
 def test_a_role_is_forgotten_with_its_fill_though_readers_and_peers_stay(place, node, cloud, bucket, container):
     """On an agent that shares, with a reader that opened the model while the role was assumed and has it still. A pod that starts later
     needs no role, whatever STS says of the Job's token by then."""

@@ -49,36 +49,51 @@ extension ModelRegistry {
             throw error
         }
         var party: AuditLog.Party?
+        var lacksCredentials = false
+        // Until the role is known: bytes that are lost are others' to fetch again.
+        var query = SourceQuery(
+            variables: merged, name: .cache(uid), include: definition.source.include, needsKeys: true,
+            digest: definition.source.digest)
         do throws(AgentFailure) {
-            // A token of another namespace was refused above.
-            let namespace = definition.callers == nil ? nil : definition.namespace
-            var expiry: Int64?
-            if let roleToken { expiry = try await callers.admit(roleToken: roleToken, to: definition) }
-            let role = try CacheRole(
-                definition, uid: uid, token: roleToken, until: expiry, shelf: roles, options: options)
-            if roleToken != nil, role?.credentials != nil {
-                logger.info(
-                    "a token for the role of a ModelCache was handed over",
-                    metadata: ["cache": "\(uid)", "namespace": "\(definition.namespace)", "name": "\(definition.name)"])
-            }
-            let request = try await understood(
-                SourceQuery(
-                    variables: merged, name: .cache(uid), include: definition.source.include, namespace: namespace,
-                    role: role, needsKeys: definition.source.needsKeys ?? false,
-                    bytesPerSecond: definition.bandwidthLimit, digest: definition.source.digest))
+            query = try await self.query(merged, roleToken, cache: uid, definition, callers)
+            let request = try await understood(query)
             party = request.party
+            lacksCredentials = request.lacksCredentials
             let held = try await open(request)
             caches[uid]?.failure = nil
             return held
         } catch {
+            if roleToken == nil, definition.callers != nil, let held = holdForNamespace(uid, query, because: error) {
+                return held
+            }
             // Held against the cache only where it has nothing better to show (``PreparedCache/state``), and where
             // somebody could have filled it.
-            if error != Self.lacksCredentials {
+            if !lacksCredentials {
                 caches[uid]?.failure = CacheReport.Failure(code: error.reason.rawValue, message: error.message)
                 refused(error, cache: uid, party)
             }
             throw error
         }
+    }
+
+    private func query(
+        _ variables: [String: String], _ roleToken: String?, cache uid: String, _ definition: CacheDefinition,
+        _ callers: any CallerGate
+    ) async throws(AgentFailure) -> SourceQuery {
+        // A token of another namespace was refused above.
+        let namespace = definition.callers == nil ? nil : definition.namespace
+        var expiry: Int64?
+        if let roleToken { expiry = try await callers.admit(roleToken: roleToken, to: definition) }
+        let role = try CacheRole(definition, uid: uid, token: roleToken, until: expiry, shelf: roles, options: options)
+        if roleToken != nil, role?.credentials != nil {
+            logger.info(
+                "a token for the role of a ModelCache was handed over",
+                metadata: ["cache": "\(uid)", "namespace": "\(definition.namespace)", "name": "\(definition.name)"])
+        }
+        return SourceQuery(
+            variables: variables, name: .cache(uid), include: definition.source.include, namespace: namespace,
+            role: role, needsKeys: definition.source.needsKeys ?? false, bytesPerSecond: definition.bandwidthLimit,
+            digest: definition.source.digest)
     }
 
     private func refused(_ failure: AgentFailure, cache uid: String, _ party: AuditLog.Party?) {

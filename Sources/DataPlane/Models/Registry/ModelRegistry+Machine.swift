@@ -46,7 +46,7 @@ extension ModelRegistry {
         guard let model = model(name) else { preconditionFailure("a model is handed out that is not open") }
         for caller in callers {
             guard let waiting = openings[caller] else { continue }
-            answer(caller, .success(hold(model, waiting.request)))
+            answer(caller, .success(hold(model, waiting.request.name, waiting.request.query)))
         }
     }
 

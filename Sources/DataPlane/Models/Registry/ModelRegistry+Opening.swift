@@ -41,7 +41,7 @@ extension ModelRegistry {
     func open(_ request: SourceRequest) async throws(AgentFailure) -> ModelHold {
         guard !isClosed else { throw Self.closing }
         if request.lacksCredentials {
-            guard isAuthorized(request), let held = holdForReading(request) else { throw Self.lacksCredentials }
+            guard isAuthorized(request), let held = holdForReading(request) else { throw lacking(request.name) }
             return held
         }
         if recentProofs.contains(request.caller, request.name), let held = holdOpen(request, onlyComplete: false) {
@@ -133,6 +133,17 @@ extension ModelRegistry {
         "no client on this node has handed over the keys, or a token for the role, that the ModelCache's source is read with; see that a warm-up Job of the ModelCache runs on this node"
     )
 
+    /// Why nothing comes for a caller without credentials: what the last one that had some was told, where it is known.
+    private func lacking(_ name: ModelName) -> AgentFailure {
+        guard case .cache(let uid) = name, let cache = caches[uid],
+            let refusal = cache.failure ?? cache.report.error
+        else { return Self.lacksCredentials }
+        return AgentFailure(
+            .unreachable,
+            "the bytes that are missing on this node cannot be fetched: \(refusal.message) (so ended the last try of a client that had the keys, or a token for the role, that the ModelCache's source is read with)"
+        )
+    }
+
     private func isAuthorized(_ request: SourceRequest) -> Bool {
         authorizations[request.name].map { request.caller.isAuthorized(by: $0) } ?? false
     }
@@ -147,7 +158,26 @@ extension ModelRegistry {
         guard machines[request.name]?.isOpen == true, let model = model(request.name), model.needsNoNewFill else {
             return nil
         }
-        return hold(model, request)
+        return hold(model, request.name, request.query)
+    }
+
+    /// A pod that has shown a token of the ModelCache's namespace, and brings no credentials of its own, reads what is complete
+    /// here whatever the source says: the source's credentials are a fill's.
+    ///
+    /// - Returns: nil: bytes are missing, the copy is not the pinned one, or the refusal is not the source's: of the
+    ///   caller's own credentials, of a malformed setting, or of this node's medium.
+    func holdForNamespace(_ uid: String, _ query: SourceQuery, because refusal: AgentFailure) -> ModelHold? {
+        let name = ModelName.cache(uid)
+        guard !isClosed, refusal.code != .capacity, refusal.code != .internal || refusal.storeKind != nil,
+            machines[name]?.isOpen == true, let model = model(name), model.isComplete,
+            let settings = try? SourceSettings(query.variables),
+            settings.configuration.credentials.principal.kind == .anonymous,
+            query.digest == nil || SourceDigest(of: model.cached.manifest).description == query.digest
+        else { return nil }
+        logger.warning(
+            "the source cannot be asked, serving the complete cached copy",
+            metadata: ["model": "\(uid)", "reason": "\(refusal)"])
+        return hold(model, name, query)
     }
 
     private func serveUnasked(_ request: SourceRequest, because reason: String) -> ModelHold? {
@@ -163,17 +193,16 @@ extension ModelRegistry {
         guard machines[request.name]?.isOpen == true, let model = model(request.name),
             onlyComplete ? model.isComplete : !model.hasFailed
         else { return nil }
-        let held = hold(model, request)
+        let held = hold(model, request.name, request.query)
         // A chunk may have been lost while nobody held the model.
         if model.needsFill() { startFill(model, request) }
         return held
     }
 
     /// The caller holds the model from now on, and lends its settings for chunks that are lost meanwhile.
-    func hold(_ model: OpenModel, _ request: SourceRequest) -> ModelHold {
-        // The closure outlives this caller's hold: the request, which has its keys, must not be in it.
-        let name = request.name
-        return model.hold(request.query) { [weak self, weak model] in
+    func hold(_ model: OpenModel, _ name: ModelName, _ query: SourceQuery) -> ModelHold {
+        // The closure outlives this caller's hold: the query, which has its keys, must not be in it.
+        model.hold(query) { [weak self, weak model] in
             if let model { await self?.chunkWasLost(model, name) }
         }
     }
