@@ -52,6 +52,15 @@ def test_an_unreachable_store_is_exit_status_69_after_the_deadline(world):
     assert 1.5 < time.monotonic() - began < 20
 
 
+# semantics 8
+def test_an_agent_that_cannot_open_the_model_yet_is_quoted_and_not_called_silent(world):
+    reason = b"STS refuses the role r; let the ServiceAccount warm assume it"
+    world.agent("--error", reason.decode(), "--error-code", str(UNREACHABLE))
+    r = world.run("cat", world.model + "/a.bin", MODELCACHE_DEADLINE_SECONDS="9", MODELCACHE_AGENT_DEADLINE_SECONDS="1")
+    told = b"libossc_preload: " + reason
+    assert (r.returncode, r.stderr) == (69, told + b"; waiting up to 9 s for it\n" + told + b"\n"), r.stderr
+
+
 def test_an_agent_that_never_answers_is_exit_status_69_after_the_deadline(world):
     world.agent("--lose", "1000000")
     r = world.run("cat", world.model + "/a.bin", MODELCACHE_AGENT_DEADLINE_SECONDS="2")

@@ -34,6 +34,8 @@ struct Connection {
     private var storeIsUnreachable = false
     /// The line is said that a node's agent is waited for, or an answer.
     private var hasToldWait = false, hasToldSilence = false
+    /// The refusal that was told last, and when; 0: none.
+    private var toldRefusal: UInt64 = 0, toldRefusalAt: Int64 = 0
     /// The last words of a started agent, or of a refusal. It gets its memory at the first step.
     private var reason: Text! = nil
     /// When an agent may be started again.
@@ -72,6 +74,8 @@ private let retryMilliseconds: Int64 = 200
 private let startMilliseconds: Int64 = 10_000
 /// How long an agent may be silent before the program's user is told what is waited for.
 private let silenceMilliseconds: Int64 = 5_000
+/// Another refusal is told no sooner than this after the last one.
+private let refusalMilliseconds: Int64 = 10_000
 
 extension Connection {
     /// How long the thread may sleep at most while somebody needs the model.
@@ -298,6 +302,7 @@ extension Connection {
             guard endsProgram(code) else {
                 // The store cannot be reached, the agent is being replaced or failed: time may cure it.
                 storeIsUnreachable = code == UInt32(MC_ERROR_UNREACHABLE.rawValue)
+                tellRefusal(now)
                 return retryLater(now)
             }
             dropLink()
@@ -389,10 +394,11 @@ extension Connection {
         let goneSince = ossc_cache_gone_since(cache), answerLimit = deadlineMilliseconds
         let since: Int64, limit: Int64
         switch state {
-        case .asking:
+        case .asking(let sent):
             guard let askedSince else { return }
             (since, limit) = (askedSince, answerLimit)
-            if now - since >= silenceMilliseconds && !hasToldSilence { tellSilence() }
+            // An agent that has refused again and again is not silent.
+            if now - sent >= silenceMilliseconds && !hasToldSilence { tellSilence() }
         case .away:
             guard goneSince != 0 else { return }
             (since, limit) =
@@ -401,6 +407,22 @@ extension Connection {
             return
         }
         if now - since >= limit { endLate(after: (now - since) / 1000) }
+    }
+
+    /// The agent answers that it cannot open the model yet, and is asked again: its reason, and any other that follows.
+    private mutating func tellRefusal(_ now: Int64) {
+        guard isFirst, let askedSince, now - askedSince >= silenceMilliseconds, reason.count > 0 else { return }
+        let words = reason.hash
+        guard words != toldRefusal, toldRefusal == 0 || now - toldRefusalAt >= refusalMilliseconds else { return }
+        toldRefusal = words
+        toldRefusalAt = now
+        let limit = storeIsUnreachable ? deadlineMilliseconds : cache.pointee.agent_deadline
+        report(cache.label, .warn) {
+            $0.append(c: reason.base)
+            $0.append("; waiting up to ")
+            $0.append(number: UInt64(limit / 1000))
+            $0.append(" s for it")
+        }
     }
 
     private mutating func tellSilence() {

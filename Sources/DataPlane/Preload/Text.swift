@@ -46,6 +46,13 @@ struct Text {
         literal.withUTF8Buffer { for byte in $0 { append(CChar(bitPattern: byte)) } }
     }
 
+    /// FNV-1a of the bytes; not 0.
+    var hash: UInt64 {
+        var hash: UInt64 = 0xcbf2_9ce4_8422_2325
+        for i in 0..<count { hash = (hash ^ UInt64(UInt8(bitPattern: base[i]))) &* 0x100_0000_01b3 }
+        return max(1, hash)
+    }
+
     mutating func append(number: UInt64) {
         if number >= 10 { append(number: number / 10) }
         append(CChar(48 + number % 10))

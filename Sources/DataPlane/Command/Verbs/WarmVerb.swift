@@ -67,14 +67,17 @@ struct WarmVerb: ParsableCommand {
     private func warm(volume: String, socket: String, settings: [String: String], role: GivenRole?) throws {
         let patience = Double(ProcessInfo.processInfo.environment["MODELCACHE_AGENT_DEADLINE_SECONDS"] ?? "") ?? 60
         var goneSince: ContinuousClock.Instant?
+        var told: (reason: String, at: ContinuousClock.Instant)?
         var hasBegun = false
         // The agent has not started yet, or ended during the fill. The next agent has the chunks and continues.
         func wait(_ reason: String, orThrow error: any Error) throws {
-            if goneSince == nil {
-                say("waiting up to \(Int(patience)) s for the node's agent at \(socket) (\(reason))")
-            }
             let since = goneSince ?? .now
             goneSince = since
+            // Each try of a store may fail with other words.
+            if told.map({ $0.reason != reason && $0.at.duration(to: .now) >= .seconds(5) }) ?? true {
+                say("waiting up to \(Int(patience)) s for the node's agent at \(socket) (\(reason))")
+                told = (reason, .now)
+            }
             guard since.duration(to: .now) < .seconds(patience) else { throw error }
             usleep(200_000)
         }
@@ -83,6 +86,7 @@ struct WarmVerb: ParsableCommand {
             do {
                 let directory = try connection.open()
                 goneSince = nil
+                told = nil
                 hasBegun = true
                 return try follow(&connection, directory: directory, shown: volume)
             } catch let error as AgentUnreachable {
