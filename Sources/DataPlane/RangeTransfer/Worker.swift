@@ -163,6 +163,9 @@ final class Worker: @unchecked Sendable {
     }
 
     private func start(_ transfer: Transfer) {
+        // A transfer that is repeated while it goes on makes way: two under one identifier would be taken for each
+        // other, and the first would never end.
+        end(transfer.identifier, with: TransferError(.cancelled, detail: "the transfer was repeated"))
         guard let entry = pool.take(for: transfer.expectedBytes) else {
             load.wrappingSubtract(1, ordering: .relaxed)
             return transfer.finish(
