@@ -109,6 +109,30 @@ import Transfer
         #expect(fill.meter.copiedBytes >= 2 << 20 && fill.meter.receivedBytes == 9_000_003 + (5 << 20) - fill.meter.copiedBytes)
     }
 
+    @Test func `units whose donor is forgotten before they begin are told as missing, and the copy ends`() async throws {
+        let donor = try await donor()
+        let cache = try cache()
+        let copy = try #require(
+            LocalCopy(
+                cache.model.current, from: donors(donor, for: cache, keys: ["a", "b"]), pace: nil, blockBytes: nil,
+                meter: FillMeter(), logger: logger, model: cache.model))
+        let missing = Mutex<[Int: Set<Int>]>([:]), ended = Mutex<[Int]>([])
+        let busy = await BusyThreads(.copies)
+        copy.start { event in
+            switch event {
+            case .copied: Issue.record("there is nothing to copy from")
+            case .missing(let file, let chunks, _): missing.withLock { $0[file, default: []].formUnion(chunks) }
+            case .ended(let file): ended.withLock { $0.append(file) }
+            }
+        }
+        copy.forgetDonors()
+        busy.release()
+        await copy.finished()
+        let files = cache.model.current.files.enumerated().filter { ["a", "b"].contains($0.element.key) }
+        #expect(missing.withLock { $0 } == Dictionary(uniqueKeysWithValues: files.map { ($0.offset, Set(0..<$0.element.chunkCount)) }))
+        #expect(ended.withLock { $0.sorted() } == files.map(\.offset))
+    }
+
     @Test func `a reader that waits for what cannot be copied gets it from the store before all else`() async throws {
         let donor = try await donor()
         let cache = try cache()

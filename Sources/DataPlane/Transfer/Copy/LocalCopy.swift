@@ -1,5 +1,5 @@
-internal import ChunkStore
-internal import Logging
+package import ChunkStore
+package import Logging
 internal import Synchronization
 
 /// Copies files of one fill from other caches of this node, on threads of its own: carries out what a ``CopyPlan``
@@ -8,8 +8,8 @@ internal import Synchronization
 /// A unit that a reader waits for has a thread for itself, so that it does not wait for the others. Nobody waits for a
 /// donor's disk that hangs, be it another fill's (``CopyThreads``): neither ``finished()``, nor readers for longer than
 /// ``CopySilence/longest``. Any thread may call anything.
-final class LocalCopy: Sendable {
-    enum Event: Sendable {
+package final class LocalCopy: Sendable {
+    package enum Event: Sendable {
         /// Received.
         case copied(file: Int, [CopiedChunk])
         /// They are to be fetched; those that were received by then are not among them.
@@ -17,7 +17,7 @@ final class LocalCopy: Sendable {
         /// The last event of the file.
         case ended(file: Int)
     }
-    typealias Listener = @Sendable (Event) -> Void
+    package typealias Listener = @Sendable (Event) -> Void
 
     private struct State {
         var plan: CopyPlan
@@ -59,7 +59,7 @@ final class LocalCopy: Sendable {
     ///   - donors: by ``CachedFile/fileIndex``. Their caches may be evicted meanwhile.
     ///   - pace: nil: nobody fetches what takes long to copy.
     ///   - blockBytes: of the digests that ``Event/copied(file:_:)`` tells; nil: of whole chunks.
-    init?(
+    package init?(
         _ set: FileSet, from donors: [UInt32: CachedFile], pace: CopyPace?, blockBytes: UInt64?, meter: FillMeter,
         logger: Logger, model: CachedModel
     ) {
@@ -88,7 +88,7 @@ final class LocalCopy: Sendable {
 
     /// To be called once. `listener` is called on any thread, one event after the other: it must be quick, and call
     /// nothing here.
-    func start(_ listener: @escaping Listener) {
+    package func start(_ listener: @escaping Listener) {
         logger.info(
             "files are copied from other caches of this node",
             metadata: [
@@ -207,7 +207,7 @@ final class LocalCopy: Sendable {
     }
 
     /// Until nothing is copied any more: nothing is written to the files.
-    func finished() async {
+    package func finished() async {
         await withCheckedContinuation { continuation in
             let isOver = state.withLock { state in
                 if !state.plan.isOver { state.waiters.append(continuation) }
@@ -238,7 +238,7 @@ final class LocalCopy: Sendable {
     }
 
     /// Once nothing is copied any more: the other caches' files are not held open.
-    func forgetDonors() { state.withLock { $0.donors = [:] } }
+    package func forgetDonors() { state.withLock { $0.donors = [:] } }
 
     // MARK: Units
 
@@ -260,9 +260,12 @@ final class LocalCopy: Sendable {
 
     private func copyNext(isAwaited: Bool) {
         let job = state.withLock { state -> (unit: CopyPlan.Unit, donor: CachedFile, turn: CopyTurn)? in
-            if !state.isStopped, let unit = Self.next(isAwaited: isAwaited, &state),
-                let donor = state.donors[unit.file]
-            {
+            while !state.isStopped, let unit = Self.next(isAwaited: isAwaited, &state) {
+                guard let donor = state.donors[unit.file] else {
+                    // Its donor was forgotten meanwhile: a unit that is under way ends, or nobody would fetch it.
+                    tell(state.plan.ended(unit, .impossible), &state)
+                    continue
+                }
                 let turn = CopyTurn()
                 state.turns[unit] = turn
                 return (unit, donor, turn)
@@ -270,7 +273,7 @@ final class LocalCopy: Sendable {
             if isAwaited { state.awaitedUnderWay -= 1 } else { state.underWay -= 1 }
             return nil
         }
-        guard let job else { return }
+        guard let job else { return resumeWaiters() }
         CopyThreads.shared.began(job.turn, kind(isAwaited: isAwaited))
         copy(job.unit, from: job.donor, job.turn, isAwaited: isAwaited)
     }
