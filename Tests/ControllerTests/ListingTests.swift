@@ -83,37 +83,62 @@ import Testing
 
     @Test func `A listing Job that nobody follows is left, until it is gone`() {
         let key = ObjectKey(namespace: "team", name: "qwen-list"), other = ObjectKey(namespace: "team", name: "base-list")
+        let now = WallTime(seconds: 1_800_000_000)
         var jobs = ListingLeftovers()
         let old = ListingJobView(key: key, uid: "1")
         let seesOld = jobs.saw(old)
         #expect(seesOld, "of an operator before")
-        #expect(jobs.leftovers == [old])
+        #expect(jobs.leftovers(now: now) == [old])
         jobs.isGone(uid: "1")
-        #expect(jobs.leftovers.isEmpty)
+        #expect(jobs.leftovers(now: now).isEmpty)
 
         let own = ListingJobView(key: key, uid: "2")
         jobs.follow(key)
         let seesOwn = jobs.saw(own)
-        #expect(!seesOwn && jobs.leftovers.isEmpty, "a look reads its result")
+        #expect(!seesOwn && jobs.leftovers(now: now).isEmpty, "a look reads its result")
         let second = ListingJobView(key: other, uid: "3")
         let seesSecond = jobs.saw(second)
-        #expect(seesSecond && jobs.leftovers == [second], "the look is another ModelCache's")
+        #expect(seesSecond && jobs.leftovers(now: now) == [second], "the look is another ModelCache's")
         let seesDeleted = jobs.saw(ListingJobView(key: other, uid: "3", isDeleting: true))
-        #expect(!seesDeleted && jobs.leftovers.isEmpty)
+        #expect(!seesDeleted && jobs.leftovers(now: now).isEmpty)
 
         // The look of an edited spec begins before the outdated one has ended.
         jobs.follow(key)
         let leftAtOnce = jobs.leave(key)
-        #expect(!leftAtOnce && jobs.leftovers.isEmpty)
+        #expect(!leftAtOnce && jobs.leftovers(now: now).isEmpty)
         let leftAgain = jobs.leave(key)
-        #expect(leftAgain && jobs.leftovers == [own], "its deletion was not taken")
+        #expect(leftAgain && jobs.leftovers(now: now) == [own], "its deletion was not taken")
         jobs.follow(key)
-        #expect(jobs.leftovers.isEmpty)
+        #expect(jobs.leftovers(now: now).isEmpty)
         jobs.isGone(uid: "2")
         let leftGone = jobs.leave(key)
         #expect(!leftGone)
         let seesLate = jobs.saw(ListingJobView(key: key, uid: "4"))
         #expect(seesLate, "the watch was late to tell of it")
+    }
+
+    @Test func `A deletion that is refused is tried ever more seldom, and told when its reason is another`() {
+        let job = ListingJobView(key: ObjectKey(namespace: "team", name: "qwen-list"), uid: "1")
+        let other = ListingJobView(key: ObjectKey(namespace: "team", name: "base-list"), uid: "2")
+        var now = WallTime(seconds: 1_800_000_000)
+        var jobs = ListingLeftovers()
+        for one in [job, other] { _ = jobs.saw(one) }
+        var pauses: [Duration] = [], told: [String] = []
+        for number in 0..<9 {
+            let reason = number < 6 ? "forbidden" : "a webhook is away"
+            let (pause, isNews) = jobs.isRefused(uid: "1", reason, now: now)
+            if isNews { told.append(reason) }
+            pauses.append(pause)
+            #expect(jobs.leftovers(now: now) == [other], "the others do not wait for it")
+            now = now + pause
+            #expect(jobs.leftovers(now: now) == [other, job])
+        }
+        #expect(pauses == [3, 6, 12, 24, 48, 96, 192, 300, 300].map { .seconds($0) })
+        #expect(told == ["forbidden", "a webhook is away"])
+        jobs.isGone(uid: "1")
+        _ = jobs.isRefused(uid: "1", "it was under way", now: now)
+        let isDue = jobs.saw(job)
+        #expect(isDue && jobs.leftovers(now: now) == [other, job], "one that comes again is another")
     }
 
     @Test func `A Job that does not start is told while it waits, and at the deadline`() {

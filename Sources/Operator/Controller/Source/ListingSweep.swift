@@ -12,9 +12,6 @@ final class ListingSweep: Sendable {
     private let signals: AsyncStream<Void>
     private let signal: AsyncStream<Void>.Continuation
 
-    /// Before an API server that did not take a deletion is asked again.
-    private static let pause: Duration = .seconds(3)
-
     init(client: KubernetesClient, logger: Logger) {
         self.client = client
         self.logger = logger
@@ -43,21 +40,34 @@ final class ListingSweep: Sendable {
 
     /// Until cancelled.
     func run() async {
-        for await _ in signals {
-            for job in state.withLock({ $0.leftovers }) { await remove(job) }
+        await withDiscardingTaskGroup { group in
+            for await _ in signals {
+                for job in state.withLock({ $0.leftovers(now: .now) }) {
+                    guard let pause = await remove(job) else { continue }
+                    group.addTask { [signal] in
+                        try? await Task.sleep(for: pause)
+                        signal.yield()
+                    }
+                }
+            }
+            group.cancelAll()
         }
     }
 
-    private func remove(_ job: ListingJobView) async {
+    /// - Returns: when to try again; nil: it is deleted.
+    private func remove(_ job: ListingJobView) async -> Duration? {
         do {
             try await delete(job.key, uid: job.uid)
             logger.info("deleted a listing Job that nobody follows", metadata: ["job": "\(job.key)"])
+            return nil
         } catch {
-            logger.info(
-                "a listing Job that nobody follows stays for now",
-                metadata: ["job": "\(job.key)", "reason": "\(error)"])
-            try? await Task.sleep(for: Self.pause)
-            signal.yield()
+            let (pause, isNews) = state.withLock { $0.isRefused(uid: job.uid, "\(error)", now: .now) }
+            if isNews {
+                logger.info(
+                    "a listing Job that nobody follows stays for now, and its deletion is tried again",
+                    metadata: ["job": "\(job.key)", "reason": "\(error)"])
+            }
+            return pause
         }
     }
 
