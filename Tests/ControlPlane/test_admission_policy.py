@@ -26,23 +26,47 @@ TEMPLATE = {
     "securityContext": {"runAsUser": 1000, "runAsGroup": 1000, "fsGroup": 1000}}
 
 
-@pytest.fixture(scope="module")
-def policies(control_plane):
-    """Those of an overlay with the component, whose images are another registry's."""
+def overlaid(control_plane, base: str) -> list:
+    """The objects of an overlay with the component, above one with these changes."""
     overlay = planes.REPOSITORY / "dist" / f"test-policy-{os.getpid()}"
-    for name, text in (("base", f"resources: [../../../config/default]\nimages: [{{name: modelcache/agent, newName: {IMAGE.rpartition(':')[0]}, newTag: v9}}]\n"),
+    for name, text in (("base", f"resources: [../../../config/default]\n{base}"),
                        ("", "resources: [base]\ncomponents: [../../config/policy]\n")):
         (overlay / name).mkdir(parents=True, exist_ok=True)
         (overlay / name / "kustomization.yaml").write_text(text)
     try:
-        objects = list(yaml.safe_load_all(control_plane.kubectl("kustomize", str(overlay))))
+        return list(yaml.safe_load_all(control_plane.kubectl("kustomize", str(overlay))))
     finally:
         shutil.rmtree(overlay)
+
+
+@pytest.fixture(scope="module")
+def policies(control_plane):
+    """Those of an overlay whose images are another registry's: the operator's variable names the one for Jobs."""
+    name, _, tag = IMAGE.rpartition(":")
+    objects = overlaid(control_plane, f"images: [{{name: modelcache/agent, newName: {name}, newTag: {tag}}}]\n" + variables(MODELCACHE_AGENT_IMAGE=IMAGE))
     found = [one for one in objects if one["kind"] == "ValidatingAdmissionPolicy"]
     bound = {one["spec"]["policyName"]: one["spec"]["validationActions"] for one in objects if one["kind"] == "ValidatingAdmissionPolicyBinding"}
     assert bound == {one["metadata"]["name"]: ["Deny"] for one in found} and len(found) == 5
     assert {one["spec"]["failurePolicy"] for one in found} == {"Fail"}
     return found
+
+
+def variables(**values) -> str:
+    """A patch of the operator's."""
+    env = [{"name": name, "value": value} for name, value in values.items()]
+    spec = {"template": {"spec": {"containers": [{"name": "operator", "env": env}]}}}
+    patch = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "modelcache-operator", "namespace": "modelcache-system"}, "spec": spec}
+    return yaml.safe_dump({"patches": [{"patch": json.dumps(patch)}]})
+
+
+def test_the_policies_name_what_the_operator_is_told_and_not_what_agents_run(control_plane):
+    told = {"MODELCACHE_AGENT_IMAGE": "mirror/jobs@sha256:aa", "MODELCACHE_AGENT_DISK_PATH": "/mnt/nvme"}
+    objects = overlaid(control_plane, "namespace: models-system\nimages: [{name: modelcache/agent, newTag: v9}]\n" + variables(**told))
+    found = {one["metadata"]["name"]: one["spec"] for one in objects if one["kind"] == "ValidatingAdmissionPolicy"}
+    written = {one["name"]: one["expression"] for spec in found.values() for one in spec.get("variables", [])}
+    assert written["image"] == "'mirror/jobs@sha256:aa'" and written["diskPath"] == "'/mnt/nvme'"
+    users = {one["expression"] for spec in found.values() for one in spec["matchConditions"]}
+    assert users == {"request.userInfo.username == 'system:serviceaccount:models-system:modelcache-operator'"}
 
 
 @pytest.fixture(scope="module")

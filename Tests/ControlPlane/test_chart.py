@@ -207,8 +207,7 @@ def test_the_disk_path_moves_agents_and_volumes_alike(path):
     assert container["args"][container["args"].index("--disk-root") + 1] == path
     assert [one["mountPath"] for one in container["volumeMounts"] if one["name"] == "disk"] == [path]
     assert [one["hostPath"]["path"] for one in agent["volumes"] if one["name"] == "disk"] == [path]
-    # The operator's default is the chart's: config/ need not say it.
-    assert variables(objects).get("MODELCACHE_AGENT_DISK_PATH", "/var/lib/modelcache") == path
+    assert variables(objects)["MODELCACHE_AGENT_DISK_PATH"] == path
 
 
 def test_agents_run_on_labelled_nodes_alone_and_never_on_virtual_ones():

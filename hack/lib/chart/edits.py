@@ -201,10 +201,6 @@ SPREAD = """\
 NODE_SELECTOR = "modelcache.io/agent=true,type!=virtual-kubelet,eks.amazonaws.com/compute-type!=fargate,node.kubernetes.io/instance-type!=eklet"
 # What the chart tells the operator beside config/, where a value says so.
 OPERATOR_VARIABLES = """\
-        {{- if ne .Values.agent.diskPath "/var/lib/modelcache" }}
-        - name: MODELCACHE_AGENT_DISK_PATH
-          value: {{ .Values.agent.diskPath | quote }}
-        {{- end }}
         {{- with include "modelcache.warmupPodTemplate" . }}
         - name: MODELCACHE_WARMUP_POD_TEMPLATE
           value: {{ . | quote }}
@@ -234,6 +230,7 @@ OPERATOR = [
      "        - --log-level={{ .Values.operator.logLevel }}\n"
      "        {{- with .Values.operator.watchNamespace }}\n        - --namespace={{ . }}\n        {{- end }}\n" + block("operator.arguments", 8)),
     ("          value: modelcache/agent\n", "          value: {{ include \"modelcache.agentImage\" . }}\n"),
+    ("          value: /var/lib/modelcache\n", "          value: {{ .Values.agent.diskPath | quote }}\n"),
     ("        env:\n", "        env:\n" + CERTIFICATE_VARIABLES + block("operator.environment", 8)),
     ("        resources:\n          requests:\n            cpu: 50m\n            memory: 64Mi\n          limits:\n            memory: 256Mi\n",
      "        resources:\n          {{- toYaml .Values.operator.resources | nindent 10 }}\n"),
