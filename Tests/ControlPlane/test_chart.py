@@ -346,6 +346,9 @@ def test_monitoring_is_off_until_a_value_asks_for_it():
     assert objects["ServiceMonitor", "modelcache-operator"]["metadata"]["labels"]["release"] == "prom"
     rules = objects["PrometheusRule", "modelcache"]["spec"]["groups"][0]["rules"]
     assert len(rules) == 10 and all(one["annotations"]["runbook_url"].startswith("https://wiki/runbooks/") for one in rules)
+    # A relative link leads nowhere.
+    plain = rendered("--set", on)["PrometheusRule", "modelcache"]["spec"]["groups"][0]["rules"]
+    assert [sorted(one["annotations"]) for one in plain] == [["description", "summary"]] * 10
     board = objects["ConfigMap", "modelcache-dashboard"]
     assert board["metadata"]["labels"]["grafana_dashboard"] == "1" and json.loads(board["data"]["modelcache.json"])["title"] == "ModelCache"
 

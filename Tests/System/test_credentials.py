@@ -2,6 +2,7 @@
 import json
 import pathlib
 import subprocess
+import time
 
 import pytest
 
