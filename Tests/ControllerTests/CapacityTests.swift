@@ -99,6 +99,20 @@ import Testing
         #expect(world.events.filter { $0.pod != nil }.map(\.reason) == ["NodeNotSelected", "NoAgent"])
     }
 
+    @Test func `A pod on a node that agents do not run on is told so once the node is not new any more`() {
+        var world = FakeWorld(nodes: ["node-1"])
+        world.run { $0.isReady }
+        var pod = WaitingPod(namespace: "team", name: "llama-1", uid: "p1", node: "unlabelled")
+        pod.boundAt = world.now
+        world.waitingPods = [pod]
+        world.run(seconds: 20)
+        #expect(!world.events.contains { $0.pod != nil }, "the watch of nodes may be late")
+        world.run(seconds: 20)
+        let told = world.events.filter { $0.pod?.uid == "p1" }
+        #expect(told.map(\.reason) == ["NoAgent"])
+        #expect(told.first?.message.contains("--agent-node-selector") == true)
+    }
+
     @Test func `The phase never contradicts the conditions`() {
         for seed in SeededRandom.seeds(500) {
             var random = SeededRandom(seed: seed)

@@ -196,4 +196,58 @@ import Testing
             #expect(told.first?.message.contains("direct-credentials") == isSecret)
         }
     }
+
+    private static let refusal = CacheReport.Failure(
+        code: "AccessDenied", message: "STS refuses RAM role acs:ram::1:role/r (EntityNotExist.Role); let warm assume it")
+
+    /// The agent's word on the Job's token.
+    private static func refuse(_ world: inout FakeWorld, _ failure: CacheReport.Failure?) {
+        world.agents["node-1"]?.caches[FakeWorld.uid]?.state = failure == nil ? .prepared : .failed
+        world.agents["node-1"]?.caches[FakeWorld.uid]?.error = failure
+    }
+
+    @Test func `A pod whose Job is refused for its role is told while the Job tries again`() {
+        var world = FakeWorld(nodes: ["node-1"]) { $0.isEager = false; $0.seeders = 0; $0.source.role = Self.role }
+        world.stuck["node-1"] = .running
+        world.waitingPods = [Self.pod("p", on: "node-1")]
+        world.run(seconds: 5)
+        #expect(!world.events.contains { $0.pod != nil })
+        Self.refuse(&world, CacheReport.Failure(code: "EndpointUnreachable", message: "the store does not answer"))
+        world.run(seconds: 5)
+        #expect(!world.events.contains { $0.pod != nil }, "time may cure it")
+        Self.refuse(&world, Self.refusal)
+        world.run(seconds: 5)
+        let told = world.events.filter { $0.pod?.uid == "p" }
+        #expect(told.map(\.reason) == ["WarmupRefused"])
+        #expect(told.first?.message.contains("acs:ram::1:role/r (EntityNotExist.Role); let warm assume it") == true)
+        let ready = world.condition(.ready)
+        #expect(ready?.reason == "Warming" && ready?.message.contains("node-1: AccessDenied: STS refuses RAM role") == true)
+        Self.refuse(&world, nil)
+        world.stuck = [:]
+        world.run { $0.holds("node-1") }
+        #expect(world.holds("node-1") && world.madeJobs.count == 1)
+        #expect(world.condition(.ready)?.message.contains("STS") == false)
+    }
+
+    @Test func `A pod for which no Job is made is told why`() {
+        func events(_ configure: (inout FakeWorld) -> Void) -> [PlannedEvent] {
+            var world = FakeWorld(nodes: ["node-1"]) { $0.isEager = false; $0.seeders = 0; $0.source.role = Self.role }
+            world.run(seconds: 5)
+            configure(&world)
+            world.waitingPods = [Self.pod("p", on: "node-1")]
+            world.run(seconds: 30)
+            #expect(world.madeJobs.isEmpty)
+            return world.events.filter { $0.pod?.uid == "p" }
+        }
+        let refused = events { world in
+            world.sourceFailure = SourceFailure(.accessDenied, "STS refuses RAM role acs:ram::1:role/r")
+            world.crash()
+            world.generation += 1
+            world.run(seconds: 3)
+        }
+        #expect(refused.map(\.reason) == ["WarmupRefused"])
+        #expect(refused.first?.message.contains("AccessDenied: STS refuses RAM role acs:ram::1:role/r") == true)
+        let suspended = events { $0.spec.isSuspended = true }
+        #expect(suspended.map(\.reason) == ["WarmupRefused"] && suspended.first?.message.contains("spec.suspend") == true)
+    }
 }

@@ -55,7 +55,7 @@ public struct Observed: Sendable {
     public var forcesEviction = false
     public var spec: SpecReading
     public var recorded: Recorded
-    /// All nodes of the cluster, by name.
+    /// The nodes that agents run on, by name (`--agent-node-selector`); without a selector all of the cluster.
     public var nodes: [String: NodeView]
     /// All agents, by node.
     public var agents: [String: AgentView]

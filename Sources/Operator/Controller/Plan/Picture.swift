@@ -93,6 +93,8 @@ public struct Picture: Sendable, Hashable {
     /// Nodes that need not hold the model, lack the capacity for it, and have pods that wait for it.
     public var shortagesOfPods: [Shortage] = []
     public var failures: [Failure] = []
+    /// Nodes of ``warming`` whose Job was refused so far and tries again.
+    public var refusedSoFar: [Failure] = []
     /// The API server's words when it refuses Jobs or claims.
     public var refusal: String?
     /// The name of the claim, where somebody deletes it and pods hold it.

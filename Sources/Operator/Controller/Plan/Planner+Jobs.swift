@@ -120,6 +120,11 @@ extension Planner {
                 cached = facts.totalBytes
             case .warming:
                 picture.warming.append(name)
+                if let refused = finding.refusedSoFar {
+                    picture.refusedSoFar.append(
+                        Picture.Failure(
+                            node: name, reason: refused.code, message: SpecWords.named("\(refused.code): \(refused.message)")))
+                }
                 picture.bytesPerSecond = picture.bytesPerSecond.addedClamping(
                     max(0, finding.report?.bytesPerSecond ?? 0))
                 if let seconds = finding.report?.remainingSeconds {

@@ -26,6 +26,15 @@ struct NodeFinding {
 
     var isReady: Bool { if case .ready = state { true } else { false } }
     var hasFailed: Bool { if case .failed = state { true } else { false } }
+
+    /// The agent's refusal of a Job that is at work still and tries again. Time alone cures none of these.
+    var refusedSoFar: CacheReport.Failure? {
+        guard case .warming = state, let report, report.state == .failed, let error = report.error else { return nil }
+        switch AgentErrorCode(rawValue: error.code) {
+        case .endpointUnreachable, .storeError, nil: return nil
+        default: return error
+        }
+    }
 }
 
 extension Planner {

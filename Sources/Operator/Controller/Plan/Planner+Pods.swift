@@ -21,6 +21,8 @@ public struct WaitingPod: Sendable, Hashable {
 extension Planner {
     /// Events are kept for an hour; a pod that waits longer is told again.
     private static let tellAgainInterval: Duration = .seconds(1800)
+    /// The watch may tell of a pod before it tells of a node that is new or has just got its label.
+    private static let newNodeGrace: Duration = .seconds(30)
     /// More pods are told by the condition.
     private static let mostToldPods = 20
 
@@ -32,7 +34,9 @@ extension Planner {
         var told = 0
         for pod in waitingPods.values.joined().sorted(by: { ($0.node, $0.name) < ($1.node, $1.name) }) {
             let found =
-                observed.reports[pod.node] == nil
+                observed.nodes[pod.node] == nil
+                ? noAgentsNode(pod)
+                : observed.reports[pod.node] == nil
                 ? hindrance(on: pod.node, spec: spec, facts: facts, selected: selected)
                 : failure(of: findings[pod.node], spec)
             guard let (reason, why) = found else { continue }
@@ -53,19 +57,57 @@ extension Planner {
         }
     }
 
-    /// The Job that should fill the node for its pods has failed, or does not start.
+    /// The Job that should fill the node for its pods has failed, is refused so far, does not start, or is not made.
     private func failure(of finding: NodeFinding?, _ spec: CacheSpec) -> (reason: String, why: String)? {
-        guard spec.isReadByJobs, let finding, case .failed(let reason, let message) = finding.state else { return nil }
+        guard spec.isReadByJobs, let finding else { return nil }
         // Of a role a pod has no part.
         let otherwise =
             spec.secretName == nil
             ? ""
             : ", or give the pod the annotation modelcache.io/direct-credentials: \"true\", so that it needs no Job"
-        let told = Words.line(message, limit: 450)
+        let job = "the warm-up Job for node \(finding.node) brings it"
+        switch finding.state {
+        case .failed(let reason, let message):
+            let told = Words.line(message, limit: 450)
+            return (
+                "WarmupFailed", "\(job), and ended with \(reason): \(told). Mend that and make the pod anew" + otherwise
+            )
+        case .warming:
+            guard let refused = finding.refusedSoFar else { return nil }
+            let told = Words.line(refused.message, limit: 450)
+            return (
+                "WarmupRefused",
+                "\(job), and is refused so far: \(refused.code): \(told). Mend that; the Job tries again, and the pod waits"
+                    + otherwise
+            )
+        case .due:
+            return reasonForNoJob(spec).map { why in
+                ("WarmupRefused", "\(job), and none is made: \(Words.line(why, limit: 450))" + otherwise)
+            }
+        default: return nil
+        }
+    }
+
+    /// Why a node that is due gets no Job though its turn may have come.
+    private func reasonForNoJob(_ spec: CacheSpec) -> String? {
+        if let refusal = picture.refusal { return refusal }
+        if spec.isSuspended { return "spec.suspend is set; take it back" }
+        if case .failed(let failure) = picture.source, !isSourceUsable {
+            return "\(failure.reason.rawValue): \(failure.message)"
+        }
+        return nil
+    }
+
+    /// The pod's node is none of those that the operator knows, which are those that agents run on.
+    private mutating func noAgentsNode(_ pod: WaitingPod) -> (reason: String, why: String)? {
+        if let bound = pod.boundAt, bound + Self.newNodeGrace > now {
+            wake(at: bound + Self.newNodeGrace)
+            return nil
+        }
         return (
-            "WarmupFailed",
-            "the warm-up Job for node \(finding.node) brings it, and ended with \(reason): \(told). Mend that and make the pod anew"
-                + otherwise
+            "NoAgent",
+            "node \(pod.node) is none of the nodes that agents run on (the DaemonSet modelcache-agent's, and the operator's "
+                + "--agent-node-selector); give it their label, or give the pod a nodeSelector with that label and make it anew"
         )
     }
 
@@ -74,12 +116,10 @@ extension Planner {
         on node: String, spec: CacheSpec, facts: ResolvedSource, selected: Set<String>
     ) -> (reason: String, why: String)? {
         guard selected.contains(node) else {
-            return observed.nodes[node] == nil
-                ? nil
-                : (
-                    "NodeNotSelected",
-                    "node \(node) does not match spec.placement; widen it, or give the pod a nodeSelector that agrees with it"
-                )
+            return (
+                "NodeNotSelected",
+                "node \(node) does not match spec.placement; widen it, or give the pod a nodeSelector that agrees with it"
+            )
         }
         guard let agent = observed.agents[node] else {
             return (

@@ -111,7 +111,7 @@ extension Picture {
         if let refusal { return not(.namespaceForbidsWarmup, refusal) }
         if warming.isEmpty, let claimMessage { return not(.claimTerminating, "\(counted); \(claimMessage)") }
         if warming.isEmpty, callersUnknown != nil { return not(.tokenKeysUnknown, "\(counted); \(callersMessage)") }
-        if !warming.isEmpty || !queued.isEmpty { return not(.warming, counted) }
+        if !warming.isEmpty || !queued.isEmpty { return not(.warming, counted + refusedMessage) }
         if !waitingForAgent.isEmpty { return not(.waitingForAgents, "\(counted); \(agentsMessage)") }
         if !failures.isEmpty { return not(.nodesFailed, "\(counted); \(failureMessage)") }
         if !shortages.isEmpty { return not(.insufficientCapacity, "\(counted); \(shortageMessage)") }
@@ -206,6 +206,12 @@ extension Picture {
         let told = failures.prefix(3).map { "\($0.node): \($0.message)" }.joined(separator: "; ")
         return told + (failures.count > 3 ? "; and \(failures.count - 3) more" : "")
             + ". Tried again when the spec, the Secret or the agent changes, else later"
+    }
+    private var refusedMessage: String {
+        guard !refusedSoFar.isEmpty else { return "" }
+        let told = refusedSoFar.prefix(3).map { "\($0.node): \($0.message)" }.joined(separator: "; ")
+        let more = refusedSoFar.count > 3 ? "; and \(refusedSoFar.count - 3) more" : ""
+        return "; refused so far: \(told)\(more). Their Jobs try again"
     }
     private var shortageMessage: String {
         let all = shortages + shortagesOfPods
