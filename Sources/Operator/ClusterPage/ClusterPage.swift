@@ -1,6 +1,6 @@
 // ClusterPage: ModelCaches, nodes and pods' starts, as the page of `kubectl modelcache ui` shows them.
 //
-// - `ClusterPage` has a pure function for each view.
+// - `ClusterPage` has a pure function for each view, `StartQuestions` decides whose starts are asked for.
 // Invariants: numbers and their texts are those of `kubectl modelcache status`, `nodes` and `starts`.
 // Left to others: asking API server and operator (KubectlPlugin), the page (StatusPage).
 

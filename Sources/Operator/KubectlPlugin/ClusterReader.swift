@@ -9,15 +9,14 @@ import StatusPage
 actor ClusterReader {
     /// Starts that are shown, the newest.
     private static let mostStarts = 20
-    /// Each question about starts goes to agents too.
-    private static let startsInterval: Duration = .seconds(5)
 
     private let following: Following
     private let namespace: String?
     private let operators: OperatorReading
     private let starts: StartsReading
-    /// By ModelCaches' uids.
-    private var told: [String: (at: ContinuousClock.Instant, told: StartsReading.Told)] = [:]
+    /// The last answers, by ModelCaches' uids.
+    private var told: [String: StartsReading.Told] = [:]
+    private var questions = StartQuestions()
 
     /// - Parameter namespace: nil: all.
     init(client: KubernetesClient, namespace: String?, systemNamespace: String) {
@@ -29,12 +28,13 @@ actor ClusterReader {
 
     func read() async -> PageReading {
         async let report = nodes()
+        async let pods = startedPods()
         let models: [ModelCache]
         var reading = PageReading(missing: "")
         do {
             models = try await following.now().models
             reading.models = .seen(ClusterPage.models(models, withNamespace: namespace == nil))
-            reading.starts = await readStarts(of: models)
+            reading.starts = readStarts(of: models, await pods)
         } catch {
             reading.models = .missing(Texts.plain(ConnectionOptions.text(error)))
             reading.starts = .missing("the ModelCaches cannot be read")
@@ -63,29 +63,42 @@ actor ClusterReader {
         }
     }
 
-    private func readStarts(of models: [ModelCache]) async -> PageReading.Look<PageData.Start> {
+    private func startedPods() async -> Result<[Pod], Problem> {
         do {
-            let pods = try await starts.pods(in: namespace)
+            return .success(try await starts.pods(in: namespace))
+        } catch {
+            return .failure(Problem(why: Texts.plain("\(error)")))
+        }
+    }
+
+    /// With what agents have told so far: nobody waits for them here.
+    private func readStarts(of models: [ModelCache], _ pods: Result<[Pod], Problem>)
+        -> PageReading.Look<PageData.Start>
+    {
+        switch pods {
+        case .failure(let problem): return .missing(problem.why)
+        case .success(let pods):
             let given = pods.reversed().flatMap { pod in
                 models.filter { StartsReading.reads(pod, $0) }.map { (pod: pod, model: $0) }
             }.prefix(Self.mostStarts)
             let shown = Dictionary(given.map { ($0.model.uid, $0.model) }, uniquingKeysWith: { first, _ in first })
             told = told.filter { shown[$0.key] != nil }
-            for model in shown.values { await ask(model) }
+            for uid in questions.shown(Set(shown.keys), now: .now) {
+                if let model = shown[uid] { Task { await ask(model) } }
+            }
             let now = Timestamp.now
             let items = given.compactMap { pod, model in
-                pod.start(now: now, told[model.uid]?.told.readings[pod.metadata.uid ?? ""]).map {
+                pod.start(now: now, told[model.uid]?.readings[pod.metadata.uid ?? ""]).map {
                     ClusterPage.start($0, of: model, withNamespace: namespace == nil)
                 }
             }
-            return .seen(items, notes: Set(told.values.flatMap { $0.told.untold }).sorted())
-        } catch {
-            return .missing(Texts.plain("\(error)"))
+            return .seen(items, notes: Set(told.values.flatMap { $0.untold }).sorted())
         }
     }
 
     private func ask(_ model: ModelCache) async {
-        if let known = told[model.uid], known.at.duration(to: .now) < Self.startsInterval { return }
-        told[model.uid] = (.now, await starts.told(of: model))
+        let answer = await starts.told(of: model)
+        told[model.uid] = answer
+        questions.isAnswered(model.uid, now: .now)
     }
 }
