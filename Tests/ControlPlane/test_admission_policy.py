@@ -295,3 +295,61 @@ def test_a_modelcache_is_changed_in_its_finalizer_and_annotations_alone(policies
         for title, after, before, words in modelcache_changes(one):
             found = refusals(policies, OPERATOR, "UPDATE", "modelcache.io/modelcaches", after, before)
             assert (words in found[0] and len(found) == 1) if words else found == [], title
+
+
+PINNING = planes.REPOSITORY / "config/policy/pinning/policies.yaml"
+PIN = "pin modelcache.io modelcaches models"
+UNPINNED = {"placement": {"seeders": 0}, "warmup": {"mode": "OnDemand"}}
+# (what a spec says beside its source, whether copies are pinned); each as the author wrote it and as the API server completes it.
+SPECS = [
+    ({}, True),
+    ({"placement": {}}, True),
+    ({"placement": {"tolerations": []}, "warmup": {"mode": "OnDemand"}}, True),
+    ({"placement": {"seeders": 2}, "warmup": {"mode": "OnDemand"}}, True),
+    ({"placement": {"seeders": 0}}, False),
+    (UNPINNED, False),
+    ({"placement": {"seeders": 0, "nodeSelector": {}}, "warmup": {"parallelism": 4}}, False),
+    ({"placement": {"seeders": 0, "affinity": {}}}, False),
+    ({"placement": {"seeders": 0}, "warmup": {"mode": "Eager"}}, True),
+    ({"placement": {"seeders": 0, "nodeSelector": {"pool": "a"}}}, True),
+    ({"placement": {"seeders": 0, "affinity": {"nodeAffinity": {}}}}, True),
+    ({"placement": {"seeders": 0, "nodeSelector": {"pool": "a"}}, "warmup": {"mode": "OnDemand"}}, False),
+]
+
+
+@pytest.fixture(scope="module")
+def pinning():
+    return [one for one in yaml.safe_load_all(PINNING.read_text()) if one["kind"] == "ValidatingAdmissionPolicy"]
+
+
+def modelcache(spec, **metadata):
+    return {"metadata": {"name": "qwen", "namespace": "models"} | metadata, "spec": {"source": {"uri": "oss://models/qwen/"}} | spec}
+
+
+def pin_refusals(pinning, spec, former=None, rights=()):
+    before = None if former is None else modelcache(former)
+    return refusals(pinning, "ann", "UPDATE" if before else "CREATE", "modelcache.io/modelcaches", modelcache(spec), before, rights)
+
+
+@pytest.mark.parametrize("spec, pins", SPECS)
+def test_who_makes_a_modelcache_that_pins_needs_the_verb(pinning, spec, pins):
+    assert pin_refusals(pinning, spec, rights=[PIN]) == []
+    for rights in ([], ["pin modelcache.io modelcaches elsewhere"], ["create modelcache.io modelcaches models"]):
+        assert len(pin_refusals(pinning, spec, rights=rights)) == pins
+
+
+def test_a_change_of_placement_or_mode_needs_the_verb_where_it_pins_afterwards(pinning):
+    for before, _ in SPECS:
+        for after, pins in SPECS:
+            is_same = before.get("placement") == after.get("placement") and before.get("warmup", {}).get("mode") == after.get("warmup", {}).get("mode")
+            assert len(pin_refusals(pinning, after, before)) == (pins and not is_same), (before, after)
+            assert pin_refusals(pinning, after, before, [PIN]) == []
+
+
+def test_other_changes_of_a_modelcache_that_pins_need_no_verb(pinning):
+    before = {"placement": {"seeders": 3, "nodeSelector": {"pool": "a"}}, "warmup": {"mode": "Eager"}}
+    after = before | {"suspend": True, "warmup": {"mode": "Eager", "parallelism": 2}}
+    assert pin_refusals(pinning, after, before) == []
+    for user in ("ann", OPERATOR):
+        labelled_one = modelcache(before, labels={"a": "b"}, finalizers=[FINALIZER])
+        assert refusals(pinning, user, "UPDATE", "modelcache.io/modelcaches", labelled_one, modelcache(before)) == []

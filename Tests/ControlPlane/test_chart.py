@@ -84,7 +84,8 @@ def test_the_defaults_give_what_kubectl_apply_gives(kustomized, folder, version,
 
 
 @pytest.mark.parametrize("values, component", [
-    ("agent.allNodes=true", "all-nodes"), ("certManager.enabled=true", "certmanager"), ("agent.mounter.enabled=false", "without-mounter")])
+    ("agent.allNodes=true", "all-nodes"), ("certManager.enabled=true", "certmanager"), ("agent.mounter.enabled=false", "without-mounter"),
+    ("admissionPolicy.restrictPinning=true", "policy/pinning")])
 def test_a_value_gives_what_the_component_gives(kustomized, values, component):
     same(rendered("--set", values), kustomized("default", "policy", component))
 
@@ -142,6 +143,13 @@ def test_the_admission_policies_follow_the_names_images_and_folders_of_the_relea
         assert objects["ValidatingAdmissionPolicyBinding", name]["spec"] == {"policyName": name, "validationActions": ["Warn", "Audit"]}
     assert policies["mc-operator-jobs"]["variables"][0] == {"name": "image", "expression": "'r/agent:v9'"}
     assert policies["mc-operator-volumes"]["variables"][0] == {"name": "diskPath", "expression": "'/mnt/nvme'"}
+    pinning = by_name(yaml.safe_load_all(helm(
+        "template", "modelcache", CHART, "--kube-version", "1.31.0", "--set", "admissionPolicy.enabled=false,admissionPolicy.restrictPinning=true",
+        "--set", "fullnameOverride=mc,admissionPolicy.actions={Audit}")))
+    assert [name for kind, name in pinning if kind == "ValidatingAdmissionPolicy"] == ["mc-pinning"]
+    assert pinning["ValidatingAdmissionPolicyBinding", "mc-pinning"]["spec"] == {"policyName": "mc-pinning", "validationActions": ["Audit"]}
+    assert pinning["ClusterRole", "mc-pinner"]["rules"] == [{"apiGroups": ["modelcache.io"], "resources": ["modelcaches"], "verbs": ["pin"]}]
+    assert "mc-pinner" in pinning["ValidatingAdmissionPolicy", "mc-pinning"]["spec"]["validations"][0]["message"]
     off = rendered("--set", "admissionPolicy.enabled=false")
     assert not [key for key in off if key[0].startswith("ValidatingAdmissionPolicy")]
 

@@ -8,9 +8,10 @@ import celpy
 
 
 @functools.cache
-def program(rule: str):
+def program(rule: str, functions=()):
+    """`functions` are pairs of name and function; one that is called as a method has its object as the first argument."""
     environment = celpy.Environment()
-    return environment.program(environment.compile(rule))
+    return environment.program(environment.compile(rule), functions=dict(functions))
 
 
 def refusals(schema, value, former=None, path="spec"):

@@ -310,8 +310,16 @@ POLICY = [
     ("expression: \"'/var/lib/modelcache'\"", "expression: {{ printf \"'%s'\" .Values.agent.diskPath | quote }}"),
     ("validationActions: [Deny]", "validationActions: {{ toJson .Values.admissionPolicy.actions }}", 5),
 ]
+PINNING = [
+    named("pinning", 2),
+    ("  policyName: modelcache-pinning\n", "  policyName: {{ include \"modelcache.fullname\" . }}-pinning\n"),
+    ("    app.kubernetes.io/part-of: modelcache\n", "    app.kubernetes.io/part-of: modelcache\n    " + SETS, 2),
+    ("(ClusterRole\n      modelcache-pinner)", "(ClusterRole\n      {{ include \"modelcache.fullname\" . }}-pinner)"),
+    ("validationActions: [Deny]", "validationActions: {{ toJson .Values.admissionPolicy.actions }}"),
+]
 # Other API servers do not know the kind.
 POLICY_GUARD = "and .Values.admissionPolicy.enabled (semverCompare \">=1.30.0-0\" .Capabilities.KubeVersion.Version)"
+PINNING_GUARD = POLICY_GUARD.replace(".enabled", ".restrictPinning")
 READER = [(*NAMESPACE, 2), ("metadata:\n  name: modelcache-reader\n", "metadata:\n  name: modelcache-reader\n" + LABELS, 2)]
 PRIORITY = [labelled("value:"), named("agent")]
 SERVICE = [NAMESPACE, labelled("spec:\n")]
@@ -334,6 +342,8 @@ FILES = {
     "modelcache-viewer": ("rbac/modelcache_viewer_role.yaml", [named("viewer"), ("  labels:\n", LABELS)], None),
     "report-reader": ("rbac/report_reader.yaml", READER, None),
     "operator-policy": ("policy/policies.yaml", POLICY, POLICY_GUARD),
+    "pinning-policy": ("policy/pinning/policies.yaml", PINNING, PINNING_GUARD),
+    "pinning-role": ("policy/pinning/role.yaml", [unlabelled("pinner")], PINNING_GUARD),
     "webhook": ("webhook/mutating_webhook_configuration.yaml", MUTATING_WEBHOOK, ".Values.webhook.enabled"),
     "webhook-validating": ("webhook/validating_webhook_configuration.yaml", webhooks(2), ".Values.webhook.enabled"),
     "webhook-service": ("webhook/service.yaml", SERVICE, ".Values.webhook.enabled"),
