@@ -154,6 +154,9 @@ import Testing
         #expect(nowhere.contains("No node matches spec.placement"))
         let full = answer(Condition(type: .capacityExceeded, status: .true, lastTransitionTime: "x", reason: .insufficientCapacity, message: "needs 5 GB"))
         #expect(full.contains("The nodes have too little capacity for it: needs 5 GB"))
+        let beyond = answer(
+            Condition(type: .capacityExceeded, status: .true, lastTransitionTime: "x", reason: .namespaceQuotaExceeded, message: "needs 5 GB"))
+        #expect(beyond.contains("The quota of its namespace has no capacity for it: needs 5 GB") && !beyond.contains("The nodes have"))
         let going = text(Seen(model: model {
             $0.metadata.deletionTimestamp = "2026-01-02T03:04:05Z"
             $0.metadata.finalizers = ["modelcache.io/evict", "example.com/hold"]

@@ -593,6 +593,27 @@ def test_nodes_without_capacity_are_left_in_peace_and_their_pods_are_told(w):
     w.remove_pod("llama")
 
 
+def test_beyond_the_quota_of_the_namespace_nothing_is_made_until_bytes_are_free(w):
+    """Each model has 500 kB; the API server keeps the operator's keys in a ResourceQuota of its own kind."""
+    w.kubectl.apply({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "models", "namespace": w.namespace},
+                     "spec": {"hard": {"modelcache.io/memory": "600k", "pods": "100"}}})
+    w.start_operator()
+    w.apply("older")
+    w.until_ready("older")
+    w.apply("younger")
+    told = w.until(lambda: w.condition("CapacityExceeded", "younger").get("status") == "True" and w.condition("CapacityExceeded", "younger"))
+    assert told["reason"] == "NamespaceQuotaExceeded"
+    assert "modelcache.io/memory of the ResourceQuota models allows the namespace 600 kB" in told["message"]
+    uid = w.get("younger")["metadata"]["uid"]
+    until_quiet(w, 3)
+    made = w.jobs() + w.volumes() + w.items("persistentvolumeclaims", "-n", w.namespace)
+    assert made and not [one for one in made if one["metadata"]["labels"]["modelcache.io/uid"] == uid]
+    assert not any(uid in agent.caches for agent in w.agents.by_node.values())
+    w.kubectl("delete", "modelcache", "older", "-n", w.namespace, "--wait=false")
+    w.until_ready("younger")
+    assert w.condition("CapacityExceeded", "younger")["status"] == "False"
+
+
 def test_jobs_that_do_not_start_give_their_places_to_others_and_say_why(w):
     w.kubelets.starts = lambda node: node != "node-0"
     w.start_operator("--warmup-start-deadline=10s")

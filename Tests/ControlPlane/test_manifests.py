@@ -236,6 +236,7 @@ ALLOWED = [
     *((verb, "jobs.batch", "models") for verb in ("list", "watch", "create", "delete")),
     *((verb, "persistentvolumeclaims", "models") for verb in ("get", "list", "watch", "create", "delete")),
     *((verb, "persistentvolumes", None) for verb in ("get", "list", "watch", "create", "delete")),
+    *((verb, "resourcequotas", "models") for verb in ("list", "watch")),
     *((verb, "events", "models") for verb in ("create", "patch")),
     *((verb, "pods", namespace) for verb in ("list", "watch") for namespace in ("modelcache-system", "models")),
     ("create", "secrets", "modelcache-system"),
@@ -258,6 +259,7 @@ REFUSED = [
     ("list", "secrets", "modelcache-system"), ("watch", "secrets", "modelcache-system"), ("delete", "secrets/modelcache-webhook-certificate", "modelcache-system"),
     *((verb, f"{kind}webhookconfigurations.admissionregistration.k8s.io{name}", None)
       for verb, name in (("patch", "/other"), ("list", ""), ("create", "")) for kind in ("mutating", "validating")),
+    ("update", "resourcequotas", "models"), ("patch", "resourcequotas/status", "models"),
     ("get", "pods", "models"), ("create", "pods", "models"), ("create", "pods/exec", "modelcache-system"),
     ("update", "leases.coordination.k8s.io/other", "modelcache-system"), ("get", "leases.coordination.k8s.io", "models"),
     ("create", "clusterrolebindings.rbac.authorization.k8s.io", None), ("create", "serviceaccounts/token", "models"),

@@ -63,6 +63,8 @@ struct FakeWorld {
     var suspended: Set<String> = []
     /// Pods that wait for the model on their nodes.
     var waitingPods: [WaitingPod] = []
+    /// Why the quota of the namespace has no capacity for the model.
+    var quotaExcess: QuotaExcess?
     /// How often the operator looks whether the source has changed.
     var sourceCheckInterval: Duration?
     /// A person forces the eviction.
@@ -189,6 +191,7 @@ struct FakeWorld {
         observed.callers = callers
         observed.ordered = Set(ordered.keys)
         observed.waitingPods = waitingPods
+        observed.quotaExcess = quotaExcess
         observed.forcesEviction = forcesEviction
         observed.evictionBegun = evictionBegun
         observed.agentsAreKnown = agentsAreKnown

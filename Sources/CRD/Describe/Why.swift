@@ -184,6 +184,19 @@ public struct Why: Sendable, Equatable {
         }
     }
 
+    /// Of `CapacityExceeded`: of nodes, or of the namespace's quota.
+    private static func lack(_ condition: Condition) -> Finding {
+        if condition.reason == ConditionReason.namespaceQuotaExceeded.rawValue {
+            return Finding(
+                text: "The quota of its namespace has no capacity for it: \(condition.message)",
+                remedy: "compare kubectl get modelcaches with kubectl describe resourcequota")
+        }
+        return Finding(
+            text: "The nodes have too little capacity for it: \(condition.message)",
+            remedy:
+                "delete a ModelCache that is not needed, give the agents more memory, or use spec.cache.medium: Disk")
+    }
+
     private static func progress(_ model: ModelCache) -> [Finding] {
         guard let status = model.status, model.metadata.deletionTimestamp == nil else { return [] }
         var findings: [Finding] = []
@@ -203,12 +216,7 @@ public struct Why: Sendable, Equatable {
                     remedy: "compare nodeSelector, affinity and tolerations with kubectl get nodes --show-labels"))
         }
         if let condition = status.condition(.capacityExceeded), condition.status == .true {
-            findings.append(
-                Finding(
-                    text: "The nodes have too little capacity for it: \(condition.message)",
-                    remedy:
-                        "delete a ModelCache that is not needed, give the agents more memory, or use spec.cache.medium: Disk"
-                ))
+            findings.append(lack(condition))
         }
         if let condition = status.condition(.degraded), condition.status == .true {
             findings.append(Finding(text: "It is degraded (\(condition.reason)): \(condition.message)", remedy: nil))

@@ -103,6 +103,8 @@ public enum ConditionReason: String, Sendable, CaseIterable {
     case allHealthy = "AllHealthy"
     // CapacityExceeded
     case insufficientCapacity = "InsufficientCapacity"
+    /// Also of Ready and Progressing.
+    case namespaceQuotaExceeded = "NamespaceQuotaExceeded"
     case sufficientCapacity = "SufficientCapacity"
     // SourceChanged=True
     case objectsChanged = "ObjectsChanged"

@@ -53,8 +53,8 @@ internal import Synchronization
 /// that do not run may ``follow()``, and then answer ``injection(namespace:name:)`` too.
 ///
 /// **Rights.** ModelCaches: get, list, watch, patch; their status: patch; Jobs: list, watch, create, delete;
-/// PersistentVolumeClaims, PersistentVolumes: get, list, watch, create, delete; Nodes: list, watch; the Secret of
-/// ``AgentAuth``: create, get; Pods: list, watch; Events: list, for Jobs that do not start; the documents of
+/// PersistentVolumeClaims, PersistentVolumes: get, list, watch, create, delete; Nodes, ResourceQuotas, Pods: list,
+/// watch; the Secret of ``AgentAuth``: create, get; Events: list, for Jobs that do not start; the documents of
 /// ``IssuerDocuments``: get.
 public final class ModelCacheController: Sendable {
     private let client: KubernetesClient

@@ -72,6 +72,8 @@ public struct Observed: Sendable {
     public var claim: ClaimView?
     public var volume: VolumeView?
     public var resolution: Resolution
+    /// Why its namespace's quota has no capacity for it; nil: it has.
+    public var quotaExcess: QuotaExcess?
     public var memory: Memory
     /// Image of the warm-up Jobs.
     public var image: String

@@ -89,6 +89,8 @@ public struct Picture: Sendable, Hashable {
     public var unreachable: [String] = []
     /// The error of the first of them, or that it sent no response.
     public var unreachableWhy: String?
+    /// Why its namespace's quota has no capacity for it; nil: it has.
+    public var quotaExcess: QuotaExcess?
     public var shortages: [Shortage] = []
     /// Nodes that need not hold the model, lack the capacity for it, and have pods that wait for it.
     public var shortagesOfPods: [Shortage] = []

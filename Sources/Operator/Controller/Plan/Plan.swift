@@ -138,6 +138,7 @@ struct Planner {
         guard let facts = picture.facts else { return finished(template: nil) }
         picture.fingerprint = spec.fingerprint
         picture.medium = spec.medium
+        picture.quotaExcess = observed.quotaExcess
         planVolume(spec, facts: facts)
         tellOfClaim()
         let settled = actions.count
@@ -205,6 +206,8 @@ struct Planner {
     /// The claim comes before its volume (see ``CacheVolume``), and both before the Jobs that mount them. A volume that
     /// was bound to an earlier claim of the same name is made anew: Kubernetes never binds it again.
     private mutating func planVolume(_ spec: CacheSpec, facts: ResolvedSource) {
+        // A claim or a volume says that the ModelCache was admitted.
+        if observed.quotaExcess != nil, observed.claim == nil, observed.volume == nil { return }
         let wanted = CacheVolume(
             owner: owner, medium: spec.medium, sizeBytes: facts.totalBytes,
             diskPath: observed.diskPath)

@@ -35,7 +35,9 @@ extension Planner {
             wake(at: refusal.until)
             return
         }
-        guard !due.isEmpty, !spec.isSuspended, isSourceUsable, !isVolumeGoing else { return }
+        guard !due.isEmpty, !spec.isSuspended, isSourceUsable, !isVolumeGoing, observed.quotaExcess == nil else {
+            return
+        }
         // A source that its pin excludes is not even begun.
         guard spec.pinnedDigest == nil || isListed(spec) else { return resolve() }
         if case .unknown(let why) = observed.callers {

@@ -176,6 +176,8 @@ extension Planner {
     private mutating func prepare(
         _ name: String, spec: CacheSpec, facts: ResolvedSource, source: CacheDefinition.Source, isPinned: Bool
     ) {
+        // Agents that have the directory are told of new callers and limits all the same.
+        if observed.quotaExcess != nil, observed.reports[name] == nil { return }
         guard takesOrders(name) else { return }
         if let refusal = refusal(by: name, spec: spec, facts: facts) {
             wake(at: refusal.refusal.until)
@@ -183,8 +185,8 @@ extension Planner {
         }
         // Without capacity for a pinned copy, directory and socket stay for pods that come.
         let lacksCapacity = isPinned && shortage(name, spec: spec, facts: facts, isPinned: true) != nil
-        // Suspended and evicted frees the memory for good: no new promise is asked for.
-        let isHeld = spec.isSuspended && !(observed.reports[name]?.pinned ?? false)
+        // Suspended and evicted frees the memory for good: no new promise is asked for, nor beyond the quota.
+        let isHeld = (spec.isSuspended || observed.quotaExcess != nil) && !(observed.reports[name]?.pinned ?? false)
         let pins = isPinned && !lacksCapacity && !isHeld
         if !pins, shortage(name, spec: spec, facts: facts, isPinned: false) != nil { return }
         let wanted = wanted(spec, source: source, facts: facts, isPinned: pins)

@@ -25,6 +25,8 @@ extension Planner {
     private static let newNodeGrace: Duration = .seconds(30)
     /// More pods are told by the condition.
     private static let mostToldPods = 20
+    /// The condition's own.
+    private static let quotaReason = "NamespaceQuotaExceeded"
 
     /// Tells the pods that wait on a node why the model's directory is not there, or why no Job fills it.
     mutating func tellPods(_ spec: CacheSpec, facts: ResolvedSource, selected: Set<String>, nodes: [NodeFinding]) {
@@ -60,6 +62,7 @@ extension Planner {
     /// The Job that should fill the node for its pods has failed, is refused so far, does not start, or is not made.
     private func failure(of finding: NodeFinding?, _ spec: CacheSpec) -> (reason: String, why: String)? {
         guard spec.isReadByJobs, let finding else { return nil }
+        if case .due = finding.state, let excess = observed.quotaExcess { return (Self.quotaReason, excess.message) }
         // Of a role a pod has no part.
         let otherwise =
             spec.secretName == nil
@@ -127,6 +130,7 @@ extension Planner {
                 "node \(node) has no agent; see the DaemonSet modelcache-agent, its node selector and tolerations"
             )
         }
+        if let excess = observed.quotaExcess { return (Self.quotaReason, excess.message) }
         if let shortage = shortage(node, spec: spec, facts: facts, isPinned: false) {
             if !picture.shortages.contains(where: { $0.node == node }),
                 !picture.shortagesOfPods.contains(where: { $0.node == node })

@@ -8,6 +8,8 @@ struct ControllerMetrics: Sendable {
     private let agents: GaugeFamily
     private let jobs: Gauge
     private let nodes: Gauge
+    private let quotas: GaugeFamily
+    private let quotaUse: GaugeFamily
     private let resources: ResourceMetrics
 
     init(_ registry: MetricsRegistry) {
@@ -16,6 +18,12 @@ struct ControllerMetrics: Sendable {
         agents = registry.gauge("modelcache_agents", help: "Agents by whether they answer.", labels: ["state"])
         jobs = registry.gauge("modelcache_jobs", help: "Warm-up Jobs there are.")[]
         nodes = registry.gauge("modelcache_nodes", help: "Nodes of the cluster.")[]
+        quotas = registry.gauge(
+            "modelcache_quota_bytes", help: "Bytes of models that the quota of a namespace allows on a node.",
+            labels: ["namespace", "medium"])
+        quotaUse = registry.gauge(
+            "modelcache_quota_used_bytes", help: "Bytes of the namespace's models that count against its quota.",
+            labels: ["namespace", "medium"])
         resources = ResourceMetrics(registry)
     }
 
@@ -27,6 +35,11 @@ struct ControllerMetrics: Sendable {
             agents["unreachable"].set(Double(census.agents - census.reachable))
             jobs.set(Double(census.jobs))
             nodes.set(Double(census.nodes))
+            func values(_ bytes: (World.QuotaUse) -> Int64) -> [[String]: Double] {
+                census.quotas.reduce(into: [:]) { $0[[$1.namespace, $1.medium.rawValue]] = Double(bytes($1)) }
+            }
+            quotas.replace(with: values(\.limitBytes))
+            quotaUse.replace(with: values(\.usedBytes))
             resources.set(census.resources)
         }
     }
@@ -110,6 +123,7 @@ extension World {
         var reachable = 0
         var jobs = 0
         var nodes = 0
+        var quotas: [QuotaUse] = []
         var resources: [Resource] = []
     }
 
@@ -128,6 +142,7 @@ extension World {
             census.reachable = state.agents.values.count { $0.isReachable }
             census.jobs = state.jobs.values.reduce(0) { $0 + $1.count }
             census.nodes = state.nodes.count
+            census.quotas = state.quotaUse
             return census
         }
     }

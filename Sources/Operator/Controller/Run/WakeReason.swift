@@ -5,6 +5,8 @@ package enum WakeReason: String, Sendable, CaseIterable {
     /// The ModelCache was made, edited or deleted.
     case edit
     case node, job, claim, volume
+    /// The quota of its namespace.
+    case quota
     /// An agent's pod came or went.
     case agent
     /// An agent reports something else, or does not answer.

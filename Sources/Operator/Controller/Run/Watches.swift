@@ -10,6 +10,7 @@ struct Watches: Sendable {
     private let jobs: Reflector<JobOutline, WatchedJob>
     private let claims: Reflector<PersistentVolumeClaim, ClaimView>
     private let volumes: Reflector<PersistentVolume, VolumeView>
+    private let quotas: Reflector<ResourceQuota, QuotaView>
     private let agents: Reflector<Pod, AgentPod>
 
     init(client: KubernetesClient, options: ControllerOptions, logger: Logger) {
@@ -29,6 +30,7 @@ struct Watches: Sendable {
             ClaimView($0)
         }
         volumes = Reflector(client: client, selecting: ours, logger: logger) { VolumeView($0) }
+        quotas = Reflector(client: client, namespace: options.namespace, logger: logger) { QuotaView($0) }
         agents = Reflector(client: client, namespace: options.systemNamespace, selecting: agent, logger: logger) {
             AgentPod($0)
         }
@@ -58,7 +60,7 @@ struct Watches: Sendable {
             switch event {
             case .added(let key, let cache): wake(world.set(cache, key: key), .edit, .now)
             case .modified(let key, let old, let new):
-                if old.uid != new.uid { _ = world.remove(old, key: key) }
+                if old.uid != new.uid { wake(world.remove(old, key: key), .edit, .now) }
                 wake(world.set(new, key: key), .edit, .now)
                 if old.uid != new.uid || new.metadata.deletionTimestamp != nil { going() }
             case .deleted(let key, let cache):
@@ -104,6 +106,12 @@ struct Watches: Sendable {
             case .deleted(_, let volume): wake(world.removeVolume(volume), .volume, .soon)
             }
         }
+        quotas.addHandler { event in
+            switch event {
+            case .added(_, let quota), .modified(_, _, let quota): wake(world.set(quota), .quota, .soon)
+            case .deleted(_, let quota): wake(world.remove(quota), .quota, .soon)
+            }
+        }
         agents.addHandler(pods)
     }
 
@@ -122,6 +130,7 @@ struct Watches: Sendable {
             group.addTask { try await jobs.run() }
             group.addTask { try await claims.run() }
             group.addTask { try await volumes.run() }
+            group.addTask { try await quotas.run() }
             group.addTask { try await agents.run() }
             try await group.waitForAll()
         }
@@ -133,13 +142,14 @@ struct Watches: Sendable {
         try await jobs.waitUntilSynced()
         try await claims.waitUntilSynced()
         try await volumes.waitUntilSynced()
+        try await quotas.waitUntilSynced()
         try await agents.waitUntilSynced()
     }
 
     var areFollowed: Bool { caches.hasSynced && nodes.hasSynced }
 
     var haveSynced: Bool {
-        areFollowed && jobs.hasSynced && claims.hasSynced && volumes.hasSynced && agents.hasSynced
+        areFollowed && jobs.hasSynced && claims.hasSynced && volumes.hasSynced && quotas.hasSynced && agents.hasSynced
     }
 }
 

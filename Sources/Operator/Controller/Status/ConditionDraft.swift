@@ -41,7 +41,7 @@ extension Picture {
     }
 
     private var isAllReady: Bool {
-        ready.count == desired.count && (!desired.isEmpty || (!isEager && seedersWanted == 0))
+        ready.count == desired.count && (!desired.isEmpty || (!isEager && seedersWanted == 0 && quotaExcess == nil))
     }
 
     /// Whether nothing that nodes hold counts while the source fails so.
@@ -110,6 +110,9 @@ extension Picture {
         if candidates == 0 { return not(.noMatchingNodes, noMatchMessage) }
         if let refusal { return not(.namespaceForbidsWarmup, refusal) }
         if warming.isEmpty, let claimMessage { return not(.claimTerminating, "\(counted); \(claimMessage)") }
+        if warming.isEmpty, let quotaExcess {
+            return not(.namespaceQuotaExceeded, "\(counted); \(quotaExcess.message)")
+        }
         if warming.isEmpty, callersUnknown != nil { return not(.tokenKeysUnknown, "\(counted); \(callersMessage)") }
         if !warming.isEmpty || !queued.isEmpty { return not(.warming, counted + refusedMessage) }
         if !waitingForAgent.isEmpty { return not(.waitingForAgents, "\(counted); \(agentsMessage)") }
@@ -134,6 +137,7 @@ extension Picture {
         if isAllReady { return standing(.complete, "every node that should have the model has it") }
         if candidates == 0 { return standing(.noMatchingNodes, noMatchMessage) }
         if warming.isEmpty, let claimMessage { return standing(.claimTerminating, claimMessage) }
+        if warming.isEmpty, let quotaExcess { return standing(.namespaceQuotaExceeded, quotaExcess.message) }
         if warming.isEmpty, callersUnknown != nil { return standing(.tokenKeysUnknown, callersMessage) }
         if !warming.isEmpty || !queued.isEmpty {
             var message = Words.count(warming.count, "node") + " warming"
@@ -165,7 +169,10 @@ extension Picture {
     }
 
     private var capacityCondition: ConditionDraft {
-        shortages.isEmpty && shortagesOfPods.isEmpty
+        if let quotaExcess {
+            return ConditionDraft(.capacityExceeded, .true, .namespaceQuotaExceeded, quotaExcess.message)
+        }
+        return shortages.isEmpty && shortagesOfPods.isEmpty
             ? ConditionDraft(.capacityExceeded, .false, .sufficientCapacity, "every node has capacity for the model")
             : ConditionDraft(.capacityExceeded, .true, .insufficientCapacity, shortageMessage)
     }

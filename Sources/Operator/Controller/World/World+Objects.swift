@@ -68,13 +68,13 @@ extension World {
         }
     }
 
-    func remove(_ cache: ModelCache, key: ObjectKey) -> [ObjectKey] {
+    package func remove(_ cache: ModelCache, key: ObjectKey) -> [ObjectKey] {
         state.withLock { state in
             guard let before = state.caches[key], before.metadata.uid == cache.metadata.uid else { return [] }
             state.awaited[.caches]?.forget("\(key)")
             state.caches[key] = nil
             state.forget(before)
-            return [key]
+            return [key] + state.rivals(in: key.namespace)
         }
     }
 
@@ -166,7 +166,7 @@ extension World {
     // MARK: Claims and volumes
 
     /// - Parameter isConfirmed: the watch says so; otherwise it is the answer to a write of ours.
-    func set(_ claim: ClaimView, isConfirmed: Bool = true) -> [ObjectKey] {
+    package func set(_ claim: ClaimView, isConfirmed: Bool = true) -> [ObjectKey] {
         state.withLock { state in
             let known = state.claims[claim.cache]
             let name = "\(claim.namespace)/\(claim.name)"
@@ -205,7 +205,7 @@ extension World {
     }
 
     /// - Parameter isConfirmed: the watch says so; otherwise it is the answer to a write of ours.
-    func set(_ volume: VolumeView, isConfirmed: Bool = true) -> [ObjectKey] {
+    package func set(_ volume: VolumeView, isConfirmed: Bool = true) -> [ObjectKey] {
         state.withLock { state in
             let known = state.volumes[volume.cacheUID]
             if isConfirmed {
@@ -289,5 +289,6 @@ extension World.State {
         readings[uid] = nil
         memories[uid] = nil
         resolutions[uid] = nil
+        admitted.remove(uid)
     }
 }

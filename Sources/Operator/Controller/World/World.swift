@@ -19,6 +19,10 @@ package final class World: Sendable {
         var jobs: [CacheID: [String: JobEntry]] = [:]
         var claims: [CacheID: ClaimView] = [:]
         var volumes: [String: VolumeView] = [:]
+        /// By namespace, then by name.
+        var quotas: [String: [String: QuotaView]] = [:]
+        /// The uids of ModelCaches that this operator found within their namespace's quota.
+        var admitted: Set<String> = []
         var agents: [String: AgentView] = [:]
         /// Those of ``agents`` that were not asked yet.
         var unheard: Set<String> = []
@@ -111,16 +115,19 @@ package final class World: Sendable {
     /// The observed state that one plan is made from; nil when the ModelCache is gone. One that is made before every
     /// agent was asked is made again when the last one was.
     package func observe(_ key: ObjectKey, now: WallTime) -> (cache: ModelCache, observed: Observed)? {
-        let found = state.withLock { state -> (cache: ModelCache, uid: String, state: State, jobs: [JobView])? in
+        let found = state.withLock { state -> Found? in
             guard let cache = state.caches[key], let uid = cache.metadata.uid else { return nil }
             let id = CacheID(namespace: key.namespace, uid: uid)
             let stale =
                 state.jobs[id]?.filter { $0.value.madeAt.map { now - $0 > Self.confirmationTime } ?? false } ?? [:]
             for name in stale.keys { state.jobs[id]?[name] = nil }
             if !state.unheard.isEmpty { state.plannedUnheard.insert(uid) }
-            return (cache, uid, state, state.jobs[id]?.values.map(\.view) ?? [])
+            let excess = state.admit(uid, in: key.namespace)
+            return Found(
+                cache: cache, uid: uid, state: state, jobs: state.jobs[id]?.values.map(\.view) ?? [], excess: excess)
         }
-        guard let (cache, uid, state, jobs) = found else { return nil }
+        guard let found else { return nil }
+        let (cache, uid, state) = (found.cache, found.uid, found.state)
         var observed = Observed(
             cache, uid: uid, spec: state.readings[uid] ?? cache.reading(validation),
             memory: state.memories[uid] ?? Memory(),
@@ -133,7 +140,7 @@ package final class World: Sendable {
         observed.agentsAreKnown = state.unheard.isEmpty
         observed.reports = state.reports[uid] ?? [:]
         observed.ordered = state.orders.nodes(uid: uid)
-        observed.jobs = jobs.map { $0.deleting(state.isDeleted(.jobs, $0.uid)) }
+        observed.jobs = found.jobs.map { $0.deleting(state.isDeleted(.jobs, $0.uid)) }
         observed.waitingPods = state.waitingPods[uid].map { Array($0.values) } ?? []
         observed.claim = state.claims[CacheID(namespace: key.namespace, uid: uid)].map {
             $0.deleting(state.isDeleted(.claims, $0.uid))
@@ -141,9 +148,19 @@ package final class World: Sendable {
         observed.volume = state.volumes[uid].map { $0.deleting(state.isDeleted(.volumes, $0.uid)) }
         observed.resolution = state.resolutions[uid] ?? Resolution()
         observed.callers = state.callers
+        observed.quotaExcess = found.excess
         observed.startDeadline = startDeadline
         observed.sourceCheckInterval = sourceCheckInterval
         return (cache, observed)
+    }
+
+    /// The part of an observed state that ``observe(_:now:)`` takes under the lock.
+    private struct Found {
+        var cache: ModelCache
+        var uid: String
+        var state: State
+        var jobs: [JobView]
+        var excess: QuotaExcess?
     }
 
     /// Sets the callers that may open caches from now on; every ModelCache is concerned.
@@ -198,10 +215,12 @@ package final class World: Sendable {
             guard let key = state.keys[uid], var resolution = state.resolutions[uid], resolution.look?.id == id else {
                 return []
             }
+            let before = state.caches[key].flatMap { state.bytes(of: $0) }
             resolution.look = nil
             change(&resolution)
             state.resolutions[uid] = resolution
-            return [key]
+            let isResized = before != nil && before != state.caches[key].flatMap { state.bytes(of: $0) }
+            return isResized ? Array(Set(state.rivals(in: key.namespace) + [key])) : [key]
         }
     }
 }
