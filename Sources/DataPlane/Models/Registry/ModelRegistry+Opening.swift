@@ -161,8 +161,8 @@ extension ModelRegistry {
         return hold(model, request.name, request.query)
     }
 
-    /// A pod that has shown a token of the ModelCache's namespace, and brings no credentials of its own, reads what is complete
-    /// here whatever the source says: the source's credentials are a fill's.
+    /// A pod that has shown a token of the ModelCache's namespace, and brings no credentials of its own, reads the
+    /// complete files here whatever the source says: the source's credentials are a fill's.
     ///
     /// - Returns: nil: bytes are missing, the copy is not the pinned one, or the refusal is not the source's: of the
     ///   caller's own credentials, of a malformed setting, or of this node's medium.
