@@ -81,7 +81,7 @@ import Testing
 
         mutating func event(_ random: inout SwarmRandom, wild: Bool, _ step: Int) -> SwarmEvent? {
             let peer = SwarmPeer(1 + random.below(peers))
-            switch random.below(wild ? 12 : 8) {
+            switch random.below(wild ? 14 : 8) {
             case 0:
                 guard connected.insert(peer).inserted else { return nil }
                 return .connected(peer)
@@ -113,6 +113,13 @@ import Testing
                 let failure = failures[random.below(record.peer == nil ? 1 : 4)]
                 if failure == .notThere, let peer = record.peer { holds[peer]?.remove(record.block) }
                 return .failed(fetch, failure)
+            case 12: return .upload([.sending, .resting, .sent][random.below(3)], to: peer, block: random.below(blocks))
+            case 13:
+                guard holds[peer] != nil else { return nil }
+                var delta = SwarmDelta(load: random.below(100))
+                delta.handed = [random.below(blocks), random.below(blocks)]
+                delta.heldCount = random.below(blocks + 1)
+                return .peerDelta(peer, delta)
             case 10: return .wanted(block: random.below(blocks), by: peer)
             default: return .uploads(random.below(8))
             }

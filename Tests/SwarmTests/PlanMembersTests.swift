@@ -88,6 +88,19 @@ import Testing
 }
 
 @Suite struct PlanMessageTests {
+    @Test func `a delta that hands blocks over says so in its head, and one that is cut is none`() {
+        var delta = SwarmDelta(held: [7], lost: [2], load: 48, gossip: SwarmGossip(watermark: 40, fullAge: 1))
+        delta.heldCount = 12
+        #expect(MessageHead(delta.encoded()[0])?.kind == .delta)
+        delta.handed = [44, 41, 4999]
+        #expect(MessageHead(delta.encoded()[0])?.kind == .handover)
+        #expect(roundTrip(delta) == delta)
+        for length in 0..<delta.encoded().count {
+            #expect(SwarmDelta(decoding: Array(delta.encoded().prefix(length)), blockCount: 5000) == nil)
+        }
+        #expect(SwarmDelta(decoding: delta.encoded(), blockCount: 4999) == nil, "a block that the model lacks")
+    }
+
     private func roundTrip(_ delta: SwarmDelta) -> SwarmDelta? { SwarmDelta(decoding: delta.encoded(), blockCount: 5000) }
 
     @Test func messagesComeBackAsTheyWere() {

@@ -4,7 +4,7 @@ import Testing
 
 /// Whole swarms on a simulated clock: the figures depend on the planner and the seed, not on this machine.
 @Suite struct PlanSimulationTests {
-    private func run(_ nodes: Int, _ scenario: Scenario = .uniform, seed: UInt64 = 1, slowerThanDirect: Int = 0, _ adjust: (inout SimulationParameters) -> Void = { _ in }) -> SimulationReport {
+    private func run(_ nodes: Int, _ scenario: Scenario = .uniform, seed: UInt64 = 1, _ adjust: (inout SimulationParameters) -> Void = { _ in }) -> SimulationReport {
         var parameters = SimulationParameters()
         parameters.nodes = nodes
         parameters.scenario = scenario
@@ -13,7 +13,7 @@ import Testing
         var simulation = Simulation(parameters)
         let report = simulation.run()
         let isSwarm = parameters.strategy == .swarm
-        #expect(!isSwarm || report.slowerThanDirect == slowerThanDirect, "\(scenario) \(nodes) seed \(seed)")
+        #expect(!isSwarm || report.slowerThanDirect == 0, "\(scenario) \(nodes) seed \(seed)")
         return report
     }
 
@@ -121,10 +121,24 @@ import Testing
     @Test(arguments: [3, 4, 5])
     func oneNodeWithAHundredthOfTheBandwidthDoesNotHoldUpAFew(nodes: Int) {
         for seed in 1...3 as ClosedRange<UInt64> {
-            // One of three nodes still owes too much to the slow one with this seed (docs/swarm.md, Limits).
-            let report = run(nodes, .slowPeer, seed: seed, slowerThanDirect: nodes == 3 && seed == 1 ? 1 : 0)
-            #expect(report.unfinished == 0 && report.slowest <= 4 && report.originRatio <= 1.6)
+            let report = run(nodes, .slowPeer, seed: seed)
+            #expect(report.unfinished == 0 && report.averageExcess <= 1.2 && report.worstExcess <= 1.3)
+            #expect(report.originRatio <= 1.1)
         }
+    }
+
+    /// Before slow nodes handed their turns over, these took 1.2 on average for fifty nodes and up to 2.6 for four.
+    @Test(arguments: [Scenario.slowPeer, .stalledPeer, .mixed], [2, 3, 4, 5, 50])
+    func aSlowOrStalledNodeCostsNobody(scenario: Scenario, nodes: Int) {
+        let report = run(nodes, scenario)
+        #expect(report.unfinished == 0 && report.averageExcess <= 1.16 && report.worstExcess <= 1.3)
+        #expect(report.originRatio <= 1.15)
+    }
+
+    /// A node that is taken for slow by mistake has blocks read from the store once more.
+    @Test(arguments: [2, 3, 5, 50])
+    func nodesThatAreAlikeTakeNobodyForSlow(nodes: Int) {
+        for seed in 1...3 as ClosedRange<UInt64> { #expect(run(nodes, seed: seed).storeReads[.handedOver] ?? 0 == 0) }
     }
 
     @Test func directDownloadsShareTheStoreFairly() {

@@ -38,7 +38,7 @@ import Testing
                 case .declined: "declined"
                 case .map(_, let map, let digests): "map \(map.blocks.count) \(digests)"
                 case .delta(_, let delta, let digests): "delta \(delta.held) \(digests)"
-                case .members, .wanted, .uploads: nil
+                case .members, .wanted, .uploads, .upload: nil
                 }
             if let line { heard.withLock { $0.append(line) } }
         }

@@ -45,5 +45,7 @@ struct Flow {
     var isQueued = false
     var isServed = false
     var isReady = false
+    /// Its source's planner was told that it is being sent.
+    var isSending = false
     var isOver = false
 }

@@ -66,8 +66,28 @@ extension Simulation {
     mutating func serve(_ begun: [Int32]) {
         for index in begun {
             flows[Int(index)].isServed = true
+            changed(Int(index), .sending)
             makeReady(Int(index))
         }
+    }
+
+    /// A flow is being sent from now on, or no more.
+    private mutating func changed(_ index: Int, _ change: SwarmUpload) {
+        guard flows[index].source >= 0, flows[index].isSending != (change == .sending) else { return }
+        flows[index].isSending = change == .sending
+        uploadNews.append((Int32(index), change))
+    }
+
+    /// The sources' planners hear of their uploads' changes.
+    mutating func tellUploads() {
+        guard !uploadNews.isEmpty else { return }
+        for (index, change) in uploadNews {
+            let flow = flows[Int(index)]
+            let model = Int(plannerModel[Int(flow.planner)])
+            guard let planner = plannerOf(node: Int(flow.source), model: model) else { continue }
+            tell(planner, .upload(change, to: SwarmPeer(Int(flow.destination)), block: Int(flow.block)))
+        }
+        uploadNews.removeAll(keepingCapacity: true)
     }
 
     mutating func refused(_ index: Int) {
@@ -90,11 +110,15 @@ extension Simulation {
             if flow.source >= 0, flow.isServed, !flow.isReady, !flow.isOver, flow.sent < UInt8(parameters.segments),
                 flow.sent >= available(flow)
             {
+                changed(index, .resting)
                 serve(nodes[Int(flow.source)].queue.pause(Int32(index)))
             }
             return
         }
-        if flows[index].source >= 0 { nodes[Int(flows[index].source)].queue.resume(Int32(index)) }
+        if flows[index].source >= 0 {
+            nodes[Int(flows[index].source)].queue.resume(Int32(index))
+            changed(index, .sending)
+        }
         flows[index].isReady = true
         let source = Int(flows[index].source)
         if source < 0 {
@@ -219,6 +243,7 @@ extension Simulation {
             nodes[destination].incoming.removeLast()
         }
         breakRelays(of: flow)
+        changed(index, Int(flow.delivered) == parameters.segments ? .sent : .resting)
         if flow.source >= 0, flow.isQueued {
             let source = Int(flow.source)
             let before = nodes[source].queue.load

@@ -34,6 +34,8 @@ public struct Simulation {
     var random: SwarmRandom
     var members: [SwarmMembers] = []
     var alive: [Int] = []
+    /// Changes of uploads that the sources' planners have yet to hear of.
+    var uploadNews: [(flow: Int32, change: SwarmUpload)] = []
     var steps: [(inout Simulation) -> Void] = []
     var unfinished = 0
 
@@ -101,6 +103,7 @@ public struct Simulation {
         case .declined: if nodes[Int(plannerNode[first])].isAlive { tell(first, .declined(SwarmPeer(second))) }
         case .step: steps[first](&self)
         }
+        tellUploads()
     }
 
     private mutating func finish() {

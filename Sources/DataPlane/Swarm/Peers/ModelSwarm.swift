@@ -26,6 +26,8 @@ public final class ModelSwarm: Sendable {
         case wanted(block: Int, by: SwarmPeer)
         /// Peers' requests served and waiting on this node.
         case uploads(Int)
+        /// A request of a peer began to be served, paused, or ended.
+        case upload(SwarmUpload, to: SwarmPeer, block: Int)
     }
 
     public let shared: SharedModel
@@ -49,6 +51,8 @@ public final class ModelSwarm: Sendable {
     private struct State {
         var members: [PeerAddress: Member] = [:]
         var addresses: [PeerAddress] = []
+        /// By the address that requests come from; of several nodes at one address, the first.
+        var peersByHost: [String: SwarmPeer] = [:]
         var own: PeerAddress?
         var candidates: Set<PeerAddress> = []
         var hasStarted = false
@@ -304,6 +308,7 @@ public final class ModelSwarm: Sendable {
             state.addresses.append(address)
         }
         state.members[address] = member
+        if state.peersByHost[address.host] == nil { state.peersByHost[address.host] = member.peer }
         return member
     }
 
@@ -411,10 +416,16 @@ public final class ModelSwarm: Sendable {
     // MARK: From the server
 
     func wanted(_ block: Int, by host: String?) {
-        guard let host, let peer = state.withLock({ $0.members.values.first { $0.address.host == host }?.peer }) else {
-            return
-        }
-        input.yield(.wanted(block: block, by: peer))
+        if let peer = peer(at: host) { input.yield(.wanted(block: block, by: peer)) }
+    }
+
+    func upload(_ change: SwarmUpload, to host: String?, block: Int) {
+        if let peer = peer(at: host) { input.yield(.upload(change, to: peer, block: block)) }
+    }
+
+    private func peer(at host: String?) -> SwarmPeer? {
+        guard let host else { return nil }
+        return state.withLock { $0.peersByHost[host] }
     }
 
     func loadChanged(_ load: Int) { input.yield(.uploads(load)) }

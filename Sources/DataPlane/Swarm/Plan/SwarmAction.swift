@@ -33,6 +33,8 @@ public enum SwarmStoreReason: String, Sendable, CaseIterable {
     case owner
     /// The owner is dead, and this node is next in line.
     case ownerDead
+    /// The node that was to read the block is slow, and handed its turn over to this one.
+    case handedOver
     /// The owner lives but did not read the block in time, and this node is next in line. Counts against the budget.
     case ownerLate
     /// A reader here waited past the deadline although others hold the block. Counts against the budget.

@@ -43,10 +43,22 @@ public enum SwarmEvent: Sendable {
     case wanted(block: Int, by: SwarmPeer)
     /// Peers' requests that are served or waiting here now. Report every change.
     case uploads(Int)
+    /// A request of a peer began to be served, paused, or ended. Tells the planner how fast this node's uplink is.
+    case upload(SwarmUpload, to: SwarmPeer, block: Int)
     /// The store asks for less (503, Retry-After, x-oss-qos-delay-time): no new reads before that time.
     case storeThrottled(until: SwarmInstant)
     /// The time asked for with ``SwarmAction/tick(at:)`` has come.
     case tick
+}
+
+/// A change of one request that a node serves.
+public enum SwarmUpload: Sendable, Equatable {
+    /// The node sends its bytes from now on.
+    case sending
+    /// The node does not send its bytes any more: it waits for bytes that are arriving, or the request broke off.
+    case resting
+    /// The node has sent all bytes of the block.
+    case sent
 }
 
 /// Why a fetch ended without its block.

@@ -4,9 +4,9 @@
 ///     map    = head, gossip, load, arriving count, arriving list, capacity,
 ///              bitmap (capacity/8 bytes, rounded up, bit 0 first)
 ///     delta  = head, counts, gossip, load, held list, arriving list, (with flag 2: lost count, lost list),
-///              (with flag 8: number of blocks held)
-///     head   = one byte. High four bits: 2 a delta, 3 a map. Low four, flags: 1 holds everything, 2 lost list,
-///              4 the gossip's full age, 8 number held
+///              (with flag 8: number of blocks held), (in a delta that hands blocks over: count, list)
+///     head   = one byte. High four bits: 2 a delta, 3 a map, 4 a delta that hands blocks over. Low four, flags:
+///              1 holds everything, 2 lost list, 4 the gossip's full age, 8 number held
 ///     counts = two of four bits in one byte, held in the high one; 15: the full number follows as a varint,
 ///              held's first
 ///     gossip = watermark, counts of the bytes of `beyond` and `claimed`, those bytes (bit 0 first, trailing zero
@@ -57,8 +57,8 @@ extension SwarmDelta {
     public func encoded() -> [UInt8] {
         var out = [
             MessageHead(
-                kind: .delta, isFull: isFull, hasLost: !lost.isEmpty, hasFullAge: gossip.fullAge != nil,
-                hasHeldCount: heldCount != nil
+                kind: handed.isEmpty ? .delta : .handover, isFull: isFull, hasLost: !lost.isEmpty,
+                hasFullAge: gossip.fullAge != nil, hasHeldCount: heldCount != nil
             ).byte
         ]
         Varint.append(counts: held.count, arriving.count, to: &out)
@@ -71,13 +71,17 @@ extension SwarmDelta {
             Varint.append(list: lost, from: gossip.watermark, to: &out)
         }
         if let heldCount { Varint.append(heldCount, to: &out) }
+        if !handed.isEmpty {
+            Varint.append(handed.count, to: &out)
+            Varint.append(list: handed, from: gossip.watermark, to: &out)
+        }
         return out
     }
 
     /// Takes a complete delta, with block numbers below `blockCount` only, from the front; nil for anything else.
     package init?(readingFrom bytes: inout ArraySlice<UInt8>, blockCount: Int) {
         var input = Varint.Reader(bytes)
-        guard let byte = input.byte(), let head = MessageHead(byte), head.kind == .delta,
+        guard let byte = input.byte(), let head = MessageHead(byte), head.kind != .map,
             let (heldCount, arrivingCount) = input.counts(),
             let gossip = SwarmGossip(reading: &input, limit: blockCount, hasFullAge: head.hasFullAge),
             let load = input.number(),
@@ -94,6 +98,11 @@ extension SwarmDelta {
         if head.hasHeldCount {
             guard let count = input.number(), count <= blockCount else { return nil }
             self.heldCount = count
+        }
+        if head.kind == .handover {
+            guard let count = input.number(), let list = input.list(count, from: gossip.watermark, limit: blockCount)
+            else { return nil }
+            handed = list
         }
         isFull = head.isFull
         bytes = input.rest
@@ -150,6 +159,8 @@ package struct MessageHead: Equatable {
         // The kind serves as the version too: another layout takes another number.
         case delta = 2
         case map = 3
+        /// A delta that hands blocks over.
+        case handover = 4
     }
 
     package let kind: Kind

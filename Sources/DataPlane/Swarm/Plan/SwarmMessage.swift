@@ -51,6 +51,8 @@ public struct SwarmDelta: Sendable, Equatable {
     /// Neither held nor arriving any more.
     public var lost: [Int]
     public var load: Int
+    /// The sender is slow: the receiver is to read these blocks from the store in the sender's stead.
+    public var handed: [Int] = []
     /// The sender holds every block now. It does not announce blocks that the neighbour holds already.
     public var isFull = false
     /// The number of blocks that the sender holds, sent now and then, for people.

@@ -5,6 +5,7 @@ extension SwarmPlanner {
     mutating func fill(at now: SwarmInstant) {
         guard !ledger.isSatisfied else { return }
         if !demands.isEmpty { serveDemands(at: now) }
+        readAgain(at: now)
         readWanted(at: now)
         readOwned(at: now)
         guard configuration.prefetches || !demands.isSoonEmpty else { return }

@@ -21,6 +21,8 @@ extension SwarmPlanner {
             fetches.measured(took)
             neighbours.measured(took / Double(record.queue), at: peer)
             reputations.served(peer)
+        } else {
+            turns.owes(record.block)
         }
         hold(record.block, at: now)
     }
@@ -112,6 +114,7 @@ extension SwarmPlanner {
         neighbours.measureQueues()
         connectMore(at: now)
         skipSilent(at: now)
+        watchPace(at: now)
         guard !ledger.isSatisfied else { return }
         watchFetches(at: now)
         arrivals.watchStarvation(unused: budget - turns.budgetUsed, at: now)
@@ -168,6 +171,7 @@ extension SwarmPlanner {
         let inFlight = Double(fetches.records.count * configuration.blockBytes)
         let drain = arrivals.bestRate > 0 ? inFlight / max(arrivals.rate, arrivals.bestRate / 4) : 0
         let learnt = arrivals.learntPatience
+        for record in fetches.records where isHopeless(record) { cancel(record.id, at: now) }
         for record in fetches.records {
             // A fetch that was given up took its peer's other fetches with it.
             guard fetches.isInFlight(record.id) else { continue }
@@ -203,6 +207,14 @@ extension SwarmPlanner {
             fetches.spendHedge()
             beginPeer(record.block, other, urgent: true, at: now)
         }
+    }
+
+    /// Whether the peer has sent less than half of the block and has far too long a queue, as one with a slow uplink
+    /// says of itself. The fetch would take a place that a quicker peer's fetch could have.
+    private func isHopeless(_ record: SwarmFetchRecord) -> Bool {
+        guard record.bytes * 2 < configuration.blockBytes, let peer = record.peer, let slot = neighbours.slot(of: peer)
+        else { return false }
+        return neighbours[slot].load >= 4 * max(configuration.longestQueue, fastFetches, neighbours.meanQueue)
     }
 
     /// Nothing arrives and no neighbour offers anything: asks owners for blocks that exist somewhere.

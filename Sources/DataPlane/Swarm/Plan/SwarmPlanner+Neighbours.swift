@@ -113,6 +113,7 @@ extension SwarmPlanner {
             return
         }
         reputations.disconnected(peer, at: now)
+        turns.takeBack(from: peer)
         for record in fetches.records where record.peer == peer { drop(record.id, at: now) }
         findOwned(at: now)
         connectMore(at: now)
@@ -122,6 +123,7 @@ extension SwarmPlanner {
     /// elsewhere. The peer may come back later.
     mutating func discredit(_ peer: SwarmPeer, until: SwarmInstant, at now: SwarmInstant) {
         reputations.discredit(peer, until: until)
+        turns.takeBack(from: peer)
         if let slot = neighbours.slot(of: peer) {
             if neighbours[slot].isConnected { actions.append(.disconnect(peer)) }
             forgetBlocks(of: slot)
@@ -154,11 +156,12 @@ extension SwarmPlanner {
         }
         for block in delta.arriving { arriving(block, slot: slot) }
         for block in delta.held { held(block, slot: slot, at: now) }
-        if let count = delta.heldCount { neighbours.counts(count, at: slot) }
+        if let count = delta.heldCount { neighbours.counts(count, at: slot, now) }
         if delta.isFull, !neighbours[slot].blocks.isFull {
             for block in 0..<configuration.blockCount { held(block, slot: slot, at: now) }
         }
         heard(load: delta.load, gossip: delta.gossip, slot: slot, at: now)
+        handed(delta.handed, by: slot, at: now)
     }
 
     private mutating func heard(load: Int, gossip: SwarmGossip, slot: Int, at now: SwarmInstant) {

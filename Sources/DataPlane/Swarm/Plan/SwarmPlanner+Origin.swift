@@ -87,7 +87,8 @@ extension SwarmPlanner {
             let owner =
                 anyDead
                 ? members.owner(of: block, skipping: { reputations.isDead($0, at: now) }) : members.owner(of: block)
-            if owner == me { owned.append(Int32(position)) }
+            let isMine = owner == me && turns.handedOver[block] == nil
+            if isMine || turns.taken.contains(block) { owned.append(Int32(position)) }
             position += 1
         }
     }
@@ -124,7 +125,9 @@ extension SwarmPlanner {
                 continue
             }
             guard reading.holes(before: position, limit: window) < window, mayReadStore(at: now) else { return }
-            let reason: SwarmStoreReason = members.owner(of: block) == configuration.me ? .owner : .ownerDead
+            let reason: SwarmStoreReason =
+                members.owner(of: block) == configuration.me
+                ? .owner : turns.taken.contains(block) ? .handedOver : .ownerDead
             beginStore(block, reason, at: now)
             cursor += 1
             isPrefix = false

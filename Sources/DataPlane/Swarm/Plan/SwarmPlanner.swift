@@ -58,6 +58,9 @@ public struct SwarmPlanner: Sendable {
     var imports: SwarmZoneImports
     var news = SwarmNews()
     var arrivals: SwarmArrivals
+    var uplink = SwarmUplink()
+    /// Blocks a nanosecond that nodes usually get.
+    var usualPace = 0.0
 
     /// When this node last looked for blocks with too few holders.
     var scarceLook: SwarmInstant = 0
@@ -87,7 +90,7 @@ public struct SwarmPlanner: Sendable {
     /// The blocks that this node holds: the body of ``SwarmAction/sendMap(to:)``.
     public var map: SwarmMap {
         SwarmMap(
-            blocks: ledger.have, arriving: configuration.relays ? arrivingHere() : [], load: news.uploads,
+            blocks: ledger.have, arriving: configuration.relays ? arrivingHere() : [], load: news.load,
             gossip: gossip(at: lastUpkeep))
     }
 
@@ -151,6 +154,9 @@ public struct SwarmPlanner: Sendable {
                 turns.want(block)
             }
         case .uploads(let count): news.setUploads(count)
+        case .upload(let change, let peer, let block):
+            uploaded(change, to: peer, block: block, at: now)
+            return actions
         case .storeThrottled(let until): turns.throttle(until: until)
         case .tick: nextTick = .max
         }
@@ -210,6 +216,7 @@ public struct SwarmPlanner: Sendable {
         neighbours.checkInvariants()
         demands.checkInvariants()
         imports.checkInvariants()
+        uplink.checkInvariants()
         news.checkInvariants(have: ledger.have)
         turns.checkInvariants(exists: reading.exists)
         var giving = [Int](repeating: 0, count: configuration.blockCount)

@@ -50,6 +50,7 @@ extension SwarmFill {
             isWantedElsewhere(block)
             hand(.plan(.wanted(block: block, by: peer)))
         case .uploads(let load): hand(.plan(.uploads(load)))
+        case .upload(let change, let peer, let block): hand(.plan(.upload(change, to: peer, block: block)))
         }
     }
 

@@ -49,7 +49,7 @@ package enum ControlFrame: Sendable {
         case .map:
             guard let map = SwarmMap(readingFrom: &rest, blockCount: blockCount) else { throw .frame }
             return .map(map, digests: try digests(in: rest, count: map.blocks.count))
-        case .delta:
+        case .delta, .handover:
             guard let delta = SwarmDelta(readingFrom: &rest, blockCount: blockCount) else { throw .frame }
             return .delta(delta, digests: try digests(in: rest, count: delta.held.count))
         }

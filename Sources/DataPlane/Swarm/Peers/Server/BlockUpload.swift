@@ -3,6 +3,7 @@ internal import Glibc
 internal import NIOCore
 internal import NIOHTTP1
 internal import NIOPosix
+internal import SwarmPlan
 
 /// Answers one request for bytes of a file: waits for blocks that are arriving and passes them on as they come, as
 /// ``UploadMachine`` decides.
@@ -23,6 +24,8 @@ final class BlockUpload: @unchecked Sendable {
     private var machine: UploadMachine
     private var opened: OpenedFile?
     private var queued: UInt64?
+    /// The planner was told that the first block of the range is being sent.
+    private var isSending = false
     private var ended: (@Sendable (UploadMachine.Outcome) -> Void)?
     /// Counts ``lookLater(_:_:)``, so that of the timer and the bytes only the first one goes on.
     private var turn = 0
@@ -61,9 +64,15 @@ final class BlockUpload: @unchecked Sendable {
             case .tellWanted: model.wanted(firstBlock, by: peer)
             case .lookLater(let pause): lookLater(pause, awaited)
             case .queue: enqueue()
-            case .open: carryOut(open() ? machine.opened() : machine.notOpened())
-            case .pause: if let queued { server.pauseUpload(queued) }
-            case .resume: if let queued { server.resumeUpload(queued) }
+            case .open:
+                changed(.sending)
+                carryOut(open() ? machine.opened() : machine.notOpened())
+            case .pause:
+                changed(.resting)
+                if let queued { server.pauseUpload(queued) }
+            case .resume:
+                if let queued { server.resumeUpload(queued) }
+                changed(.sending)
             case .send(let bytes): send(bytes)
             case .look: look()
             case .end(let outcome): end(outcome)
@@ -75,9 +84,18 @@ final class BlockUpload: @unchecked Sendable {
         let ended = self.ended
         self.ended = nil
         opened = nil
+        changed(outcome == .sent ? .sent : .resting)
         if let queued { server.uploadEnded(queued) }
         queued = nil
         ended?(outcome)
+    }
+
+    /// The planner measures by this how fast the uplink is. Peers ask for one block at a time.
+    private func changed(_ change: SwarmUpload) {
+        guard isSending != (change == .sending) else { return }
+        isSending = change == .sending
+        let block = model.shared.layout.blocks(file: file, range: range.lowerBound..<range.lowerBound + 1).lowerBound
+        model.upload(change, to: peer, block: block)
     }
 
     private func isAbsent(_ block: Int) -> Bool {

@@ -105,8 +105,20 @@ package struct SwarmNeighbours: Sendable {
         list[slot].hasMap = false
     }
 
+    /// It has handed turns over to this node.
+    package mutating func isSlow(_ slot: Int) { list[slot].isSlow = true }
+
     /// The number of blocks that it says it holds.
-    package mutating func counts(_ held: Int, at slot: Int) { list[slot].heldCount = held }
+    package mutating func counts(_ held: Int, at slot: Int, _ now: SwarmInstant) {
+        list[slot].heldCount = held
+        if held < blockCount { list[slot].pace.counts(held, at: now) }
+    }
+
+    /// The middle one of the neighbours' paces and this node's own, of two the higher one; 0: too few are known.
+    package func usualPace(own: Double) -> Double {
+        let known = (list.map(\.pace.best) + [own]).filter { $0 > 0 }.sorted()
+        return known.count * 2 > list.count ? known[known.count / 2] : 0
+    }
 
     /// The end of each message: its sender lives, and has so many requests.
     package mutating func heard(_ slot: Int, load: Int, at now: SwarmInstant) {
@@ -150,7 +162,11 @@ package struct SwarmNeighbours: Sendable {
         }
     }
 
-    package mutating func measureQueues() { meanQueue = list.reduce(0) { $0 + $1.queue } / max(1, list.count) }
+    /// Without the longest queue: one slow neighbour does not make queues long everywhere.
+    package mutating func measureQueues() {
+        let longest = list.reduce(0) { max($0, $1.queue) }
+        meanQueue = (list.reduce(0) { $0 + $1.queue } - longest) / max(1, list.count - 1)
+    }
 
     /// Nanoseconds until a request sent now would bring its block.
     package func cost(_ slot: Int) -> Double {
@@ -188,6 +204,10 @@ package struct SwarmNeighbour: Sendable {
     package fileprivate(set) var blocks: BlockSet
     /// The number of blocks that it says it holds.
     package fileprivate(set) var heldCount = 0
+    /// How fast that number grows.
+    package fileprivate(set) var pace = SwarmPace()
+    /// It has handed turns over to this node.
+    package fileprivate(set) var isSlow = false
     package fileprivate(set) var arriving: [Int32] = []
     package fileprivate(set) var lastHeard: SwarmInstant
     package fileprivate(set) var lastTold: SwarmInstant = 0

@@ -10,6 +10,8 @@ package struct SwarmNews: Sendable {
     package private(set) var pending = SwarmDelta()
     /// Requests of peers that are served or waiting here.
     package private(set) var uploads = 0
+    /// This node's uplink is so many times slower than others.
+    private var slowness = 1.0
     /// The next message goes to all neighbours, full holders too: this node has become complete, or has lost a block.
     private var isForEach = false
     private var announcedLoad = 0
@@ -51,6 +53,11 @@ package struct SwarmNews: Sendable {
     }
 
     package mutating func setUploads(_ count: Int) { uploads = count }
+    package mutating func setSlowness(_ slowness: Double) { self.slowness = slowness }
+
+    /// The load that neighbours are told, in requests of a good uplink. One more than there are at a slow uplink, which
+    /// is not to be asked even when it is idle.
+    package var load: Int { slowness > 1 ? Int(Double(uploads + 1) * slowness) : uploads }
 
     // MARK: When it is told
 
@@ -62,10 +69,10 @@ package struct SwarmNews: Sendable {
     ) -> SwarmInstant {
         if isPressing || !isEmpty { return lastAnnounced + interval }
         // The other nodes need to know soon that an uplink is about to be idle.
-        if uploads < announcedLoad, uploads <= configuration.idleLoad {
+        if load < announcedLoad, load <= configuration.idleLoad {
             return lastAnnounced + configuration.loadInterval
         }
-        if abs(uploads - announcedLoad) >= 2 { return lastAnnounced + configuration.loadInterval * 5 }
+        if abs(load - announcedLoad) >= 2 { return lastAnnounced + configuration.loadInterval * 5 }
         return lastAnnounced + configuration.heartbeat
     }
 
@@ -84,14 +91,14 @@ package struct SwarmNews: Sendable {
         isArriving: (Int) -> Bool
     ) -> Message {
         let isForAll =
-            isPressing || pending.isFull || !pending.lost.isEmpty || uploads != announcedLoad && uploads <= idleLoad
+            isPressing || pending.isFull || !pending.lost.isEmpty || load != announcedLoad && load <= idleLoad
         var message = Message(delta: pending, isForEach: isForEach, isForAll: isForAll)
         pending = SwarmDelta()
         lastAnnounced = now
-        announcedLoad = uploads
+        announcedLoad = load
         isForEach = false
         message.delta.arriving.removeAll { !isArriving($0) }
-        message.delta.load = uploads
+        message.delta.load = load
         message.delta.gossip = gossip
         if now >= lastCounted + .seconds(1) {
             lastCounted = now

@@ -3,6 +3,7 @@
 /// ### Invariants
 /// - `owned` ascends.
 /// - Some node holds the block of each owned position before `cursor`.
+/// - No block is both taken from another node and handed over.
 package struct SwarmStoreTurns: Sendable {
     /// Positions of the blocks that this node is to read.
     package private(set) var owned: [Int32] = []
@@ -15,6 +16,16 @@ package struct SwarmStoreTurns: Sendable {
     /// The store wants no reads before this time.
     package private(set) var throttledUntil: SwarmInstant = 0
     private var wanted: [Int] = []
+    /// Blocks of other nodes that this node is to read in their stead.
+    package private(set) var taken: Set<Int> = []
+    /// Blocks that this node was to read and that another one reads in its stead.
+    package private(set) var handedOver: [Int: SwarmPeer] = [:]
+    /// Blocks that this node is to read again.
+    private var again: [SwarmSlowHolder] = []
+    /// Blocks that were to be read again so far.
+    private var againCount = 0
+    /// Blocks that this node read and has not passed on yet.
+    package private(set) var owed: Set<Int> = []
 
     package init() {}
 
@@ -42,10 +53,54 @@ package struct SwarmStoreTurns: Sendable {
         return wanted
     }
 
+    // MARK: Turns handed over
+
+    /// This node is to read the block in another node's stead. The caller deals the turns anew.
+    package mutating func take(_ block: Int) {
+        taken.insert(block)
+        handedOver[block] = nil
+    }
+
+    /// The peer reads the block in this node's stead. The caller deals the turns anew.
+    package mutating func handOver(_ block: Int, to peer: SwarmPeer) {
+        handedOver[block] = peer
+        taken.remove(block)
+        owed.remove(block)
+    }
+
+    /// The peer is gone: this node has those turns again. The caller deals the turns anew.
+    package mutating func takeBack(from peer: SwarmPeer) {
+        handedOver = handedOver.filter { $0.value != peer }
+    }
+
+    /// A slow node has read the block and cannot pass it on. This node reads it again, unless it was to do so with
+    /// `limit` blocks before.
+    package mutating func readAgain(_ block: Int, insteadOf holder: SwarmPeer, atMost limit: Int) {
+        guard againCount < limit, !again.contains(where: { $0.block == block }) else { return }
+        againCount += 1
+        again.append(SwarmSlowHolder(block: block, holder: holder))
+    }
+    package mutating func takeAgain() -> [SwarmSlowHolder] {
+        defer { again.removeAll(keepingCapacity: true) }
+        return again
+    }
+    package mutating func readLater(_ blocks: [SwarmSlowHolder]) { again += blocks }
+
+    /// This node has read the block, and nobody has it from here yet.
+    package mutating func owes(_ block: Int) { owed.insert(block) }
+    package mutating func passedOn(_ block: Int) { owed.remove(block) }
+
     /// Stops the program where an invariant does not hold. For tests and the simulator.
     package func checkInvariants(exists: BlockSet) {
         precondition(zip(owned, owned.dropFirst()).allSatisfy { $0 < $1 }, "owned positions do not ascend")
+        precondition(taken.isDisjoint(with: handedOver.keys), "a turn is taken and handed over")
         precondition(cursor <= owned.count, "cursor \(cursor) is past \(owned.count) positions")
         precondition(owned[..<cursor].allSatisfy { exists.contains(Int($0)) }, "an owned position was passed unread")
     }
+}
+
+/// A block that a slow node has read and cannot pass on.
+package struct SwarmSlowHolder: Sendable, Equatable {
+    package let block: Int
+    package let holder: SwarmPeer
 }
