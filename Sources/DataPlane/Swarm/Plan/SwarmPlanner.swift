@@ -23,8 +23,8 @@
 /// Five machines keep what it knows, each with its own invariants: who can give each block (``SwarmLedger``), how far
 /// the swarm has read (``SwarmReading``), the fetches in flight (``SwarmFetches``), the neighbours
 /// (``SwarmNeighbours``) and the readers' demands (``SwarmDemands``). Smaller values keep the peers' reputations, news
-/// of full holders, turns at the store, imports into the zone, news for neighbours, and rates. The machines know
-/// nothing of each other; the extensions of this type decide, and tell each machine what concerns it.
+/// of full holders, turns at the store, imports into the zone, news for neighbours, rates, and this node's uplink. The
+/// machines know nothing of each other; the extensions of this type decide, and tell each machine what concerns it.
 ///
 /// An event costs time in proportion to the neighbours, not to the blocks or members. A change of members costs one
 /// pass over the blocks. All randomness comes from ``SwarmPlannerConfiguration/seed``.
@@ -34,7 +34,7 @@
 ///   ``SwarmPlannerConfiguration/hedgeBudget``).
 /// - A fetch goes to a peer that announced the block, or to the block's owner.
 /// - The store is not read for a block that some live neighbour holds, except for a reader past its deadline (within
-///   the budget) and as the last resort.
+///   the budget), in the stead of a holder that says it cannot pass the block on, and as the last resort.
 public struct SwarmPlanner: Sendable {
     public let configuration: SwarmPlannerConfiguration
 
