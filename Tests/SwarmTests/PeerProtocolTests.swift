@@ -82,4 +82,12 @@ import Testing
             #expect(PeerSource(text) == nil, "\(text)")
         }
     }
+
+    @Test func `an introduction says whether turns may be handed over, which an older agent does not`() throws {
+        let older = ["X-ModelCache-Node": "a", "X-ModelCache-Zone": "z"]
+        #expect(try #require(PeerIntroduction(reading: { older[$0] })).takesTurns == false)
+        let own = Dictionary(uniqueKeysWithValues: older.map { ($0, $1) } + [("X-ModelCache-Turns", "taken")])
+        let read = try #require(PeerIntroduction(reading: { own[$0] }))
+        #expect(read.takesTurns && Dictionary(uniqueKeysWithValues: read.headers) == own)
+    }
 }

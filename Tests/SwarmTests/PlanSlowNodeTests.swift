@@ -80,8 +80,11 @@ import Testing
     }
 
     /// A node that gets a block a second while its three neighbours get ten, and what it does meanwhile.
-    private func slowNode() -> (planner: SwarmPlanner, actions: [SwarmAction], now: SwarmInstant) {
+    private func slowNode(
+        older: [SwarmPeer] = []
+    ) -> (planner: SwarmPlanner, actions: [SwarmAction], now: SwarmInstant) {
         var (planner, actions) = PlanPlannerTests.connected(4, blocks: Self.blocks)
+        for peer in older { actions += planner.handle(.takesNoTurns(peer), at: 0) }
         var all = actions
         var now: SwarmInstant = 0
         for step in 1...60 {
@@ -114,6 +117,11 @@ import Testing
         let back = handed(planner.handle(.disconnected(SwarmPeer(1)), at: now + 1) + planner.handle(.tick, at: now + .milliseconds(150)))
         #expect(Set(back.values.joined()).isSuperset(of: shares[SwarmPeer(1)] ?? []) && back[SwarmPeer(1)] == nil)
         planner.checkInvariants()
+    }
+
+    @Test func `older agents, which know no such message, are handed no turns`() {
+        #expect(Set(handed(slowNode(older: [SwarmPeer(2)]).actions).keys) == [SwarmPeer(1), SwarmPeer(3)])
+        #expect(handed(slowNode(older: [SwarmPeer(1), SwarmPeer(2), SwarmPeer(3)]).actions).isEmpty)
     }
 
     @Test func `a node reads what a slow one handed over, in the common order, and again what only that one holds`() throws {

@@ -16,6 +16,8 @@ public final class ModelSwarm: Sendable {
         /// This node included. The first one is the start.
         case members([SwarmMember])
         case connected(SwarmPeer)
+        /// Follows ``connected(_:)``: an older agent, which does not know messages that hand turns over.
+        case takesNoTurns(SwarmPeer)
         case disconnected(SwarmPeer)
         /// It lives, but took no control connection.
         case declined(SwarmPeer)
@@ -47,6 +49,7 @@ public final class ModelSwarm: Sendable {
         var isListed = false
         /// As it said last.
         var zone = ""
+        var takesTurns = false
     }
     private struct State {
         var members: [PeerAddress: Member] = [:]
@@ -148,7 +151,7 @@ public final class ModelSwarm: Sendable {
             guard let self else { return nil }
             let link = self.link(channel, to: address, isOutgoing: true)
             guard other?.node != self.introduction.node, self.keep(link, other) else { return nil }
-            self.input.yield(.connected(peer))
+            self.tellConnected(address)
             return link
         } ended: { [weak self] link, refusal in
             guard let self else { return }
@@ -250,6 +253,7 @@ public final class ModelSwarm: Sendable {
             member.isPresent = true
             let hasMoved = other.map { $0.zone != member.zone } ?? false
             member.zone = other?.zone ?? member.zone
+            member.takesTurns = other?.takesTurns ?? false
             state.members[link.peer] = member
             return (true, former, hasMoved && state.hasStarted)
         }
@@ -268,7 +272,13 @@ public final class ModelSwarm: Sendable {
 
     /// After the answer's head is written.
     func linkOpened(_ link: ControlLink) {
-        if let peer = state.withLock({ $0.members[link.peer]?.peer }) { input.yield(.connected(peer)) }
+        tellConnected(link.peer)
+    }
+
+    private func tellConnected(_ address: PeerAddress) {
+        guard let member = state.withLock({ $0.members[address] }) else { return }
+        input.yield(.connected(member.peer))
+        if !member.takesTurns { input.yield(.takesNoTurns(member.peer)) }
     }
 
     func linkEnded(_ link: ControlLink) {

@@ -9,6 +9,8 @@ public enum SwarmEvent: Sendable {
     /// The control connection to `peer` is open, from either side. The planner responds with
     /// ``SwarmAction/sendMap(to:)``.
     case connected(SwarmPeer)
+    /// The peer of an open control connection is an older agent: it is never sent ``SwarmDelta/handed``.
+    case takesNoTurns(SwarmPeer)
     /// The control connection to `peer` ended, was refused, or could not be opened within a second.
     /// Its fetches count as failed; do not report them one by one.
     case disconnected(SwarmPeer)

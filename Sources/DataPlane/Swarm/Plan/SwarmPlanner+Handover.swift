@@ -36,7 +36,7 @@ extension SwarmPlanner {
         guard members.count > 1, usualPace > 0 else { return }
         guard uplink.isSlow || own > 0 && own < usualPace * Self.slowPace else { return }
         let quick = neighbours.list.filter {
-            $0.isConnected && $0.hasMap && !$0.isSlow && isQuick($0.peer)
+            $0.isConnected && $0.hasMap && $0.takesTurns && !$0.isSlow && isQuick($0.peer)
                 && now < $0.lastHeard + configuration.silence && !reputations.isBanned($0.peer, at: now)
         }
         guard !quick.isEmpty else { return }

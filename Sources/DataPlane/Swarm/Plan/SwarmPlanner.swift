@@ -133,6 +133,7 @@ public struct SwarmPlanner: Sendable {
             adopt(members, at: now)
         case .members(let members): adopt(members, at: now)
         case .connected(let peer): connected(peer, at: now)
+        case .takesNoTurns(let peer): if let slot = neighbours.slot(of: peer) { neighbours.takesNoTurns(slot) }
         case .disconnected(let peer): disconnected(peer, at: now)
         case .declined(let peer): declined(peer, at: now)
         case .peerMap(let peer, let map): heard(map, from: peer, at: now)

@@ -28,6 +28,7 @@ extension SwarmFill {
                 for input in waited { take(input) }
             }
         case .connected(let peer): hand(.plan(.connected(peer)))
+        case .takesNoTurns(let peer): hand(.plan(.takesNoTurns(peer)))
         case .declined(let peer): hand(.plan(.declined(peer)))
         case .disconnected(let peer):
             announced[peer] = nil

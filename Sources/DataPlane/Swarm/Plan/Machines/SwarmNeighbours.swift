@@ -105,6 +105,9 @@ package struct SwarmNeighbours: Sendable {
         list[slot].hasMap = false
     }
 
+    /// Its agent does not know that turns can be handed over.
+    package mutating func takesNoTurns(_ slot: Int) { list[slot].takesTurns = false }
+
     /// It has handed turns over to this node.
     package mutating func isSlow(_ slot: Int) { list[slot].isSlow = true }
 
@@ -208,6 +211,7 @@ package struct SwarmNeighbour: Sendable {
     package fileprivate(set) var pace = SwarmPace()
     /// It has handed turns over to this node.
     package fileprivate(set) var isSlow = false
+    package fileprivate(set) var takesTurns = true
     package fileprivate(set) var arriving: [Int32] = []
     package fileprivate(set) var lastHeard: SwarmInstant
     package fileprivate(set) var lastTold: SwarmInstant = 0
