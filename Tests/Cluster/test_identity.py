@@ -208,7 +208,7 @@ def test_a_role_withdrawn_during_a_fill_is_named_and_complete_files_stay(cluster
     def names(text):
         return ROLE in text and "EntityNotExist.Role" in text
     # At once for who asks; as a condition when the Job has given up.
-    wait_until(lambda: names(installation.plugin("why", "cut", "-n", SPACE, check=False)), "`why` names the role and why STS refuses it", every=1)
+    wait_until(lambda: names(installation.plugin("why", "cut", "-n", SPACE, check=False)), "`why` names the role and why STS refuses it", every=0.3)
     status = model.wait(lambda status: any(names(one["message"]) for one in status["conditions"]), "so does a condition")
     assert condition(status, "Ready")["status"] == "False"
     left = model.digests("node-1")

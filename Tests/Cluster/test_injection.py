@@ -161,7 +161,7 @@ def test_musl_static_and_old_glibc_images(pods, gemma, digest):
     pods.create(reader("old-glibc-stream", "old-glibc", node="node-2"))
     whole = f"{paths.gemma().stat().st_size} bytes"
     for name in ("musl-wait", "static-wait", "musl-stream", "static-stream"):
-        wait_until(lambda: whole in pods.log(name, "-c", "reader"), lambda: f"{name} read the model: {pods.log(name)} {pods.events(name)}")
+        wait_until(lambda: whole in pods.log(name, "reader"), lambda: f"{name} read the model: {pods.log(name)} {pods.events(name)}")
     assert "glibc" in pods.log("musl-stream"), pods.log("musl-stream")
     wait_until(lambda: digest in pods.log("old-glibc-stream"), lambda: f"the old glibc read the model: {pods.log('old-glibc-stream')}")
     for name in ("musl-wait", "static-wait", "musl-stream", "static-stream", "old-glibc-stream"):
@@ -215,6 +215,7 @@ def test_a_drained_node_and_a_restarted_agent_in_the_middle_of_a_load(cluster, i
     cluster.kubectl("uncordon", "node-1", node)
     name, node = second["metadata"]["name"], second["spec"]["nodeName"]
     installation.delete_agent(node)
+    slow.lift_limit()
     cluster.wait_for_pod(SPACE, name)
     assert pods.status(name)["restartCount"] == 0, pods.log(name)
     assert "Paris" in say(pods.get(name)["status"]["podIP"])
@@ -261,20 +262,20 @@ def test_a_node_without_an_agent_is_named(cluster, installation, pods, gemma, st
         late = Model(cluster, SPACE, "late").apply(store.endpoint, **COLD)
         wait_for_claim(cluster, late)
         pods.create(reader("early", "musl", "late", mode="Wait", node="node-3"))
-        wait_until(lambda: "agent" in pods.log("waits", "-c", "modelcache-wait"),
-                   lambda: f"the init container speaks: {pods.log('waits', '-c', 'modelcache-wait')} {pods.events('waits')}")
+        wait_until(lambda: "agent" in pods.log("waits", "modelcache-wait"),
+                   lambda: f"the init container speaks: {pods.log('waits', 'modelcache-wait')} {pods.events('waits')}")
         wait_until(lambda: late.uid in pods.events("early"), lambda: f"the Event names the folder: {pods.events('early')}")
     finally:
         cluster.kubectl("label", "node", "node-3", "kubernetes.io/os=linux", "--overwrite")
     whole = f"{paths.gemma().stat().st_size} bytes"
-    wait_until(lambda: whole in pods.log("waits", "-c", "reader"), lambda: f"it went on: {pods.log('waits', '-c', 'modelcache-wait')}")
+    wait_until(lambda: whole in pods.log("waits", "reader"), lambda: f"it went on: {pods.log('waits', 'modelcache-wait')}")
     pods.delete("waits", "early")
     cluster.kubectl("delete", "modelcache", "-n", SPACE, "late", "--wait=false")
 
 
 def test_a_deleted_model_waits_for_its_pods_and_says_so(cluster, installation, pods, gemma, creations):
     """Certificates have been replaced meanwhile: no creation was refused, none missed the model."""
-    wait_until(lambda: creations.authorities() >= 2 and creations.overlaps_seen(), "the authority is replaced", every=1)
+    wait_until(lambda: creations.authorities() >= 2 and creations.overlaps_seen(), "the authority is replaced")
     creations.stop()
     assert creations.count >= 10 and creations.missed == [], (creations.count, creations.missed[:3])
     cluster.kubectl("delete", "modelcache", "-n", SPACE, "gemma", "--wait=false")

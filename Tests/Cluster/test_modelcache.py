@@ -138,7 +138,7 @@ def test_a_node_that_lost_its_memory_is_noticed_and_warmed_again(cluster, instal
     before, folder = served(store), f"{FOLDERS['Memory']}/{gemma.uid}"
     cluster.on("node-3", "umount", "--lazy", folder)
     installation.delete_agent("node-3")
-    wait_until(lambda: digest in cluster.on("node-3", "sh", "-c", f"sha256sum {folder}/*.gguf", check=False), "the model on node-3 again", every=1)
+    wait_until(lambda: digest in cluster.on("node-3", "sh", "-c", f"sha256sum {folder}/*.gguf", check=False), "the model on node-3 again", every=0.3)
     gemma.wait_ready()
     # From the other nodes, not from the store.
     assert served(store) - before <= (SHARED - 1) * size
@@ -183,6 +183,7 @@ def test_agent_and_operator_killed_in_the_middle_of_a_fill_cost_nothing_but_time
     operator, = (pod["metadata"]["name"] for pod in installation.pods(OPERATOR))
     cluster.kubectl("delete", "pod", "-n", SYSTEM, operator, "--grace-period=0", "--force")
     installation.delete_agent(busy)
+    twin.lift_limit()
     twin.wait_ready()
     assert twin.uid != gemma.uid
     assert digests_everywhere(twin) == [{paths.gemma().name: digest}] * 3
@@ -197,7 +198,7 @@ def test_evicted_warm_ups_begin_again_and_end(cluster, gemma, digest):
     """One by the Eviction API, as `kubectl drain` does it; one as the kubelet leaves it when a node runs short: failed, "Evicted"."""
     model = Model(cluster, LONE_SPACE, "moved").apply(gemma.get()["spec"]["source"]["endpoint"], cache={"medium": "Disk"}, warmup=SLOW)
     model.wait_percent(5)
-    drained, pressed = wait_until(lambda: running_warm_ups(cluster, model), "two warm-ups run", every=0.2)[:2]
+    drained, pressed = wait_until(lambda: running_warm_ups(cluster, model), "two warm-ups run")[:2]
     pods = f"/api/v1/namespaces/{LONE_SPACE}/pods"
     # Servers from 1.25 on have v1 alone, those before 1.22 have it not.
     version = "policy/v1" if "policy/v1" in cluster.kubectl("api-versions").split() else "policy/v1beta1"
@@ -206,6 +207,7 @@ def test_evicted_warm_ups_begin_again_and_end(cluster, gemma, digest):
     failed = {"phase": "Failed", "reason": "Evicted", "message": "The node was low on resource: memory."}
     fresh = cluster.get("pod", "-n", LONE_SPACE, pressed["metadata"]["name"])
     cluster.kubectl("replace", "--raw", f"{pods}/{pressed['metadata']['name']}/status", "-f", "-", input=fresh | {"status": failed})
+    model.lift_limit()
     model.wait_ready()
     assert digests_everywhere(model, "Disk") == [{paths.gemma().name: digest}] * 3
     assert len(wait_for_jobs(model)) == 3

@@ -100,6 +100,7 @@ def test_the_mounter_mounted_the_cache_and_gave_the_device_by_which_pods_read_wh
     pods.create(llama("maps", "arrives", node="node-1"))
     wait_until(lambda: "loading model" in pods.log("maps"), lambda: f"it loads: {pods.log('maps')} {pods.events('maps')}")
     assert (model.status.get("progress") or {}).get("percent", 0) < 100
+    model.lift_limit()
     cluster.wait_for_pod(LONE_SPACE, "maps")
     assert pods.status("maps")["restartCount"] == 0
     pods.delete("maps")
@@ -115,6 +116,7 @@ def test_a_killed_mounter_is_started_again_and_readers_and_fills_go_on(cluster, 
     cluster.on("node-1", "kill", "-KILL", rights(cluster, "node-1", pod)["mounter"]["Pid"].strip())
     read_again(cluster, kept, digest)
     wait_until(lambda: containers(installation)["mounter"]["restartCount"] == 1 and containers(installation)["mounter"]["ready"], "a new mounter")
+    model.lift_limit()
     model.wait_ready(nodes=1)
     assert containers(installation)["agent"]["restartCount"] == 0
     # The new one unmounts what the other mounted, and mounts.
@@ -150,6 +152,7 @@ def test_from_one_form_of_the_pod_to_the_other_pods_keep_what_they_read(cluster,
     assert set(containers(installation)) == {"agent", "mounter"}
     assert (mount_of(cluster, kept), mount_of(cluster, model)) == mounts
     read_again(cluster, kept, digest)
+    model.lift_limit()
     model.wait_ready(nodes=1)
     expected = next(line.split()[0] for line in (paths.models() / "SHA256SUMS").read_text().splitlines() if last in line)
     wait_until(lambda: expected in pods.log("waits"), lambda: f"it reads on: {pods.log('waits')} {pods.events('waits')}")

@@ -61,13 +61,17 @@ def test_namespaces_end_and_owned_objects_are_collected(kubectl, namespace):
 def test_objects_outlive_the_death_of_api_server_and_etcd(own_control_plane):
     plane = own_control_plane
     plane.kubectl.apply(config_map("kept", "default"))
+    version = plane.kubectl.get("configmap", "kept", "-n", "default")["metadata"]["resourceVersion"]
     plane.api_server.kill()
     assert not plane.is_ready()
+    with pytest.raises(AssertionError, match="refused"):
+        plane.kubectl.get("configmap", "kept", "-n", "default")
     plane.etcd.kill()
     plane.etcd.start()
     plane.api_server.start()
     plane.ready()
-    assert plane.kubectl.get("configmap", "kept", "-n", "default")["data"] == {"a": "1"}
+    kept = plane.kubectl.get("configmap", "kept", "-n", "default")
+    assert kept["data"] == {"a": "1"} and kept["metadata"]["resourceVersion"] == version
 
 
 def test_a_watch_from_before_a_compaction_is_answered_410(own_control_plane):

@@ -61,7 +61,7 @@ def test_the_server_takes_everything_and_nothing_changes_the_second_time(applied
 
 
 def versions(kubectl):
-    listed = kubectl.get("all,serviceaccounts,roles,rolebindings", "-n", "modelcache-system")
+    listed = json.loads(kubectl("get", "all,serviceaccounts,roles,rolebindings", "-n", "modelcache-system", "-o", "json"))
     return {f'{one["kind"]}/{one["metadata"]["name"]}': one["metadata"]["resourceVersion"]
             for one in listed["items"] if one["metadata"]["name"].startswith("modelcache-")}
 

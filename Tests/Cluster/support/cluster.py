@@ -11,13 +11,15 @@ REPOSITORY = pathlib.Path(__file__).resolve().parents[3]
 PROGRAM = REPOSITORY / "hack" / "cluster"
 IMAGE_TAR = REPOSITORY / "hack" / "lib" / "cluster" / "image_tar.py"
 TOOLS_IMAGE = "localhost/modelcache-test-tools:1"
+sys.path.insert(0, str(REPOSITORY / "Tests/Shared"))
 
+from kubernetes_reads import KubernetesReads  # noqa: E402
 
 # Long enough for a machine several times slower than a developer's: waits end as soon as they can.
 PATIENCE = 180.0
 
 
-def wait_until(condition, what, seconds=PATIENCE, every=0.3):
+def wait_until(condition, what, seconds=PATIENCE, every=0.1):
     """The first true value of `condition`; AssertionError that says `what` (a text, or what makes it then) after `seconds`."""
     deadline = time.monotonic() + seconds
     while not (value := condition()):
@@ -34,6 +36,7 @@ class Cluster:
 
     def __init__(self, name="modelcache"):
         self.name = name
+        self._reads = None
 
     def command(self, *arguments, input=None, check=True, seconds=300) -> subprocess.CompletedProcess:
         """hack/cluster with these arguments; AssertionError with all it said when it fails and `check` is set."""
@@ -44,6 +47,8 @@ class Cluster:
         return done
 
     def up(self, nodes=None) -> None:
+        # A new cluster of this name has other certificates.
+        self._reads = None
         self.command("up", *(["--nodes", nodes] if nodes is not None else []), seconds=1800)
 
     def down(self) -> None:
@@ -88,14 +93,20 @@ class Cluster:
             input = json.dumps(input)
         return self.command("kubectl", *arguments, input=input, check=check, seconds=seconds).stdout
 
+    @property
+    def reads(self) -> KubernetesReads:
+        """Looks at the API server without a process for each."""
+        if self._reads is None:
+            self._reads = KubernetesReads(json.loads(self.kubectl("config", "view", "--raw", "--minify", "--flatten", "-o", "json")))
+        return self._reads
+
     def get(self, *arguments) -> dict | None:
         """An object or a list as decoded JSON; None when there is none of that name."""
-        text = self.kubectl("get", *arguments, "-o", "json", "--ignore-not-found")
-        return json.loads(text) if text.strip() else None
+        return self.reads.get(*arguments)
 
     def items(self, *arguments) -> list[dict]:
-        """What a list holds; empty when there is none."""
-        return (self.get(*arguments) or {"items": []})["items"]
+        """What a list holds."""
+        return self.get(*arguments)["items"]
 
     def apply(self, *objects) -> None:
         for one in objects:
@@ -105,7 +116,7 @@ class Cluster:
         """Every node and whether it is ready."""
         return {
             node["metadata"]["name"]: any(c["type"] == "Ready" and c["status"] == "True" for c in node["status"]["conditions"])
-            for node in (self.get("nodes") or {"items": []})["items"]
+            for node in self.items("nodes")
         }
 
     def run(self, namespace, pod, *command, check=True) -> str:

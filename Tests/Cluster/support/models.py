@@ -73,25 +73,41 @@ class Model:
         self.cluster.kubectl("delete", "modelcache", "-n", self.namespace, self.name, f"--timeout={PATIENCE:g}s")
         return time.monotonic() - started
 
-    def wait_gone(self) -> None:
-        """Nothing names it any more. Its pods are the last: the kubelet of 1.20 looks once a minute for those that ended before
-        they were deleted."""
-        wait_until(lambda: not self.traces(), lambda: "nothing left of {}/{}\n{}\n{}".format(
-            self.namespace, self.name, "\n".join(self.traces()),
-            self.cluster.kubectl("describe", "pods", "-n", self.namespace, "-l", f"modelcache.io/uid={self.uid}", check=False)), every=1)
+    def lift_limit(self) -> None:
+        """Ends `maxBytesPerSecond`, which held the fill for a test's disturbance; it may change while the model loads."""
+        self.cluster.kubectl("patch", "modelcache", "-n", self.namespace, self.name, "--type=merge", "-p", '{"spec":{"warmup":{"maxBytesPerSecond":null}}}')
 
-    def traces(self) -> list[str]:
-        """All that names it on the nodes and at the API server: files, sockets, mounts, objects."""
+    def wait_gone(self) -> None:
+        """Nothing names it any more."""
+        def met():
+            self._forget_ended_pods()
+            return not self._objects() and not self._on_nodes()
+        wait_until(met, lambda: "nothing left of {}/{}\n{}\n{}".format(
+            self.namespace, self.name, "\n".join(self._objects() + self._on_nodes()),
+            self.cluster.kubectl("describe", "pods", "-n", self.namespace, "-l", f"modelcache.io/uid={self.uid}", check=False)))
+
+    def _forget_ended_pods(self) -> None:
+        """As the kubelets of today: that of 1.20 looks once a minute for pods that ended before they were deleted."""
+        for pod in self.cluster.items("pods", "-A", "-l", f"modelcache.io/uid={self.uid}"):
+            states = [one["state"] for one in pod["status"].get("containerStatuses", [])]
+            if "deletionTimestamp" in pod["metadata"] and states and all("terminated" in one for one in states):
+                self.cluster.kubectl("delete", "pod", "-n", pod["metadata"]["namespace"], pod["metadata"]["name"], "--force", "--grace-period=0",
+                                     "--ignore-not-found", "--wait=false")
+
+    def _objects(self) -> list[str]:
+        """All that names it at the API server."""
+        found = self.cluster.items("jobs,pods,persistentvolumeclaims,persistentvolumes", "-A", "-l", f"modelcache.io/uid={self.uid}")
+        found += [one for one in self.cluster.items("persistentvolumes") if self.uid in one["metadata"]["name"]]
+        return [f"{one['kind']} {one['metadata']['name']}" for one in found]
+
+    def _on_nodes(self) -> list[str]:
+        """All that names it on the nodes: files, sockets, mounts."""
         found = []
         for node in NODES:
             seen = self.cluster.on(
                 node, "sh", "-c",
                 f"find {' '.join(FOLDERS.values())} -name '*{self.uid}*' 2>/dev/null; grep -h {self.uid} /proc/mounts /proc/net/unix; true")
             found += [f"{node}: {line}" for line in seen.splitlines()]
-        listed = self.cluster.kubectl("get", "jobs,pods,persistentvolumeclaims,persistentvolumes", "--all-namespaces", "-o", "name",
-                                      "-l", f"modelcache.io/uid={self.uid}")
-        found += listed.splitlines()
-        found += [one for one in self.cluster.kubectl("get", "persistentvolumes", "-o", "name").splitlines() if self.uid in one]
         return found
 
 

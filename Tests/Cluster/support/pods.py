@@ -106,12 +106,17 @@ class Pods:
         """How its first container ended."""
         return wait_until(lambda: self.status(name).get("state", {}).get("terminated"), lambda: f"{name} ends: {self.events(name)}")
 
-    def log(self, name, *more) -> str:
-        return self.cluster.kubectl("logs", "-n", self.namespace, name, *more, check=False)
+    def log(self, name, container=None) -> str:
+        """What the pod has said; empty while it can not be heard."""
+        try:
+            return self.cluster.reads.text(f"/api/v1/namespaces/{self.namespace}/pods/{name}/log", **({"container": container} if container else {}))
+        except AssertionError:
+            return ""
 
     def events(self, name) -> str:
-        return self.cluster.kubectl("get", "events", "-n", self.namespace, "--field-selector", f"involvedObject.name={name}",
-                                    "-o", "custom-columns=R:.reason,M:.message", "--no-headers", check=False)
+        """Reason and message of each Event about the pod, one a line."""
+        found = self.cluster.items("events", "-n", self.namespace, "--field-selector", f"involvedObject.name={name}")
+        return "".join(f"{one['reason']}   {one['message']}\n" for one in found)
 
     def delete(self, *names) -> None:
         self.cluster.kubectl("delete", "pod", "-n", self.namespace, *names, "--wait=false", "--ignore-not-found")

@@ -25,6 +25,7 @@ import urllib.request
 REPOSITORY = pathlib.Path(__file__).resolve().parents[3]
 sys.path.insert(0, str(REPOSITORY / "Tests/Shared"))
 
+from kubernetes_reads import KubernetesReads  # noqa: E402
 from ports import free_port  # noqa: E402
 
 CLUSTER_TOOLS = REPOSITORY / "hack" / "lib" / "cluster"
@@ -55,6 +56,7 @@ class Kubectl:
     def __init__(self, kubeconfig, program="kubectl"):
         self.kubeconfig = pathlib.Path(kubeconfig)
         self.program = str(program)
+        self._reads = None
 
     def __call__(self, *arguments, input=None, check=True, seconds=60) -> str:
         """Its standard output; AssertionError with what it said when it fails and `check` is set."""
@@ -73,7 +75,7 @@ class Kubectl:
         deadline = time.monotonic() + seconds
         while not self._is_established(definition):
             assert time.monotonic() < deadline, f"{definition} is not established after {seconds} s"
-            time.sleep(0.2)
+            time.sleep(0.1)
 
     def _is_established(self, definition) -> bool:
         found = self.get("crd", definition) or {}
@@ -81,9 +83,14 @@ class Kubectl:
         return any(c["type"] == "Established" and c["status"] == "True" for c in conditions)
 
     def get(self, *arguments) -> dict | None:
-        """The object or list as decoded JSON; None when there is none of that name."""
-        text = self("get", *arguments, "-o", "json", "--ignore-not-found")
-        return json.loads(text) if text.strip() else None
+        """The object or list as decoded JSON; None when there is none of that name. Without a process for each look: tests look often."""
+        if self._reads is None:
+            self._reads = KubernetesReads(self.config())
+        return self._reads.get(*arguments)
+
+    def config(self) -> dict:
+        """The kubeconfig's current context, with all that it names inside."""
+        return json.loads(self("config", "view", "--raw", "--minify", "--flatten", "-o", "json"))
 
     def apply(self, *objects, server_side=True) -> None:
         """Applies objects (dictionaries) or manifests (text)."""
@@ -152,8 +159,7 @@ class ExistingCluster:
         self.admin_kubeconfig = pathlib.Path(kubeconfig)
         self.kubectl = Kubectl(kubeconfig, shutil.which("kubectl") or assets() / "kubectl")
         self._folder = pathlib.Path(tempfile.mkdtemp(prefix="mc-existing-"))
-        view = json.loads(self.kubectl("config", "view", "--raw", "--minify", "--flatten", "-o", "json"))
-        self._cluster = view["clusters"][0]["cluster"]
+        self._cluster = self.kubectl.config()["clusters"][0]["cluster"]
         self.server = self._cluster["server"]
 
     def tls(self) -> ssl.SSLContext:

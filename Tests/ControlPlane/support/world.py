@@ -196,11 +196,16 @@ class World:
                 return value
             if time.monotonic() > deadline:
                 raise AssertionError(f"not within {seconds} s: {what or condition}\n{self.describe()}")
-            time.sleep(0.15)
+            time.sleep(0.1)
 
     def until_ready(self, name="qwen") -> dict:
-        self.until(lambda: self.status(name).get("phase") == "Ready", f"{name} is Ready")
-        return self.status(name)
+        """Its status once it is Ready as it is asked for now: Ready of an earlier generation is no answer."""
+        def ready():
+            one = self.get(name) or {}
+            status = one.get("status", {})
+            return status.get("phase") == "Ready" and status["observedGeneration"] == one["metadata"]["generation"] and status
+
+        return self.until(ready, f"{name} is Ready")
 
     def describe(self) -> str:
         def text(command):
