@@ -17,7 +17,7 @@ import pytest
 from support import stand_in
 from support.control_plane import REPOSITORY
 from support.proxy import Refusal, describe
-from support.world import ACCESS_KEY, ACCESS_SECRET, REGION, Store, world
+from support.world import ACCESS_KEY, ACCESS_SECRET, REGION, Store, guest_world, world
 
 sys.path.insert(0, str(REPOSITORY / "Tests/Shared"))
 
@@ -28,9 +28,8 @@ READY = {"phase": "Ready"}
 
 @pytest.fixture
 def w(control_plane):
-    with world(control_plane) as made:
+    with guest_world(control_plane) as made:
         yield made
-        made.clear()
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from support.every_write import Scenario, Steps, View, choose, exhaust
 from support.operator_process import PROGRAM
 from support.proxy import Proxy
 from support.stand_in import ApiError
-from support.world import world
+from support.world import guest_world
 
 PLUGIN = PROGRAM.parent / "kubectl-modelcache"
 ROLE = {"name": "warm", "roleARN": "acs:ram::1:role/models", "oidcProviderARN": "acs:ram::1:oidc-provider/ack"}
@@ -24,9 +24,8 @@ ROLE = {"name": "warm", "roleARN": "acs:ram::1:role/models", "oidcProviderARN": 
 
 @pytest.fixture
 def w(control_plane):
-    with world(control_plane, nodes=2) as made:
+    with guest_world(control_plane, nodes=2) as made:
         yield made
-        made.clear()
 
 
 class Warmup(Scenario):

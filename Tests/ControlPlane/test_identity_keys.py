@@ -8,14 +8,14 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from support.control_plane import ISSUER
 from support.proxy import Refusal
-from support.world import world
+from support.world import guest_world
 
 KEYS = "/openid/v1/jwks"
 
 
 @pytest.fixture
-def own(own_control_plane):
-    with world(own_control_plane) as made:
+def w(control_plane):
+    with guest_world(control_plane) as made:
         yield made
 
 
@@ -33,8 +33,7 @@ def callers(w, node="node-0") -> dict | None:
     return found[0] if found else None
 
 
-def test_agents_get_the_keys_that_verify_this_clusters_tokens_and_wait_for_them(own):
-    w = own
+def test_agents_get_the_keys_that_verify_this_clusters_tokens_and_wait_for_them(w):
     # At first the keys cannot be read: nothing is warmed, and the resource says why.
     w.proxy.refuse = lambda seen: Refusal(403, "Forbidden") if seen.path == KEYS else None
     operator = w.start_operator()

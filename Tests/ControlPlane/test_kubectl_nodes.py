@@ -11,7 +11,7 @@ import pytest
 from support.operator_answers import ACCOUNT, AUDIENCE, HEADER, ask, serve
 from support.operator_process import PROGRAM
 from support.stand_in import SYSTEM_NAMESPACE
-from support.world import world
+from support.world import guest_world
 
 PLUGIN = PROGRAM.parent / "kubectl-modelcache"
 
@@ -19,8 +19,8 @@ pytestmark = pytest.mark.skipif(not PLUGIN.exists(), reason=f"{PLUGIN} is not bu
 
 
 @pytest.fixture
-def w(own_control_plane):
-    with world(own_control_plane, nodes=2) as one:
+def w(control_plane):
+    with guest_world(control_plane, nodes=2) as one:
         yield one
 
 
@@ -62,7 +62,8 @@ def test_the_operator_tells_callers_without_a_token_of_its_reader_nothing(w):
     w.apply()
     w.until_ready()
     for name in (ACCOUNT, "other"):
-        w.kubectl("create", "serviceaccount", name, "-n", SYSTEM_NAMESPACE)
+        # Another test may have made it.
+        w.kubectl("create", "serviceaccount", name, "-n", SYSTEM_NAMESPACE, check=False)
 
     def token(account, audience, namespace=SYSTEM_NAMESPACE):
         return w.kubectl("create", "token", account, "-n", namespace, "--duration=10m", *([f"--audience={audience}"] if audience else [])).strip()

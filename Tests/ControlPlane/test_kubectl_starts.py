@@ -7,7 +7,7 @@ import pytest
 from support.operator_answers import serve
 from support.operator_process import PROGRAM
 from support.started_pods import creation, set_status, start_pod
-from support.world import world
+from support.world import guest_world
 
 PLUGIN = PROGRAM.parent / "kubectl-modelcache"
 
@@ -15,8 +15,8 @@ pytestmark = pytest.mark.skipif(not PLUGIN.exists(), reason=f"{PLUGIN} is not bu
 
 
 @pytest.fixture
-def w(own_control_plane):
-    with world(own_control_plane, nodes=2) as one:
+def w(control_plane):
+    with guest_world(control_plane, nodes=2) as one:
         yield one
 
 

@@ -13,7 +13,7 @@ from support.operator_process import PROGRAM
 from support.proxy import Refusal
 from support.stand_in import SYSTEM_NAMESPACE, agent_address
 from support.started_pods import creation, start_pod
-from support.world import world
+from support.world import guest_world
 
 sys.path.insert(0, str(REPOSITORY / "Tests/Shared"))
 from browser import Browser  # noqa: E402
@@ -24,8 +24,8 @@ pytestmark = pytest.mark.skipif(not PLUGIN.exists(), reason=f"{PLUGIN} is not bu
 
 
 @pytest.fixture
-def w(own_control_plane):
-    with world(own_control_plane, nodes=3) as one:
+def w(control_plane):
+    with guest_world(control_plane, nodes=3) as one:
         yield one
 
 

@@ -9,14 +9,14 @@ import urllib.request
 import pytest
 
 from support.operator_process import PROGRAM
-from support.world import world
+from support.world import guest_world
 
 PATIENCE = 120
 
 
 @pytest.fixture
-def w(own_control_plane):
-    with world(own_control_plane, nodes=2) as one:
+def w(control_plane):
+    with guest_world(control_plane, nodes=2) as one:
         yield one
 
 
@@ -86,7 +86,7 @@ def test_nodes_without_agents_are_none_of_the_operators_business(w):
 def test_volumes_lie_where_the_agents_disk_is(w):
     w.start_operator("--agent-disk-path=/mnt/nvme").ready()
     w.apply(cache={"medium": "Disk"})
-    [volume] = w.until(w.volumes, "a volume")
+    [volume] = w.until(lambda: [one for one in w.volumes() if one["spec"]["claimRef"]["namespace"] == w.namespace], "a volume")
     assert volume["spec"]["hostPath"]["path"] == f"/mnt/nvme/caches/{w.get()['metadata']['uid']}"
 
 

@@ -4,18 +4,17 @@ import time
 
 import pytest
 
-from support.world import world
+from support.world import guest_world
 
 OTHER_DIGEST = "sha256:" + "0b" * 32
 
 
 @pytest.fixture
 def w(control_plane):
-    with world(control_plane) as made:
+    with guest_world(control_plane) as made:
         yield made
         made.kubectl("delete", "validatingwebhookconfiguration", made.namespace, "--ignore-not-found")
         made.kubelets.refuses = lambda job: None
-        made.clear()
 
 
 def change(w, name="qwen", **source):

@@ -12,6 +12,8 @@ import threading
 import time
 import uuid
 
+import pytest
+
 from . import stand_in
 from .control_plane import REPOSITORY, control_plane
 from .operator_process import PROGRAM, Operator
@@ -260,3 +262,13 @@ def world(plane=None, **options):
         made = World(plane or stack.enter_context(control_plane()), folder, **options)
         stack.callback(made.close)
         yield made
+
+
+@contextlib.contextmanager
+def guest_world(plane, **options):
+    """A World on a control plane that serves other tests too, before and after it: it leaves nothing that theirs would see."""
+    if not plane.own:
+        pytest.skip("the world's proxy needs a certificate of the cluster's authority")
+    with world(plane, **options) as made:
+        yield made
+        made.clear()
