@@ -1,5 +1,5 @@
 """A model directory with a cache that fills behind it, and programs run under the library."""
-import hashlib, os, random, socket, struct, subprocess, sys, time
+import functools, hashlib, os, random, socket, struct, subprocess, sys, time
 import pytest
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -7,6 +7,19 @@ LIBRARY = os.environ.get("OSSC_PRELOAD", os.path.join(HERE, "../../dist/lib/libo
 LIBRARY = os.path.abspath(LIBRARY)
 MIB = 1 << 20
 FILES = {"a.bin": 9 * MIB + 12345, "sub/b with space.bin": 5 * MIB + 1, "模型.bin": 4 * MIB}
+SEED = random.randrange(1 << 30)
+
+
+@functools.cache
+def drawn(size):
+    """To draw them takes longer than many a test: once for all worlds of a run."""
+    return random.Random(SEED + size).randbytes(size)
+
+
+def content(size, turn):
+    """Random bytes, of which no two worlds have the same at one place."""
+    data = drawn(size)
+    return data[turn % size:] + data[:turn % size]
 
 
 class World:
@@ -18,13 +31,13 @@ class World:
         self.model, self.socket = self.base + "/models/m", self.base + "/agent.sock"
         os.makedirs(self.source), os.makedirs(self.cache)
         self.mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "huge=always", "none", self.cache]).returncode == 0
-        seed = random.randrange(1 << 30)
-        print("seed", seed)
+        turn = random.randrange(1 << 30)
+        print("seed", SEED, "turn", turn)
         self.sums = {}
         for name, size in FILES.items():
             path = os.path.join(self.source, name)
             os.makedirs(os.path.dirname(path), exist_ok=True)
-            data = random.Random(seed + size).randbytes(size)
+            data = content(size, turn)
             open(path, "wb").write(data)
             self.sums[name] = hashlib.sha256(data).hexdigest()
         self.process = None
