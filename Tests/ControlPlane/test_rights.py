@@ -111,6 +111,8 @@ def test_every_right_is_used_and_none_is_missing(own):
     for count in (1, 2):
         w.kubectl("annotate", "modelcache", "qwen", "-n", w.namespace, f"modelcache.io/evict-requested=node-0@2026-01-02T03:04:0{count}Z")
         w.until(lambda count=count: sum(one["count"] for one in w.events("Evicted")) == count, "a copy is dropped when somebody asks")
+        # The Event may come before the status.
+        w.until(lambda: w.copies().get("node-0") == "Ready", "the copy is back")
         w.until_ready()
     w.kubectl("patch", "secret", hooks.SECRET, "-n", SYSTEM_NAMESPACE, "--type=merge", "-p", '{"stringData":{"tls.key":"garbage"}}')
     until(lambda: "PRIVATE KEY" in hooks.secret(w.kubectl)["tls.key"], "a new key")
