@@ -55,7 +55,7 @@ class World:
         kubeconfig = self.plane.service_account_kubeconfig(SYSTEM_NAMESPACE, "modelcache-operator") if account else self.plane.admin_kubeconfig
         one = Operator(
             kubeconfig, self.folder / f"operator-{len(self.operators)}.log", f"--system-namespace={SYSTEM_NAMESPACE}", "--leader-elect-lease-duration=60s",
-            "--leader-elect-renew-deadline=50s", "--leader-elect-retry-period=1s", "--webhook-drain-timeout=0s", *flags, webhook_port=port or self.port, **options)
+            "--leader-elect-renew-deadline=50s", "--leader-elect-retry-period=1s", *flags, webhook_port=port or self.port, **options)
         self.operators.append(one)
         return one
 

@@ -24,7 +24,9 @@ class Operator:
             "--webhook-bind-address=" + (f"127.0.0.1:{webhook_port}" if webhook_port else "0"), "--webhook-extra-names=127.0.0.1",
             "--allow-loopback-endpoints", "--credential-hosts=127.0.0.1",
             # Tests look at what else the operator does; an option of a test comes last and wins.
-            "--source-check-interval=0", *(["--leader-elect"] if leader_elect else []), *map(str, flags),
+            "--source-check-interval=0",
+            # No Service turns to another replica here, for which an end waits five seconds.
+            "--webhook-drain-timeout=0s", *(["--leader-elect"] if leader_elect else []), *map(str, flags),
         ]
         self.process = None
         self.start()
