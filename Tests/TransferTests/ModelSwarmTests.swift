@@ -34,6 +34,7 @@ import Testing
             let line: String? =
                 switch input {
                 case .connected: "connected"
+                case .takesNoTurns: "takesNoTurns"
                 case .disconnected: "disconnected"
                 case .declined: "declined"
                 case .map(_, let map, let digests): "map \(map.blocks.count) \(digests)"
