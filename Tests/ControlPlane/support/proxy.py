@@ -10,6 +10,7 @@ import http.client
 import http.server
 import json
 import re
+import select
 import socket
 import ssl
 import threading
@@ -205,12 +206,26 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
         self.proxy.opened(self)
+        self.streams = True
+        threading.Thread(target=self._end_with_caller, daemon=True).start()
         try:
             while data := answer.read1(65536):
                 self._chunk(data)
             self._chunk(b"")
         finally:
+            self.streams = False
             self.proxy.ended(self)
+
+    def _end_with_caller(self):
+        """A caller of a watch says nothing more but that it goes, and then waits for this end to close: an operator for five seconds."""
+        try:
+            while self.streams:
+                if select.select([self.connection], [], [], 1)[0]:
+                    self.cut(b"")
+                    return
+        except (OSError, ValueError):
+            # Closed meanwhile.
+            pass
 
     def _chunk(self, data):
         with self.write_lock:
