@@ -26,15 +26,23 @@ TEMPLATE = {
     "securityContext": {"runAsUser": 1000, "runAsGroup": 1000, "fsGroup": 1000}}
 
 
+OTHERS = {
+    "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicy", "metadata": {"name": "others-policy"},
+    "spec": {"validations": [{"expression": "true"}]}}
+
+
 def overlaid(control_plane, base: str) -> list:
-    """The objects of an overlay with the component, above one with these changes."""
+    """The objects of an overlay with the component, above one with these changes. It has a policy of others too, which stays as it is."""
     overlay = planes.REPOSITORY / "dist" / f"test-policy-{os.getpid()}"
-    for name, text in (("base", f"resources: [../../../config/default]\n{base}"),
+    for name, text in (("base", f"resources: [../../../config/default, others.yaml]\n{base}"),
                        ("", "resources: [base]\ncomponents: [../../config/policy]\n")):
         (overlay / name).mkdir(parents=True, exist_ok=True)
         (overlay / name / "kustomization.yaml").write_text(text)
+    (overlay / "base/others.yaml").write_text(json.dumps(OTHERS))
     try:
-        return list(yaml.safe_load_all(control_plane.kubectl("kustomize", str(overlay))))
+        objects = list(yaml.safe_load_all(control_plane.kubectl("kustomize", str(overlay))))
+        objects.remove(OTHERS)
+        return objects
     finally:
         shutil.rmtree(overlay)
 

@@ -337,6 +337,11 @@ def test_volumes_variables_spread_and_strategies_reach_the_pods():
     assert [one["name"] for one in without["Deployment", "modelcache-operator"]["spec"]["template"]["spec"]["volumes"]] == ["more"]
 
 
+def test_a_restriction_that_the_api_server_cannot_hold_is_refused():
+    said = helm("template", "modelcache", CHART, "--kube-version", "1.29.0", "--set", "admissionPolicy.restrictPinning=true", check=False)
+    assert "admissionPolicy.restrictPinning needs Kubernetes 1.30" in said
+
+
 def test_monitoring_is_off_until_a_value_asks_for_it():
     kinds = {"PodMonitor", "ServiceMonitor", "PrometheusRule", "ConfigMap", "NetworkPolicy"}
     assert not [key for key in rendered() if key[0] in kinds]
@@ -354,9 +359,10 @@ def test_monitoring_is_off_until_a_value_asks_for_it():
     assert objects["ServiceMonitor", "modelcache-operator"]["metadata"]["labels"]["release"] == "prom"
     rules = objects["PrometheusRule", "modelcache"]["spec"]["groups"][0]["rules"]
     assert len(rules) == 10 and all(one["annotations"]["runbook_url"].startswith("https://wiki/runbooks/") for one in rules)
-    # A relative link leads nowhere.
-    plain = rendered("--set", on)["PrometheusRule", "modelcache"]["spec"]["groups"][0]["rules"]
-    assert [sorted(one["annotations"]) for one in plain] == [["description", "summary"]] * 10
+    # A relative link, once the default, leads nowhere.
+    for url in ("", "docs/runbooks"):
+        plain = rendered("--set", f"{on},monitoring.prometheusRule.runbookURL={url}")["PrometheusRule", "modelcache"]["spec"]["groups"][0]["rules"]
+        assert [sorted(one["annotations"]) for one in plain] == [["description", "summary"]] * 10
     board = objects["ConfigMap", "modelcache-dashboard"]
     assert board["metadata"]["labels"]["grafana_dashboard"] == "1" and json.loads(board["data"]["modelcache.json"])["title"] == "ModelCache"
 

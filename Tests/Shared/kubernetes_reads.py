@@ -70,12 +70,18 @@ def plural_of(kind: str) -> str:
     return plural
 
 
+class Unreadable(ValueError):
+    """A kubeconfig that needs more than a client certificate or a token: kubectl reads it."""
+
+
 class KubernetesReads:
     """Reads from the API server of one kubeconfig. Threads may share it: a connection is one request's at a time."""
 
     def __init__(self, config: dict):
         """`config`: as `kubectl config view --raw --minify --flatten -o json` tells it, with a client certificate or a token."""
         cluster, user = config["clusters"][0]["cluster"], config["users"][0]["user"]
+        if other := {"insecure-skip-tls-verify", "tls-server-name", "proxy-url"} & cluster.keys():
+            raise Unreadable(f"the kubeconfig has {', '.join(sorted(other))}")
         self._server = urllib.parse.urlsplit(cluster["server"])
         self._namespace = config["contexts"][0]["context"].get("namespace", "default")
         self._headers = {"Accept": "application/json, */*"} | ({"Authorization": f"Bearer {user['token']}"} if user.get("token") else {})
@@ -87,7 +93,7 @@ class KubernetesReads:
                 file.flush()
                 self._tls.load_cert_chain(file.name)
         elif not user.get("token"):
-            raise ValueError("the kubeconfig has neither a client certificate nor a token")
+            raise Unreadable("the kubeconfig has neither a client certificate nor a token")
         self._idle: list[http.client.HTTPSConnection] = []
 
     def get(self, *arguments, seconds=60) -> dict | None:

@@ -25,7 +25,7 @@ import urllib.request
 REPOSITORY = pathlib.Path(__file__).resolve().parents[3]
 sys.path.insert(0, str(REPOSITORY / "Tests/Shared"))
 
-from kubernetes_reads import KubernetesReads  # noqa: E402
+from kubernetes_reads import KubernetesReads, Unreadable  # noqa: E402
 from ports import free_port  # noqa: E402
 
 CLUSTER_TOOLS = REPOSITORY / "hack" / "lib" / "cluster"
@@ -96,7 +96,12 @@ class Kubectl:
 
     def get(self, *arguments) -> dict | None:
         """The object or list as decoded JSON; None when there is none of that name."""
-        return self.reads.get(*arguments)
+        try:
+            reads = self.reads
+        except Unreadable:
+            text = self("get", *arguments, "-o", "json", "--ignore-not-found")
+            return json.loads(text) if text.strip() else None
+        return reads.get(*arguments)
 
     def config(self) -> dict:
         """The kubeconfig's current context, with all that it names inside."""

@@ -272,5 +272,7 @@ def guest_world(plane, **options):
     if not plane.own:
         pytest.skip("the world's proxy needs a certificate of the cluster's authority")
     with world(plane, **options) as made:
-        yield made
-        made.clear()
+        try:
+            yield made
+        finally:
+            made.clear()
