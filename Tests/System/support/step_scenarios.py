@@ -3,6 +3,7 @@
 `check` runs a scenario with one fault and returns what is wrong after it.
 """
 import dataclasses
+import time
 import typing
 
 from content import MIB
@@ -132,6 +133,17 @@ class Outcome:
     said: str
 
 
+def _left(run, remains: list[str] | None, seconds=30) -> tuple[list[str], list[str]]:
+    """What is left, and what of it is not among `remains`. The agent removes the list of a model's callers after it has answered."""
+    deadline = time.monotonic() + seconds
+    while True:
+        left = run.remains()
+        more = [name for name in left if name not in remains] if remains is not None else []
+        if not more or time.monotonic() > deadline:
+            return left, more
+        time.sleep(0.05)
+
+
 def check(world: World, name: str, fault: Fault | None, remains: list[str] | None = None) -> Outcome:
     """Runs the scenario. `remains`: what a run without a fault leaves."""
     scenario = SCENARIOS[name]
@@ -169,8 +181,7 @@ def check(world: World, name: str, fault: Fault | None, remains: list[str] | Non
             run.give_up("the end")
             log = run.agent.process.output()
             run.wrong += [f"the next agent: {line}" for line in log.splitlines() if line.split()[1:2] == ["error"]]
-        left = run.remains()
-        more = [name for name in left if name not in remains] if remains is not None else []
+        left, more = _left(run, remains)
         if more:
             run.wrong.append(f"remains: {more}")
         return Outcome(run.wrong, run.steps(), left, run.hit, said)
