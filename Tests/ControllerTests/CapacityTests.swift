@@ -113,6 +113,17 @@ import Testing
         #expect(told.first?.message.contains("--agent-node-selector") == true)
     }
 
+    @Test func `A pod that was ready on a node that has left is told nothing`() {
+        var world = FakeWorld(nodes: ["node-1"])
+        world.run { $0.isReady }
+        var pod = WaitingPod(namespace: "team", name: "llama-1", uid: "p1", node: "gone")
+        pod.boundAt = world.now
+        pod.isStart = false
+        world.waitingPods = [pod]
+        world.run(seconds: 60)
+        #expect(!world.events.contains { $0.pod != nil })
+    }
+
     @Test func `The phase never contradicts the conditions`() {
         for seed in SeededRandom.seeds(500) {
             var random = SeededRandom(seed: seed)

@@ -211,7 +211,30 @@ import Testing
         #expect(excess(world, "a")?.takenBytes == 60 && excess(world, "b") == nil)
     }
 
-    @Test func `A volume or a claim tells another operator that a ModelCache was admitted`() throws {
+    @Test func `A source that grows competes anew, also after a new start of the operator`() throws {
+        let world = World(image: "i")
+        _ = world.set(limit(100))
+        func grows(_ name: String, to bytes: Int64) throws -> QuotaExcess? {
+            let (made, key) = try cache(name, bytes: bytes)
+            _ = world.set(made, key: key)
+            return excess(world, name)
+        }
+        for name in ["a", "b", "c"] { #expect(try grows(name, to: 1) == nil) }
+        #expect(try grows("c", to: 98) == nil)
+        #expect(try grows("b", to: 98)?.takenBytes == 99, "an older one does not get the bytes once more")
+        #expect(excess(world, "a") == nil && excess(world, "c") == nil)
+
+        let next = World(image: "i")
+        _ = next.set(limit(100))
+        for (name, bytes) in [("a", 60), ("b", 60)] as [(String, Int64)] {
+            let (made, key) = try cache(name, bytes: bytes)
+            _ = next.set(made, key: key)
+            _ = next.set(VolumeView(name: "v\(name)", uid: "v\(name)", cacheUID: "u-\(name)", sizeBytes: 1))
+        }
+        #expect(excess(next, "b") == nil && excess(next, "a")?.takenBytes == 60)
+    }
+
+    @Test func `A volume tells another operator that a ModelCache was admitted, and a claim, which anybody makes, does not`() throws {
         for hasVolume in [true, false] {
             let world = World(image: "i")
             _ = world.set(limit(100))
@@ -224,7 +247,7 @@ import Testing
             } else {
                 _ = world.set(ClaimView(namespace: "team", name: "c", uid: "c", cacheUID: "u-b"))
             }
-            #expect(excess(world, "a")?.takenBytes == 60 && excess(world, "b") == nil)
+            #expect(excess(world, hasVolume ? "a" : "b")?.takenBytes == 60 && excess(world, hasVolume ? "b" : "a") == nil)
         }
     }
 

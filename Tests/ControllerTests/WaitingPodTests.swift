@@ -217,6 +217,8 @@ import Testing
         #expect(!world.events.contains { $0.pod != nil }, "time may cure it")
         Self.refuse(&world, Self.refusal)
         world.run(seconds: 5)
+        #expect(!world.events.contains { $0.pod != nil }, "it may be of the Job before")
+        world.run(seconds: 60)
         let told = world.events.filter { $0.pod?.uid == "p" }
         #expect(told.map(\.reason) == ["WarmupRefused"])
         #expect(told.first?.message.contains("acs:ram::1:role/r (EntityNotExist.Role); let warm assume it") == true)

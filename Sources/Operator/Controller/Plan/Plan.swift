@@ -206,8 +206,8 @@ struct Planner {
     /// The claim comes before its volume (see ``CacheVolume``), and both before the Jobs that mount them. A volume that
     /// was bound to an earlier claim of the same name is made anew: Kubernetes never binds it again.
     private mutating func planVolume(_ spec: CacheSpec, facts: ResolvedSource) {
-        // A claim or a volume says that the ModelCache was admitted.
-        if observed.quotaExcess != nil, observed.claim == nil, observed.volume == nil { return }
+        // A volume says that the ModelCache was admitted. A claim is anybody's to make.
+        if observed.quotaExcess != nil, observed.volume == nil { return }
         let wanted = CacheVolume(
             owner: owner, medium: spec.medium, sizeBytes: facts.totalBytes,
             diskPath: observed.diskPath)

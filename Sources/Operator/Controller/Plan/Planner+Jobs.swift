@@ -122,7 +122,7 @@ extension Planner {
                 cached = facts.totalBytes
             case .warming:
                 picture.warming.append(name)
-                if let refused = finding.refusedSoFar {
+                if let refused = refusedSoFar(finding) {
                     picture.refusedSoFar.append(
                         Picture.Failure(
                             node: name, reason: refused.code, message: SpecWords.named("\(refused.code): \(refused.message)")))

@@ -27,11 +27,11 @@ struct NodeFinding {
     var isReady: Bool { if case .ready = state { true } else { false } }
     var hasFailed: Bool { if case .failed = state { true } else { false } }
 
-    /// The agent's refusal of a Job that is at work still and tries again. Time alone cures none of these.
-    var refusedSoFar: CacheReport.Failure? {
+    /// The agent's last refusal, where a Job is at work. Time alone cures none of these.
+    var refusal: CacheReport.Failure? {
         guard case .warming = state, let report, report.state == .failed, let error = report.error else { return nil }
         switch AgentErrorCode(rawValue: error.code) {
-        case .endpointUnreachable, .storeError, nil: return nil
+        case .endpointUnreachable, .storeError, .insufficientCapacity, .sourceEmpty, .contentMismatch, nil: return nil
         default: return error
         }
     }

@@ -9,6 +9,8 @@ public struct WaitingPod: Sendable, Hashable {
     public var node: String
     /// When it was bound to its node, by the API server's clock; nil: nobody says.
     public var boundAt: WallTime?
+    /// It starts; false: it was ready there before.
+    public var isStart = true
 
     public init(namespace: String, name: String, uid: String, node: String) {
         self.namespace = namespace
@@ -23,6 +25,8 @@ extension Planner {
     private static let tellAgainInterval: Duration = .seconds(1800)
     /// The watch may tell of a pod before it tells of a node that is new or has just got its label.
     private static let newNodeGrace: Duration = .seconds(30)
+    /// Until the Job's pod has asked the agent, which keeps the refusal of the Job before.
+    private static let formerRefusalGrace: Duration = .seconds(60)
     /// More pods are told by the condition.
     private static let mostToldPods = 20
     /// The condition's own.
@@ -36,7 +40,7 @@ extension Planner {
         var told = 0
         for pod in waitingPods.values.joined().sorted(by: { ($0.node, $0.name) < ($1.node, $1.name) }) {
             let found =
-                observed.nodes[pod.node] == nil
+                observed.nodes[pod.node] == nil && observed.agents[pod.node] == nil
                 ? noAgentsNode(pod)
                 : observed.reports[pod.node] == nil
                 ? hindrance(on: pod.node, spec: spec, facts: facts, selected: selected)
@@ -60,7 +64,7 @@ extension Planner {
     }
 
     /// The Job that should fill the node for its pods has failed, is refused so far, does not start, or is not made.
-    private func failure(of finding: NodeFinding?, _ spec: CacheSpec) -> (reason: String, why: String)? {
+    private mutating func failure(of finding: NodeFinding?, _ spec: CacheSpec) -> (reason: String, why: String)? {
         guard spec.isReadByJobs, let finding else { return nil }
         if case .due = finding.state, let excess = observed.quotaExcess { return (Self.quotaReason, excess.message) }
         // Of a role a pod has no part.
@@ -76,7 +80,7 @@ extension Planner {
                 "WarmupFailed", "\(job), and ended with \(reason): \(told). Mend that and make the pod anew" + otherwise
             )
         case .warming:
-            guard let refused = finding.refusedSoFar else { return nil }
+            guard let refused = refusedSoFar(finding) else { return nil }
             let told = Words.line(refused.message, limit: 450)
             return (
                 "WarmupRefused",
@@ -91,6 +95,18 @@ extension Planner {
         }
     }
 
+    /// The refusal of the Job that is at work; nil: there is none, or it may be that of the Job before.
+    mutating func refusedSoFar(_ finding: NodeFinding) -> CacheReport.Failure? {
+        guard let refusal = finding.refusal,
+            let job = observed.jobs.first(where: { $0.node == finding.node && $0.phase == .unfinished && !$0.isDeleting })
+        else { return nil }
+        guard job.phaseSeen + Self.formerRefusalGrace <= now else {
+            wake(at: job.phaseSeen + Self.formerRefusalGrace)
+            return nil
+        }
+        return refusal
+    }
+
     /// Why a node that is due gets no Job though its turn may have come.
     private func reasonForNoJob(_ spec: CacheSpec) -> String? {
         if let refusal = picture.refusal { return refusal }
@@ -103,6 +119,8 @@ extension Planner {
 
     /// The pod's node is none of those that the operator knows, which are those that agents run on.
     private mutating func noAgentsNode(_ pod: WaitingPod) -> (reason: String, why: String)? {
+        // A node that leaves is gone before the pods that were ready there.
+        guard pod.isStart else { return nil }
         if let bound = pod.boundAt, bound + Self.newNodeGrace > now {
             wake(at: bound + Self.newNodeGrace)
             return nil
@@ -119,10 +137,12 @@ extension Planner {
         on node: String, spec: CacheSpec, facts: ResolvedSource, selected: Set<String>
     ) -> (reason: String, why: String)? {
         guard selected.contains(node) else {
-            return (
-                "NodeNotSelected",
-                "node \(node) does not match spec.placement; widen it, or give the pod a nodeSelector that agrees with it"
-            )
+            return observed.nodes[node] == nil
+                ? nil
+                : (
+                    "NodeNotSelected",
+                    "node \(node) does not match spec.placement; widen it, or give the pod a nodeSelector that agrees with it"
+                )
         }
         guard let agent = observed.agents[node] else {
             return (

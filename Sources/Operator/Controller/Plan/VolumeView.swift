@@ -48,14 +48,15 @@ public struct VolumeView: Sendable, Hashable {
     public var isDeleting: Bool
     /// The claim it is bound to, once it is.
     public var claimUID: String?
+    /// Of the model, when the volume was made.
+    public var sizeBytes: Int64?
     /// The ModelCache, for a volume whose ModelCache is gone.
     public var namespace: String
     public var cacheName: String
 
     public init(
         name: String, uid: String, cacheUID: String, version: String = "", isDeleting: Bool = false,
-        claimUID: String? = nil,
-        namespace: String = "", cacheName: String = ""
+        claimUID: String? = nil, sizeBytes: Int64? = nil, namespace: String = "", cacheName: String = ""
     ) {
         self.name = name
         self.uid = uid
@@ -63,6 +64,7 @@ public struct VolumeView: Sendable, Hashable {
         self.version = version
         self.isDeleting = isDeleting
         self.claimUID = claimUID
+        self.sizeBytes = sizeBytes
         self.namespace = namespace
         self.cacheName = cacheName
     }
@@ -76,6 +78,7 @@ public struct VolumeView: Sendable, Hashable {
         self.init(
             name: volume.objectKey.name, uid: volume.uid, cacheUID: cacheUID, version: volume.resourceVersion,
             isDeleting: volume.metadata.deletionTimestamp != nil, claimUID: claimUID?.isEmpty ?? true ? nil : claimUID,
+            sizeBytes: volume.spec?.capacity?["storage"]?.value,
             namespace: volume.metadata.annotations?[Names.namespaceAnnotation] ?? volume.spec?.claimRef?.namespace
                 ?? "",
             cacheName: volume.metadata.annotations?[Names.nameAnnotation] ?? "")

@@ -21,7 +21,8 @@ package enum LabelledPod: Sendable, Hashable {
         var waiting = WaitingPod(
             namespace: pod.objectKey.namespace, name: pod.objectKey.name, uid: pod.uid, node: node)
         waiting.boundAt = pod.status?.condition("PodScheduled", "True")?.lastTransitionTime.map { WallTime($0) }
-        self = .waiting(waiting, cacheUIDs: cacheUIDs, isStart: !(pod.status?.wasReady ?? false))
+        waiting.isStart = !(pod.status?.wasReady ?? false)
+        self = .waiting(waiting, cacheUIDs: cacheUIDs, isStart: waiting.isStart)
     }
 
     var missed: MissedPod? { if case .missed(let pod) = self { pod } else { nil } }

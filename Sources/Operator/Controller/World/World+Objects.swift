@@ -289,6 +289,6 @@ extension World.State {
         readings[uid] = nil
         memories[uid] = nil
         resolutions[uid] = nil
-        admitted.remove(uid)
+        admitted[uid] = nil
     }
 }

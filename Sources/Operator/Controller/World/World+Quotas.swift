@@ -33,19 +33,25 @@ extension World.State {
     /// Decides whether the namespace's quota has capacity for a ModelCache, and keeps that it had.
     ///
     /// It is kept at once: two ModelCaches that are planned at the same time must not get the same bytes. An operator
-    /// that starts later knows it by the volume and the claim, which are made for admitted ones alone.
+    /// that starts later knows it by the volume, which is made for admitted ones alone and by nobody in the namespace.
     mutating func admit(_ uid: String, in namespace: String) -> QuotaExcess? {
-        guard let cache = keys[uid].flatMap({ caches[$0] }), bytes(of: cache) != nil else { return nil }
+        guard let cache = keys[uid].flatMap({ caches[$0] }), let size = bytes(of: cache) else { return nil }
         var excess: QuotaExcess?
         if let quotas = quotas[namespace] {
-            excess = NamespaceQuota(quotas.values).excess(of: uid, among: demands(in: namespace))
+            var all = demands(in: namespace)
+            // A model that has grown competes anew, beside all copies that there are.
+            if let own = all.firstIndex(where: { $0.uid == uid }), all[own].isAdmitted, size > all[own].bytes {
+                all[own].bytes = size
+                all[own].isAdmitted = false
+            }
+            excess = NamespaceQuota(quotas.values).excess(of: uid, among: all)
         }
-        if excess == nil, cache.metadata.deletionTimestamp == nil { admitted.insert(uid) }
+        if excess == nil, cache.metadata.deletionTimestamp == nil { admitted[uid] = size }
         return excess
     }
 
-    /// Of every ModelCache there whose size is known. One that is being deleted counts as long as it is there: so do
-    /// its copies.
+    /// Of every ModelCache there whose size is known; an admitted one counts with the bytes that it was admitted with.
+    /// One that is being deleted counts as long as it is there: so do its copies.
     func demands(in namespace: String) -> [QuotaDemand] {
         caches.compactMap { key, cache in
             guard key.namespace == namespace, let uid = cache.metadata.uid, let bytes = bytes(of: cache) else {
@@ -53,12 +59,9 @@ extension World.State {
             }
             return QuotaDemand(
                 uid: uid, createdAt: cache.metadata.creationTimestamp ?? "", medium: cache.spec.cache.medium,
-                bytes: bytes, isAdmitted: isAdmitted(uid, in: namespace))
+                bytes: admitted[uid] ?? volumes[uid]?.sizeBytes ?? bytes,
+                isAdmitted: admitted[uid] != nil || volumes[uid] != nil)
         }
-    }
-
-    private func isAdmitted(_ uid: String, in namespace: String) -> Bool {
-        admitted.contains(uid) || volumes[uid] != nil || claims[CacheID(namespace: namespace, uid: uid)] != nil
     }
 
     /// Of each namespace and medium that has a limit.

@@ -22,7 +22,7 @@ package final class World: Sendable {
         /// By namespace, then by name.
         var quotas: [String: [String: QuotaView]] = [:]
         /// The uids of ModelCaches that this operator found within their namespace's quota.
-        var admitted: Set<String> = []
+        var admitted: [String: Int64] = [:]
         var agents: [String: AgentView] = [:]
         /// Those of ``agents`` that were not asked yet.
         var unheard: Set<String> = []
