@@ -62,7 +62,8 @@ def quantity(value: float, unit: str) -> str:
 
 
 def panels(path: pathlib.Path, rows: list[tuple[str, list[dict]]], columns: int = 3) -> None:
-    """Rows of small charts over time, as SVG. A panel: title, unit, kind (stat: the last values as numbers), and lines of (legend, [(seconds, value)])."""
+    """Rows of small charts over time, as SVG. A panel: title, unit, kind (stat: the last values as numbers), and lines of (legend, [(seconds, value)]);
+    also bands, spans of (first second, last second) that are shaded, and span, the first and last second (default: those of the lines)."""
     width, gap, chart_height, stat_height = 1140, 14, 150, 58
     out, top = [], 10
     for heading, members in rows:
@@ -91,9 +92,12 @@ def lines(panel: dict, x: float, y: float, wide: float, height: float) -> list[s
     every = [point for _, points in panel["lines"] for point in points]
     if not every:
         return []
-    begin, end = min(at for at, _ in every), max(at for at, _ in every)
+    begin, end = panel.get("span") or (min(at for at, _ in every), max(at for at, _ in every))
     most = max(value for _, value in every) or 1
     out = []
+    for first, last in panel.get("bands", []):
+        edges = [left + (right - left) * (min(max(at, begin), end) - begin) / ((end - begin) or 1) for at in (first, last)]
+        out.append(f'<rect x="{edges[0]:.1f}" y="{upper:.0f}" width="{max(1.0, edges[1] - edges[0]):.1f}" height="{lower - upper:.0f}" fill="#fbe3d6"/>')
     for share in (0, 0.5, 1):
         level = lower - (lower - upper) * share
         out += [f'<line x1="{left:.0f}" y1="{level:.1f}" x2="{right:.0f}" y2="{level:.1f}" stroke="#e8eaed"/>',

@@ -18,34 +18,36 @@ from support.system import Store, paths  # noqa: E402
 __all__ = ["Model", "Testbed", "namespace_with_keys", "paths", "say", "wait_until"]
 
 
-def say(text: str) -> None:
-    print(f"demo: {text}", file=sys.stderr, flush=True)
+def say(text: str, who: str = "demo") -> None:
+    print(f"{who}: {text}", file=sys.stderr, flush=True)
 
 
 class Testbed(contextlib.AbstractContextManager):
     """Brought up on entry; on exit all of it goes, unless `keep` is set. What an earlier run left up is used.
 
-    `held` keeps interrupts away between the start of a program and the note of how to end it."""
+    `held` keeps interrupts away between the start of a program and the note of how to end it. `name` is the cluster's and says who speaks;
+    `kind` is its class, `bucket` the folder that the store gives as `models` (default: the real models)."""
 
-    def __init__(self, name: str, nodes: int, rate_mbit: int, keep: bool = False, held=contextlib.nullcontext):
-        self.cluster, self.nodes, self.rate_mbit, self._keep, self._held = Cluster(name), nodes, rate_mbit, keep, held
+    def __init__(self, name: str, nodes: int, rate_mbit: int, keep: bool = False, held=contextlib.nullcontext, kind=Cluster, bucket: pathlib.Path | None = None):
+        self.cluster, self.nodes, self.rate_mbit, self._keep, self._held = kind(name), nodes, rate_mbit, keep, held
+        self._bucket = bucket
         self.installation = Installation(self.cluster)
         self.store: Store | None = None
 
     def __enter__(self) -> "Testbed":
         with contextlib.ExitStack() as stack:
-            say(f"a Kubernetes of its own: {self.nodes} nodes on this machine")
+            say(f"a Kubernetes of its own: {self.nodes} nodes on this machine", self.cluster.name)
             if not self._keep:
                 stack.callback(self._take_down)
             if self.cluster.is_up() and len(self.cluster.nodes()) != self.nodes:
                 # An earlier run's node joined late, and must again.
                 self.cluster.down()
             self.cluster.up(nodes=self.nodes)
-            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="modelcache-demo-"))
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix=f"modelcache-{self.cluster.name}-"))
             with self._held():
-                self.store = Store({"models": paths.models()}, pathlib.Path(folder) / "store", address=self.cluster.host_address)
+                self.store = Store({"models": self._bucket or paths.models()}, pathlib.Path(folder) / "store", address=self.cluster.host_address)
                 stack.callback(self.store.stop)
-            self._shape(*(f"node-{n + 1}" for n in range(self.nodes)))
+            self.shape(*(f"node-{n + 1}" for n in range(self.nodes)))
             self._stack = stack.pop_all()
         return self
 
@@ -54,7 +56,7 @@ class Testbed(contextlib.AbstractContextManager):
             # A second Ctrl-C must not leave half of it there.
             for number in (signal.SIGINT, signal.SIGTERM):
                 signal.signal(number, signal.SIG_IGN)
-        say("taking down what was started" if not self._keep else f"left up: hack/cluster --name {self.cluster.name} kubectl get pods -A")
+        say("taking down what was started" if not self._keep else f"left up: hack/cluster --name {self.cluster.name} kubectl get pods -A", self.cluster.name)
         self._stack.close()
 
     def _take_down(self) -> None:
@@ -71,7 +73,7 @@ class Testbed(contextlib.AbstractContextManager):
         """What TCP can carry to one node: 1448 of each 1514 bytes that the shaper counts."""
         return self.rate_mbit * 1e6 / 8 * 1448 / 1514
 
-    def _shape(self, *nodes: str) -> None:
+    def shape(self, *nodes: str) -> None:
         """What a node receives passes at the stated rate; a bucket of 2 ms, a queue of 50 ms."""
         burst = max(131072, int(self.rate_mbit * 1e6 / 8 * 0.002))
         for node in nodes:
@@ -83,7 +85,7 @@ class Testbed(contextlib.AbstractContextManager):
         self.nodes += 1
         node = f"node-{self.nodes}"
         self.cluster.up(nodes=self.nodes)
-        self._shape(node)
+        self.shape(node)
         self.cluster.load_image(*self.images())
         wait_until(lambda: (pod := self.installation.agent_on(node)) and all(
             one["ready"] for one in pod["status"].get("containerStatuses") or [{"ready": False}]), f"an agent on {node}")
