@@ -1,0 +1,8 @@
+"""What kubectl says of an API server that does not answer. What it says of the command itself is told at once."""
+AWAY = ("was refused", "Unable to connect", "connection reset", "EOF", "TLS handshake timeout", "i/o timeout", "the server is currently unable",
+        "apiserver not ready", "etcdserver", "ServiceUnavailable", "failed calling webhook", "http2: ", "context deadline exceeded",
+        "server was unable to return a response", "net/http: request canceled", "unexpected error when reading response body")
+
+
+def is_away(said: str) -> bool:
+    return any(part in said for part in AWAY)

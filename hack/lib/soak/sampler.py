@@ -1,0 +1,46 @@
+"""Samples while the soak goes on: processes and mounts each ten seconds, Kubernetes objects each thirty."""
+import contextlib
+import pathlib
+import subprocess
+import threading
+
+from soak import objects, processes
+from support.models import NODES
+
+# Seconds.
+EVERY, OBJECTS_EVERY = 10.0, 30.0
+
+
+class Sampler(threading.Thread):
+    def __init__(self, world):
+        super().__init__(name="sampler", daemon=True)
+        self._world, self._over = world, threading.Event()
+        self.looks: list[tuple[float, list[processes.Sample]]] = []
+        self.mounts: list[tuple[float, dict[str, int]]] = []
+        self.objects: list[tuple[float, dict[str, int]]] = []
+
+    def stop(self) -> None:
+        self._over.set()
+        self.join(60)
+
+    def run(self) -> None:
+        next_objects = 0.0
+        while not self._over.is_set():
+            now = self._world.timeline.now
+            self.looks.append((now, processes.look(self._world.cluster.name, now)))
+            self.mounts.append((now, {node: mounts_of(self._world.cluster.state, node) for node in NODES}))
+            if now >= next_objects:
+                next_objects = now + OBJECTS_EVERY
+                # While the API server is away there is none.
+                with contextlib.suppress(AssertionError, ValueError, subprocess.SubprocessError):
+                    counts = objects.counted(self._world.objects(",".join(objects.KINDS)))
+                    self.objects.append((self._world.timeline.now, counts))
+            self._over.wait(max(0.1, EVERY - (self._world.timeline.now - now)))
+
+
+def mounts_of(state: pathlib.Path, node: str) -> int:
+    """How many mounts a node has, as its first process sees them."""
+    with contextlib.suppress(OSError, IndexError):
+        pid = (state / "pids" / node).read_text().split()[0]
+        return pathlib.Path(f"/proc/{pid}/mountinfo").read_text().count("\n")
+    return 0
