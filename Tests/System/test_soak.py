@@ -16,14 +16,15 @@ sys.path[:0] = [str(paths.REPOSITORY / "hack/lib"), str(paths.REPOSITORY / "hack
 
 from plot import panels  # noqa: E402
 from soak import away, growth, judged, objects, options, processes, report, steady  # noqa: E402
-from soak.fault import AGENT, SILENT, Explains, Happened  # noqa: E402
+from soak.fault import AGENT, SILENT, Explains, Fault, Happened, Planned  # noqa: E402
 from soak.faults import CHANGES, EVERY, FAULTS  # noqa: E402
 from soak.growth import Point  # noqa: E402
 from soak.judged import Broken, Ending  # noqa: E402
+from soak.lanes import Lane, Record  # noqa: E402
 from soak.processes import Sample  # noqa: E402
 from soak.schedule import PAUSE, schedule  # noqa: E402
 from soak.steady import Request  # noqa: E402
-from soak.timeline import clock  # noqa: E402
+from soak.timeline import Timeline, clock  # noqa: E402
 from soak.verdicts import PROMISES, Recorded, judge  # noqa: E402
 
 NODES = ("node-1", "node-2", "node-3")
@@ -63,6 +64,67 @@ def test_faults_have_names_of_their_own_and_only_a_silent_network_explains_faile
     assert {one.name for one in EVERY if one.explains.failures} == {"node unplugged", "link cut"}
     assert all(one.explains.failures <= SILENT for one in EVERY)
     assert not any(AGENT in one.explains.ends for one in CHANGES if "agents" not in one.name)
+
+
+# ---- faults carried out
+
+class NoWorld:
+    """A world in which a fault is a line in a list."""
+
+    def __init__(self, ill=False):
+        self.timeline, self.ended, self.done, self._ill = Timeline(), threading.Event(), [], ill
+
+    def wait_well(self):
+        if self._ill:
+            raise AssertionError("not within 240 s: all runs again: no agent on node-1")
+        return 3.0
+
+
+def fault(name="a fault", fails=""):
+    def step(which):
+        def carried_out(world, planned):
+            world.done.append(f"{which} {planned.node}")
+            if fails == which:
+                raise AssertionError("kubectl said no")
+        return carried_out
+    return Fault(name, step("begin"), step("end"), hold=(0.05, 0.05), needs_node=True)
+
+
+def carried_out(world, one, seconds=30.0):
+    record = Record()
+    lane = Lane("x", iter([Planned(1, one, "node-2", 0.05, 0.0)]), world, record, seconds, recovers=True)
+    lane.start()
+    lane.join(20)
+    assert not lane.is_alive()
+    return record
+
+
+def test_a_fault_begins_holds_ends_and_is_recovered_from():
+    world = NoWorld()
+    record = carried_out(world, fault())
+    happened, = record.happened
+    assert world.done == ["begin node-2", "end node-2"] and not record.broken
+    assert happened.ended - happened.began >= 0.05 and happened.recovered == 3.0
+
+
+@pytest.mark.parametrize("fails", ["begin", "end"])
+def test_a_fault_whose_beginning_fails_is_ended_and_told(fails, capsys):
+    world = NoWorld()
+    record = carried_out(world, fault(fails=fails))
+    assert world.done == ["begin node-2", "end node-2"] and [one.promise for one in record.broken] == ["faults"]
+    assert "a fault (node-2): kubectl said no" in record.broken[0].text and "BROKEN" in capsys.readouterr().err
+
+
+def test_a_cluster_that_does_not_recover_is_told():
+    record = carried_out(NoWorld(ill=True), fault())
+    assert [one.promise for one in record.broken] == ["recovery"] and "no agent on node-1" in record.broken[0].text
+
+
+def test_no_fault_begins_that_could_not_end_in_time_or_after_an_interrupt():
+    world = NoWorld()
+    assert carried_out(world, fault(), seconds=0.0).happened == [] and world.done == []
+    world.ended.set()
+    assert carried_out(world, fault()).happened == [] and world.done == []
 
 
 # ---- what a fault explains

@@ -93,11 +93,18 @@ def soak(world: World, timeline: Timeline, options, folder: pathlib.Path) -> tup
         # Each lane draws numbers of its own, so that the speed of one changes nothing in the other.
         lanes = [Lane(name, schedule(kinds, NODES, options.seed + offset), world, record, options.seconds, recovers)
                  for name, kinds, offset, recovers in (("faults", options.faults, 0, True), ("changes", options.changes, 1, False)) if kinds]
-        for lane in lanes:
-            lane.start()
-        while timeline.now < options.seconds or any(lane.is_alive() for lane in lanes):
-            time.sleep(min(PROGRESS, max(1.0, options.seconds - timeline.now)))
-            progress(timeline, record, requests, sampler, options.seconds)
+        try:
+            for lane in lanes:
+                lane.start()
+            while timeline.now < options.seconds or any(lane.is_alive() for lane in lanes):
+                time.sleep(min(PROGRESS, max(1.0, options.seconds - timeline.now)))
+                progress(timeline, record, requests, sampler, options.seconds)
+        except BaseException:
+            # A fault that lasts gets its end before the cluster goes, or is left up.
+            world.ended.set()
+            for lane in lanes:
+                lane.join(15)
+            raise
         timeline.say("no more faults: everything settles")
         with contextlib.suppress(AssertionError):
             world.wait_well()

@@ -1,4 +1,5 @@
 """A cluster whose API server may be away for some seconds: commands to it are tried again, as a person would."""
+import json
 import subprocess
 import time
 
@@ -24,3 +25,8 @@ class PatientCluster(Cluster):
         if check and done.returncode != 0:
             raise AssertionError(f"hack/cluster {' '.join(map(str, arguments))}: {done.stdout}{done.stderr}")
         return done
+
+    def list_once(self, kinds: str) -> list[dict] | None:
+        """The objects of all namespaces; None where the API server does not answer now."""
+        done = super().command("kubectl", "get", kinds, "--all-namespaces", "-o", "json", "--request-timeout=8s", check=False)
+        return json.loads(done.stdout)["items"] if done.returncode == 0 else None

@@ -1,7 +1,6 @@
 """Samples while the soak goes on: processes and mounts each ten seconds, Kubernetes objects each thirty."""
 import contextlib
 import pathlib
-import subprocess
 import threading
 
 from soak import objects, processes
@@ -31,10 +30,9 @@ class Sampler(threading.Thread):
             self.mounts.append((now, {node: mounts_of(self._world.cluster.state, node) for node in NODES}))
             if now >= next_objects:
                 next_objects = now + OBJECTS_EVERY
-                # While the API server is away there is none.
-                with contextlib.suppress(AssertionError, ValueError, subprocess.SubprocessError):
-                    counts = objects.counted(self._world.objects(",".join(objects.KINDS)))
-                    self.objects.append((self._world.timeline.now, counts))
+                listed = self._world.cluster.list_once(",".join(objects.KINDS))
+                if listed is not None:
+                    self.objects.append((self._world.timeline.now, objects.counted(listed)))
             self._over.wait(max(0.1, EVERY - (self._world.timeline.now - now)))
 
 

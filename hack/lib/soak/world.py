@@ -10,16 +10,13 @@ import time
 
 from soak import objects, processes, steady
 from soak.fault import AGENT
-from soak.patient import PatientCluster
 from soak.timeline import Timeline
 from support.models import NODES, Model
-from support.processes import clean_environment
 from support.system import Running
-from system_support.processes import free_port
+from system_support.processes import clean_environment, free_port
 from testbed import Testbed, namespace_with_keys, paths, wait_until
 
 SPACE, DEPLOYMENT, MODEL, REPLICAS = "soak-models", "llama-gemma", "gemma", 3
-FILE = "gemma-3-270m-q4_k_m.gguf"
 # llama-server's, in pods and over plain files alike: one thread, one completion at a time, so that the same weights give the same text.
 ENGINE_ARGUMENTS = ("-c", "512", "-t", "1", "-np", "1")
 # Seconds after a fault within which all runs again.
@@ -37,6 +34,7 @@ class World:
         self.testbed, self.cluster, self.installation = testbed, testbed.cluster, testbed.installation
         self.timeline, self.bucket, self.ended = timeline, bucket, threading.Event()
         self.replicas = REPLICAS
+        self._made: dict[str, Made] = {}
         self._numbers, self._lock = 0, threading.Lock()
 
     # ---- prepared
@@ -155,14 +153,25 @@ class World:
             digests[f"{number}.bin"] = hashlib.sha256(data).hexdigest()
         return digests
 
-    def make(self, kind: str, medium: str, **spec: object) -> "Made":
-        """A ModelCache of objects that no other has."""
+    def make(self, kind: str, medium: str) -> None:
+        """A ModelCache of objects that no other has, the one of this kind."""
         with self._lock:
             self._numbers += 1
             name = f"{kind}-{self._numbers}"
         digests = self.source(f"{name}/")
-        model = Model(self.cluster, SPACE, name).apply(self.testbed.store.endpoint, f"{name}/", cache={"medium": medium}, **spec)
-        return Made(self, model, medium, digests, time.monotonic())
+        model = Model(self.cluster, SPACE, name).apply(self.testbed.store.endpoint, f"{name}/", cache={"medium": medium})
+        self._made[kind] = Made(self, model, medium, digests, time.monotonic())
+
+    def unmake(self, kind: str, checked: bool = True) -> None:
+        """Looks at the ModelCache of this kind, if it could be made, and deletes it, whatever it looks like."""
+        made = self._made.pop(kind, None)
+        if made is None:
+            return
+        try:
+            if checked:
+                made.check()
+        finally:
+            made.delete()
 
 
 class Made:

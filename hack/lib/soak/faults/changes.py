@@ -25,19 +25,16 @@ def scaled(replicas: int):
 
 
 def made(medium: str):
-    def make(world, planned) -> None:
-        world.of_change = world.make("made", medium)
-    return make
+    return lambda world, planned: world.make("made", medium)
 
 
 def deleted(world, planned) -> None:
-    world.of_change.check()
-    world.of_change.delete()
+    world.unmake("made")
 
 
 def deleted_early(world, planned) -> None:
     """In the middle of its fill: nobody waits for it."""
-    world.of_change.delete()
+    world.unmake("made", checked=False)
 
 
 CHANGES = (

@@ -19,14 +19,13 @@ def begins(name: str):
     def begin(world, planned) -> None:
         plan = PLANS[name]
         world.testbed.store.faults(*plan["rules"], **{key: value for key, value in plan.items() if key != "rules"}, seed=planned.number)
-        world.of_fault = world.make("store", "Memory" if planned.number % 2 else "Disk")
+        world.make("store", "Memory" if planned.number % 2 else "Disk")
     return begin
 
 
 def end(world, planned) -> None:
     world.testbed.store.faults()
-    world.of_fault.check()
-    world.of_fault.delete()
+    world.unmake("store")
 
 
 FAULTS = tuple(Fault(name, begins(name), end, hold=(10, 30)) for name in PLANS)
