@@ -3,7 +3,7 @@ import dataclasses
 import typing
 
 from soak import judged, objects
-from soak.fault import ENGINE, Happened
+from soak.fault import ENGINE, OPERATOR, Happened
 from soak.growth import Growth, Point, growth
 from soak.judged import Broken
 from soak.processes import Sample, endings
@@ -58,7 +58,8 @@ def series(recorded: Recorded) -> typing.Iterator[tuple[str, str, list[Point]]]:
         for one in look:
             # llama-server has each request's memory for itself; of the library in it, descriptors, threads and mounts would tell.
             for measure in ("descriptors", "threads", "mounts") if one.program == ENGINE else ("memory", "descriptors", "threads", "mounts"):
-                found.setdefault((measure, f"{one.program} on {one.node}"), []).append(Point(at, one.key, one.age, getattr(one, measure)))
+                # There is one operator, wherever it runs.
+                found.setdefault((measure, one.program if one.program == OPERATOR else f"{one.program} on {one.node}"), []).append(Point(at, one.key, one.age, getattr(one, measure)))
     for at, counts in recorded.mounts:
         for node, count in counts.items():
             found.setdefault(("mounts", node), []).append(Point(at, node, float("inf"), count))
