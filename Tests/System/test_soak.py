@@ -15,7 +15,7 @@ from support import paths
 sys.path[:0] = [str(paths.REPOSITORY / "hack/lib"), str(paths.REPOSITORY / "hack/bench.d")]
 
 from plot import panels  # noqa: E402
-from soak import away, growth, judged, objects, options, processes, report, steady  # noqa: E402
+from soak import away, growth, judged, mounts, objects, options, processes, report, steady  # noqa: E402
 from soak.fault import AGENT, SILENT, Explains, Fault, Happened, Planned  # noqa: E402
 from soak.faults import CHANGES, EVERY, FAULTS  # noqa: E402
 from soak.growth import Point  # noqa: E402
@@ -239,6 +239,8 @@ def test_a_process_that_is_not_in_the_next_look_has_ended():
 
 def test_an_api_server_that_is_away_is_told_from_a_command_that_fails():
     assert away.is_away("The connection to the server 10.1.0.2:6443 was refused - did you specify the right host or port?")
+    assert away.is_away('error validating data: failed to download openapi: Get "https://10.1.0.2:6443/openapi/v2": dial tcp 10.1.0.2:6443: connect: connection refused')
+    assert away.is_away('error: the server doesn\'t have a resource type "modelcaches" in group "modelcache.io"')
     assert away.is_away("Unable to connect to the server: net/http: TLS handshake timeout")
     assert not away.is_away('Error from server (NotFound): modelcaches.modelcache.io "x" not found')
 
@@ -268,6 +270,15 @@ def test_only_more_than_before_is_left_behind():
     assert before == {"s/Pod": 2, "Namespace": 1}
     assert objects.differences(before, {"s/Pod": 1, "Namespace": 1}) == []
     assert objects.differences(before, {"s/Pod": 3, "s/Job": 1, "Namespace": 1}) == ["s/Job: 1, before 0", "s/Pod: 3, before 2"]
+
+
+def test_mounts_are_told_by_place_without_identities():
+    line = "12 1 0:3 / {} rw,nosuid shared:1 - tmpfs tmpfs rw\n"
+    container = "/run/containerd/io.containerd.runtime.v2.task/k8s.io/{}/rootfs"
+    pod = "/var/lib/kubelet/pods/1e9f7a5c-4f64-4a3c-8f0e-00112233445{}/volumes/kubernetes.io~secret/auth"
+    text = "".join(line.format(place) for place in ("/", container.format("a" * 64), container.format("b" * 64), pod.format(5), pod.format(6)))
+    assert mounts.shapes(text) == {"/": 1, container.format("*"): 2, "/var/lib/kubelet/pods/*/volumes/kubernetes.io~secret/auth": 2}
+    assert mounts.shapes("") == {}
 
 
 # ---- requests

@@ -21,7 +21,7 @@ from drawing import Interrupts  # noqa: E402
 from plot import panels as draw  # noqa: E402
 from testbed import REPOSITORY, Testbed, paths, wait_until  # noqa: E402
 
-from soak import objects, report  # noqa: E402
+from soak import mounts, objects, report  # noqa: E402
 from soak.judged import explains_request  # noqa: E402
 from soak.lanes import Lane, Record  # noqa: E402
 from soak.patient import PatientCluster  # noqa: E402
@@ -61,8 +61,7 @@ def progress(timeline: Timeline, record: Record, requests: SteadyRequests, sampl
 
 def counts(world: World) -> dict[str, int]:
     """What is there when all is quiet: objects, and the mounts of nodes."""
-    from soak.sampler import mounts_of
-    return objects.counted(world.objects(",".join(objects.KINDS))) | {f"mounts of {node}": mounts_of(world.cluster.state, node) for node in NODES}
+    return objects.counted(world.objects(",".join(objects.KINDS))) | mounts.of_nodes(world.cluster.state, NODES)
 
 
 def settled(world: World, before: dict[str, int]) -> dict[str, int]:

@@ -1,9 +1,7 @@
 """Samples while the soak goes on: processes and mounts each ten seconds, Kubernetes objects each thirty."""
-import contextlib
-import pathlib
 import threading
 
-from soak import objects, processes
+from soak import mounts, objects, processes
 from support.models import NODES
 
 # Seconds.
@@ -27,7 +25,7 @@ class Sampler(threading.Thread):
         while not self._over.is_set():
             now = self._world.timeline.now
             self.looks.append((now, processes.look(self._world.cluster.name, now)))
-            self.mounts.append((now, {node: mounts_of(self._world.cluster.state, node) for node in NODES}))
+            self.mounts.append((now, {node: mounts.of_node(self._world.cluster.state, node).count("\n") for node in NODES}))
             if now >= next_objects:
                 next_objects = now + OBJECTS_EVERY
                 listed = self._world.cluster.list_once(",".join(objects.KINDS))
@@ -35,10 +33,3 @@ class Sampler(threading.Thread):
                     self.objects.append((self._world.timeline.now, objects.counted(listed)))
             self._over.wait(max(0.1, EVERY - (self._world.timeline.now - now)))
 
-
-def mounts_of(state: pathlib.Path, node: str) -> int:
-    """How many mounts a node has, as its first process sees them."""
-    with contextlib.suppress(OSError, IndexError):
-        pid = (state / "pids" / node).read_text().split()[0]
-        return pathlib.Path(f"/proc/{pid}/mountinfo").read_text().count("\n")
-    return 0

@@ -59,7 +59,7 @@ def kind_of(error: Exception) -> str:
 class SteadyRequests(contextlib.AbstractContextManager):
     """`rate` requests a second from entry to exit, `most` at a time: a slow machine is asked less often, never piled upon."""
 
-    def __init__(self, address: str, expected: str, rate: float, began: float, most: int = 32):
+    def __init__(self, address: str, expected: str, rate: float, began: float, most: int = 12):
         self._address, self._expected, self._rate, self._began = address, expected, rate, began
         self._ended, self._places, self._lock = threading.Event(), threading.Semaphore(most), threading.Lock()
         self._requests: list[Request] = []

@@ -52,7 +52,7 @@ class Verdict:
 
 
 def series(recorded: Recorded) -> typing.Iterator[tuple[str, str, list[Point]]]:
-    """(measure, of what, samples): of each program on each node, of each node, and of the API server."""
+    """(measure, of what, samples): of each program on each node, of all nodes, and of the API server."""
     found: dict[tuple[str, str], list[Point]] = {}
     for at, look in recorded.looks:
         for one in look:
@@ -61,8 +61,8 @@ def series(recorded: Recorded) -> typing.Iterator[tuple[str, str, list[Point]]]:
                 # There is one operator, wherever it runs.
                 found.setdefault((measure, one.program if one.program == OPERATOR else f"{one.program} on {one.node}"), []).append(Point(at, one.key, one.age, getattr(one, measure)))
     for at, counts in recorded.mounts:
-        for node, count in counts.items():
-            found.setdefault(("mounts", node), []).append(Point(at, node, float("inf"), count))
+        # Together: a pod that moves takes its mounts along.
+        found.setdefault(("mounts", "all nodes"), []).append(Point(at, "", float("inf"), sum(counts.values())))
     for at, counts in recorded.objects:
         found.setdefault(("objects", "the API server"), []).append(Point(at, "", float("inf"), sum(counts.values())))
     for (measure, of), points in sorted(found.items()):
