@@ -276,8 +276,9 @@ def test_mounts_are_told_by_place_without_identities():
     line = "12 1 0:3 / {} rw,nosuid shared:1 - tmpfs tmpfs rw\n"
     container = "/run/containerd/io.containerd.runtime.v2.task/k8s.io/{}/rootfs"
     pod = "/var/lib/kubelet/pods/1e9f7a5c-4f64-4a3c-8f0e-00112233445{}/volumes/kubernetes.io~secret/auth"
-    text = "".join(line.format(place) for place in ("/", container.format("a" * 64), container.format("b" * 64), pod.format(5), pod.format(6)))
-    assert mounts.shapes(text) == {"/": 1, container.format("*"): 2, "/var/lib/kubelet/pods/*/volumes/kubernetes.io~secret/auth": 2}
+    text = "".join(line.format(place) for place in ("/", container.format("a" * 64), container.format("b" * 64), pod.format(5), pod.format(6),
+                                                 "/run/netns", "/run/netns/cni-1e9f-77", "/run/netns/other-control"))
+    assert mounts.shapes(text) == {"/": 1, "/run/netns": 1, "/run/netns/*": 1, container.format("*"): 2, "/var/lib/kubelet/pods/*/volumes/kubernetes.io~secret/auth": 2}
     assert mounts.shapes("") == {}
 
 

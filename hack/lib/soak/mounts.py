@@ -6,12 +6,21 @@ import re
 # What differs from pod to pod and from container to container: identities, and the numbers of snapshots.
 IDENTITY = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|[0-9a-f]{64}|cni-[0-9a-f-]+")
 
+# Network namespaces that have names, of this cluster and of others on this machine, show on every node: only those of pods are the node's.
+FOREIGN = re.compile(r"/run/netns/(?!cni-).+")
+
+
+def own(mountinfo: str) -> list[str]:
+    """The places of a node's own mounts (proc_pid_mountinfo(5))."""
+    places = [line.split()[4] for line in mountinfo.splitlines()]
+    return [place for place in places if not FOREIGN.fullmatch(place)]
+
 
 def shapes(mountinfo: str) -> dict[str, int]:
-    """How many mounts there are at each place, identities left out (proc_pid_mountinfo(5))."""
+    """How many of them there are at each place, identities left out."""
     found: dict[str, int] = {}
-    for line in mountinfo.splitlines():
-        place = IDENTITY.sub("*", line.split()[4])
+    for place in own(mountinfo):
+        place = IDENTITY.sub("*", place)
         found[place] = found.get(place, 0) + 1
     return found
 

@@ -25,7 +25,7 @@ class Sampler(threading.Thread):
         while not self._over.is_set():
             now = self._world.timeline.now
             self.looks.append((now, processes.look(self._world.cluster.name, now)))
-            self.mounts.append((now, {node: mounts.of_node(self._world.cluster.state, node).count("\n") for node in NODES}))
+            self.mounts.append((now, {node: len(mounts.own(mounts.of_node(self._world.cluster.state, node))) for node in NODES}))
             if now >= next_objects:
                 next_objects = now + OBJECTS_EVERY
                 listed = self._world.cluster.list_once(",".join(objects.KINDS))
