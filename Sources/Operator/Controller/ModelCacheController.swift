@@ -205,6 +205,9 @@ public final class ModelCacheController: Sendable {
     /// Whether all watches have brought their first list: what readiness asks.
     public var hasSynced: Bool { watches.haveSynced }
 
+    /// The kinds that no list has come of yet.
+    public var missingLists: [String] { watches.missing }
+
     /// Whether ModelCaches and nodes are known: what the readiness of a replica that does not lead may ask.
     public var isFollowing: Bool { watches.areFollowed }
 
@@ -267,7 +270,7 @@ public final class ModelCacheController: Sendable {
                 group.addTask { try await self.followAuth() }
                 group.addTask { try await self.callerKeys.run { queue.add(self.world.set($0), .callers, .now) } }
                 group.addTask {
-                    try await self.watches.waitUntilSynced()
+                    try await self.waitForLists()
                     await self.callerKeys.waitForFirstLook()
                     // Those that were followed before.
                     let keys = self.world.cacheKeys
@@ -300,6 +303,18 @@ public final class ModelCacheController: Sendable {
             throw error
         }
         await agents.shutdown()
+    }
+
+    private func waitForLists() async throws {
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask { try await self.watches.waitUntilSynced() }
+            group.addTask {
+                try await self.watches.tellMissing(self.logger)
+                try await self.watches.waitUntilSynced()
+            }
+            defer { group.cancelAll() }
+            try await group.next()
+        }
     }
 
     private func connect() {

@@ -42,9 +42,10 @@ final class ControlService: Service {
     /// update would wait for it for ever.
     func addChecks(to readiness: Readiness) {
         readiness.add("api-server") { self.isConnected }
-        readiness.add("caches") {
-            if let elector = self.elector, !elector.isLeader { return true }
-            return self.controller.hasSynced
+        readiness.addReasoned("caches") {
+            if let elector = self.elector, !elector.isLeader { return nil }
+            let missing = self.controller.missingLists
+            return missing.isEmpty ? nil : "no list of \(missing.joined(separator: ", "))"
         }
     }
 

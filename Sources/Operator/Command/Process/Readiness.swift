@@ -3,18 +3,25 @@ import Synchronization
 /// The checks behind a probe.
 final class Readiness: Sendable {
     typealias Check = @Sendable () -> Bool
+    /// Why it fails; nil: it passes.
+    typealias ReasonedCheck = @Sendable () -> String?
 
-    private let checks = Mutex<[(name: String, isPassed: Check)]>([])
+    private let checks = Mutex<[(name: String, failure: ReasonedCheck)]>([])
 
-    func add(_ name: String, _ check: @escaping Check) {
+    func add(_ name: String, _ check: @escaping Check) { addReasoned(name) { check() ? nil : "" } }
+
+    func addReasoned(_ name: String, _ check: @escaping ReasonedCheck) {
         checks.withLock { $0.append((name, check)) }
     }
 
     /// - Returns: whether all pass, and a line for each as the API server and controller-runtime write them.
     func evaluate(_ probe: String) -> (isPassed: Bool, report: String) {
-        let results = checks.withLock { $0 }.map { ($0.name, $0.isPassed()) }
-        let isPassed = results.allSatisfy(\.1)
-        let lines = results.map { $0.1 ? "[+]\($0.0) ok" : "[-]\($0.0) failed" }
+        let results = checks.withLock { $0 }.map { ($0.name, $0.failure()) }
+        let isPassed = results.allSatisfy { $0.1 == nil }
+        let lines = results.map { name, failure in
+            guard let failure else { return "[+]\(name) ok" }
+            return "[-]\(name) failed" + (failure.isEmpty ? "" : ": \(failure)")
+        }
         return (isPassed, (lines + ["\(probe) check \(isPassed ? "passed" : "failed")"]).joined(separator: "\n") + "\n")
     }
 }

@@ -146,10 +146,59 @@ struct Watches: Sendable {
         try await agents.waitUntilSynced()
     }
 
+    /// Names, each 30 s, the kinds that no list has come of. Until all lists are in; of a missing right for one kind
+    /// nothing else tells that no plan is made.
+    func tellMissing(_ logger: Logger, every interval: Duration = .seconds(30)) async throws {
+        while true {
+            try await Task.sleep(for: interval)
+            guard let line = MissingLists.line(of: lists) else { return }
+            logger.error("\(line)")
+        }
+    }
+
     var areFollowed: Bool { caches.hasSynced && nodes.hasSynced }
 
-    var haveSynced: Bool {
-        areFollowed && jobs.hasSynced && claims.hasSynced && volumes.hasSynced && quotas.hasSynced && agents.hasSynced
+    var haveSynced: Bool { missing.isEmpty }
+
+    /// The kinds that no list has come of yet.
+    var missing: [String] { MissingLists.kinds(of: lists) }
+
+    private var lists: [MissingLists.Watched] {
+        [
+            .init(caches), .init(nodes), .init(jobs), .init(claims), .init(volumes), .init(quotas), .init(agents),
+        ]
+    }
+}
+
+/// Tells which watches have no list.
+package enum MissingLists {
+    /// One reflector's kind and status.
+    package struct Watched: Sendable {
+        var kind: String
+        var hasSynced: Bool
+        var error: String?
+
+        package init(kind: String, hasSynced: Bool, error: String? = nil) {
+            self.kind = kind
+            self.hasSynced = hasSynced
+            self.error = error
+        }
+
+        init<Resource, Stored>(_ reflector: Reflector<Resource, Stored>) {
+            self.init(
+                kind: Resource.resourceName, hasSynced: reflector.hasSynced, error: reflector.status.lastError)
+        }
+    }
+
+    package static func kinds(of lists: [Watched]) -> [String] { lists.filter { !$0.hasSynced }.map(\.kind) }
+
+    /// Nil: each has its list.
+    package static func line(of lists: [Watched]) -> String? {
+        let kinds = kinds(of: lists)
+        guard !kinds.isEmpty else { return nil }
+        let error = lists.last { !$0.hasSynced && $0.error != nil }?.error
+        return "nothing is planned before all watches have a list; missing: \(kinds.joined(separator: ", "))"
+            + (error.map { "; last error: \($0)" } ?? "")
     }
 }
 
