@@ -98,7 +98,7 @@ extension Planner {
     /// The refusal of the Job that is at work; nil: there is none, or it may be that of the Job before.
     mutating func refusedSoFar(_ finding: NodeFinding) -> CacheReport.Failure? {
         guard let refusal = finding.refusal,
-            let job = observed.jobs.first(where: { $0.node == finding.node && $0.phase == .unfinished && !$0.isDeleting })
+            let job = observed.jobs.first(where: { $0.node == finding.node && $0.isUnfinished && !$0.isDeleting })
         else { return nil }
         guard job.phaseSeen + Self.formerRefusalGrace <= now else {
             wake(at: job.phaseSeen + Self.formerRefusalGrace)
