@@ -99,6 +99,9 @@ import Testing
             #expect(SwarmDelta(decoding: Array(delta.encoded().prefix(length)), blockCount: 5000) == nil)
         }
         #expect(SwarmDelta(decoding: delta.encoded(), blockCount: 4999) == nil, "a block that the model lacks")
+        delta = SwarmDelta()
+        delta.handed = [0, 1, 2, 3, 0]
+        #expect(SwarmDelta(decoding: delta.encoded(), blockCount: 4) == nil, "more than the model has")
     }
 
     private func roundTrip(_ delta: SwarmDelta) -> SwarmDelta? { SwarmDelta(decoding: delta.encoded(), blockCount: 5000) }

@@ -80,18 +80,29 @@ import Testing
     }
 
     /// A node that gets a block a second while its three neighbours get ten, and what it does meanwhile.
+    /// - Parameters:
+    ///   - offers: whether the neighbours offer their blocks; else the store may be what is slow.
+    ///   - uploads: requests of a neighbour that it serves, to no end.
     private func slowNode(
-        older: [SwarmPeer] = []
+        older: [SwarmPeer] = [], offers: Bool = true, uploads: Int = 0, steps: Int = 60
     ) -> (planner: SwarmPlanner, actions: [SwarmAction], now: SwarmInstant) {
         var (planner, actions) = PlanPlannerTests.connected(4, blocks: Self.blocks)
         for peer in older { actions += planner.handle(.takesNoTurns(peer), at: 0) }
+        for _ in 0..<uploads { actions += planner.handle(.upload(.sending, to: SwarmPeer(1), block: 0), at: 0) }
+        let members = PlanPlannerTests.members(4, blocks: Self.blocks)
+        let theirs = (1..<4).map { peer in (0..<Self.blocks).filter { members.owner(of: $0) == SwarmPeer(peer) } }
         var all = actions
         var now: SwarmInstant = 0
-        for step in 1...60 {
+        for step in 1...steps {
             now = .milliseconds(100) * UInt64(step)
             actions = []
             for peer in 1..<4 {
-                actions += planner.handle(.peerDelta(SwarmPeer(peer), delta(held: min(step, Self.blocks - 1))), at: now - .milliseconds(50))
+                let arrived = offers ? Array(theirs[peer - 1].dropFirst(step - 1).prefix(1)) : []
+                let news = delta(held: min(step, Self.blocks - 1), arrived: arrived)
+                actions += planner.handle(.peerDelta(SwarmPeer(peer), news), at: now - .milliseconds(50))
+            }
+            for fetch in PlanPlannerTests.peerFetches(all) {
+                actions += planner.handle(.progress(fetch.fetch, bytes: 100), at: now)
             }
             if step % 10 == 0 {
                 let fetch = all.compactMap { if case .fetchFromStore(let fetch, _, _) = $0 { fetch } else { nil } }
@@ -114,9 +125,145 @@ import Testing
         let over = Set(shares.values.joined())
         #expect(over.count == shares.values.joined().count, "each block once")
         // A neighbour that dies gives its share back, and the two others get it.
-        let back = handed(planner.handle(.disconnected(SwarmPeer(1)), at: now + 1) + planner.handle(.tick, at: now + .milliseconds(150)))
-        #expect(Set(back.values.joined()).isSuperset(of: shares[SwarmPeer(1)] ?? []) && back[SwarmPeer(1)] == nil)
+        actions += planner.handle(.disconnected(SwarmPeer(1)), at: now + 1)
+        let last = planner.handle(.tick, at: now + .milliseconds(150))
+        let back = handed(last)
+        let unread = Set(shares[SwarmPeer(1)] ?? []).subtracting(PlanPlannerTests.storeBlocks(actions + last))
+        #expect(!unread.isEmpty && unread.isSubset(of: back.values.joined()) && back[SwarmPeer(1)] == nil)
         planner.checkInvariants()
+    }
+
+    @Test func `a node with a slow store keeps its turns`() {
+        #expect(handed(slowNode(offers: false).actions).isEmpty)
+    }
+
+    @Test func `a neighbour that connects anew gives its turns back`() {
+        var (planner, actions, now) = slowNode()
+        let shares = handed(actions)
+        actions += planner.handle(.declined(SwarmPeer(1)), at: now + 1)
+        actions += planner.handle(.connected(SwarmPeer(1)), at: now + 2)
+        let last = planner.handle(.tick, at: now + .milliseconds(150))
+        let back = handed(last)
+        let unread = Set(shares[SwarmPeer(1)] ?? []).subtracting(PlanPlannerTests.storeBlocks(actions + last))
+        #expect(!unread.isEmpty && unread.isSubset(of: back.values.joined()) && back[SwarmPeer(1)] == nil)
+        planner.checkInvariants()
+    }
+
+    @Test func `with the blocks that it holds and hands over a node says that it holds them`() {
+        let (planner, actions, _) = slowNode(uploads: 6, steps: 95)
+        var held: Set<Int> = []
+        for case .announce(let delta, _) in actions where !delta.handed.isEmpty {
+            #expect(Set(delta.held).isSubset(of: delta.handed))
+            held.formUnion(delta.held)
+        }
+        #expect(held.count >= 4 && held.allSatisfy { planner.holds($0) })
+    }
+
+    @Test func `turns come back with what was owed, and end with the member that gave or has them`() {
+        var turns = SwarmStoreTurns()
+        for block in 0..<3 { turns.owes(block) }
+        for block in 0..<4 { turns.handOver(block, to: SwarmPeer(1)) }
+        turns.passedOn(2)
+        #expect(turns.owed.isEmpty)
+        let (isFirst, isSecond) = (turns.takeBack(from: SwarmPeer(1)), turns.takeBack(from: SwarmPeer(1)))
+        #expect(isFirst && !isSecond && turns.owed == [0, 1] && turns.handedOver.isEmpty)
+        turns.handOver(0, to: SwarmPeer(1))
+        turns.handOver(1, to: SwarmPeer(2))
+        turns.take(7, from: SwarmPeer(1))
+        turns.take(8, from: SwarmPeer(2))
+        turns.keep([SwarmPeer(2)])
+        #expect(turns.taken == [8: SwarmPeer(2)] && turns.handedOver == [1: SwarmPeer(2)] && turns.owed == [0])
+        turns.checkInvariants(exists: BlockSet(capacity: 10))
+    }
+
+    /// What the planner reads in others' stead until half a second later; all of it comes at once.
+    private func readsInTheirStead(_ planner: inout SwarmPlanner, after actions: [SwarmAction], at start: SwarmInstant) -> [Int] {
+        var (actions, blocks, now) = (actions, [Int](), start)
+        for _ in 0..<50 {
+            now += .milliseconds(10)
+            var more: [SwarmAction] = []
+            for case .fetchFromStore(let fetch, let block, let reason) in actions {
+                if reason == .handedOver { blocks.append(block) }
+                more += planner.handle(.received(fetch), at: now)
+            }
+            actions = more + planner.handle(.tick, at: now)
+            planner.checkInvariants()
+        }
+        return blocks
+    }
+
+    @Test func `a peer that hands everything over gets twice an even share read`() {
+        var (planner, actions) = PlanPlannerTests.connected(10, blocks: 400)
+        actions += planner.handle(.peerDelta(SwarmPeer(2), delta(handed: Array(0..<400))), at: 3)
+        actions += planner.handle(.peerDelta(SwarmPeer(2), delta(handed: Array(80..<400))), at: 4)
+        let reads = readsInTheirStead(&planner, after: actions, at: .milliseconds(300))
+        #expect(reads.count > 40 && reads.allSatisfy { $0 < 80 })
+    }
+
+    @Test func `the turns of a peer that died are those of the next in line`() {
+        for dies in [false, true] {
+            var (planner, actions) = PlanPlannerTests.connected(4, blocks: Self.blocks)
+            let members = PlanPlannerTests.members(4, blocks: Self.blocks)
+            let its = (0..<Self.blocks).filter { members.owner(of: $0) == SwarmPeer(2) }
+            actions += planner.handle(.storeThrottled(until: .milliseconds(200)), at: 3)
+            actions += planner.handle(.peerDelta(SwarmPeer(2), delta(handed: its)), at: 3)
+            if dies { actions += planner.handle(.disconnected(SwarmPeer(2)), at: 4) }
+            #expect(readsInTheirStead(&planner, after: actions, at: .milliseconds(300)).isEmpty == dies)
+        }
+    }
+
+    @Test func `a relay of a slow node's block does not count as another source`() throws {
+        var (planner, actions) = PlanPlannerTests.connected(4, blocks: Self.blocks)
+        actions += planner.handle(.tick, at: .milliseconds(400))
+        let members = PlanPlannerTests.members(4, blocks: Self.blocks)
+        let block = try #require((0..<Self.blocks).first { members.owner(of: $0) == SwarmPeer(2) })
+        actions = planner.handle(.peerDelta(SwarmPeer(3), SwarmDelta(arriving: [block])), at: .milliseconds(410))
+        let relay = try #require(PlanPlannerTests.peerFetches(actions).first { $0.block == block && $0.peer == SwarmPeer(3) })
+        actions = planner.handle(.peerDelta(SwarmPeer(2), delta(handed: [block], arrived: [block])), at: .milliseconds(420))
+        #expect(actions.contains(.cancel(relay.fetch)) && PlanPlannerTests.storeBlocks(actions).contains(block))
+        planner.checkInvariants()
+    }
+
+    @Test func `a turn for a block that was given up here counts when the block is wanted again`() throws {
+        var (planner, actions) = PlanPlannerTests.connected(4, blocks: Self.blocks)
+        let members = PlanPlannerTests.members(4, blocks: Self.blocks)
+        let block = try #require((0..<Self.blocks).first { members.owner(of: $0) == SwarmPeer(2) })
+        actions = planner.handle(.abandoned([block..<block + 1]), at: 3)
+        actions += planner.handle(.peerDelta(SwarmPeer(2), delta(handed: [block])), at: 4)
+        actions += planner.handle(.resumed([block..<block + 1]), at: 5)
+        #expect(readsInTheirStead(&planner, after: actions, at: .milliseconds(300)) == [block])
+    }
+
+    @Test func `a fetch from a slow peer goes on where no other neighbour holds the block`() throws {
+        var (planner, actions) = PlanPlannerTests.connected(3, blocks: Self.blocks)
+        let members = PlanPlannerTests.members(3, blocks: Self.blocks)
+        let block = try #require((0..<Self.blocks).first { members.owner(of: $0) == SwarmPeer(1) })
+        actions = planner.handle(.peerDelta(SwarmPeer(1), delta(arrived: [block])), at: .milliseconds(10))
+        let fetch = try #require(PlanPlannerTests.peerFetches(actions).first { $0.block == block }).fetch
+        var now: SwarmInstant = 0
+        for step in 1...20 {
+            now = .milliseconds(100) * UInt64(step)
+            actions = planner.handle(.progress(fetch, bytes: 100), at: now)
+            actions += planner.handle(.peerDelta(SwarmPeer(1), SwarmDelta(load: 32)), at: now)
+            // A relay is no other holder.
+            actions += planner.handle(.peerDelta(SwarmPeer(2), SwarmDelta(arriving: [block])), at: now)
+            actions += planner.handle(.tick, at: now + 1)
+            #expect(!actions.contains(.cancel(fetch)))
+        }
+        actions = planner.handle(.peerDelta(SwarmPeer(2), delta(arrived: [block])), at: now + 2)
+        actions += planner.handle(.tick, at: now + .milliseconds(150))
+        #expect(actions.contains(.cancel(fetch)))
+        #expect(PlanPlannerTests.peerFetches(actions).contains { $0.block == block && $0.peer == SwarmPeer(2) })
+    }
+
+    @Test func `a single neighbour is asked however busy it is`() throws {
+        var (planner, actions) = PlanPlannerTests.connected(2, blocks: Self.blocks)
+        let members = PlanPlannerTests.members(2, blocks: Self.blocks)
+        let block = try #require((0..<Self.blocks).first { members.owner(of: $0) == SwarmPeer(1) })
+        actions += planner.handle(.peerDelta(SwarmPeer(1), SwarmDelta(load: 50)), at: .milliseconds(100))
+        actions += planner.handle(.tick, at: .milliseconds(250))
+        actions = planner.handle(.peerDelta(SwarmPeer(1), SwarmDelta(held: [block], load: 50)), at: .milliseconds(260))
+        #expect(PlanPlannerTests.peerFetches(actions).contains { $0.block == block })
     }
 
     @Test func `older agents, which know no such message, are handed no turns`() {

@@ -54,7 +54,7 @@ public final class ModelSwarm: Sendable {
     private struct State {
         var members: [PeerAddress: Member] = [:]
         var addresses: [PeerAddress] = []
-        /// By the address that requests come from; of several nodes at one address, the first.
+        /// By the address that requests come from; of several nodes at one address, the first that is still a member.
         var peersByHost: [String: SwarmPeer] = [:]
         var own: PeerAddress?
         var candidates: Set<PeerAddress> = []
@@ -309,6 +309,9 @@ public final class ModelSwarm: Sendable {
     }
 
     private static func member(_ address: PeerAddress, _ state: inout State) -> Member {
+        defer {
+            if state.peersByHost[address.host] == nil { state.peersByHost[address.host] = state.members[address]?.peer }
+        }
         if let member = state.members[address] { return member }
         let member: Member
         if let number = state.addresses.firstIndex(of: address) {
@@ -318,8 +321,15 @@ public final class ModelSwarm: Sendable {
             state.addresses.append(address)
         }
         state.members[address] = member
-        if state.peersByHost[address.host] == nil { state.peersByHost[address.host] = member.peer }
         return member
+    }
+
+    private static func remove(_ member: Member, _ state: inout State) {
+        state.members[member.address] = nil
+        let host = member.address.host
+        guard state.peersByHost[host] == member.peer else { return }
+        let others = state.members.values.filter { $0.isPresent && $0.address.host == host }
+        state.peersByHost[host] = others.map(\.peer).min()
     }
 
     private func tellMembers() {
@@ -352,7 +362,7 @@ public final class ModelSwarm: Sendable {
                     state.members[address]?.isListed = true
                 } else if member.isListed, member.link == nil {
                     // Named before, not any more, and not connected: it left.
-                    state.members[address] = nil
+                    Self.remove(member, &state)
                     hasChanged = hasChanged || member.isPresent
                 }
             }

@@ -100,7 +100,8 @@ extension SwarmDelta {
             self.heldCount = count
         }
         if head.kind == .handover {
-            guard let count = input.number(), let list = input.list(count, from: gossip.watermark, limit: blockCount)
+            guard let count = input.number(), count <= blockCount,
+                let list = input.list(count, from: gossip.watermark, limit: blockCount)
             else { return nil }
             handed = list
         }

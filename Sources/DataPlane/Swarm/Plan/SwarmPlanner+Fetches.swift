@@ -210,11 +210,13 @@ extension SwarmPlanner {
     }
 
     /// Whether the peer has sent less than half of the block and has far too long a queue, as one with a slow uplink
-    /// says of itself. The fetch would take a place that a quicker peer's fetch could have.
+    /// says of itself. The fetch would take a place that a quicker peer's fetch could have. A block that no other
+    /// neighbour holds would be asked of the same peer again, from its first byte on.
     private func isHopeless(_ record: SwarmFetchRecord) -> Bool {
-        guard record.bytes * 2 < configuration.blockBytes, let peer = record.peer, let slot = neighbours.slot(of: peer)
+        guard record.bytes * 2 < configuration.blockBytes, let peer = record.peer, let slot = neighbours.slot(of: peer),
+            neighbours[slot].load >= 4 * max(configuration.longestQueue, fastFetches, neighbours.meanQueue)
         else { return false }
-        return neighbours[slot].load >= 4 * max(configuration.longestQueue, fastFetches, neighbours.meanQueue)
+        return neighbours.list.contains { $0.peer != peer && $0.blocks.contains(record.block) }
     }
 
     /// Nothing arrives and no neighbour offers anything: asks owners for blocks that exist somewhere.

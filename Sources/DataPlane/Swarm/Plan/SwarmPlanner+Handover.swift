@@ -34,7 +34,9 @@ extension SwarmPlanner {
         usualPace = neighbours.usualPace(own: own)
         lookAtUplink(at: now)
         guard members.count > 1, usualPace > 0 else { return }
-        guard uplink.isSlow || own > 0 && own < usualPace * Self.slowPace else { return }
+        // Little may arrive because the store is slow. The link is slow where neighbours offer more than it takes.
+        let isLinkSlow = own > 0 && own < usualPace * Self.slowPace && !ledger.candidates.isEmpty
+        guard uplink.isSlow || isLinkSlow else { return }
         let quick = neighbours.list.filter {
             $0.isConnected && $0.hasMap && $0.takesTurns && !$0.isSlow && isQuick($0.peer)
                 && now < $0.lastHeard + configuration.silence && !reputations.isBanned($0.peer, at: now)
@@ -62,6 +64,8 @@ extension SwarmPlanner {
         for (peer, share) in zip(peers, shares) where !share.isEmpty {
             var delta = SwarmDelta(load: news.load, gossip: gossip(at: now))
             delta.handed = share
+            // The receiver reads again those that it knows to be held, and may not have heard of the newest.
+            delta.held = share.filter { ledger.have.contains($0) }
             actions.append(.announce(delta, to: [peer]))
         }
     }
@@ -71,13 +75,23 @@ extension SwarmPlanner {
     /// A slow peer hands its turns over to this node.
     mutating func handed(_ blocks: [Int], by slot: Int, at now: SwarmInstant) {
         guard !blocks.isEmpty else { return }
-        neighbours.isSlow(slot)
-        for block in blocks where ledger.isMissing(block) {
-            turns.take(block)
-            guard reading.exists.contains(position(of: block)) else { continue }
-            turns.readAgain(block, insteadOf: neighbours[slot].peer, atMost: max(16, configuration.blockCount / 8))
+        neighbours.markSlow(slot)
+        let peer = neighbours[slot].peer
+        // Twice an even share: nodes that disagree about the members give one of them more, a faulty one everything.
+        var space = max(64, 2 * configuration.blockCount / max(1, members.count)) - turns.takenCount(from: peer)
+        var isAnyNew = false
+        // A block that was given up here may be wanted later, and its owner will not read it then.
+        for block in blocks where !ledger.have.contains(block) {
+            if turns.taken[block] == nil {
+                guard space > 0 else { break }
+                space -= 1
+                turns.take(block, from: peer)
+                isAnyNew = true
+            }
+            guard ledger.isMissing(block), reading.exists.contains(position(of: block)) else { continue }
+            turns.readAgain(block, insteadOf: peer, atMost: max(16, configuration.blockCount / 8))
         }
-        findOwned(at: now)
+        if isAnyNew { findOwned(at: now) }
     }
 
     /// Reads blocks again whose only holders cannot pass them on.
@@ -91,7 +105,7 @@ extension SwarmPlanner {
             }
             let isElsewhere =
                 neighbours.list.contains { $0.peer != held.holder && $0.blocks.contains(block) }
-                || fetches.records.contains { $0.block == block && $0.peer != held.holder }
+                || fetches.records.contains { $0.block == block && $0.peer != held.holder && !$0.fromArriving }
             guard !isElsewhere else { continue }
             for record in fetches.records where record.block == block { cancel(record.id, at: now) }
             if reading.exists.contains(position(of: block)) { reading.readAgain(position(of: block), at: now) }

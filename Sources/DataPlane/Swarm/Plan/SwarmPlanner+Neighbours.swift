@@ -14,6 +14,7 @@ extension SwarmPlanner {
             neighbours.remove(peer)
         }
         reputations.keep(current)
+        turns.keep(current)
         imports.adopt(members.zone(of: configuration.me))
         for slot in neighbours.indices {
             neighbours.setNear(slot, members.isOneZone(neighbours[slot].peer, configuration.me))
@@ -89,6 +90,8 @@ extension SwarmPlanner {
             }
             slot = addNeighbour(peer, isMine: false, at: now)
         }
+        // It may be another process than before, which knows nothing of turns.
+        if !neighbours[slot].isConnected, turns.takeBack(from: peer) { findOwned(at: now) }
         neighbours.connected(slot, at: now)
         if reputations.connected(peer, at: now) { findOwned(at: now) }
         actions.append(.sendMap(to: peer))
@@ -114,6 +117,7 @@ extension SwarmPlanner {
         }
         reputations.disconnected(peer, at: now)
         turns.takeBack(from: peer)
+        turns.forgetTurns(of: peer)
         for record in fetches.records where record.peer == peer { drop(record.id, at: now) }
         findOwned(at: now)
         connectMore(at: now)

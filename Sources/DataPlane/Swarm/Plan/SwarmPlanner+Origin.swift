@@ -88,7 +88,7 @@ extension SwarmPlanner {
                 anyDead
                 ? members.owner(of: block, skipping: { reputations.isDead($0, at: now) }) : members.owner(of: block)
             let isMine = owner == me && turns.handedOver[block] == nil
-            if isMine || turns.taken.contains(block) { owned.append(Int32(position)) }
+            if isMine || turns.taken[block] != nil { owned.append(Int32(position)) }
             position += 1
         }
     }
@@ -127,7 +127,7 @@ extension SwarmPlanner {
             guard reading.holes(before: position, limit: window) < window, mayReadStore(at: now) else { return }
             let reason: SwarmStoreReason =
                 members.owner(of: block) == configuration.me
-                ? .owner : turns.taken.contains(block) ? .handedOver : .ownerDead
+                ? .owner : turns.taken[block] != nil ? .handedOver : .ownerDead
             beginStore(block, reason, at: now)
             cursor += 1
             isPrefix = false

@@ -26,8 +26,8 @@
 /// of full holders, turns at the store, imports into the zone, news for neighbours, rates, and this node's uplink. The
 /// machines know nothing of each other; the extensions of this type decide, and tell each machine what concerns it.
 ///
-/// An event costs time in proportion to the neighbours, not to the blocks or members. A change of members costs one
-/// pass over the blocks. All randomness comes from ``SwarmPlannerConfiguration/seed``.
+/// An event costs time in proportion to the neighbours, not to the blocks or members. A change of members or of turns
+/// at the store costs one pass over the blocks. All randomness comes from ``SwarmPlannerConfiguration/seed``.
 ///
 /// ### Guarantees
 /// - A block is fetched by one fetch at a time, or by two when the first is slow (within
@@ -133,7 +133,7 @@ public struct SwarmPlanner: Sendable {
             adopt(members, at: now)
         case .members(let members): adopt(members, at: now)
         case .connected(let peer): connected(peer, at: now)
-        case .takesNoTurns(let peer): if let slot = neighbours.slot(of: peer) { neighbours.takesNoTurns(slot) }
+        case .takesNoTurns(let peer): if let slot = neighbours.slot(of: peer) { neighbours.markTakesNoTurns(slot) }
         case .disconnected(let peer): disconnected(peer, at: now)
         case .declined(let peer): declined(peer, at: now)
         case .peerMap(let peer, let map): heard(map, from: peer, at: now)

@@ -106,10 +106,10 @@ package struct SwarmNeighbours: Sendable {
     }
 
     /// Its agent does not know that turns can be handed over.
-    package mutating func takesNoTurns(_ slot: Int) { list[slot].takesTurns = false }
+    package mutating func markTakesNoTurns(_ slot: Int) { list[slot].takesTurns = false }
 
     /// It has handed turns over to this node.
-    package mutating func isSlow(_ slot: Int) { list[slot].isSlow = true }
+    package mutating func markSlow(_ slot: Int) { list[slot].isSlow = true }
 
     /// The number of blocks that it says it holds.
     package mutating func counts(_ held: Int, at slot: Int, _ now: SwarmInstant) {
@@ -165,10 +165,11 @@ package struct SwarmNeighbours: Sendable {
         }
     }
 
-    /// Without the longest queue: one slow neighbour does not make queues long everywhere.
+    /// Without the longest queue: one slow neighbour does not make queues long everywhere. A single one does.
     package mutating func measureQueues() {
         let longest = list.reduce(0) { max($0, $1.queue) }
-        meanQueue = (list.reduce(0) { $0 + $1.queue } - longest) / max(1, list.count - 1)
+        let sum = list.reduce(0) { $0 + $1.queue }
+        meanQueue = list.count > 1 ? (sum - longest) / (list.count - 1) : longest
     }
 
     /// Nanoseconds until a request sent now would bring its block.

@@ -16,8 +16,8 @@ package struct SwarmStoreTurns: Sendable {
     /// The store wants no reads before this time.
     package private(set) var throttledUntil: SwarmInstant = 0
     private var wanted: [Int] = []
-    /// Blocks of other nodes that this node is to read in their stead.
-    package private(set) var taken: Set<Int> = []
+    /// Blocks that this node is to read in the stead of another one, each with the node that said so.
+    package private(set) var taken: [Int: SwarmPeer] = [:]
     /// Blocks that this node was to read and that another one reads in its stead.
     package private(set) var handedOver: [Int: SwarmPeer] = [:]
     /// Blocks that this node is to read again.
@@ -26,6 +26,8 @@ package struct SwarmStoreTurns: Sendable {
     private var againCount = 0
     /// Blocks that this node read and has not passed on yet.
     package private(set) var owed: Set<Int> = []
+    /// Blocks that were owed when they were handed over.
+    private var owedBefore: Set<Int> = []
 
     package init() {}
 
@@ -55,22 +57,43 @@ package struct SwarmStoreTurns: Sendable {
 
     // MARK: Turns handed over
 
-    /// This node is to read the block in another node's stead. The caller deals the turns anew.
-    package mutating func take(_ block: Int) {
-        taken.insert(block)
+    /// This node is to read the block in the peer's stead. The caller deals the turns anew.
+    package mutating func take(_ block: Int, from peer: SwarmPeer) {
+        taken[block] = peer
         handedOver[block] = nil
+        owedBefore.remove(block)
+    }
+
+    package func takenCount(from peer: SwarmPeer) -> Int { taken.values.count { $0 == peer } }
+
+    /// The peer died, so others have its turns as they have those of all dead nodes. The caller deals the turns anew.
+    package mutating func forgetTurns(of peer: SwarmPeer) {
+        taken = taken.filter { $0.value != peer }
+    }
+
+    /// Only these nodes are left. The caller deals the turns anew.
+    package mutating func keep(_ members: Set<SwarmPeer>) {
+        taken = taken.filter { members.contains($0.value) }
+        for peer in Set(handedOver.values).subtracting(members) { takeBack(from: peer) }
     }
 
     /// The peer reads the block in this node's stead. The caller deals the turns anew.
     package mutating func handOver(_ block: Int, to peer: SwarmPeer) {
         handedOver[block] = peer
-        taken.remove(block)
-        owed.remove(block)
+        taken[block] = nil
+        if owed.remove(block) != nil { owedBefore.insert(block) }
     }
 
-    /// The peer is gone: this node has those turns again. The caller deals the turns anew.
-    package mutating func takeBack(from peer: SwarmPeer) {
-        handedOver = handedOver.filter { $0.value != peer }
+    /// The peer is gone: this node has those turns again, and owes what it owed before. Returns whether there are any;
+    /// the caller then deals the turns anew.
+    @discardableResult
+    package mutating func takeBack(from peer: SwarmPeer) -> Bool {
+        let back = handedOver.filter { $0.value == peer }.keys
+        for block in back {
+            handedOver[block] = nil
+            if owedBefore.remove(block) != nil { owed.insert(block) }
+        }
+        return !back.isEmpty
     }
 
     /// A slow node has read the block and cannot pass it on. This node reads it again, unless it was to do so with
@@ -88,12 +111,16 @@ package struct SwarmStoreTurns: Sendable {
 
     /// This node has read the block, and nobody has it from here yet.
     package mutating func owes(_ block: Int) { owed.insert(block) }
-    package mutating func passedOn(_ block: Int) { owed.remove(block) }
+    package mutating func passedOn(_ block: Int) {
+        owed.remove(block)
+        owedBefore.remove(block)
+    }
 
     /// Stops the program where an invariant does not hold. For tests and the simulator.
     package func checkInvariants(exists: BlockSet) {
         precondition(zip(owned, owned.dropFirst()).allSatisfy { $0 < $1 }, "owned positions do not ascend")
-        precondition(taken.isDisjoint(with: handedOver.keys), "a turn is taken and handed over")
+        precondition(taken.keys.allSatisfy { handedOver[$0] == nil }, "a turn is taken and handed over")
+        precondition(owedBefore.allSatisfy { handedOver[$0] != nil }, "an owed block is with nobody")
         precondition(cursor <= owned.count, "cursor \(cursor) is past \(owned.count) positions")
         precondition(owned[..<cursor].allSatisfy { exists.contains(Int($0)) }, "an owned position was passed unread")
     }
