@@ -117,7 +117,7 @@ import Testing
         var world = FakeWorld(nodes: ["node-1"])
         world.run { $0.isReady }
         var pod = WaitingPod(namespace: "team", name: "llama-1", uid: "p1", node: "gone")
-        pod.boundAt = world.now
+        pod.boundAt = world.now + .seconds(-3600)
         pod.isStart = false
         world.waitingPods = [pod]
         world.run(seconds: 60)

@@ -67,7 +67,7 @@ import Testing
             Issue.record("\(LabelledPod(bound).map { "\($0)" } ?? "does not wait")")
             return
         }
-        #expect(waiting.boundAt == WallTime(seconds: 20))
+        #expect(waiting.boundAt == WallTime(seconds: 20) && waiting.isStart == isStart)
     }
 
     @Test func theRemedyDependsOnWhoMakesThePodAgain() throws {

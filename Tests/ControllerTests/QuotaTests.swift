@@ -234,7 +234,32 @@ import Testing
         #expect(excess(next, "b") == nil && excess(next, "a")?.takenBytes == 60)
     }
 
-    @Test func `A volume tells another operator that a ModelCache was admitted, and a claim, which anybody makes, does not`() throws {
+    @Test func `Whatever grows or shrinks, goes or comes, no more is allowed than the limit`() throws {
+        for seed in SeededRandom.seeds(60) {
+            var random = SeededRandom(seed: seed)
+            let world = World(image: "i")
+            _ = world.set(limit(100))
+            var sizes: [String: Int64] = [:]
+            var allowed: [String: Int64] = [:]
+            for step in 0..<40 {
+                let name = "m\(Int.random(in: 0..<6, using: &random))"
+                if sizes[name] != nil, random.chance(1, of: 6) {
+                    let (gone, key) = try cache(name, bytes: sizes.removeValue(forKey: name))
+                    _ = world.remove(gone, key: key)
+                    allowed[name] = nil
+                } else {
+                    sizes[name] = .random(in: 0...80, using: &random)
+                    let (made, key) = try cache(name, bytes: sizes[name])
+                    _ = world.set(made, key: key)
+                }
+                for (name, size) in sizes.sorted(by: { $0.key < $1.key }).shuffled(using: &random)
+                where excess(world, name) == nil { allowed[name] = size }
+                #expect(allowed.values.reduce(0, +) <= 100, "seed \(seed), step \(step): \(allowed) of \(sizes)")
+            }
+        }
+    }
+
+    @Test func `A volume tells another operator that a ModelCache was admitted, and anybody's claim does not`() throws {
         for hasVolume in [true, false] {
             let world = World(image: "i")
             _ = world.set(limit(100))
@@ -247,7 +272,8 @@ import Testing
             } else {
                 _ = world.set(ClaimView(namespace: "team", name: "c", uid: "c", cacheUID: "u-b"))
             }
-            #expect(excess(world, hasVolume ? "a" : "b")?.takenBytes == 60 && excess(world, hasVolume ? "b" : "a") == nil)
+            let (first, second) = hasVolume ? ("b", "a") : ("a", "b")
+            #expect(excess(world, second)?.takenBytes == 60 && excess(world, first) == nil)
         }
     }
 

@@ -231,6 +231,31 @@ import Testing
         #expect(world.condition(.ready)?.message.contains("STS") == false)
     }
 
+    @Test func `The refusal of the Job before is not told of the next one, unless it stands for a minute`() {
+        var world = FakeWorld(nodes: ["node-1"]) { $0.isEager = false; $0.seeders = 0; $0.source.role = Self.role }
+        world.run(seconds: 5)
+        world.stuck["node-1"] = .running
+        Self.refuse(&world, Self.refusal)
+        world.waitingPods = [Self.pod("p", on: "node-1")]
+        world.run(seconds: 30)
+        #expect(world.madeJobs.count == 1 && !world.events.contains { $0.pod != nil })
+        #expect(world.condition(.ready)?.message.contains("STS") == false)
+        world.run(seconds: 35)
+        #expect(world.events.filter { $0.pod != nil }.map(\.reason) == ["WarmupRefused"])
+    }
+
+    @Test func `A refusal that capacity or the source may cure is not told while the Job tries`() {
+        for code in ["InsufficientCapacity", "SourceEmpty", "ContentMismatch"] {
+            var world = FakeWorld(nodes: ["node-1"]) { $0.isEager = false; $0.seeders = 0; $0.source.role = Self.role }
+            world.run(seconds: 5)
+            world.stuck["node-1"] = .running
+            world.waitingPods = [Self.pod("p", on: "node-1")]
+            Self.refuse(&world, CacheReport.Failure(code: code, message: "not now"))
+            world.run(seconds: 90)
+            #expect(!world.events.contains { $0.reason == "WarmupRefused" }, "\(code)")
+        }
+    }
+
     @Test func `A pod for which no Job is made is told why`() {
         func events(_ configure: (inout FakeWorld) -> Void) -> [PlannedEvent] {
             var world = FakeWorld(nodes: ["node-1"]) { $0.isEager = false; $0.seeders = 0; $0.source.role = Self.role }

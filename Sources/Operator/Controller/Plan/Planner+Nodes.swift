@@ -31,8 +31,8 @@ struct NodeFinding {
     var refusal: CacheReport.Failure? {
         guard case .warming = state, let report, report.state == .failed, let error = report.error else { return nil }
         switch AgentErrorCode(rawValue: error.code) {
-        case .endpointUnreachable, .storeError, .insufficientCapacity, .sourceEmpty, .contentMismatch, nil: return nil
-        default: return error
+        case .accessDenied, .noSuchBucket, .objectsUnreadable, .invalidSpec, .digestMismatch: return error
+        default: return nil
         }
     }
 }

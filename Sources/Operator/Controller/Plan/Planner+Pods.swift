@@ -26,7 +26,7 @@ extension Planner {
     /// The watch may tell of a pod before it tells of a node that is new or has just got its label.
     private static let newNodeGrace: Duration = .seconds(30)
     /// Until the Job's pod has asked the agent, which keeps the refusal of the Job before.
-    private static let formerRefusalGrace: Duration = .seconds(60)
+    private static let oldRefusalGrace: Duration = .seconds(60)
     /// More pods are told by the condition.
     private static let mostToldPods = 20
     /// The condition's own.
@@ -98,10 +98,12 @@ extension Planner {
     /// The refusal of the Job that is at work; nil: there is none, or it may be that of the Job before.
     mutating func refusedSoFar(_ finding: NodeFinding) -> CacheReport.Failure? {
         guard let refusal = finding.refusal,
-            let job = observed.jobs.first(where: { $0.node == finding.node && $0.isUnfinished && !$0.isDeleting })
+            let job = observed.jobs.first(where: {
+                $0.node == finding.node && $0.phase == .unfinished && !$0.isDeleting
+            })
         else { return nil }
-        guard job.phaseSeen + Self.formerRefusalGrace <= now else {
-            wake(at: job.phaseSeen + Self.formerRefusalGrace)
+        guard job.phaseSeen + Self.oldRefusalGrace <= now else {
+            wake(at: job.phaseSeen + Self.oldRefusalGrace)
             return nil
         }
         return refusal

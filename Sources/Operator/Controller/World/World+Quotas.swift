@@ -40,9 +40,9 @@ extension World.State {
         if let quotas = quotas[namespace] {
             var all = demands(in: namespace)
             // A model that has grown competes anew, beside all copies that there are.
-            if let own = all.firstIndex(where: { $0.uid == uid }), all[own].isAdmitted, size > all[own].bytes {
+            if let own = all.firstIndex(where: { $0.uid == uid }), all[own].isAdmitted {
+                if size > all[own].bytes { all[own].isAdmitted = false }
                 all[own].bytes = size
-                all[own].isAdmitted = false
             }
             excess = NamespaceQuota(quotas.values).excess(of: uid, among: all)
         }

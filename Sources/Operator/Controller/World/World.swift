@@ -21,7 +21,7 @@ package final class World: Sendable {
         var volumes: [String: VolumeView] = [:]
         /// By namespace, then by name.
         var quotas: [String: [String: QuotaView]] = [:]
-        /// The uids of ModelCaches that this operator found within their namespace's quota.
+        /// By the uids of ModelCaches that this operator found within their namespace's quota, the bytes it found so.
         var admitted: [String: Int64] = [:]
         var agents: [String: AgentView] = [:]
         /// Those of ``agents`` that were not asked yet.
