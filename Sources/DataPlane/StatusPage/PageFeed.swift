@@ -32,6 +32,8 @@ public actor PageFeed {
         if let looked, looked.duration(to: .now) < pause, running == nil { return history.data }
         let look = running ?? begin()
         if await Self.ends(look, within: patience) { return history.data }
+        // Its answer may have come since the time was over: it is not to be hidden.
+        guard running == look else { return history.data }
         history.take(PageReading(missing: "there is no answer yet"), at: Self.now)
         return history.data
     }
