@@ -41,8 +41,11 @@ def overlaid(control_plane, base: str) -> list:
     (overlay / "base/others.yaml").write_text(json.dumps(OTHERS))
     try:
         objects = list(yaml.safe_load_all(control_plane.kubectl("kustomize", str(overlay))))
-        objects.remove(OTHERS)
-        return objects
+        [others] = [one for one in objects if one["metadata"]["name"] == OTHERS["metadata"]["name"]]
+        # An old kustomize takes this kind for one that has a namespace.
+        others["metadata"].pop("namespace", None)
+        assert others == OTHERS
+        return [one for one in objects if one is not others]
     finally:
         shutil.rmtree(overlay)
 

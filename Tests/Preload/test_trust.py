@@ -3,7 +3,9 @@ import os, shutil, socket, struct, subprocess, tempfile, threading
 import pytest
 from preload_world import HERE, LIBRARY
 
-NOBODY, VICTIM = 65534, 12345
+NOBODY = 65534
+# Default folders have this number in their name: each process that runs tests has one of its own.
+VICTIM = 20_000 + os.getpid() % 40_000
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root to be several users")
 COMMAND = os.path.abspath(os.environ.get("MODELCACHE_COMMAND", HERE + "/../../dist/bin/modelcache"))
 KEYS = {"OSS_ACCESS_KEY_ID": "ID-VALUE", "OSS_ACCESS_KEY_SECRET": "SECRETVALUE"}
