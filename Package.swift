@@ -54,6 +54,10 @@ let package = Package(
         .target(name: "Checksum", path: "Sources/DataPlane/Checksum", cSettings: strictC),
         // Texts that both planes read and write: hexadecimal digits, percent coding, dates, metrics, a wrong setting.
         .target(name: "TextCoding", path: "Sources/DataPlane/TextCoding", swiftSettings: strict),
+        // Log lines of every program: text or JSON, one an event.
+        .target(
+            name: "LogOutput", dependencies: [.product(name: "Logging", package: "swift-log")],
+            path: "Sources/DataPlane/LogOutput", swiftSettings: strict),
         // What a listening socket does while the process has no descriptor left.
         .target(
             name: "Accepting", dependencies: [.product(name: "NIOCore", package: "swift-nio")],
@@ -126,8 +130,8 @@ let package = Package(
         .target(
             name: "Models",
             dependencies: [
-                "AgentAPI", "ChunkStore", "LinuxShim", "ObjectStore", "RangeTransfer", "StoreHost", "Swarm", "TextCoding",
-                "Transfer",
+                "AgentAPI", "ChunkStore", "LinuxShim", "LogOutput", "ObjectStore", "RangeTransfer", "StoreHost",
+                "Swarm", "TextCoding", "Transfer",
                 .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "DequeModule", package: "swift-collections"),
                 .product(name: "Logging", package: "swift-log"),
@@ -157,8 +161,8 @@ let package = Package(
         .target(
             name: "Agent",
             dependencies: [
-                "AgentAPI", "ChunkStore", "LinuxShim", "Models", "NodeAPI", "ObjectStore", "RangeTransfer", "Sessions",
-                "StoreHost", "Swarm", "TextCoding",
+                "AgentAPI", "ChunkStore", "LinuxShim", "LogOutput", "Models", "NodeAPI", "ObjectStore", "RangeTransfer",
+                "Sessions", "StoreHost", "Swarm", "TextCoding",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
             ],
@@ -207,8 +211,8 @@ let package = Package(
         .executableTarget(
             name: "Command",
             dependencies: [
-                "Agent", "AgentAPI", "EngineBench", "Models", "NodePage", "ObjectStore", "RangeTransfer", "Sessions",
-                "StatusPage", "Swarm", "TextCoding",
+                "Agent", "AgentAPI", "EngineBench", "LogOutput", "Models", "NodePage", "ObjectStore", "RangeTransfer",
+                "Sessions", "StatusPage", "Swarm", "TextCoding",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             path: "Sources/DataPlane/Command", swiftSettings: strict),
@@ -278,7 +282,8 @@ let package = Package(
         .executableTarget(
             name: "OperatorCommand",
             dependencies: [
-                "Admission", "AgentAPI", "Controller", "CRD", "HTTPBounds", "Kubernetes", "ModelCacheClient", "StoreHost", "TextCoding",
+                "Admission", "AgentAPI", "Controller", "CRD", "HTTPBounds", "Kubernetes", "LogOutput",
+                "ModelCacheClient", "StoreHost", "TextCoding",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Hummingbird", package: "hummingbird"),
                 .product(name: "Logging", package: "swift-log"),
@@ -346,6 +351,9 @@ let package = Package(
             name: "TLSPeer", path: "Tests/TLSPeer", cSettings: strictC,
             linkerSettings: [.linkedLibrary("ssl"), .linkedLibrary("crypto")]),
 
+        .testTarget(
+            name: "LogOutputTests", dependencies: ["LogOutput", .product(name: "Logging", package: "swift-log")],
+            swiftSettings: strict),
         .testTarget(name: "TextCodingTests", dependencies: ["TestSupport", "TextCoding"], swiftSettings: strict),
         .testTarget(name: "ChecksumTests", dependencies: ["TestSupport", "Checksum"], swiftSettings: strict),
         .testTarget(name: "RangeTransferTests", dependencies: ["TestSupport", "RangeTransfer"], swiftSettings: strict),
@@ -361,8 +369,8 @@ let package = Package(
         .testTarget(
             name: "ModelsTests",
             dependencies: [
-                "TestSupport", "AgentAPI", "ChunkStore", "ChunkStoreTestSupport", "DevStore", "Models", "ObjectStore",
-                "RangeTransfer", "StoreHost", "Swarm", "Transfer",
+                "TestSupport", "AgentAPI", "ChunkStore", "ChunkStoreTestSupport", "DevStore", "LogOutput", "Models",
+                "ObjectStore", "RangeTransfer", "StoreHost", "Swarm", "Transfer",
                 .product(name: "Logging", package: "swift-log"),
             ], swiftSettings: strict),
         .testTarget(
@@ -379,7 +387,7 @@ let package = Package(
                 .product(name: "CryptoExtras", package: "swift-crypto"),
                 .product(name: "Logging", package: "swift-log"),
             ], swiftSettings: strict),
-        .testTarget(name: "AgentTests", dependencies: ["Agent", "TextCoding"], swiftSettings: strict),
+        .testTarget(name: "AgentTests", dependencies: ["Agent", "LogOutput", "TextCoding"], swiftSettings: strict),
         .testTarget(name: "SwarmTests", dependencies: ["TestSupport", "Swarm", "SwarmPlan", "SwarmSimulation", .product(name: "NIOCore", package: "swift-nio")], swiftSettings: strict),
         .testTarget(
             name: "StatusPageTests",

@@ -1,5 +1,6 @@
 import Agent
 import Foundation
+import LogOutput
 import Testing
 import TextCoding
 
@@ -64,6 +65,13 @@ import TextCoding
     func aSwitchOfTheEnvironmentIsReadAsAFlagsValue(text: String, isOn: Bool) throws {
         let options = try resolve(environment: ["MODELCACHE_ALLOW_NODE_ROLE": text])
         #expect(options.allowsNodeRole == isOn)
+    }
+
+    @Test(arguments: [("text", LogFormat.text), ("json", .json), ("JSON", .json), ("", .text)])
+    func theLogIsTextUnlessJSONIsAskedFor(word: String, format: LogFormat) throws {
+        #expect(try resolve(environment: ["MODELCACHE_LOG_FORMAT": word]).logFormat == format)
+        let error = #expect(throws: SettingError.self) { try resolve({ $0.logFormat = "xml" }) }
+        #expect(error?.description.contains("--log-format: is 'xml'; set one of text, json") == true)
     }
 
     @Test func rootGetsRunAndOthersAFolderOfTheirOwn() throws {

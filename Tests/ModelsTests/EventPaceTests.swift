@@ -1,4 +1,5 @@
 import Foundation
+import LogOutput
 import Models
 import TestSupport
 import Testing
@@ -29,7 +30,8 @@ import Testing
         let folder = try TemporaryFolder()
         let path = folder.file("audit")
         #expect(FileManager.default.createFile(atPath: path, contents: nil))
-        let audit = AuditLog(FileHandle(forWritingAtPath: path))
+        let file = try #require(FileHandle(forWritingAtPath: path))
+        let audit = AuditLog(LineSink(file.fileDescriptor))
         for number in 0..<100 {
             audit.refused(model: "m", source: "oss://b/m/", nil, AgentFailure(.denied, "request \(number)"))
         }

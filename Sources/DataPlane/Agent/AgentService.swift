@@ -8,6 +8,7 @@ internal import ChunkStore
 internal import Foundation
 internal import Glibc
 internal import LinuxShim
+internal import LogOutput
 public import Logging
 internal import Models
 internal import NodeAPI
@@ -40,7 +41,7 @@ public struct AgentService: Sendable {
     public func run(ready: @escaping @Sendable () -> Void = {}) async throws {
         // A connection, a socket and two files for each chunk in flight: the soft limit of 1024 is soon reached.
         _ = mc_raise_open_file_limit()
-        let audit = AuditLog(try options.auditPath.map { try LogFile.open($0, setting: "auditPath") })
+        let audit = AuditLog(try options.auditPath.map { LineSink(try LogFile.open($0, setting: "auditPath")) })
         let lock = try RootLock(root: options.root)
         let mounter = options.mounter.map { MounterClient(socket: $0) }
         let (registry, server) = try open(lock, mounter, audit)

@@ -1,4 +1,5 @@
-package import Foundation
+internal import FoundationEssentials
+package import LogOutput
 internal import ObjectStore
 internal import Synchronization
 
@@ -38,19 +39,15 @@ package final class AuditLog: Sendable {
         }
     }
 
-    private let file: Mutex<FileHandle?>
+    private let file: LineSink?
     private let refusals = Mutex(EventPace<Refusal>(mostKeys: 256))
 
     /// - Parameter file: appended to; nil: nothing is recorded.
-    package init(_ file: FileHandle?) { self.file = Mutex(file) }
+    package init(_ file: LineSink?) { self.file = file }
 
     package func record(_ entry: Entry) {
-        file.withLock { file in
-            guard let file else { return }
-            guard var data = try? JSONEncoder().encode(Line(entry)) else { return }
-            data.append(0x0a)
-            try? file.write(contentsOf: data)
-        }
+        guard let file, let data = try? JSONEncoder().encode(Line(entry)) else { return }
+        file.write(String(decoding: data, as: UTF8.self))
     }
 
     /// A caller did not get the model. One that asks again and again is recorded now and then (``EventPace``).

@@ -17,6 +17,7 @@ import AgentAPI
 import ArgumentParser
 import Foundation
 import Glibc
+import LogOutput
 import TextCoding
 
 @main

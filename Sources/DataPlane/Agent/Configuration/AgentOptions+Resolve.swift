@@ -1,5 +1,6 @@
 internal import AgentAPI
 internal import Foundation
+public import LogOutput
 internal import ObjectStore
 internal import RangeTransfer
 internal import StoreHost
@@ -39,9 +40,17 @@ extension AgentOptions {
         options.authSecretFile = nonEmpty(environment["MODELCACHE_AUTH_SECRET_FILE"])
         options.logLevel =
             try settings.number(flags.logLevel, "MODELCACHE_LOG_LEVEL", config.logLevel, in: 0...4) ?? options.logLevel
+        options.logFormat = try chosenLogFormat(flags.logFormat, environment: environment)
         options.logPath = nonEmpty(environment["MODELCACHE_LOG_PATH"]) ?? config.logPath
         options.auditPath = nonEmpty(environment["MODELCACHE_AUDIT_PATH"]) ?? config.auditPath
         return options
+    }
+
+    /// How agent and mounter write their log lines.
+    ///
+    /// - Throws: ``SettingError``.
+    public static func chosenLogFormat(_ flag: String?, environment: [String: String]) throws -> LogFormat {
+        try AgentSettings(environment: environment).choice(flag, "MODELCACHE_LOG_FORMAT", .text)
     }
 
     private mutating func readAddresses(_ flags: Flags, _ settings: AgentSettings) throws {

@@ -1,5 +1,6 @@
 internal import AgentAPI
 internal import Foundation
+public import LogOutput
 internal import ObjectStore
 public import RangeTransfer
 public import StoreHost
@@ -88,6 +89,7 @@ public struct AgentOptions: Equatable, Sendable {
     /// Nil: peers speak plain HTTP.
     public var peerTLS: SwarmConfiguration.TLSFiles?
     public var logLevel = 1
+    public var logFormat = LogFormat.text
     public var logPath: String?
     public var auditPath: String?
 
@@ -111,6 +113,7 @@ public struct AgentOptions: Equatable, Sendable {
         public var peerAddress: String?
         public var idleExit = false
         public var logLevel: Int?
+        public var logFormat: String?
         public init() {}
     }
 

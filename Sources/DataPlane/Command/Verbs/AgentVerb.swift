@@ -89,6 +89,9 @@ struct AgentVerb: AsyncParsableCommand {
     @Option(help: "0 debug, 1 info, 2 warning, 3 error, 4 critical (MODELCACHE_LOG_LEVEL; logLevel).")
     var logLevel: Int?
 
+    @Option(help: "text or json, one line an event (MODELCACHE_LOG_FORMAT).")
+    var logFormat: String?
+
     func run() async throws {
         do {
             var flags = AgentOptions.Flags()
@@ -110,12 +113,13 @@ struct AgentVerb: AsyncParsableCommand {
             flags.peerAddress = peerAddress
             flags.idleExit = idleExit
             flags.logLevel = logLevel
+            flags.logFormat = logFormat
             let environment = ProcessInfo.processInfo.environment
             let options = try AgentOptions.resolve(
                 flags: flags, environment: environment, config: try ConnectorConfig.load(environment: environment),
                 userID: getuid(), processors: ProcessInfo.processInfo.activeProcessorCount)
             if options.mounter != nil { try ProcessRights.agent.restrict() }
-            try LogFile.bootstrap(level: options.logLevel, path: options.logPath)
+            try LogFile.bootstrap(options)
             try await AgentService(options: options, logger: Logger(label: "agent")).run()
         } catch {
             fail(error)

@@ -2,6 +2,7 @@ import Agent
 import ArgumentParser
 import Foundation
 import Glibc
+import LogOutput
 import Logging
 
 struct MounterVerb: ParsableCommand {
@@ -34,7 +35,7 @@ struct MounterVerb: ParsableCommand {
                 throw CommandFailure("a mounter needs a socket: set --socket or MODELCACHE_MOUNTER, as for its agent")
             }
             try ProcessRights.mounter.restrict()
-            try LogFile.bootstrap(level: 1, path: nil)
+            LogOutput.bootstrap(level: .info, format: try AgentOptions.chosenLogFormat(nil, environment: environment))
             try MounterService(root: place.root, socket: socket, logger: Logger(label: "mounter")).run()
         } catch {
             fail(error)

@@ -1,6 +1,7 @@
 import CRD
 import Controller
 import Kubernetes
+import LogOutput
 import Logging
 import StoreHost
 import TextCoding
@@ -22,7 +23,7 @@ struct OperatorSettings: Equatable {
     var reconciles: Int
     var shutdownTimeout: Duration
     var logLevel: Logger.Level
-    var logFormat: LogOutput.Format
+    var logFormat: LogFormat
     var allowLoopbackEndpoints: Bool
     /// Nil: as the API server's discovery document says.
     var serviceAccountIssuer: String?
@@ -75,7 +76,7 @@ struct OperatorSettings: Equatable {
                 text == "warn" ? .warning : Logger.Level(rawValue: text)
             },
             logFormat: try values.get("log-format", "write text or json", otherwise: .text) {
-                LogOutput.Format(rawValue: $0)
+                LogFormat(rawValue: $0)
             },
             allowLoopbackEndpoints: try values.get(
                 "allow-loopback-endpoints", "write true or false", otherwise: false, BooleanWords.value),

@@ -2,6 +2,7 @@ import ArgumentParser
 import Controller
 import Foundation
 import Kubernetes
+import LogOutput
 import Logging
 import ModelCacheClient
 
