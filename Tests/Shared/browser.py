@@ -31,7 +31,7 @@ class Browser:
         # It reads commands at descriptor 3 and writes at 4.
         self._process = subprocess.Popen(
             ["bash", "-c", f'exec "$@" 3<&{reads} 4>&{writes}', "bash", PROGRAM, *arguments], pass_fds=(reads, writes), start_new_session=True,
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={"HOME": self._folder, "PATH": os.environ["PATH"]})
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={"HOME": self._folder, "TMPDIR": self._folder, "PATH": os.environ["PATH"]})
         os.close(reads)
         os.close(writes)
         self._number, self._rest, self._session = 0, b"", None
