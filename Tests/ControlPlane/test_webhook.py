@@ -292,7 +292,7 @@ def test_the_operator_is_ready_only_once_the_api_server_was_told_to_believe_it(w
     time.sleep(1)
     with pytest.raises(urllib.error.HTTPError) as refusal:
         urllib.request.urlopen(f"http://127.0.0.1:{operator.health_port}/readyz", timeout=60)
-    assert "[-]webhook failed" in refusal.value.read().decode()
+    assert "[-]webhook failed: it has no certificate that the API server trusts" in refusal.value.read().decode()
     until(lambda: "no MutatingWebhookConfiguration" in operator.last_words(), "the log says what is missing")
     world.kubectl.apply(hooks.configuration(world.port))
     operator.ready()

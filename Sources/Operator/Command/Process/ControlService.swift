@@ -41,8 +41,8 @@ final class ControlService: Service {
     /// Adds the checks that readiness asks. A replica that waits to lead watches nothing and is ready: else a rolling
     /// update would wait for it for ever.
     func addChecks(to readiness: Readiness) {
-        readiness.add("api-server") { self.isConnected }
-        readiness.addReasoned("caches") {
+        readiness.add("api-server") { self.isConnected ? nil : "no answer from it yet" }
+        readiness.add("caches") {
             if let elector = self.elector, !elector.isLeader { return nil }
             let missing = self.controller.missingLists
             return missing.isEmpty ? nil : "no list of \(missing.joined(separator: ", "))"

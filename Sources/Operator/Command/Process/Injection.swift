@@ -10,7 +10,7 @@ import Synchronization
 /// not.
 struct Injection {
     private let services: [any Service]
-    private let isReady: @Sendable () -> Bool
+    private let check: Readiness.Check
 
     init(
         settings: WebhookSettings, validation: ValidationPolicy, client: KubernetesClient, namespace: String,
@@ -49,12 +49,16 @@ struct Injection {
             AfterServer(service: certificates, isServerFound: isServerFound),
             NamedServer(server: server, address: settings.address),
         ]
-        isReady = { server.isListening && isTrusted() && controller.isFollowing }
+        check = {
+            if !server.isListening { return "it does not listen" }
+            if !isTrusted() { return "it has no certificate that the API server trusts" }
+            return controller.isFollowing ? nil : "the ModelCaches are not listed yet"
+        }
     }
 
     func add(to services: inout [any Service], _ readiness: Readiness) {
         services += self.services
-        readiness.add("webhook", isReady)
+        readiness.add("webhook", check)
     }
 }
 

@@ -75,16 +75,14 @@ extension Picture {
             "\(ready.count) of \(Words.count(desired.count, "node")) \(ready.count == 1 ? "has" : "have") the model"
         switch ending {
         case .inUse(let users):
-            let who = users.prefix(3).map { "\($0.node) (\(Words.count($0.users, "reader")))" }.joined(separator: ", ")
+            let readers = Words.list(users.map { "\($0.node) (\(Words.count($0.users, "reader")))" })
             return not(
                 .inUse,
-                "the model is in use on \(who)\(users.count > 3 ? " and \(users.count - 3) more" : ""); "
-                    + "running pods keep their bytes, and the copies go when they end" + leftMessage)
+                "the model is in use on \(readers); running pods keep their bytes, and the copies go when they end" + leftMessage)
         case .evicting(let waiting, let refusing) where !refusing.isEmpty:
-            let told = refusing.prefix(3).map { "\($0.node): \($0.message)" }.joined(separator: "; ")
             return not(
                 .evictionRefused,
-                "\(told)\(refusing.count > 3 ? "; and \(refusing.count - 3) more" : "")"
+                Words.clauses(refusing.map { "\($0.node): \($0.message)" })
                     + (waiting.isEmpty ? "" : "; no answer yet from \(Words.list(waiting))")
                     + ". They are asked again for two minutes, then the ModelCache goes and their copies may be left; see the agents' logs"
                     + leftMessage)
@@ -210,23 +208,19 @@ extension Picture {
             + (unreachableWhy ?? "no answer")
     }
     private var failureMessage: String {
-        let told = failures.prefix(3).map { "\($0.node): \($0.message)" }.joined(separator: "; ")
-        return told + (failures.count > 3 ? "; and \(failures.count - 3) more" : "")
+        Words.clauses(failures.map { "\($0.node): \($0.message)" })
             + ". Tried again when the spec, the Secret or the agent changes, else later"
     }
     private var refusedMessage: String {
         guard !refusedSoFar.isEmpty else { return "" }
-        let told = refusedSoFar.prefix(3).map { "\($0.node): \($0.message)" }.joined(separator: "; ")
-        let more = refusedSoFar.count > 3 ? "; and \(refusedSoFar.count - 3) more" : ""
-        return "; refused so far: \(told)\(more). Their Jobs try again"
+        let told = Words.clauses(refusedSoFar.map { "\($0.node): \($0.message)" })
+        return "; refused so far: \(told). Their Jobs try again"
     }
     private var shortageMessage: String {
-        let all = shortages + shortagesOfPods
-        let told = all.prefix(3).map {
+        let told = (shortages + shortagesOfPods).map {
             "\($0.node) needs \(Words.bytes($0.needed)) and has \(Words.bytes($0.free)) free"
-        }.joined(separator: "; ")
-        return told + (all.count > 3 ? "; and \(all.count - 3) more" : "")
-            + ". Raise the agents' budget, delete a ModelCache, or choose other nodes"
+        }
+        return Words.clauses(told) + ". Raise the agents' budget, delete a ModelCache, or choose other nodes"
     }
 
     /// One word for people, which says what ``conditions`` say and nothing else.

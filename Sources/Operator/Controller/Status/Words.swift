@@ -6,6 +6,12 @@ enum Words {
         return names.count > most ? "\(shown) and \(names.count - most) more" : shown
     }
 
+    /// Up to three of these, and how many there are besides.
+    static func clauses(_ texts: some Collection<String>) -> String {
+        let shown = texts.prefix(3).joined(separator: "; ")
+        return texts.count > 3 ? "\(shown); and \(texts.count - 3) more" : shown
+    }
+
     static func count(_ number: Int, _ noun: String) -> String { "\(number) \(noun)\(number == 1 ? "" : "s")" }
 
     /// Decimal units, three digits at most, as disk and network vendors count: `253 MB`, `1.2 GB`.
