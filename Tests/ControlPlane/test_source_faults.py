@@ -184,11 +184,13 @@ def test_a_source_that_changes_under_ready_nodes_is_found_and_told(w):
     w.start_operator("--source-check-interval=3s")
     w.apply()
     digest = w.until_ready()["source"]["digest"]
-    w.kubelets.fill_seconds = lambda node: 5
-    w.kubelets.sources.clear()
+    # What Jobs bring is what the status tells: none begins before it tells of the change.
+    w.kubelets.paused = True
     (w.folder / "models/qwen/a.gguf").write_bytes(b"c" * 300_001)
     told = w.until(lambda: w.condition("SourceChanged"), "the change is told")
     assert told["status"] == "True" and "1 object changed at the source: a.gguf." in told["message"], told
+    w.kubelets.sources.clear()
+    w.kubelets.paused = False
     w.until_ready()
     w.until(lambda: not w.condition("SourceChanged"), "it is over when every node has it")
     assert w.status()["source"]["digest"] != digest and w.status()["nodes"]["summary"] == "3/3"

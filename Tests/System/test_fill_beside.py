@@ -44,13 +44,14 @@ def let_by(place, store, large: str, small: str) -> int:
     return looks[-1] - before
 
 
-@pytest.mark.parametrize("in_flight, rate, most", [("16MiB", RATE, 12 * MIB), ("256MiB", RATE, 18 * MIB), ("256MiB", RATE // 2, 18 * MIB)])
+@pytest.mark.parametrize("in_flight, rate, most", [("16MiB", RATE, 12 * MIB), ("256MiB", RATE, 22 * MIB), ("256MiB", RATE // 2, 22 * MIB)])
 # semantics 4
 def test_a_demanded_model_is_not_late_beside_a_fill_that_saturates_the_link(in_flight, rate, most, place, agent, store, bucket):
     store.faults(bandwidth=rate)
     agent("--in-flight", in_flight)
     seen = []
-    # At half the link it is 4 MiB, and 6 MB more for every second in which the agent does not run: one try of three must be without such.
+    # At half the link it is 4 MiB, and what lies in the sockets of paused transfers, which the store has sent: more on a busy machine,
+    # where the agent does not run for a second. One try of three must be without such.
     # Transfers that nobody holds back bring what they have in hand, 14 MiB or 26 and more.
     for number in range(3):
         make_model(bucket, f"large-{number}/", {"file": 100 * MIB})
