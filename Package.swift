@@ -391,7 +391,7 @@ let package = Package(
                 .product(name: "Logging", package: "swift-log"),
             ], swiftSettings: strict),
         .testTarget(name: "AgentTests", dependencies: ["Agent", "LogOutput", "TextCoding"], swiftSettings: strict),
-        .testTarget(name: "SwarmTests", dependencies: ["TestSupport", "Swarm", "SwarmPlan", "SwarmSimulation", .product(name: "NIOCore", package: "swift-nio")], swiftSettings: strict),
+        .testTarget(name: "SwarmTests", dependencies: ["TestSupport", "Swarm", "SwarmPlan", "SwarmSimulation", .product(name: "NIOCore", package: "swift-nio")], swiftSettings: plainTests),
         .testTarget(
             name: "StatusPageTests",
             dependencies: ["TestSupport", "AgentAPI", "ClusterPage", "CRD", "Models", "NodePage", "StatusPage"],
@@ -402,7 +402,7 @@ let package = Package(
                 "TestSupport", "Accepting", "HTTPBounds",
                 .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOEmbedded", package: "swift-nio"),
             ], swiftSettings: strict),
-        .testTarget(name: "AdmissionTests", dependencies: ["TestSupport", "Admission", "CRD", "Kubernetes"], exclude: ["Golden"], swiftSettings: strict),
+        .testTarget(name: "AdmissionTests", dependencies: ["TestSupport", "Admission", "CRD", "Kubernetes"], exclude: ["Golden"], swiftSettings: plainTests),
         .testTarget(name: "CRDTests", dependencies: ["TestSupport", "CRD", "StoreHost", .product(name: "Yams", package: "Yams")], swiftSettings: plainTests),
         .testTarget(
             name: "KubernetesTests",
@@ -411,7 +411,7 @@ let package = Package(
                 .product(name: "NIOPosix", package: "swift-nio"),
             ], swiftSettings: plainTests),
         .testTarget(
-            name: "ControllerTests", dependencies: ["TestSupport", "AgentAPI", "Controller", "CRD", "Kubernetes", "RangeTransfer"], swiftSettings: strict),
+            name: "ControllerTests", dependencies: ["TestSupport", "AgentAPI", "Controller", "CRD", "Kubernetes", "RangeTransfer"], swiftSettings: plainTests),
         .testTarget(name: "DevStoreTests", dependencies: ["TestSupport", "DevStore", "TextCoding", .product(name: "Crypto", package: "swift-crypto")], swiftSettings: strict),
     ]
 )
