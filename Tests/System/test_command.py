@@ -178,6 +178,30 @@ def test_missing_or_wrong_settings_give_78_and_name_the_variable(verb, change, n
     assert named in text and text.count("\n") == 1, text
 
 
+@pytest.mark.parametrize("verb", ["warm", "ls", "doctor"])
+@pytest.mark.parametrize("arguments, named", [
+    (("--source", "oss://b/m/"), '--source "oss://b/m/": '), (("--source=models/one",), '--source "models/one": '),
+    (("--endpoint", "ftp://x"), '--endpoint "ftp://x": ')])
+def test_a_wrong_setting_has_the_name_by_which_it_was_set(verb, arguments, named, place, agent, store):
+    agent()
+    result = place.modelcache(verb, *arguments, environment=store.environment("one/"), seconds=120)
+    assert named in (result.stdout + result.stderr).decode(), result
+
+
+def test_a_source_that_is_missing_has_both_names(place, agent, store):
+    agent()
+    for verb in ("warm", "ls"):
+        result = place.modelcache(verb, environment=store.environment("one/", OSS_PATH=""))
+        assert b"--source (or OSS_PATH): is not set; " in result.stderr, result
+
+
+def test_a_port_that_is_none_is_refused_with_the_range(place):
+    for program in (paths.MODELCACHE, paths.MODELCACHE.with_name("kubectl-modelcache")):
+        for port in ("99999", "-1"):
+            result = place.run(program, "ui", f"--port={port}", environment=clean_environment())
+            assert result.returncode == 64 and b"write one from 1 to 65535" in result.stderr, result
+
+
 def test_a_program_that_does_not_exist_gives_127(place, store):
     result = place.modelcache("run", "--source", "oss://models/one/", "--", "/nonexistent/llama-server", environment=store.environment("one/"))
     assert result.returncode == 127, result

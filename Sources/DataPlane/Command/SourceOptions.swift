@@ -115,6 +115,6 @@ func fail(_ error: any Error) -> Never {
         case let error as StoreError: exitCode(AgentRefused(error).code)
         default: 1
         }
-    FileHandle.standardError.write(Data("modelcache: \(error)\n".utf8))
+    FileHandle.standardError.write(Data("modelcache: \(SettingNames.told("\(error)"))\n".utf8))
     exit(code)
 }

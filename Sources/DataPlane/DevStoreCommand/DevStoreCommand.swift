@@ -27,7 +27,8 @@ struct DevStoreCommand: AsyncParsableCommand {
             ODDITIES (--oddities) are what real stores do and clients must live with. \
             OSS is www.alibabacloud.com/help/en/oss, S3 is docs.aws.amazon.com/AmazonS3/latest. Of the store:
               requesterPays: true, requests must agree to pay
-                OSS user-guide/enable-pay-by-requester, S3 userguide/RequesterPaysBuckets.html
+                OSS user-guide/enable-pay-by-requester
+                S3 userguide/RequesterPaysBuckets.html
               encodedTokens: true, OSS codes continuation tokens
                 OSS developer-reference/listobjectsv2
               objects: [{key, text}], percent-coded keys that no folder can hold
@@ -43,7 +44,8 @@ struct DevStoreCommand: AsyncParsableCommand {
                 OSS developer-reference/headobject
               partBytes, checksum (CRC64NVME, CRC32, CRC32C, SHA1, SHA256, none)
                 S3 userguide/checking-object-integrity-upload.html
-              partsToldBy: attributes (GetObjectAttributes), numbers (HEAD with partNumber), none; absent: both
+              partsToldBy: attributes (GetObjectAttributes), numbers (HEAD with
+                partNumber), none; absent: both
                 S3 API/API_GetObjectAttributes.html
               contentEncoding: as stored, may be empty
                 S3 userguide/UsingMetadata.html

@@ -96,7 +96,7 @@ public struct AgentUnreachable: Error, CustomStringConvertible {
     public let reason: String
 
     public var description: String {
-        "no agent answers at \(path) (\(reason)); start one with `modelcache agent`, or set MODELCACHE_SOCKET to its socket"
+        "no agent answers at \(path) (\(reason)); start one with `modelcache agent`, or name its socket with --socket or MODELCACHE_SOCKET"
     }
 }
 

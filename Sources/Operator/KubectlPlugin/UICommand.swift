@@ -27,7 +27,13 @@ struct UICommand: AsyncParsableCommand {
     var systemNamespace = "modelcache-system"
 
     @Option(help: ArgumentHelp("Port on 127.0.0.1; 0: any that is free.", valueName: "port"))
-    var port: UInt16 = 0
+    var port = 0
+
+    func validate() throws {
+        guard (0...65535).contains(port) else {
+            throw ValidationError("--port \(port): is no port; write one from 1 to 65535, or 0 for any that is free")
+        }
+    }
 
     func run() async throws {
         try await connection.run { client, namespace in
@@ -39,7 +45,7 @@ struct UICommand: AsyncParsableCommand {
                 kind: .cluster, subject: subject + context, release: Release.version,
                 pauseMilliseconds: 2000)
             let feed = PageFeed(data) { await reader.read() }
-            try await PageServer(feed, port: Int(port)).run { address in Terminal.write(address + "\n") }
+            try await PageServer(feed, port: port).run { address in Terminal.write(address + "\n") }
         }
     }
 }

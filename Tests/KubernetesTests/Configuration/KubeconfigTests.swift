@@ -114,6 +114,9 @@ import Testing
             #expect(found3?.problem == "there is no such kubeconfig")
             let found4 = try load("a: [b")
             #expect(found4?.problem.hasPrefix("it is not YAML") == true)
+            for text in ["a-host-name", "- 1", "7"] {
+                #expect(try load(text)?.problem == "it is no kubeconfig")
+            }
             let found5 = try load("clusters: 7")
             #expect(found5?.problem.contains("clusters") == true)
             let found6 = try load(full, context: "missing")

@@ -103,7 +103,7 @@ enum MachineChecks {
         var folder = root
         while folder.count > 1, access(folder, F_OK) != 0 { folder = (folder as NSString).deletingLastPathComponent }
         return access(folder, W_OK) == 0
-            ? .good("cache folder", "\(root) can be written")
+            ? .good("cache folder", folder == root ? "\(root) can be written" : "\(root) can be made")
             : .bad(
                 "cache folder", "\(folder): \(String(cString: strerror(errno)))",
                 "set MODELCACHE_ROOT to a folder you may write")

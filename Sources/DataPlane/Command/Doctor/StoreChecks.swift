@@ -3,6 +3,7 @@ import Foundation
 internal import Models
 import ObjectStore
 internal import RangeTransfer
+internal import TextCoding
 
 /// Checks whether this machine can read the source with these settings.
 enum StoreChecks {
@@ -43,7 +44,7 @@ enum StoreChecks {
         }
         guard !(environment["OSS_PATH"] ?? "").isEmpty else {
             return findings + [
-                .warning("source", "OSS_PATH is not set", "set it, or give --source, to have the store checked")
+                .warning("source", "neither --source nor OSS_PATH is given", "give one to have the store checked")
             ]
         }
         do {
@@ -91,7 +92,8 @@ enum StoreChecks {
             }
             if let skew = client.clockSkew { findings.append(clock(skew)) }
         } catch {
-            findings.append(.bad("settings", "\(error)", "correct the setting"))
+            let message = "\(error)".dropLast("; \(error.remedy)".count)
+            findings.append(.bad("settings", SettingNames.told(String(message)), error.remedy))
         }
         return findings
     }

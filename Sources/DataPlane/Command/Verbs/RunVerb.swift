@@ -51,7 +51,7 @@ struct RunVerb: ParsableCommand {
                 throw SettingError(
                     field: "command", value: nil, problem: "is missing",
                     remedy: "write it after --, as in: "
-                        + "modelcache run --source oss://b/p/ -- llama-server -m {}/x.gguf")
+                        + "modelcache run --source oss://models/qwen/ -- llama-server -m {}/qwen.gguf")
             }
             let models = try RunModels(
                 sources: source, directories: directory, store: store,

@@ -25,7 +25,13 @@ struct UIVerb: AsyncParsableCommand {
     @OptionGroup var place: AgentLocationOptions
 
     @Option(help: ArgumentHelp("Port on 127.0.0.1; 0: any that is free.", valueName: "port"))
-    var port: UInt16 = 0
+    var port = 0
+
+    func validate() throws {
+        guard (0...65535).contains(port) else {
+            throw ValidationError("--port \(port): is no port; write one from 1 to 65535, or 0 for any that is free")
+        }
+    }
 
     func run() async throws {
         do {
@@ -49,7 +55,7 @@ struct UIVerb: AsyncParsableCommand {
                     }
                 }
             }
-            try await PageServer(feed, port: Int(port)).run { address in
+            try await PageServer(feed, port: port).run { address in
                 print(address)
                 fflush(nil)
             }

@@ -65,6 +65,9 @@ private struct MergedKubeconfig {
         // The decoder wraps the parser's error.
         if case DecodingError.dataCorrupted(let context) = error, let cause = context.underlyingError { error = cause }
         switch error {
+        case DecodingError.typeMismatch(_, let context) where context.codingPath.isEmpty:
+            return ConfigurationError(
+                source: path, problem: "it is no kubeconfig", remedy: "name one with --kubeconfig or KUBECONFIG")
         case is DecodingError:
             return ConfigurationError(
                 source: path, problem: ResourceCoding.explain(error), remedy: "compare it with kubectl config view")
