@@ -15,6 +15,7 @@ import pytest
 
 from support.control_plane import REPOSITORY, free_port
 from support.operator_process import PROGRAM
+from support.started_pods import set_status, start_pod
 from support.world import ACCESS_KEY, ACCESS_SECRET, REGION, world
 
 sys.path[:0] = [str(REPOSITORY / "Tests/Shared"), str(REPOSITORY / "hack/bench.d")]
@@ -100,9 +101,22 @@ def scraped(control_plane, tmp_path_factory):
         loads = agents.load()
         w.until_ready()
         assert [one.wait(120) for one in loads] == [0, 0], (folder / "agents.log").read_text()
+        # A rate is the second's.
+        for number, node in enumerate(w.nodes[:2], 1):
+            start(w, f"reader-{number}", node)
+            query = f'modelcache_pod_start_seconds_count{{phase="total"}} == {number}'
+            prometheus.until(lambda query=query: prometheus.query(query), "the start is scraped")
         prometheus.until(lambda: prometheus.query('sum(modelcache_status_copies{state="ready"}) == 3')
                          and prometheus.query("sum(modelcache_model_complete_files) == 2"), "the end of the load is scraped")
         yield prometheus, agents
+
+
+def start(w, name: str, node: str) -> None:
+    """A pod waits on its node, and is ready."""
+    uid = w.kubectl.get("modelcache", "qwen", "-n", w.namespace)["metadata"]["uid"]
+    pod = start_pod(w.kubectl, w.namespace, name, f"Stream/{uid}", node=node, conditions=[("PodScheduled", 2)])
+    set_status(w.kubectl, pod, phase="Running", started=20, conditions=[
+        ("PodScheduled", 2), ("PodReadyToStartContainers", 7), ("Initialized", 3), ("ContainersReady", 95), ("Ready", 95)])
 
 
 def clean(w) -> None:

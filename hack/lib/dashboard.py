@@ -68,6 +68,13 @@ ROWS = {
         ("Since", "stat", "s", [(f"time() - max by (instance) (process_start_time_seconds{{{OF_NODE}}} and on (instance) modelcache_cached_bytes)", "{{instance}}")], "Age of the agent's process."),
     ],
     "Start": [
+        ("Until ready", "timeseries", "s", [
+            ('histogram_quantile(0.9, sum by (le) (rate(modelcache_pod_start_seconds_bucket{phase="total"}[$__rate_interval])))', "90 % of pods"),
+            ('histogram_quantile(0.5, sum by (le) (rate(modelcache_pod_start_seconds_bucket{phase="total"}[$__rate_interval])))', "median")],
+         "From a pod's creation, all models. `kubectl modelcache starts` has each pod."),
+        ("Phases of starts", "timeseries", "s", [(
+            'sum by (phase) (rate(modelcache_pod_start_seconds_sum{phase!="total"}[$__rate_interval])) / '
+            'sum by (phase) (rate(modelcache_pod_start_seconds_count{phase!="total"}[$__rate_interval]))', "{{phase}}")], "The mean of each."),
         ("Present", "timeseries", "percentunit", [
             (f"sum by (instance) (modelcache_model_present_bytes{{{OF_START}}}) / sum by (instance) (modelcache_model_bytes{{{OF_START}}})", "{{instance}}")],
          "Share of the model on the node."),
