@@ -196,6 +196,17 @@ def test_the_nodes_role_is_allowed_to_operator_and_agents_alike():
             assert ({"name": "MODELCACHE_ALLOW_NODE_ROLE", "value": "true"} in variables) == (value == "true")
 
 
+def test_json_logs_and_the_check_of_sources_are_asked_for_by_values():
+    plain, chosen = rendered(), rendered("--set", "logFormat=json,operator.sourceCheckInterval=10m")
+    variable = {"name": "MODELCACHE_LOG_FORMAT", "value": "json"}
+    for kind, name, count in (("DaemonSet", "modelcache-agent", 2), ("Deployment", "modelcache-operator", 1)):
+        for objects, is_asked in ((plain, False), (chosen, True)):
+            containers = objects[kind, name]["spec"]["template"]["spec"]["containers"]
+            assert [variable in one.get("env", []) for one in containers] == [is_asked] * count, (kind, is_asked)
+    assert "--source-check-interval=10m" in first_container(chosen["Deployment", "modelcache-operator"])["args"]
+    assert not [one for one in first_container(plain["Deployment", "modelcache-operator"])["args"] if "source-check" in one]
+
+
 def first_container(one: dict) -> dict:
     """The agent's or the operator's own; the mounter follows the agent, and no setting of theirs is for it."""
     first, *others = one["spec"]["template"]["spec"]["containers"]

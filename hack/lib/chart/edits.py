@@ -99,6 +99,15 @@ CREDENTIALS = """\
         {{- end }}
 """
 
+# Log lines of every program: JSON where it is asked for.
+LOG_FORMAT = """\
+        {{- if eq .Values.logFormat "json" }}
+        - name: MODELCACHE_LOG_FORMAT
+          value: json
+        {{- end }}
+"""
+MOUNTER_LOG_FORMAT = LOG_FORMAT.replace('"json" }}\n', '"json" }}\n        env:\n')
+
 # Whether a second container mounts for the agent, which has no privilege then: without it, as config/without-mounter.
 MOUNTER = ".Values.agent.mounter.enabled"
 MOUNTER_EDITS = [
@@ -108,6 +117,7 @@ MOUNTER_EDITS = [
     ("            type: spc_t\n", "            type: spc_t\n          {{- end }}\n"),
     ("          mountPropagation: HostToContainer\n", f"          mountPropagation: {{{{ ternary \"HostToContainer\" \"Bidirectional\" {MOUNTER} }}}}\n", 2),
     only(MOUNTER, "        - name: mounter\n          mountPath: /run/modelcache-mounter\n          readOnly: true\n"),
+    ("/run/modelcache-mounter/mounter.sock]\n        resources:\n", "/run/modelcache-mounter/mounter.sock]\n" + MOUNTER_LOG_FORMAT + "        resources:\n"),
     ("      # Mounts each model's own tmpfs and", f"      {{{{- if {MOUNTER} }}}}\n      # Mounts each model's own tmpfs and"),
     ("          mountPath: /run/modelcache-mounter\n      volumes:\n", "          mountPath: /run/modelcache-mounter\n      {{- end }}\n      volumes:\n"),
     only(MOUNTER, "      - name: mounter\n        emptyDir:\n          sizeLimit: 1Mi\n"),
@@ -145,7 +155,7 @@ AGENT = [
     ("          value: dns:modelcache-agents\n",
      "          value: {{ ternary (printf \"dns:%s-agents\" (include \"modelcache.fullname\" .)) \"off\" .Values.agent.peers.enabled | quote }}\n"
      "        {{- with .Values.agent.diskBudget }}\n        - name: MODELCACHE_DISK_BUDGET\n          value: {{ . | quote }}\n        {{- end }}\n"
-     + CREDENTIALS + AGENT_METRICS + block("agent.environment", 8)),
+     + CREDENTIALS + AGENT_METRICS + LOG_FORMAT + block("agent.environment", 8)),
     ("          path: /var/lib/modelcache\n", "          path: {{ .Values.agent.diskPath }}\n"),
     ("--disk-root, /var/lib/modelcache,", "--disk-root, {{ .Values.agent.diskPath | quote }},"),
     ("        - name: disk\n          mountPath: /var/lib/modelcache\n", "        - name: disk\n          mountPath: {{ .Values.agent.diskPath }}\n"),
@@ -223,11 +233,12 @@ OPERATOR = [
      + block("operator.topologySpreadConstraints", 6, "topologySpreadConstraints")
      + "      {{- with .Values.operator.priorityClassName }}\n      priorityClassName: {{ . }}\n      {{- end }}\n"),
     ("          value: " + NODE_SELECTOR + "\n",
-     "          value: {{ include \"modelcache.agentNodes\" . | quote }}\n" + CREDENTIALS + OPERATOR_VARIABLES),
+     "          value: {{ include \"modelcache.agentNodes\" . | quote }}\n" + CREDENTIALS + LOG_FORMAT + OPERATOR_VARIABLES),
     image("operator"),
     ("        - --webhook-bind-address=:9443\n", "        - --webhook-bind-address={{ ternary \":9443\" \"0\" .Values.webhook.enabled }}\n"),
     ("        - --log-level=info\n",
      "        - --log-level={{ .Values.operator.logLevel }}\n"
+     "        {{- with .Values.operator.sourceCheckInterval }}\n        - --source-check-interval={{ . }}\n        {{- end }}\n"
      "        {{- with .Values.operator.watchNamespace }}\n        - --namespace={{ . }}\n        {{- end }}\n" + block("operator.arguments", 8)),
     ("          value: modelcache/agent\n", "          value: {{ include \"modelcache.agentImage\" . }}\n"),
     ("          value: /var/lib/modelcache\n", "          value: {{ .Values.agent.diskPath | quote }}\n"),
