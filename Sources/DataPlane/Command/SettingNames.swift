@@ -8,7 +8,7 @@ enum SettingNames {
     ]
 
     /// A message that begins with a variable, as those of `SettingError` and of agents do, begins with the flag where
-    /// `arguments` have it. Where there is no value it begins with both names.
+    /// `arguments` have it. Where neither is set it begins with both names.
     static func told(_ message: String, by arguments: [String] = CommandLine.arguments) -> String {
         guard let variable = flags.keys.first(where: { message.hasPrefix("\($0):") || message.hasPrefix("\($0) \"") }),
             let flag = flags[variable]
@@ -17,6 +17,6 @@ enum SettingNames {
         // Those of the program that `run` starts come after it.
         let own = arguments.prefix { $0 != "--" }
         if own.contains(where: { $0 == flag || $0.hasPrefix("\(flag)=") }) { return flag + rest }
-        return rest.hasPrefix(":") ? "\(flag) (or \(variable))\(rest)" : message
+        return rest.hasPrefix(": is not set") ? "\(flag) (or \(variable))\(rest)" : message
     }
 }
