@@ -24,7 +24,8 @@ pytestmark = pytest.mark.skipif(not PLUGIN.exists(), reason=f"{PLUGIN} is not bu
 
 @pytest.fixture
 def plugin(control_plane, namespace):
-    control_plane.kubectl.apply_definitions()
+    control_plane.kubectl("apply", "-k", REPOSITORY / "config/crd")
+    control_plane.kubectl.wait_established()
 
     def run(*arguments, code=0):
         # Through kubectl itself, which finds plugins in the PATH.

@@ -22,7 +22,8 @@ def cluster(control_plane):
     if not control_plane.own:
         pytest.skip("the API server must reach the operator on this machine's loopback: not on an existing cluster")
     kubectl = control_plane.kubectl
-    kubectl.apply_definitions()
+    kubectl("apply", "--server-side", "--force-conflicts", "-k", REPOSITORY / "config/crd")
+    kubectl.wait_established()
     kubectl("create", "namespace", SYSTEM_NAMESPACE, check=False)
     kubectl("apply", "-k", REPOSITORY / "config/rbac")
     yield control_plane

@@ -13,7 +13,7 @@ IMAGE_TAR = REPOSITORY / "hack" / "lib" / "cluster" / "image_tar.py"
 TOOLS_IMAGE = "localhost/modelcache-test-tools:1"
 sys.path.insert(0, str(REPOSITORY / "Tests/Shared"))
 
-from kubernetes_requests import KubernetesRequests  # noqa: E402
+from kubernetes_reads import KubernetesReads  # noqa: E402
 
 # Long enough for a machine several times slower than a developer's: waits end as soon as they can.
 PATIENCE = 180.0
@@ -94,10 +94,10 @@ class Cluster:
         return self.command("kubectl", *arguments, input=input, check=check, seconds=seconds).stdout
 
     @property
-    def reads(self) -> KubernetesRequests:
+    def reads(self) -> KubernetesReads:
         """Looks at the API server without a process for each."""
         if self._reads is None:
-            self._reads = KubernetesRequests(json.loads(self.kubectl("config", "view", "--raw", "--minify", "--flatten", "-o", "json")))
+            self._reads = KubernetesReads(json.loads(self.kubectl("config", "view", "--raw", "--minify", "--flatten", "-o", "json")))
         return self._reads
 
     def get(self, *arguments) -> dict | None:

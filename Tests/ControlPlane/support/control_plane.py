@@ -22,12 +22,10 @@ import time
 import urllib.error
 import urllib.request
 
-import yaml
-
 REPOSITORY = pathlib.Path(__file__).resolve().parents[3]
 sys.path.insert(0, str(REPOSITORY / "Tests/Shared"))
 
-from kubernetes_requests import KubernetesRequests, Unreadable  # noqa: E402
+from kubernetes_reads import KubernetesReads, Unreadable  # noqa: E402
 from ports import free_port  # noqa: E402
 
 CLUSTER_TOOLS = REPOSITORY / "hack" / "lib" / "cluster"
@@ -58,7 +56,7 @@ class Kubectl:
     def __init__(self, kubeconfig, program="kubectl"):
         self.kubeconfig = pathlib.Path(kubeconfig)
         self.program = str(program)
-        self._requests = None
+        self._reads = None
 
     def __call__(self, *arguments, input=None, check=True, seconds=60) -> str:
         """Its standard output; AssertionError with what it said when it fails and `check` is set."""
@@ -86,54 +84,33 @@ class Kubectl:
             return False
         # kubectl applies what it discovers, which a server may tell a moment later.
         with contextlib.suppress(AssertionError):
-            return found["spec"]["names"]["kind"] in self.requests.text(f"/apis/{found['spec']['group']}/{found['spec']['versions'][0]['name']}")
+            return found["spec"]["names"]["kind"] in self.reads.text(f"/apis/{found['spec']['group']}/{found['spec']['versions'][0]['name']}")
         return False
 
     @property
-    def requests(self) -> KubernetesRequests:
-        """Without a process for each: tests look and write often."""
-        if self._requests is None:
-            self._requests = KubernetesRequests(self.config())
-        return self._requests
+    def reads(self) -> KubernetesReads:
+        """Looks without a process for each: tests look often."""
+        if self._reads is None:
+            self._reads = KubernetesReads(self.config())
+        return self._reads
 
     def get(self, *arguments) -> dict | None:
         """The object or list as decoded JSON; None when there is none of that name."""
         try:
-            requests = self.requests
+            reads = self.reads
         except Unreadable:
             text = self("get", *arguments, "-o", "json", "--ignore-not-found")
             return json.loads(text) if text.strip() else None
-        return requests.get(*arguments)
+        return reads.get(*arguments)
 
     def config(self) -> dict:
         """The kubeconfig's current context, with all that it names inside."""
         return json.loads(self("config", "view", "--raw", "--minify", "--flatten", "-o", "json"))
 
-    def apply(self, *objects, force=False) -> None:
-        """What `kubectl apply --server-side` does with each; `force`: --force-conflicts."""
-        try:
-            requests = self.requests
-        except Unreadable:
-            for one in objects:
-                self("apply", "--server-side", f"--force-conflicts={str(force).lower()}", "-f", "-", input=one)
-            return
+    def apply(self, *objects, server_side=True) -> None:
+        """Applies objects (dictionaries) or manifests (text)."""
         for one in objects:
-            requests.apply(one, force)
-
-    def delete(self, *arguments, grace=None) -> None:
-        """What `kubectl delete --ignore-not-found --wait=false` of one object does."""
-        try:
-            requests = self.requests
-        except Unreadable:
-            at_once = [] if grace is None else [f"--grace-period={grace}", "--force"]
-            self("delete", *arguments, "--ignore-not-found", "--wait=false", *at_once)
-            return
-        requests.delete(*arguments, grace=grace)
-
-    def apply_definitions(self) -> None:
-        """config/crd, as it is for everybody; returns when its kinds are served."""
-        self.apply(*(yaml.safe_load(one.read_text()) for one in sorted((REPOSITORY / "config/crd/bases").glob("*.yaml"))), force=True)
-        self.wait_established()
+            self("apply", *(["--server-side"] if server_side else []), "-f", "-", input=one)
 
 
 _libc = ctypes.CDLL(None)

@@ -65,7 +65,8 @@ class World:
         self._operators = []
         self._loop = asyncio.new_event_loop()
         threading.Thread(target=self._loop.run_forever, daemon=True).start()
-        plane.kubectl.apply_definitions()
+        plane.kubectl("apply", "--server-side", "--force-conflicts", "-k", REPOSITORY / "config/crd")
+        plane.kubectl.wait_established()
         self._call(self._populate())
         self.kubelets_task = asyncio.run_coroutine_threadsafe(self.kubelets.run(), self._loop)
         self.namespace = f"models-{uuid.uuid4().hex[:6]}"
@@ -108,7 +109,7 @@ class World:
             "spec": {"nodeName": node, "automountServiceAccountToken": False, "containers": [{"name": "main", "image": "none"}]}})
 
     def remove_pod(self, name) -> None:
-        self.kubectl.delete("pod", name, "-n", self.namespace, grace=0)
+        self.kubectl("delete", "pod", name, "-n", self.namespace, "--grace-period=0", "--force")
 
     def taint(self, node, *taints) -> None:
         self._call(self.api.merge(f"/api/v1/nodes/{node}", {"spec": {"taints": list(taints)}}))
@@ -121,11 +122,11 @@ class World:
 
     def remove_node(self, node) -> None:
         self.agents.by_node[node].silent = True
-        self.kubectl.delete("pod", f"modelcache-agent-{node}", "-n", SYSTEM_NAMESPACE, grace=0)
-        self.kubectl.delete("node", node)
+        self.kubectl("delete", "pod", f"modelcache-agent-{node}", "-n", SYSTEM_NAMESPACE, "--grace-period=0", "--force", check=False)
+        self.kubectl("delete", "node", node, "--wait=false")
 
     def remove_agent_pod(self, node) -> None:
-        self.kubectl.delete("pod", f"modelcache-agent-{node}", "-n", SYSTEM_NAMESPACE, grace=0)
+        self.kubectl("delete", "pod", f"modelcache-agent-{node}", "-n", SYSTEM_NAMESPACE, "--grace-period=0", "--force")
 
     def add_agent_pod(self, node) -> None:
         self._call(stand_in.make_agent_pod(self.api, node, stand_in.agent_address(self.nodes.index(node))))
@@ -238,12 +239,10 @@ class World:
             if not self.operator.alive:
                 self.start_operator(through_proxy=False)
             for one in self.items("modelcaches", "-n", self.namespace):
-                self.kubectl.delete("modelcache", one["metadata"]["name"], "-n", self.namespace)
+                self.kubectl("delete", "modelcache", one["metadata"]["name"], "-n", self.namespace, "--wait=false")
             self.until(lambda: not self.items("modelcaches", "-n", self.namespace), "the ModelCaches of the test are gone")
-        for node in self.nodes:
-            self.kubectl.delete("node", node)
-        for pod in self.items("pods", "-n", SYSTEM_NAMESPACE):
-            self.kubectl.delete("pod", pod["metadata"]["name"], "-n", SYSTEM_NAMESPACE, grace=0)
+        self.kubectl("delete", "nodes", *self.nodes, "--wait=false", "--ignore-not-found")
+        self.kubectl("delete", "pods", "--all", "-n", SYSTEM_NAMESPACE, "--grace-period=0", "--force", check=False)
 
     def close(self) -> None:
         for operator in self._operators:

@@ -1,6 +1,6 @@
-"""What `kubectl get -o json` says, and what `kubectl apply --server-side` and `kubectl delete` of one object do, by plain requests over kept connections.
+"""What `kubectl get -o json` says, by plain requests over kept connections: 4 ms a look, where a kubectl is a process of 150 ms.
 
-A request takes 4 ms, a kubectl is a process of 150 ms and more, and tests look and write again and again. A failure is an AssertionError with the server's words, as of a kubectl that ends with one.
+Tests that wait for a state look at it again and again. A failure is an AssertionError with the server's words, as of a kubectl that ends with one.
 """
 import base64
 import collections
@@ -12,25 +12,24 @@ import tempfile
 import time
 import urllib.parse
 
-# Where the kinds that tests read and write are, by their plural; kubectl's short names beside them.
+# Where the kinds that tests read are, by their plural; kubectl's short names beside them.
 PATHS = {
     plural: path for path, plurals in {
-        "/api/v1":
-            "configmaps endpoints events namespaces nodes persistentvolumeclaims persistentvolumes pods resourcequotas secrets serviceaccounts services",
+        "/api/v1": "configmaps endpoints events namespaces nodes persistentvolumeclaims persistentvolumes pods secrets serviceaccounts services",
         "/apis/apps/v1": "daemonsets deployments", "/apis/batch/v1": "jobs", "/apis/coordination.k8s.io/v1": "leases",
-        "/apis/scheduling.k8s.io/v1": "priorityclasses", "/apis/rbac.authorization.k8s.io/v1": "clusterroles clusterrolebindings roles rolebindings",
+        "/apis/rbac.authorization.k8s.io/v1": "clusterroles clusterrolebindings roles rolebindings",
         "/apis/admissionregistration.k8s.io/v1": "mutatingwebhookconfigurations validatingwebhookconfigurations",
         "/apis/apiextensions.k8s.io/v1": "customresourcedefinitions", "/apis/modelcache.io/v1alpha1": "modelcaches",
     }.items() for plural in plurals.split()}
 SHORT = {"crd": "customresourcedefinitions", "pvc": "persistentvolumeclaims", "pv": "persistentvolumes", "mcache": "modelcaches"}
 OF_NO_NAMESPACE = {
     "namespaces", "nodes", "persistentvolumes", "clusterroles", "clusterrolebindings", "mutatingwebhookconfigurations", "validatingwebhookconfigurations",
-    "customresourcedefinitions", "priorityclasses"}
+    "customresourcedefinitions"}
 
 
 @dataclasses.dataclass
 class Asked:
-    """The arguments of `kubectl get` and `kubectl delete`, as far as tests use them."""
+    """The arguments of `kubectl get`, as far as tests use them."""
 
     plurals: list[str]
     name: str | None = None
@@ -53,7 +52,7 @@ def asked(arguments) -> Asked:
             case "--field-selector":
                 found.query["fieldSelector"] = value if equals else words.popleft()
             case _ if option.startswith("-") or found.name is not None:
-                raise ValueError(f"not asked for over HTTP: {option} of {arguments}")
+                raise ValueError(f"not read over HTTP: {option} of {arguments}")
             case _ if found.plurals:
                 found.name = option
             case _:
@@ -65,34 +64,18 @@ def asked(arguments) -> Asked:
 
 
 def plural_of(kind: str) -> str:
-    plural = next((one for one in (kind, f"{kind}s", f"{kind}es", SHORT.get(kind)) if one in PATHS), None)
+    plural = next((one for one in (kind, f"{kind}s", SHORT.get(kind)) if one in PATHS), None)
     if plural is None:
-        raise ValueError(f"{kind} is none of the kinds that are asked for over HTTP: {', '.join(sorted(PATHS))}")
+        raise ValueError(f"{kind} is none of the kinds that are read over HTTP: {', '.join(sorted(PATHS))}")
     return plural
-
-
-@dataclasses.dataclass
-class Request:
-    """One request; each may be sent twice."""
-
-    method: str
-    path: str
-    body: bytes | None = None
-
-    @property
-    def headers(self) -> dict[str, str]:
-        return {} if self.body is None else {"Content-Type": "application/apply-patch+yaml"}
-
-    def __str__(self) -> str:
-        return f"{self.method} {self.path}"
 
 
 class Unreadable(ValueError):
     """A kubeconfig that needs more than a client certificate or a token: kubectl reads it."""
 
 
-class KubernetesRequests:
-    """Asks the API server of one kubeconfig. Threads may share it: a connection is one request's at a time."""
+class KubernetesReads:
+    """Reads from the API server of one kubeconfig. Threads may share it: a connection is one request's at a time."""
 
     def __init__(self, config: dict):
         """`config`: as `kubectl config view --raw --minify --flatten -o json` tells it, with a client certificate or a token."""
@@ -123,30 +106,10 @@ class KubernetesRequests:
 
     def text(self, path: str, seconds=60, **query) -> str:
         """What the API server answers to a path, such as a pod's log."""
-        return self._done(Request("GET", path + ("?" + urllib.parse.urlencode(query) if query else "")), seconds).decode(errors="replace")
-
-    def apply(self, one: dict, force=False, seconds=60) -> None:
-        """`kubectl apply --server-side`, by the same manager of fields; `force` is its --force-conflicts."""
-        found = Asked([plural_of(one["kind"].lower())], one["metadata"]["name"], one["metadata"].get("namespace"))
-        root = "/api/" if one["apiVersion"] == "v1" else "/apis/"
-        assert PATHS[found.plurals[0]] == root + one["apiVersion"], f"{one['kind']} of {one['apiVersion']}"
-        found.query = {"fieldManager": "kubectl", "force": str(force).lower()}
-        self._done(Request("PATCH", self._path(found, found.plurals[0]), json.dumps(one).encode()), seconds)
-
-    def delete(self, *arguments, grace=None, seconds=60) -> bool:
-        """`kubectl delete --wait=false` of one object; `grace`: its --grace-period. False where there is none of that name."""
-        what = asked(arguments)
-        assert what.name is not None, f"one object has a name: {arguments}"
-        what.query["propagationPolicy"] = "Background"
-        if grace is not None:
-            what.query["gracePeriodSeconds"] = str(grace)
-        request = Request("DELETE", self._path(what, what.plurals[0]))
-        status, body = self._answer(request, seconds)
-        if status == 404 and _is_of_a_name(body):
-            return False
-        if status not in (200, 202):
-            raise _refusal(request, status, body)
-        return True
+        status, body = self._answer(path + ("?" + urllib.parse.urlencode(query) if query else ""), seconds)
+        if status != 200:
+            raise _refusal(path, status, body)
+        return body.decode(errors="replace")
 
     def _path(self, what: Asked, plural: str) -> str:
         namespace = "" if what.everywhere or plural in OF_NO_NAMESPACE else f"/namespaces/{what.namespace or self._namespace}"
@@ -154,37 +117,33 @@ class KubernetesRequests:
         return f"{PATHS[plural]}{namespace}/{plural}{name}" + ("?" + urllib.parse.urlencode(what.query) if what.query else "")
 
     def _object(self, path, seconds) -> dict | None:
-        request = Request("GET", path)
-        status, body = self._answer(request, seconds)
+        status, body = self._answer(path, seconds)
         if status == 404 and _is_of_a_name(body):
             return None
         if status != 200:
-            raise _refusal(request, status, body)
+            raise _refusal(path, status, body)
         return _shown(json.loads(body))
 
     def _list(self, path, seconds) -> dict:
-        found = json.loads(self._done(Request("GET", path), seconds))
+        status, body = self._answer(path, seconds)
+        if status != 200:
+            raise _refusal(path, status, body)
+        found = json.loads(body)
         # kubectl tells each item's kind, the API server that of the list.
         kind = {"apiVersion": found["apiVersion"], "kind": found["kind"].removesuffix("List")}
         return found | {"items": [_shown(kind | one) for one in found.get("items") or []]}
 
-    def _done(self, request: Request, seconds) -> bytes:
-        status, body = self._answer(request, seconds)
-        if status not in (200, 201):
-            raise _refusal(request, status, body)
-        return body
-
-    def _answer(self, request: Request, seconds) -> tuple[int, bytes]:
+    def _answer(self, path, seconds) -> tuple[int, bytes]:
         """Asks again while the server says that it has too much to do, as kubectl does."""
         deadline = time.monotonic() + seconds
         while True:
-            status, headers, body = self._request(request, max(0.1, deadline - time.monotonic()))
+            status, headers, body = self._request(path, max(0.1, deadline - time.monotonic()))
             pause = headers.get("Retry-After")
             if status not in (429, 503) or not pause or time.monotonic() + float(pause) > deadline:
                 return status, body
             time.sleep(float(pause))
 
-    def _request(self, request: Request, seconds):
+    def _request(self, path, seconds):
         """Over a kept connection, or over a new one where there is none or where a server that has ended since left one behind."""
         while True:
             connection, is_kept = self._connection()
@@ -192,14 +151,14 @@ class KubernetesRequests:
                 connection.timeout = seconds
                 if connection.sock:
                     connection.sock.settimeout(seconds)
-                connection.request(request.method, self._server.path.rstrip("/") + request.path, request.body, self._headers | request.headers)
+                connection.request("GET", self._server.path.rstrip("/") + path, headers=self._headers)
                 answer = connection.getresponse()
                 found = answer.status, answer.headers, answer.read()
             except (OSError, http.client.HTTPException) as error:
                 connection.close()
                 if is_kept and not isinstance(error, TimeoutError):
                     continue
-                raise AssertionError(f"{request} of {self._server.netloc}: {error or type(error).__name__}") from error
+                raise AssertionError(f"GET {path} of {self._server.netloc}: {error or type(error).__name__}") from error
             except BaseException:
                 connection.close()
                 raise
@@ -235,9 +194,9 @@ def _is_of_a_name(body: bytes) -> bool:
     return told.get("reason") == "NotFound" and bool((told.get("details") or {}).get("name"))
 
 
-def _refusal(request: Request, status: int, body: bytes) -> AssertionError:
+def _refusal(path: str, status: int, body: bytes) -> AssertionError:
     try:
         said = json.loads(body)["message"]
     except (ValueError, KeyError, TypeError):
         said = body[:300].decode(errors="replace")
-    return AssertionError(f"{request}: {status}: {said.strip()}")
+    return AssertionError(f"GET {path}: {status}: {said.strip()}")
