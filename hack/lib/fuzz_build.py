@@ -19,7 +19,7 @@ MODULES = ["Swarm", "ChunkStore", "Kubernetes", "ObjectStore", "Admission", "Nod
            "SwarmPlan", "TextCoding", "Transfer", "Models", "CRD", "Controller"]
 # Files whose modules cannot be linked here: those of commands, of the preload library, and of tests. They are compiled with the targets.
 BESIDE = [*(f"Sources/Operator/Command/Settings/{name}.swift" for name in ("BindAddress", "OperatorFailure", "OperatorSettings", "WebhookSettings")),
-          "Sources/Operator/Command/Process/LogOutput.swift", "Sources/DataPlane/Preload/PresenceFacts.swift",
+          "Sources/DataPlane/Preload/PresenceFacts.swift",
           "Tests/AdmissionTests/PatchApplier.swift"]
 PRODUCTS = {"modelcache": "Command", "modelcache-operator": "OperatorCommand"}
 # SwiftPM's arguments that name outputs of its own; the number says how many words each has.
